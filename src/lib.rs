@@ -1,1 +1,25 @@
-//! TrackOps.
+//! TrackOps: one supervised actor per live order, journalled, published and watched live.
+//! Modules in reading order.
+
+pub mod app;
+pub mod config;
+pub mod faults;
+pub mod telemetry;
+
+pub mod codec;
+pub mod ports;
+
+pub mod actors;
+pub mod inventory;
+pub mod live;
+pub mod messaging;
+pub mod outbox;
+
+pub mod api;
+pub mod cli;
+pub mod demo;
+
+pub mod embedded;
+pub mod kafka;
+pub mod postgres;
+pub mod redis;

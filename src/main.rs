@@ -1,2 +1,3 @@
-//! x
+//! The `trackops` binary: arguments in, exit code out.
+
 fn main() {}

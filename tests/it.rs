@@ -1,1 +1,4 @@
-//! Integration tests.
+//! The one integration-test binary: contract suites, end to end, fault injection.
+
+#[path = "contract/mod.rs"]
+mod contract;

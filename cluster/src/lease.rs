@@ -1,0 +1,90 @@
+//! The replica's own lease as it counts it itself: from before the renewal was sent, by the
+//! monotonic clock, less a margin. It guards what is answered without writing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Timings of a lease. The authority lets it live `length`; the replica trusts it for
+/// `length - margin`, counted from before the renewal left.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseTiming {
+    /// As the authority counts it.
+    pub length: Duration,
+    /// Between renewals.
+    pub renew_every: Duration,
+    /// What the replica takes off its own count, for clocks that tick at slightly different rates.
+    pub margin: Duration,
+}
+
+impl LeaseTiming {
+    /// The usual proportions for a lease of `length`: renewed at a bit over a quarter of it, a
+    /// fifteenth off.
+    pub fn of(length: Duration) -> Self {
+        Self {
+            length,
+            renew_every: length * 4 / 15,
+            margin: length / 15,
+        }
+    }
+}
+
+impl Default for LeaseTiming {
+    fn default() -> Self {
+        Self::of(Duration::from_millis(1500))
+    }
+}
+
+/// A cheap, shared answer to "may I still speak for my shards?".
+#[derive(Clone, Debug)]
+pub struct Lease {
+    origin: Instant,
+    /// Nanoseconds after `origin` until which the lease holds; negative once it was given up.
+    until: Arc<AtomicI64>,
+}
+
+impl Lease {
+    /// A lease that isn't held yet.
+    pub fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            until: Arc::new(AtomicI64::new(-1)),
+        }
+    }
+
+    /// A lease that never ends, for a node that is alone by construction.
+    pub fn unlimited() -> Self {
+        let lease = Self::new();
+        lease.until.store(i64::MAX, Ordering::Release);
+        lease
+    }
+
+    /// Counts a renewal that was sent at `sent` and granted.
+    pub fn renewed(&self, sent: Instant, timing: &LeaseTiming) {
+        let until = sent + timing.length.saturating_sub(timing.margin);
+        let nanos = until.saturating_duration_since(self.origin).as_nanos();
+        self.until
+            .fetch_max(i64::try_from(nanos).unwrap_or(i64::MAX), Ordering::AcqRel);
+    }
+
+    /// Gives it up at once, for good: a replica comes back as a new incarnation with a new lease.
+    pub fn end(&self) {
+        self.until.store(-1, Ordering::Release);
+    }
+
+    /// Whether this replica may answer from memory now.
+    pub fn holds(&self) -> bool {
+        let now = Instant::now()
+            .saturating_duration_since(self.origin)
+            .as_nanos();
+        i64::try_from(now).is_ok_and(|now| now < self.until.load(Ordering::Acquire))
+    }
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self::new()
+    }
+}

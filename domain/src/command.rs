@@ -1,0 +1,58 @@
+//! What may be asked of an order.
+
+use crate::ids::CommandId;
+use crate::time::Timestamp;
+use std::sync::Arc;
+
+/// A request to an existing order. (Placing has no order yet: [`crate::decide::place`].)
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// A client's or a fulfilment system's step. A step to CANCELLED is a cancellation.
+    Advance(crate::status::Status),
+    /// Call it off.
+    Cancel {
+        /// Shown to everyone who watches.
+        reason: Box<str>,
+    },
+    /// Inventory has reserved everything.
+    StockReserved,
+    /// Inventory can't.
+    StockRefused {
+        /// Names the items that were missing.
+        reason: Box<str>,
+    },
+    /// Inventory has put the reservation back. Bookkeeping only.
+    StockReleased,
+    /// The deadline that the scanner saw has passed.
+    DeadlineDue {
+        /// As seen; ignored if the order's deadline has moved since.
+        deadline: Timestamp,
+        /// The request for stock still waits in the outbox: move the deadline on, don't fire.
+        request_unsent: bool,
+    },
+}
+
+impl Command {
+    /// A stable name for metrics and logs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Advance(_) => "advance",
+            Self::Cancel { .. } => "cancel",
+            Self::StockReserved => "stock_reserved",
+            Self::StockRefused { .. } => "stock_refused",
+            Self::StockReleased => "stock_released",
+            Self::DeadlineDue { .. } => "deadline_due",
+        }
+    }
+}
+
+/// The particulars of a command's arrival.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// The command's id.
+    pub command: CommandId,
+    /// On whose behalf, as in [`crate::event::OrderEvent::by`].
+    pub by: Arc<str>,
+    /// Now, by the clock of whoever decides.
+    pub now: Timestamp,
+}

@@ -1,0 +1,168 @@
+//! What a command makes happen, or why it is refused. Pure; the caller brings time and ids.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::command::{Command, Origin};
+use crate::event::{Change, OrderEvent};
+use crate::ids::{OrderId, Version};
+use crate::order::Order;
+use crate::placed::Placed;
+use crate::saga::{Intent, Policy, Saga, Stock};
+use crate::status::Status;
+
+/// What follows from a command. At most one event: an event is exactly one change of status.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Nothing to do; the command is a success all the same.
+    Unchanged,
+    /// This happened.
+    Event(OrderEvent),
+    /// Saga bookkeeping: the new saga state and messages to send (again), without version or event.
+    Bookkeep {
+        /// The saga's new state.
+        saga: Saga,
+        /// Messages of the order's current version to send again, under their first ids.
+        resend: &'static [Intent],
+    },
+}
+
+/// A step that the order's status doesn't allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("an order that is {current} can't become {wanted}")]
+pub struct Rejection {
+    /// Where the order stands.
+    pub current: Status,
+    /// What was asked for.
+    pub wanted: Status,
+}
+
+impl Rejection {
+    /// The steps that a client may take instead.
+    pub const fn allowed(&self) -> &'static [Status] {
+        self.current.client_steps()
+    }
+
+    /// Whether the step may become legal later, after others.
+    pub fn may_come(&self) -> bool {
+        self.current.can_reach(self.wanted)
+    }
+}
+
+/// The first event of a new order.
+pub fn place(
+    order: OrderId,
+    content: Arc<Placed>,
+    body_hash: Option<[u8; 32]>,
+    origin: Origin,
+) -> OrderEvent {
+    OrderEvent {
+        order,
+        version: Version::FIRST,
+        at: origin.now,
+        by: origin.by,
+        command: origin.command,
+        change: Change::Placed { content, body_hash },
+    }
+}
+
+/// What `command` makes of `order`. A command whose id the order knows ([`Order::answered`]) is
+/// the caller's to answer before this.
+pub fn decide(
+    order: &Order,
+    command: &Command,
+    origin: Origin,
+    policy: &Policy,
+) -> Result<Decision, Rejection> {
+    let current = order.status();
+    // An order's time never runs backwards, whatever the clock of this replica says.
+    let now = origin.now.max(order.updated_at());
+    let event = |change: Change| {
+        Decision::Event(OrderEvent {
+            order: order.id,
+            version: order.version().next(),
+            at: now,
+            by: Arc::clone(&origin.by),
+            command: origin.command,
+            change,
+        })
+    };
+    match command {
+        Command::Advance(wanted) => client_step(current, *wanted, None)
+            .map(|change| change.map_or(Decision::Unchanged, event)),
+        Command::Cancel { reason } => client_step(current, Status::Cancelled, Some(reason))
+            .map(|change| change.map_or(Decision::Unchanged, event)),
+        Command::StockReserved if current == Status::Pending => Ok(event(Change::Confirmed)),
+        Command::StockRefused { reason } if current == Status::Pending => {
+            Ok(event(Change::Rejected {
+                reason: reason.clone(),
+            }))
+        }
+        // Late or repeated replies: the cancellation that overtook them releases the stock.
+        Command::StockReserved | Command::StockRefused { .. } => Ok(Decision::Unchanged),
+        Command::StockReleased if order.saga.stock == Stock::Releasing => Ok(Decision::Bookkeep {
+            saga: Saga {
+                stock: Stock::Released,
+                ..order.saga
+            },
+            resend: &[],
+        }),
+        Command::StockReleased => Ok(Decision::Unchanged),
+        Command::DeadlineDue {
+            deadline,
+            request_unsent,
+        } => {
+            if order.saga.deadline != Some(*deadline) || current != Status::Pending {
+                return Ok(Decision::Unchanged);
+            }
+            let moved = Saga {
+                deadline: Some(now.plus(policy.reservation_timeout)),
+                ..order.saga
+            };
+            if *request_unsent {
+                return Ok(Decision::Bookkeep {
+                    saga: moved,
+                    resend: &[],
+                });
+            }
+            if order.saga.asked_again < policy.ask_again_max {
+                return Ok(Decision::Bookkeep {
+                    saga: Saga {
+                        asked_again: order.saga.asked_again + 1,
+                        ..moved
+                    },
+                    resend: &[Intent::AnnounceCreated],
+                });
+            }
+            Ok(event(Change::Cancelled {
+                reason: "reservation timed out".into(),
+            }))
+        }
+    }
+}
+
+fn client_step(
+    current: Status,
+    wanted: Status,
+    reason: Option<&str>,
+) -> Result<Option<Change>, Rejection> {
+    if current == wanted {
+        return Ok(None);
+    }
+    if !current.client_steps().contains(&wanted) {
+        return Err(Rejection { current, wanted });
+    }
+    match wanted {
+        Status::Preparing => Ok(Some(Change::Preparing)),
+        Status::InTransit => Ok(Some(Change::InTransit)),
+        Status::Delivered => Ok(Some(Change::Delivered)),
+        Status::Cancelled => Ok(Some(Change::Cancelled {
+            reason: reason.unwrap_or("cancelled").into(),
+        })),
+        // Never a client's step; the check above has refused them.
+        Status::Pending | Status::Confirmed | Status::Rejected => {
+            Err(Rejection { current, wanted })
+        }
+    }
+}

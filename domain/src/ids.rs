@@ -1,0 +1,82 @@
+//! Names of things: newtypes, so that no id is passed where another belongs.
+
+use std::fmt;
+use uuid::Uuid;
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.as_hyphenated().fmt(f)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// An order: UUIDv7 drawn by the placing replica, or UUIDv5 of an idempotency key.
+    OrderId
+);
+uuid_id!(
+    /// Who ordered.
+    CustomerId
+);
+uuid_id!(
+    /// A command, drawn where it first arrives or derived from its idempotency key.
+    CommandId
+);
+uuid_id!(
+    /// A published message; the same whenever it is sent again.
+    MessageId
+);
+
+/// The number of an order's committed change: 1 as placed, then up by exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Version(pub u32);
+
+impl Version {
+    /// The version of an order as placed.
+    pub const FIRST: Self = Self(1);
+
+    /// The version of the next change. An order has at most a handful; saturating is theoretical.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A stock keeping unit: 1 to 64 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sku(Box<str>);
+
+impl Sku {
+    /// Longest accepted, in bytes.
+    pub const BYTES_MAX: usize = 64;
+
+    /// Checks the form; `None` if it breaks the rule of the type.
+    pub fn parse(text: &str) -> Option<Self> {
+        let visible = text.bytes().all(|b| b.is_ascii_graphic());
+        (visible && !text.is_empty() && text.len() <= Self::BYTES_MAX).then(|| Self(text.into()))
+    }
+
+    /// The text as given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Sku {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,131 @@
+//! The order aggregate: what its events add up to, with the saga's state.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::event::OrderEvent;
+use crate::ids::{CommandId, OrderId, Version};
+use crate::placed::Placed;
+use crate::saga::Saga;
+use crate::status::Status;
+use crate::time::Timestamp;
+
+/// A live or finished order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// Its id.
+    pub id: OrderId,
+    /// What was ordered.
+    pub placed: Arc<Placed>,
+    /// SHA-256 of the canonical request body, when placed with an idempotency key.
+    pub body_hash: Option<[u8; 32]>,
+    /// Every committed change, oldest first; its length is the version. Never empty.
+    pub log: SmallVec<[LogEntry; 4]>,
+    /// Where the saga with inventory stands.
+    pub saga: Saga,
+    /// Ids of keyed commands that succeeded without a change, newest last; see [`REMEMBERED_MAX`].
+    pub remembered: SmallVec<[(CommandId, Version); 0]>,
+}
+
+/// How many successful no-change commands an order remembers. A client retries within
+/// seconds; sixteen different keyed repeats of a step that is already taken are a fault of the client.
+pub const REMEMBERED_MAX: usize = 16;
+
+/// One line of an order's history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogEntry {
+    /// The status that it led to.
+    pub status: Status,
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: Arc<str>,
+    /// By which command.
+    pub command: CommandId,
+    /// Why, for REJECTED and CANCELLED.
+    pub reason: Option<Box<str>>,
+}
+
+impl Order {
+    /// The order as its first event made it; `None` if `event` is not a placement.
+    pub fn from_placed(event: &OrderEvent, saga: Saga) -> Option<Self> {
+        let crate::event::Change::Placed { content, body_hash } = &event.change else {
+            return None;
+        };
+        Some(Self {
+            id: event.order,
+            placed: Arc::clone(content),
+            body_hash: *body_hash,
+            log: std::iter::once(LogEntry::of(event)).collect(),
+            saga,
+            remembered: SmallVec::new(),
+        })
+    }
+
+    /// The current status.
+    pub fn status(&self) -> Status {
+        self.log
+            .last()
+            .map_or(Status::Pending, |entry| entry.status)
+    }
+
+    /// The number of committed changes.
+    pub fn version(&self) -> Version {
+        Version(u32::try_from(self.log.len()).unwrap_or(u32::MAX))
+    }
+
+    /// When it was placed.
+    pub fn created_at(&self) -> Timestamp {
+        self.log.first().map_or(Timestamp(0), |entry| entry.at)
+    }
+
+    /// When it last changed.
+    pub fn updated_at(&self) -> Timestamp {
+        self.log.last().map_or(Timestamp(0), |entry| entry.at)
+    }
+
+    /// Why, once REJECTED or CANCELLED.
+    pub fn reason(&self) -> Option<&str> {
+        self.log.last().and_then(|entry| entry.reason.as_deref())
+    }
+
+    /// The entry that led to `version`.
+    pub fn entry(&self, version: Version) -> Option<&LogEntry> {
+        self.log.get((version.0 as usize).checked_sub(1)?)
+    }
+
+    /// This order as it was at `version`; itself for later ones. The saga is today's.
+    #[must_use]
+    pub fn as_of(&self, version: Version) -> Self {
+        let mut past = self.clone();
+        past.log.truncate((version.0 as usize).max(1));
+        past
+    }
+
+    /// The version that command `id` led to (or found, if it changed nothing), if it is known.
+    pub fn answered(&self, id: CommandId) -> Option<Version> {
+        let by_event = self.log.iter().position(|entry| entry.command == id);
+        by_event
+            .and_then(|index| u32::try_from(index + 1).ok())
+            .map(Version)
+            .or_else(|| {
+                self.remembered
+                    .iter()
+                    .find(|(known, _)| *known == id)
+                    .map(|(_, version)| *version)
+            })
+    }
+}
+
+impl LogEntry {
+    pub(crate) fn of(event: &OrderEvent) -> Self {
+        Self {
+            status: event.change.status(),
+            at: event.at,
+            by: Arc::clone(&event.by),
+            command: event.command,
+            reason: event.change.reason().map(Box::from),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The saga with inventory, kept inside the order: its state, and which messages an event calls for.
+
+use std::time::Duration;
+
+use crate::event::{Change, OrderEvent};
+use crate::time::Timestamp;
+
+/// Where the order's stock stands, as far as the order knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stock {
+    /// Asked for, unanswered.
+    Requested,
+    /// Held for this order.
+    Reserved,
+    /// Refused; nothing is held.
+    Refused,
+    /// To be put back; unconfirmed.
+    Releasing,
+    /// Put back.
+    Released,
+    /// Left the house with the order.
+    Shipped,
+}
+
+impl Stock {
+    /// All states.
+    pub const ALL: [Self; 6] = [
+        Self::Requested,
+        Self::Reserved,
+        Self::Refused,
+        Self::Releasing,
+        Self::Released,
+        Self::Shipped,
+    ];
+
+    /// The stored name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Reserved => "reserved",
+            Self::Refused => "refused",
+            Self::Releasing => "releasing",
+            Self::Released => "released",
+            Self::Shipped => "shipped",
+        }
+    }
+
+    /// The state of that stored name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stock| stock.as_str() == name)
+    }
+}
+
+/// The bookkeeping of the saga. Changes by events, and by fenced appends without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saga {
+    /// The stock's state.
+    pub stock: Stock,
+    /// When to look again, if anything is awaited.
+    pub deadline: Option<Timestamp>,
+    /// How often stock was asked for again.
+    pub asked_again: u32,
+}
+
+/// The timings of the saga, from the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How long to wait for inventory's answer before asking again, and then again before cancelling.
+    pub reservation_timeout: Duration,
+    /// How often to ask again before the order is cancelled.
+    pub ask_again_max: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            reservation_timeout: Duration::from_secs(60),
+            ask_again_max: 1,
+        }
+    }
+}
+
+/// A message that an event calls for. Its order and version are the event's; its place in this
+/// list is its ordinal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// `ORDER_CREATED`: asks inventory to reserve.
+    AnnounceCreated,
+    /// `ORDER_STATUS_UPDATED`.
+    AnnounceStatus,
+    /// `ORDER_CANCELLED`: asks inventory to release.
+    AnnounceCancelled,
+    /// `ORDER_DELIVERED`: tells inventory that the goods are gone.
+    AnnounceDelivered,
+}
+
+/// The messages that `event` calls for, in the order in which they are published.
+pub fn intents(event: &OrderEvent) -> &'static [Intent] {
+    match event.change {
+        Change::Placed { .. } => &[Intent::AnnounceCreated],
+        Change::Cancelled { .. } => &[Intent::AnnounceStatus, Intent::AnnounceCancelled],
+        Change::Delivered => &[Intent::AnnounceStatus, Intent::AnnounceDelivered],
+        Change::Confirmed | Change::Rejected { .. } | Change::Preparing | Change::InTransit => {
+            &[Intent::AnnounceStatus]
+        }
+    }
+}
+
+impl Saga {
+    /// The state in which a placed order starts.
+    pub fn started(at: Timestamp, policy: &Policy) -> Self {
+        Self {
+            stock: Stock::Requested,
+            deadline: Some(at.plus(policy.reservation_timeout)),
+            asked_again: 0,
+        }
+    }
+}

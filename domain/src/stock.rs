@@ -1,0 +1,200 @@
+//! The stock ledger: all-or-nothing reservations over many items. Pure; the adapter locks, loads
+//! and stores what this decides.
+
+use std::collections::BTreeMap;
+
+use crate::ids::Sku;
+
+/// What is known of one item.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// In the house, reserved or not.
+    pub on_hand: u64,
+    /// Promised to orders.
+    pub reserved: u64,
+}
+
+impl Level {
+    /// What may still be promised.
+    pub const fn available(self) -> u64 {
+        self.on_hand.saturating_sub(self.reserved)
+    }
+}
+
+/// The state of one order's reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reservation {
+    /// Held.
+    Held,
+    /// Could not be met; nothing is held.
+    Failed,
+    /// Put back after a cancellation.
+    Released,
+    /// Gone with the delivery.
+    Shipped,
+    /// The cancellation came before the creation: a mark, so that the late creation reserves nothing.
+    Barred,
+}
+
+impl Reservation {
+    /// All states.
+    pub const ALL: [Self; 5] = [
+        Self::Held,
+        Self::Failed,
+        Self::Released,
+        Self::Shipped,
+        Self::Barred,
+    ];
+
+    /// The stored and shown name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "RESERVED",
+            Self::Failed => "FAILED",
+            Self::Released => "RELEASED",
+            Self::Shipped => "SHIPPED",
+            Self::Barred => "BARRED",
+        }
+    }
+
+    /// The state of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+/// What an order asks of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Hold all of these, or nothing.
+    Reserve(Vec<(Sku, u64)>),
+    /// Put back what is held.
+    Release,
+    /// What is held has left the house.
+    Ship,
+}
+
+/// What the ledger answers, to be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Everything is held.
+    Reserved,
+    /// These items were short or unknown; nothing is held.
+    Failed(Vec<Sku>),
+    /// What was held is back.
+    Released,
+}
+
+/// The outcome of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A new state, with the reply to publish if there is one.
+    Now {
+        /// The reservation's new state.
+        state: Reservation,
+        /// What to publish.
+        reply: Option<Reply>,
+    },
+    /// Seen before: publish the stored reply again, change nothing.
+    Repeat,
+    /// Nothing to do and nothing to say.
+    Ignored,
+}
+
+/// The items that a batch of requests touches, locked by the caller.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    levels: BTreeMap<Sku, Level>,
+}
+
+impl Ledger {
+    /// A ledger over `levels`; a SKU that isn't in it is unknown.
+    pub fn new(levels: BTreeMap<Sku, Level>) -> Self {
+        Self { levels }
+    }
+
+    /// Decides one request, moving the levels. `state` is the order's reservation so far, `held`
+    /// its items.
+    pub fn apply(
+        &mut self,
+        request: &Request,
+        state: Option<Reservation>,
+        held: &[(Sku, u64)],
+    ) -> Outcome {
+        match (request, state) {
+            (Request::Reserve(demand), None) => self.reserve(demand),
+            (Request::Reserve(_), Some(Reservation::Barred)) => Outcome::Ignored,
+            (Request::Reserve(_), Some(_)) | (Request::Release, Some(Reservation::Released)) => {
+                Outcome::Repeat
+            }
+            (Request::Release, None) => Outcome::Now {
+                state: Reservation::Barred,
+                reply: Some(Reply::Released),
+            },
+            (Request::Release, Some(Reservation::Held)) => {
+                self.put_back(held, false);
+                Outcome::Now {
+                    state: Reservation::Released,
+                    reply: Some(Reply::Released),
+                }
+            }
+            (Request::Release, Some(Reservation::Barred)) => Outcome::Repeat,
+            // A cancelled order that had been refused: nothing is held, but the saga awaits an answer.
+            (Request::Release, Some(Reservation::Failed)) => Outcome::Now {
+                state: Reservation::Released,
+                reply: Some(Reply::Released),
+            },
+            (Request::Ship, Some(Reservation::Held)) => {
+                self.put_back(held, true);
+                Outcome::Now {
+                    state: Reservation::Shipped,
+                    reply: None,
+                }
+            }
+            (Request::Release, Some(Reservation::Shipped)) | (Request::Ship, _) => Outcome::Ignored,
+        }
+    }
+
+    /// The levels after all that was applied.
+    pub fn levels(&self) -> &BTreeMap<Sku, Level> {
+        &self.levels
+    }
+
+    fn reserve(&mut self, demand: &[(Sku, u64)]) -> Outcome {
+        let short: Vec<Sku> = demand
+            .iter()
+            .filter(|(sku, quantity)| {
+                self.levels
+                    .get(sku)
+                    .is_none_or(|level| level.available() < *quantity)
+            })
+            .map(|(sku, _)| sku.clone())
+            .collect();
+        if !short.is_empty() {
+            return Outcome::Now {
+                state: Reservation::Failed,
+                reply: Some(Reply::Failed(short)),
+            };
+        }
+        for (sku, quantity) in demand {
+            if let Some(level) = self.levels.get_mut(sku) {
+                level.reserved += quantity;
+            }
+        }
+        Outcome::Now {
+            state: Reservation::Held,
+            reply: Some(Reply::Reserved),
+        }
+    }
+
+    fn put_back(&mut self, held: &[(Sku, u64)], gone: bool) {
+        for (sku, quantity) in held {
+            if let Some(level) = self.levels.get_mut(sku) {
+                level.reserved = level.reserved.saturating_sub(*quantity);
+                if gone {
+                    level.on_hand = level.on_hand.saturating_sub(*quantity);
+                }
+            }
+        }
+    }
+}

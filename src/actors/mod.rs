@@ -1,0 +1,1 @@
+//! The order actors and those above them.

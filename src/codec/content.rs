@@ -1,0 +1,261 @@
+//! The content of an order as JSON: the same fields in requests, stored events, messages and views
+//! since version 1 of each. Reading checks every rule and names every field that breaks one.
+
+use serde::{Deserialize, Serialize};
+use trackops_domain::ids::{CustomerId, Sku};
+use trackops_domain::money::{Amount, Currency};
+use trackops_domain::placed::{Address, Item, Placed, limits};
+use utoipa::ToSchema;
+
+/// The content of an order.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ContentV1 {
+    /// Who orders.
+    pub customer_id: uuid::Uuid,
+    /// ISO 4217 code, e.g. `EUR`.
+    pub currency: String,
+    /// 1 to 100 lines.
+    pub items: Vec<ItemV1>,
+    /// Where to deliver.
+    pub address: AddressV1,
+    /// For the courier; at most 1,000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery_instructions: Option<String>,
+}
+
+/// One line.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemV1 {
+    /// 1 to 64 visible ASCII characters.
+    pub sku: String,
+    /// 1 to 10,000.
+    pub quantity: i64,
+    /// Price of one in minor units, 0 to 1,000,000,000.
+    pub unit_price: i64,
+}
+
+/// An address.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AddressV1 {
+    /// Street and number, 1 to 200 characters.
+    pub street: String,
+    /// City, 1 to 200 characters.
+    pub city: String,
+    /// Postal code, 1 to 32 characters.
+    pub postal_code: String,
+    /// ISO 3166-1 alpha-2, e.g. `DE`.
+    pub country: String,
+    /// Degrees, WGS 84; together with `lon` or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lat: Option<f64>,
+    /// Degrees, WGS 84.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lon: Option<f64>,
+    /// Phone of the recipient, at most 32 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+}
+
+/// A field that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901) to the field.
+    pub pointer: String,
+    /// What is wrong.
+    pub detail: String,
+}
+
+impl ContentV1 {
+    /// The JSON form of `placed`.
+    pub fn of(placed: &Placed) -> Self {
+        let address = &placed.address;
+        Self {
+            customer_id: placed.customer.0,
+            currency: placed.currency.as_str().into(),
+            items: placed
+                .items
+                .iter()
+                .map(|item| ItemV1 {
+                    sku: item.sku.as_str().into(),
+                    quantity: item.quantity.into(),
+                    unit_price: item.unit_price.0,
+                })
+                .collect(),
+            address: AddressV1 {
+                street: (&*address.street).into(),
+                city: (&*address.city).into(),
+                postal_code: (&*address.postal_code).into(),
+                country: (&*address.country).into(),
+                lat: address.lat,
+                lon: address.lon,
+                phone: address.phone.as_deref().map(Into::into),
+            },
+            delivery_instructions: placed.instructions.as_deref().map(Into::into),
+        }
+    }
+
+    /// The checked domain form, or every field that breaks a rule.
+    pub fn check(self) -> Result<Placed, Vec<FieldError>> {
+        let mut errors = Errors(Vec::new());
+        let currency = Currency::parse(&self.currency);
+        errors.require(
+            currency.is_some(),
+            "/currency",
+            "must be an ISO 4217 code such as EUR",
+        );
+        errors.require(
+            !self.items.is_empty(),
+            "/items",
+            "must have at least one item",
+        );
+        errors.require(
+            self.items.len() <= limits::ITEMS_MAX,
+            "/items",
+            &format!("must have at most {} items", limits::ITEMS_MAX),
+        );
+        let items: Vec<Item> = self
+            .items
+            .iter()
+            .enumerate()
+            .filter_map(|(index, item)| check_item(item, index, &mut errors))
+            .collect();
+        let address = check_address(self.address, &mut errors);
+        let instructions = self.delivery_instructions.map(|text| {
+            errors.text(
+                &text,
+                "/deliveryInstructions",
+                0,
+                limits::INSTRUCTIONS_CHARS_MAX,
+            );
+            text.into_boxed_str()
+        });
+        let total = Placed::total_of(&items);
+        errors.require(total.is_some(), "/items", "the total is too large");
+        match (currency, total) {
+            (Some(currency), Some(total)) if errors.0.is_empty() => Ok(Placed {
+                customer: CustomerId(self.customer_id),
+                currency,
+                items: items.into(),
+                address,
+                instructions,
+                total,
+            }),
+            _ => Err(errors.0),
+        }
+    }
+}
+
+fn check_item(item: &ItemV1, index: usize, errors: &mut Errors) -> Option<Item> {
+    let at = |field: &str| format!("/items/{index}/{field}");
+    let sku = Sku::parse(&item.sku);
+    errors.require(
+        sku.is_some(),
+        &at("sku"),
+        "must be 1 to 64 visible ASCII characters",
+    );
+    let quantity = u32::try_from(item.quantity)
+        .ok()
+        .filter(|q| (1..=limits::QUANTITY_MAX).contains(q));
+    errors.require(
+        quantity.is_some(),
+        &at("quantity"),
+        &format!("must be 1 to {}", limits::QUANTITY_MAX),
+    );
+    let price_fits = (0..=limits::UNIT_PRICE_MAX).contains(&item.unit_price);
+    errors.require(
+        price_fits,
+        &at("unitPrice"),
+        &format!("must be 0 to {} minor units", limits::UNIT_PRICE_MAX),
+    );
+    Some(Item {
+        sku: sku?,
+        quantity: quantity?,
+        unit_price: Amount(item.unit_price),
+    })
+}
+
+fn check_address(address: AddressV1, errors: &mut Errors) -> Address {
+    errors.text(
+        &address.street,
+        "/address/street",
+        1,
+        limits::LINE_CHARS_MAX,
+    );
+    errors.text(&address.city, "/address/city", 1, limits::LINE_CHARS_MAX);
+    errors.text(
+        &address.postal_code,
+        "/address/postalCode",
+        1,
+        limits::CODE_CHARS_MAX,
+    );
+    let country = address.country.as_bytes();
+    let is_code = country.len() == 2 && country.iter().all(u8::is_ascii_uppercase);
+    errors.require(
+        is_code,
+        "/address/country",
+        "must be an ISO 3166-1 alpha-2 code such as DE",
+    );
+    if let Some(phone) = &address.phone {
+        errors.text(phone, "/address/phone", 1, limits::CODE_CHARS_MAX);
+    }
+    check_position(address.lat, address.lon, "/address", errors);
+    Address {
+        street: address.street.into(),
+        city: address.city.into(),
+        postal_code: address.postal_code.into(),
+        country: address.country.into(),
+        lat: address.lat,
+        lon: address.lon,
+        phone: address.phone.map(Into::into),
+    }
+}
+
+fn check_position(lat: Option<f64>, lon: Option<f64>, at: &str, errors: &mut Errors) {
+    errors.require(
+        lat.is_some() == lon.is_some(),
+        at,
+        "lat and lon go together",
+    );
+    let within =
+        |value: Option<f64>, limit: f64| value.is_none_or(|v| v.is_finite() && v.abs() <= limit);
+    errors.require(
+        within(lat, 90.0),
+        &format!("{at}/lat"),
+        "must be -90 to 90 degrees",
+    );
+    errors.require(
+        within(lon, 180.0),
+        &format!("{at}/lon"),
+        "must be -180 to 180 degrees",
+    );
+}
+
+/// Collects what is wrong, bounded: a body with a thousand faults gets the first [`Self::MAX`].
+struct Errors(Vec<FieldError>);
+
+impl Errors {
+    const MAX: usize = 50;
+
+    fn require(&mut self, holds: bool, pointer: &str, detail: &str) {
+        if !holds && self.0.len() < Self::MAX {
+            self.0.push(FieldError {
+                pointer: pointer.into(),
+                detail: detail.into(),
+            });
+        }
+    }
+
+    fn text(&mut self, text: &str, pointer: &str, min: usize, max: usize) {
+        let chars = text.chars().count();
+        self.require(
+            (min..=max).contains(&chars),
+            pointer,
+            &format!("must have {min} to {max} characters"),
+        );
+        // Valid JSON, but neither PostgreSQL's text nor its jsonb takes it.
+        self.require(!text.contains('\0'), pointer, "must not contain U+0000");
+    }
+}

@@ -1,0 +1,106 @@
+//! Live messages: what goes over WebSocket and SSE.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::order::Order;
+use trackops_domain::time::Timestamp;
+
+use super::rfc3339;
+use super::view::OrderView;
+use crate::ports::cache::Position;
+
+/// What a client sends.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum ClientMessage {
+    /// Follow an order, from version `since` on.
+    Subscribe {
+        /// Which.
+        order_id: String,
+        /// The last version that the client has.
+        #[serde(default)]
+        since: Option<u32>,
+    },
+    /// Stop following it.
+    Unsubscribe {
+        /// Which.
+        order_id: String,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+enum ServerMessage<'a> {
+    Snapshot {
+        order_id: OrderUuid,
+        version: u32,
+        order: OrderView,
+    },
+    Update {
+        order_id: OrderUuid,
+        version: u32,
+        previous_status: Option<&'static str>,
+        status: &'static str,
+        #[serde(with = "rfc3339")]
+        at: Timestamp,
+        by: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+    },
+    Location {
+        order_id: OrderUuid,
+        lat: f64,
+        lon: f64,
+        #[serde(with = "rfc3339")]
+        at: Timestamp,
+    },
+}
+
+type OrderUuid = uuid::Uuid;
+
+/// The `snapshot` frame of `order`.
+pub fn snapshot(order: &Order, position: Option<Position>) -> Bytes {
+    encode(&ServerMessage::Snapshot {
+        order_id: order.id.0,
+        version: order.version().0,
+        order: OrderView::of(order, position),
+    })
+}
+
+/// The `update` frame that tells of `version` of `order`; `None` if the order has no such version.
+pub fn update(order: &Order, version: Version) -> Option<Bytes> {
+    let entry = order.entry(version)?;
+    let previous = Version(version.0 - 1);
+    Some(encode(&ServerMessage::Update {
+        order_id: order.id.0,
+        version: version.0,
+        previous_status: order.entry(previous).map(|before| before.status.as_str()),
+        status: entry.status.as_str(),
+        at: entry.at,
+        by: &entry.by,
+        reason: entry.reason.as_deref(),
+    }))
+}
+
+/// The `location` frame.
+pub fn location(order: OrderId, position: Position) -> Bytes {
+    encode(&ServerMessage::Location {
+        order_id: order.0,
+        lat: position.lat,
+        lon: position.lon,
+        at: position.at,
+    })
+}
+
+fn encode(message: &ServerMessage<'_>) -> Bytes {
+    serde_json::to_vec(message).unwrap_or_default().into()
+}

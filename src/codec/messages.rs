@@ -1,0 +1,186 @@
+//! Published messages: JSON bodies of each topic and the `CloudEvents` attributes around them
+//! (binary mode: attributes in headers).
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use trackops_domain::ids::{MessageId, OrderId, Version};
+use trackops_domain::order::Order;
+use trackops_domain::saga::Intent;
+use trackops_domain::time::Timestamp;
+
+use super::message_id::{Publisher, message_id};
+use super::rfc3339;
+use super::topics::Topic;
+use super::view::OrderView;
+use crate::ports::outbox::{OutboxEntry, OutboxRow};
+
+/// `ORDER_STATUS_UPDATED`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusUpdatedV1 {
+    /// Which order.
+    pub order_id: uuid::Uuid,
+    /// Before.
+    pub previous_status: Option<String>,
+    /// After.
+    pub status: String,
+    /// The order's version after it.
+    pub version: u32,
+    /// When.
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+    /// On whose behalf.
+    pub by: String,
+    /// Why, for REJECTED and CANCELLED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// `ORDER_CANCELLED` and `ORDER_DELIVERED`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderEndedV1 {
+    /// Which order.
+    pub order_id: uuid::Uuid,
+    /// The order's version.
+    pub version: u32,
+    /// When.
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+    /// Why, for a cancellation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// `INVENTORY_RESERVED`, `INVENTORY_RESERVATION_FAILED` and `INVENTORY_RELEASED`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InventoryReplyV1 {
+    /// Which order.
+    pub order_id: uuid::Uuid,
+    /// When it was decided.
+    #[serde(with = "rfc3339")]
+    pub at: Timestamp,
+    /// Why, for a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The SKUs that were short or unknown, for a failure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_items: Vec<String>,
+}
+
+/// `FULFILLMENT_UPDATES`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FulfillmentUpdateV1 {
+    /// Which order.
+    pub order_id: uuid::Uuid,
+    /// The step that was taken.
+    pub status: String,
+    /// When, by the sender's clock.
+    #[serde(default)]
+    pub at: Option<String>,
+    /// Who says so.
+    #[serde(default)]
+    pub by: Option<String>,
+}
+
+/// The outbox rows for `intents` of the current version of `order`. Called again for a message that
+/// is asked for again, it gives the same ids.
+pub fn outbox_rows(
+    order: &Order,
+    all: &'static [Intent],
+    wanted: &[Intent],
+    traceparent: Option<&Arc<str>>,
+) -> SmallVec<[OutboxRow; 2]> {
+    let version = order.version();
+    all.iter()
+        .zip(0_u16..)
+        .filter(|(intent, _)| wanted.contains(intent))
+        .map(|(intent, ordinal)| OutboxRow {
+            id: message_id(
+                Publisher::Order,
+                order.id,
+                version.0,
+                ordinal,
+                order.updated_at(),
+            ),
+            topic: topic(*intent),
+            version: version.0,
+            ordinal,
+            at: order.updated_at(),
+            payload: payload(order, *intent),
+            traceparent: traceparent.cloned(),
+        })
+        .collect()
+}
+
+fn topic(intent: Intent) -> Topic {
+    match intent {
+        Intent::AnnounceCreated => Topic::OrderCreated,
+        Intent::AnnounceStatus => Topic::OrderStatusUpdated,
+        Intent::AnnounceCancelled => Topic::OrderCancelled,
+        Intent::AnnounceDelivered => Topic::OrderDelivered,
+    }
+}
+
+fn payload(order: &Order, intent: Intent) -> Bytes {
+    let version = order.version();
+    let json = match intent {
+        Intent::AnnounceCreated => {
+            serde_json::to_vec(&OrderView::of(&order.as_of(Version::FIRST), None))
+        }
+        Intent::AnnounceStatus => {
+            let previous = order.entry(Version(version.0.saturating_sub(1)));
+            serde_json::to_vec(&StatusUpdatedV1 {
+                order_id: order.id.0,
+                previous_status: previous.map(|entry| entry.status.as_str().into()),
+                status: order.status().as_str().into(),
+                version: version.0,
+                at: order.updated_at(),
+                by: order
+                    .entry(version)
+                    .map(|entry| (&*entry.by).into())
+                    .unwrap_or_default(),
+                reason: order.reason().map(Into::into),
+            })
+        }
+        Intent::AnnounceCancelled | Intent::AnnounceDelivered => {
+            serde_json::to_vec(&OrderEndedV1 {
+                order_id: order.id.0,
+                version: version.0,
+                at: order.updated_at(),
+                reason: order.reason().map(Into::into),
+            })
+        }
+    };
+    // Writing plain structs to memory has no way to fail.
+    json.unwrap_or_default().into()
+}
+
+/// The `CloudEvents` headers (binary mode) of an outbox entry published by `source`.
+pub fn headers(entry: &OutboxEntry, source: &str) -> Vec<(&'static str, String)> {
+    let row = &entry.row;
+    let mut headers = vec![
+        ("ce_id", row.id.to_string()),
+        ("ce_source", format!("/trackops/{source}")),
+        ("ce_specversion", "1.0".into()),
+        ("ce_type", row.topic.as_str().into()),
+        ("ce_subject", entry.order.to_string()),
+        ("ce_time", rfc3339::format(row.at)),
+        ("ce_dataschema", format!("/schemas/{}/v1", row.topic)),
+        ("ce_orderversion", row.version.to_string()),
+        ("content-type", "application/json".into()),
+    ];
+    if let Some(traceparent) = &row.traceparent {
+        headers.push(("traceparent", (&**traceparent).into()));
+    }
+    headers
+}
+
+/// The message's id for idempotence.
+pub fn known_id(order: OrderId, id: MessageId) -> trackops_domain::ids::CommandId {
+    trackops_domain::ids::CommandId(uuid::Uuid::new_v5(&order.0, id.0.as_bytes()))
+}

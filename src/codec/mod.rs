@@ -1,0 +1,11 @@
+//! Stored, published and shown forms, versioned, apart from the domain types, which are never
+//! serialised. Leaves transport to the adapters and the routes.
+
+pub mod content;
+pub mod live;
+pub mod message_id;
+pub mod messages;
+pub mod rfc3339;
+pub mod stored;
+pub mod topics;
+pub mod view;

@@ -1,0 +1,40 @@
+//! Timestamps as RFC 3339 text in UTC with milliseconds, for serde's `with`.
+
+use serde::{Deserialize, Deserializer, Serializer};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use trackops_domain::time::Timestamp;
+
+/// `2026-01-31T12:00:00.000Z`.
+pub fn format(at: Timestamp) -> String {
+    let Ok(t) = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000) else {
+        return "1970-01-01T00:00:00.000Z".into();
+    };
+    let (year, month, day) = t.to_calendar_date();
+    let (hour, minute, second, milli) = t.to_hms_milli();
+    format!(
+        "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z",
+        u8::from(month)
+    )
+}
+
+/// Parses any RFC 3339 timestamp; finer than a millisecond is cut off.
+pub fn parse(text: &str) -> Option<Timestamp> {
+    let nanos = OffsetDateTime::parse(text, &Rfc3339)
+        .ok()?
+        .unix_timestamp_nanos();
+    i64::try_from(nanos.div_euclid(1_000_000))
+        .ok()
+        .map(Timestamp)
+}
+
+/// For `#[serde(with = "rfc3339")]`.
+pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format(*at))
+}
+
+/// For `#[serde(with = "rfc3339")]`.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+    parse(&text).ok_or_else(|| serde::de::Error::custom("not an RFC 3339 timestamp"))
+}

@@ -1,0 +1,198 @@
+//! The stored forms: an event's data, the saga of a row, and an order put together again. Each
+//! carries its form's version `v`; old forms stay readable and stay in the tests.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use thiserror::Error;
+use trackops_domain::event::{Change, OrderEvent};
+use trackops_domain::evolve::evolve;
+use trackops_domain::ids::{CommandId, OrderId, Version};
+use trackops_domain::order::Order;
+use trackops_domain::saga::{Saga, Stock};
+use trackops_domain::status::Status;
+use trackops_domain::time::Timestamp;
+
+use super::content::ContentV1;
+use crate::ports::journal::EventRow;
+
+/// A stored form that can't be understood.
+#[derive(Debug, Error)]
+pub enum StoredError {
+    /// Not the JSON that was expected.
+    #[error("unreadable {what}")]
+    Json {
+        /// Which form.
+        what: &'static str,
+        /// The parser's word.
+        source: serde_json::Error,
+    },
+    /// Readable, but not possible.
+    #[error("impossible {0}")]
+    Impossible(&'static str),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PlacedV1 {
+    v: u8,
+    content: ContentV1,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body_hash: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReasonV1 {
+    v: u8,
+    reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SagaV1 {
+    v: u8,
+    stock: String,
+    asked_again: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    remembered: Vec<(uuid::Uuid, u32)>,
+}
+
+/// The data column of an event; `None` where status, time and author say everything.
+pub fn change_data(change: &Change) -> Option<Bytes> {
+    match change {
+        Change::Placed { content, body_hash } => Some(to_json(&PlacedV1 {
+            v: 1,
+            content: ContentV1::of(content),
+            body_hash: body_hash.as_ref().map(|hash| hex(hash)),
+        })),
+        Change::Rejected { reason } | Change::Cancelled { reason } => Some(to_json(&ReasonV1 {
+            v: 1,
+            reason: (&**reason).into(),
+        })),
+        Change::Confirmed | Change::Preparing | Change::InTransit | Change::Delivered => None,
+    }
+}
+
+/// The saga column of an order's row.
+pub fn saga(order: &Order) -> Bytes {
+    to_json(&SagaV1 {
+        v: 1,
+        stock: order.saga.stock.as_str().into(),
+        asked_again: order.saga.asked_again,
+        remembered: order
+            .remembered
+            .iter()
+            .map(|(id, version)| (id.0, version.0))
+            .collect(),
+    })
+}
+
+/// Puts an order together from its row and its events, oldest first.
+pub fn assemble(
+    id: OrderId,
+    saga_json: &[u8],
+    deadline: Option<Timestamp>,
+    events: &[EventRow],
+) -> Result<Order, StoredError> {
+    let stored: SagaV1 = from_json(saga_json, "saga")?;
+    let saga = Saga {
+        stock: Stock::parse(&stored.stock).ok_or(StoredError::Impossible("stock state"))?,
+        deadline,
+        asked_again: stored.asked_again,
+    };
+    let (first, later) = events
+        .split_first()
+        .ok_or(StoredError::Impossible("order without events"))?;
+    let placed = event(id, first)?;
+    let mut order =
+        Order::from_placed(&placed, saga).ok_or(StoredError::Impossible("first event"))?;
+    for row in later {
+        order = evolve(order, &event(id, row)?);
+    }
+    // The row is younger than any event: bookkeeping changes it alone.
+    order.saga = saga;
+    order.remembered = stored
+        .remembered
+        .into_iter()
+        .map(|(id, version)| (CommandId(id), Version(version)))
+        .collect::<SmallVec<_>>();
+    Ok(order)
+}
+
+fn event(order: OrderId, row: &EventRow) -> Result<OrderEvent, StoredError> {
+    let data = row.data.as_deref().unwrap_or(b"null");
+    let change = match row.status {
+        Status::Pending => {
+            let placed: PlacedV1 = from_json(data, "placed event")?;
+            let body_hash = placed.body_hash.as_deref().map(unhex).transpose()?;
+            let content = placed
+                .content
+                .check()
+                .map_err(|_| StoredError::Impossible("order content"))?;
+            Change::Placed {
+                content: Arc::new(content),
+                body_hash,
+            }
+        }
+        Status::Confirmed => Change::Confirmed,
+        Status::Preparing => Change::Preparing,
+        Status::InTransit => Change::InTransit,
+        Status::Delivered => Change::Delivered,
+        Status::Rejected => Change::Rejected {
+            reason: reason(data)?,
+        },
+        Status::Cancelled => Change::Cancelled {
+            reason: reason(data)?,
+        },
+    };
+    Ok(OrderEvent {
+        order,
+        version: row.version,
+        at: row.at,
+        by: Arc::clone(&row.by),
+        command: row.command,
+        change,
+    })
+}
+
+fn reason(data: &[u8]) -> Result<Box<str>, StoredError> {
+    Ok(from_json::<ReasonV1>(data, "reason")?.reason.into())
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(
+    json: &[u8],
+    what: &'static str,
+) -> Result<T, StoredError> {
+    serde_json::from_slice(json).map_err(|source| StoredError::Json { what, source })
+}
+
+fn to_json(value: &impl Serialize) -> Bytes {
+    // Writing plain structs of strings and numbers to memory has no way to fail.
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String has no way to fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+fn unhex(text: &str) -> Result<[u8; 32], StoredError> {
+    let mut bytes = [0_u8; 32];
+    let digits = text.as_bytes().chunks_exact(2);
+    if text.len() != 64 || !text.is_ascii() {
+        return Err(StoredError::Impossible("body hash"));
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits) {
+        let pair = std::str::from_utf8(pair).unwrap_or_default();
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| StoredError::Impossible("body hash"))?;
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,88 @@
+//! The topics, which are the event types.
+
+use std::fmt;
+
+/// A topic of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// The whole order as placed.
+    OrderCreated,
+    /// Every later version.
+    OrderStatusUpdated,
+    /// The way to CANCELLED; asks inventory to release.
+    OrderCancelled,
+    /// The way to DELIVERED; tells inventory to ship.
+    OrderDelivered,
+    /// Inventory holds everything.
+    InventoryReserved,
+    /// Inventory can't.
+    InventoryReservationFailed,
+    /// Inventory has put the reservation back.
+    InventoryReleased,
+    /// Progress reported by kitchens, warehouses and couriers.
+    FulfillmentUpdates,
+}
+
+impl Topic {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::OrderCreated,
+        Self::OrderStatusUpdated,
+        Self::OrderCancelled,
+        Self::OrderDelivered,
+        Self::InventoryReserved,
+        Self::InventoryReservationFailed,
+        Self::InventoryReleased,
+        Self::FulfillmentUpdates,
+    ];
+
+    /// Those that somebody of ours consumes, which so have a dead-letter topic of ours.
+    pub const CONSUMED: [Self; 7] = [
+        Self::OrderCreated,
+        Self::OrderCancelled,
+        Self::OrderDelivered,
+        Self::InventoryReserved,
+        Self::InventoryReservationFailed,
+        Self::InventoryReleased,
+        Self::FulfillmentUpdates,
+    ];
+
+    /// The name, without prefix.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OrderCreated => "ORDER_CREATED",
+            Self::OrderStatusUpdated => "ORDER_STATUS_UPDATED",
+            Self::OrderCancelled => "ORDER_CANCELLED",
+            Self::OrderDelivered => "ORDER_DELIVERED",
+            Self::InventoryReserved => "INVENTORY_RESERVED",
+            Self::InventoryReservationFailed => "INVENTORY_RESERVATION_FAILED",
+            Self::InventoryReleased => "INVENTORY_RELEASED",
+            Self::FulfillmentUpdates => "FULFILLMENT_UPDATES",
+        }
+    }
+
+    /// The topic of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|topic| topic.as_str() == name)
+    }
+
+    /// Every topic that `migrate` creates: all of ours and a `.dlq` beside each (any consumer may
+    /// park a message of any topic).
+    pub fn all_with_dead_letters() -> Vec<String> {
+        Self::ALL
+            .iter()
+            .flat_map(|topic| [topic.as_str().to_owned(), dead_letter_topic(topic.as_str())])
+            .collect()
+    }
+}
+
+/// Where what can't be handled of `topic` goes.
+pub fn dead_letter_topic(topic: &str) -> String {
+    format!("{topic}.dlq")
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,146 @@
+//! The view of an order as REST, sockets and the cache show it, and its history.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use trackops_domain::order::Order;
+use trackops_domain::time::Timestamp;
+use utoipa::ToSchema;
+
+use super::content::ContentV1;
+use super::rfc3339;
+use crate::ports::cache::Position;
+
+/// An order as shown.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderView {
+    /// The order's id.
+    pub id: uuid::Uuid,
+    /// Where it stands.
+    pub status: String,
+    /// Number of committed changes; 1 as placed.
+    pub version: u32,
+    /// What was ordered.
+    #[serde(flatten)]
+    pub content: ContentV1,
+    /// Sum of the items in minor units.
+    pub total_amount: i64,
+    /// When it was placed.
+    #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it last changed.
+    #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+    /// Why, once REJECTED or CANCELLED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Where the courier is, while IN_TRANSIT and known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub courier: Option<CourierView>,
+}
+
+/// A courier's position as shown.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CourierView {
+    /// Degrees, WGS 84.
+    pub lat: f64,
+    /// Degrees, WGS 84.
+    pub lon: f64,
+    /// When.
+    #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+}
+
+/// One line of an order's history.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// The version that the change led to.
+    pub version: u32,
+    /// The status before; null for the first.
+    pub previous_status: Option<String>,
+    /// The status after.
+    pub status: String,
+    /// When.
+    #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// On whose behalf.
+    pub by: String,
+    /// The command that caused it.
+    pub command_id: uuid::Uuid,
+    /// Why, for REJECTED and CANCELLED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl OrderView {
+    /// The view of `order`, with its courier if there is one.
+    pub fn of(order: &Order, position: Option<Position>) -> Self {
+        Self {
+            id: order.id.0,
+            status: order.status().as_str().into(),
+            version: order.version().0,
+            content: ContentV1::of(&order.placed),
+            total_amount: order.placed.total.0,
+            created_at: order.created_at(),
+            updated_at: order.updated_at(),
+            reason: order.reason().map(Into::into),
+            courier: position.map(|p| CourierView {
+                lat: p.lat,
+                lon: p.lon,
+                at: p.at,
+            }),
+        }
+    }
+}
+
+/// The view's JSON without a courier: what is cached.
+pub fn render(order: &Order) -> Bytes {
+    serde_json::to_vec(&OrderView::of(order, None))
+        .unwrap_or_default()
+        .into()
+}
+
+/// Adds the courier to a rendered view.
+pub fn with_position(view: &Bytes, position: Option<Position>) -> Bytes {
+    let Some(position) = position else {
+        return view.clone();
+    };
+    let courier = CourierView {
+        lat: position.lat,
+        lon: position.lon,
+        at: position.at,
+    };
+    let Some(open) = view.strip_suffix(b"}") else {
+        return view.clone();
+    };
+    let mut json = open.to_vec();
+    json.extend_from_slice(b",\"courier\":");
+    json.extend_from_slice(&serde_json::to_vec(&courier).unwrap_or_default());
+    json.push(b'}');
+    json.into()
+}
+
+/// Every version of `order`, oldest first.
+pub fn history(order: &Order) -> Vec<HistoryEntry> {
+    let before = std::iter::once(None).chain(order.log.iter().map(|entry| Some(entry.status)));
+    order
+        .log
+        .iter()
+        .zip(before)
+        .zip(1..)
+        .map(|((entry, previous), version)| HistoryEntry {
+            version,
+            previous_status: previous.map(|status| status.as_str().into()),
+            status: entry.status.as_str().into(),
+            at: entry.at,
+            by: (&*entry.by).into(),
+            command_id: entry.command.0,
+            reason: entry.reason.as_deref().map(Into::into),
+        })
+        .collect()
+}

@@ -1,0 +1,1 @@
+//! The configuration: one struct per concern, checked before a port is opened.

@@ -1,0 +1,1 @@
+//! The small shop behind `dev --demo`.

@@ -1,0 +1,1 @@
+//! Adapters with nothing to install: SQLite, moka, a single node.

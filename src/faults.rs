@@ -1,0 +1,79 @@
+//! Named points at which tests make the program fail. Compiled under `debug_assertions` only; in a
+//! release build every call is nothing.
+//!
+//! `TRACKOPS_FAULT` is a comma-separated list of `point` or `point@n` (only the n-th time, from 1)
+//! or `point=text` (only where the caller passes that text, e.g. an order id).
+
+/// The points. A test that names another one does nothing, so each is a constant.
+pub mod points {
+    /// Abort before an append is sent.
+    pub const CRASH_BEFORE_APPEND: &str = "crash-before-append";
+    /// Abort after an append is committed, before anything is answered.
+    pub const CRASH_AFTER_APPEND: &str = "crash-after-append";
+    /// Abort after the cache is written, before anything is answered.
+    pub const CRASH_AFTER_CACHE: &str = "crash-after-cache";
+    /// Abort after the answer, before the push.
+    pub const CRASH_AFTER_REPLY: &str = "crash-after-reply";
+    /// Abort after the bus acknowledged, before the outbox rows are removed.
+    pub const CRASH_AFTER_PUBLISH: &str = "crash-after-publish";
+    /// Abort after a consumer's own commit, before the offset is committed.
+    pub const CRASH_BEFORE_OFFSET: &str = "crash-before-offset";
+    /// Abort after the inventory's transaction.
+    pub const CRASH_AFTER_STOCK: &str = "crash-after-stock";
+    /// Panic in the order actor's handler (`=order id`).
+    pub const PANIC_IN_HANDLER: &str = "panic-in-handler";
+    /// Defect: append without looking at the epoch.
+    pub const SKIP_FENCE: &str = "skip-fence";
+    /// Defect: append without looking at the version.
+    pub const SKIP_VERSION_CHECK: &str = "skip-version-check";
+    /// Defect: remove outbox rows before the bus has acknowledged.
+    pub const DELETE_BEFORE_ACK: &str = "delete-before-ack";
+    /// Defect: answer before the commit.
+    pub const ANSWER_BEFORE_COMMIT: &str = "answer-before-commit";
+}
+
+/// Whether `point` is to fail now.
+#[cfg(debug_assertions)]
+pub fn hit(point: &str, text: &str) -> bool {
+    use std::collections::HashMap;
+    use std::sync::{LazyLock, Mutex, PoisonError};
+
+    static WANTED: LazyLock<Vec<String>> = LazyLock::new(|| {
+        std::env::var("TRACKOPS_FAULT")
+            .unwrap_or_default()
+            .split(',')
+            .map(|w| w.trim().to_owned())
+            .collect()
+    });
+    static HITS: LazyLock<Mutex<HashMap<String, u64>>> = LazyLock::new(Mutex::default);
+
+    WANTED.iter().any(|wanted| {
+        if let Some((name, only)) = wanted.split_once('=') {
+            return name == point && only == text;
+        }
+        if let Some((name, nth)) = wanted.split_once('@') {
+            if name != point {
+                return false;
+            }
+            let mut hits = HITS.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = hits.entry(name.to_owned()).or_default();
+            *count += 1;
+            return nth.parse() == Ok(*count);
+        }
+        wanted == point
+    })
+}
+
+/// Whether `point` is to fail now: never, in a release build.
+#[cfg(not(debug_assertions))]
+pub fn hit(_point: &str, _text: &str) -> bool {
+    false
+}
+
+/// Ends the process at once, as `kill -9` would, if `point` is to fail now.
+pub fn crash(point: &str) {
+    if hit(point, "") {
+        tracing::error!(point, "fault point: aborting");
+        std::process::abort();
+    }
+}

@@ -1,0 +1,1 @@
+//! The inventory role: stock requests from the bus to the ledger.

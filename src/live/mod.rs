@@ -1,0 +1,1 @@
+//! The registry of listeners and what each of them lacks.

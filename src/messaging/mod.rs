@@ -1,0 +1,1 @@
+//! The consumer loop over the bus port: offsets, retries, dead letters.

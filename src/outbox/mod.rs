@@ -1,0 +1,1 @@
+//! The relay: outbox to bus, in order, removed after the acknowledgement.

@@ -1,0 +1,180 @@
+//! The journal of orders: current rows, their events, and the outbox rows of each append, all in
+//! one database and one statement.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use smallvec::SmallVec;
+use thiserror::Error;
+use trackops_cluster::{Epoch, ShardId};
+use trackops_domain::event::OrderEvent;
+use trackops_domain::ids::{CommandId, CustomerId, OrderId, Version};
+use trackops_domain::order::Order;
+use trackops_domain::status::Status;
+use trackops_domain::time::Timestamp;
+
+use super::outbox::OutboxRow;
+
+/// The most rows in one append: past it a statement's locks are held longer than a claim should wait.
+pub const APPEND_ROWS_MAX: usize = 512;
+
+/// One order's part of an append. At most one row per order in a call.
+#[derive(Clone, Debug)]
+pub struct AppendRow {
+    /// Whose.
+    pub order: OrderId,
+    /// The order's shard.
+    pub shard: ShardId,
+    /// The epoch under which the writer owns the shard; refused if the shard's is higher.
+    pub epoch: Epoch,
+    /// The version that the stored row must have; `None` creates the order.
+    pub expected: Option<Version>,
+    /// The order's row after this append.
+    pub head: Head,
+    /// The event; `None` for saga bookkeeping, which changes only the head.
+    pub event: Option<EventRow>,
+    /// Messages to publish.
+    pub outbox: SmallVec<[OutboxRow; 2]>,
+}
+
+/// The row of an order: what lists, deadlines and fences look at. The content is in the first event.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The version after the append (unchanged by bookkeeping).
+    pub version: Version,
+    /// The status after the append.
+    pub status: Status,
+    /// Who ordered.
+    pub customer: CustomerId,
+    /// When it was placed.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When the scanner should look at it.
+    pub deadline: Option<Timestamp>,
+    /// Stored form of saga and remembered commands, JSON: `codec::stored::saga`.
+    pub saga: Bytes,
+}
+
+/// A stored event.
+#[derive(Clone, Debug)]
+pub struct EventRow {
+    /// Its version.
+    pub version: Version,
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: std::sync::Arc<str>,
+    /// By which command.
+    pub command: CommandId,
+    /// The status it led to.
+    pub status: Status,
+    /// Stored form of the rest, JSON: `codec::stored::change`. `None` where there is nothing more.
+    pub data: Option<Bytes>,
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowOutcome {
+    /// Durable.
+    Committed,
+    /// The shard's epoch is higher: this replica no longer owns it. Nothing was written.
+    Fenced,
+    /// The stored row has another version, or exists already. Nothing was written.
+    Conflict,
+}
+
+/// Why an append as a whole failed. In no case is a part of it committed without the rest, but for
+/// [`AppendError::Unknown`].
+#[derive(Debug, Error)]
+pub enum AppendError {
+    /// A row's data was refused (SQLSTATE class 22 or 23): nothing is written, halving finds the culprit.
+    #[error("the journal refused the data of a row")]
+    BadRow(#[source] BoxError),
+    /// It certainly did not happen (not connected, refused before running). May be tried again.
+    #[error("the journal is away")]
+    Unavailable(#[source] BoxError),
+    /// The connection was lost while it ran: it may have happened or may yet happen. Settled by
+    /// claiming the shards again.
+    #[error("the journal was lost during an append")]
+    Unknown(#[source] BoxError),
+}
+
+/// Why a read failed.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// Not reachable or too slow.
+    #[error("the journal is away")]
+    Unavailable(#[source] BoxError),
+    /// What is stored can't be understood by this version.
+    #[error("a stored order can't be read")]
+    Corrupt(#[source] BoxError),
+}
+
+/// Any source of an adapter's error.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Which orders to list, newest first by (`created_at`, `id`).
+#[derive(Clone, Debug, Default)]
+pub struct ListFilter {
+    /// Only of this status.
+    pub status: Option<Status>,
+    /// Only of this customer.
+    pub customer: Option<CustomerId>,
+    /// Only strictly older than this.
+    pub before: Option<(Timestamp, OrderId)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// An order whose deadline has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Which.
+    pub order: OrderId,
+    /// The deadline as stored.
+    pub deadline: Timestamp,
+    /// Whether the order still has a row in the outbox.
+    pub request_unsent: bool,
+}
+
+/// The orders' database.
+#[async_trait]
+pub trait Journal: Send + Sync + 'static {
+    /// Appends all of `rows` (at most [`APPEND_ROWS_MAX`], one per order) in one statement: fence
+    /// check, order row, event, outbox rows. The outcomes are in the order of `rows`.
+    async fn append(&self, rows: &[AppendRow]) -> Result<Vec<RowOutcome>, AppendError>;
+
+    /// Tells the relays that there is work. Called by the writer after commits, at most every 5 ms.
+    async fn announce(&self) -> Result<(), JournalError>;
+
+    /// Loads orders with their whole log, in the order of `orders`; `None` for an unknown one.
+    async fn load(&self, orders: &[OrderId]) -> Result<Vec<Option<Order>>, JournalError>;
+
+    /// One page of orders.
+    async fn list(&self, filter: &ListFilter) -> Result<Vec<Order>, JournalError>;
+
+    /// Orders of `shards` whose deadline is at or before `now`, oldest first, at most `limit`.
+    async fn due(
+        &self,
+        shards: &[ShardId],
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Due>, JournalError>;
+
+    /// A cheap round trip, for readiness.
+    async fn ping(&self) -> Result<(), JournalError>;
+}
+
+impl EventRow {
+    /// The stored row of `event`.
+    pub fn of(event: &OrderEvent) -> Self {
+        Self {
+            version: event.version,
+            at: event.at,
+            by: std::sync::Arc::clone(&event.by),
+            command: event.command,
+            status: event.change.status(),
+            data: crate::codec::stored::change_data(&event.change),
+        }
+    }
+}

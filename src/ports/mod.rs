@@ -1,0 +1,11 @@
+//! What the core needs of the outside, as traits: each has a real adapter and an embedded one, and
+//! one contract suite for both. Leaves how to the adapters.
+
+pub mod bus;
+pub mod cache;
+pub mod clock;
+pub mod journal;
+pub mod live;
+pub mod orders;
+pub mod outbox;
+pub mod stock;

@@ -1,0 +1,184 @@
+//! The orders as their callers (REST, sockets, consumers) see them: commands, reads, subscriptions.
+//! Implemented by `actors`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+use trackops_domain::command::Command;
+use trackops_domain::decide::Rejection;
+use trackops_domain::ids::{CommandId, OrderId, Version};
+use trackops_domain::order::Order;
+use trackops_domain::placed::Placed;
+use trackops_domain::status::Status;
+use trackops_domain::time::Timestamp;
+
+use super::cache::Position;
+use super::live::Session;
+
+/// A new order.
+#[derive(Clone, Debug)]
+pub struct PlaceRequest {
+    /// What is ordered.
+    pub content: Arc<Placed>,
+    /// Idempotency key and the SHA-256 of the canonical body.
+    pub key: Option<(Box<str>, [u8; 32])>,
+    /// Trace context.
+    pub traceparent: Option<Arc<str>>,
+}
+
+/// A command to an existing order.
+#[derive(Clone, Debug)]
+pub struct CommandRequest {
+    /// Which order.
+    pub order: OrderId,
+    /// The command's id: [`command_id`] of the idempotency key, the message's id, or a new one.
+    pub id: CommandId,
+    /// The caller may repeat it under the same id: a success without a change is remembered too.
+    pub keyed: bool,
+    /// On whose behalf.
+    pub by: Arc<str>,
+    /// The versions of which the order must have one; `None` if any will do.
+    pub if_match: Option<Vec<Version>>,
+    /// What.
+    pub command: Command,
+    /// Trace context.
+    pub traceparent: Option<Arc<str>>,
+}
+
+/// A command's success.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The order as the command left it (for a repeat: as the first left it).
+    pub order: Arc<Order>,
+    /// The id was known: this is the first answer again.
+    pub replayed: bool,
+    /// Its courier, if one is under way and this is the current state.
+    pub position: Option<Position>,
+}
+
+/// An order as read.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The rendered view's version.
+    pub version: Version,
+    /// The view's JSON (`codec::view`), without the courier.
+    pub view: bytes::Bytes,
+    /// Its courier, if one is under way.
+    pub position: Option<Position>,
+    /// How old the answer may be: only while the journal is away and the lease has run out.
+    pub age: Option<Duration>,
+}
+
+/// Why a command or read failed.
+#[derive(Debug, Error)]
+pub enum OrdersError {
+    /// No such order.
+    #[error("no such order")]
+    NotFound,
+    /// The order's status doesn't allow it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// `if_match` names another version.
+    #[error("the order is at version {current}")]
+    PreconditionFailed {
+        /// The order's version.
+        current: Version,
+    },
+    /// The idempotency key was used with another body.
+    #[error("the idempotency key was used with another body")]
+    KeyReused,
+    /// The courier's position of an order that is not IN_TRANSIT.
+    #[error("the order is {status}")]
+    NotInTransit {
+        /// Its status.
+        status: Status,
+    },
+    /// The order failed again and again and waits for an operator.
+    #[error("the order is quarantined")]
+    Quarantined,
+    /// Its actor failed while it worked on this; a retry is safe.
+    #[error("the order's actor was restarted")]
+    Restarted,
+    /// The replica or the order has too much to do.
+    #[error("too many requests are waiting")]
+    Overloaded {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// The journal is away, or this replica may not speak for the order now. Retry with the same id.
+    #[error("not available: {why}")]
+    Unavailable {
+        /// For the problem's detail.
+        why: &'static str,
+        /// When to come back.
+        retry_after: Duration,
+    },
+}
+
+/// What operations sees of one order's actor.
+#[derive(Clone, Debug)]
+pub struct ActorReport {
+    /// `live`, `passive`, `restarting` or `quarantined`.
+    pub state: &'static str,
+    /// The shard.
+    pub shard: u16,
+    /// The shard's epoch.
+    pub epoch: i64,
+    /// The order's version, when live.
+    pub version: Option<Version>,
+    /// Commands admitted and not yet answered.
+    pub mailbox: u32,
+    /// Failures in the last minute.
+    pub restarts: u32,
+    /// The last failure, and when.
+    pub last_error: Option<(String, Timestamp)>,
+}
+
+/// Commands and reads of orders.
+#[async_trait]
+pub trait Orders: Send + Sync + 'static {
+    /// Places an order; answered after the commit.
+    async fn place(&self, request: PlaceRequest) -> Result<Done, OrdersError>;
+
+    /// Runs a command; answered after the commit. Checks in this order: known order, known command
+    /// id, `if_match`, the step to the same status, legality.
+    async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError>;
+
+    /// The current view.
+    async fn read(&self, order: OrderId) -> Result<Read, OrdersError>;
+
+    /// The whole order with its log, for the history.
+    async fn history(&self, order: OrderId) -> Result<Arc<Order>, OrdersError>;
+
+    /// Keeps and pushes the courier's position.
+    async fn locate(&self, order: OrderId, position: Position) -> Result<(), OrdersError>;
+
+    /// Subscribes `session` from `since`; returns the order as of the registration.
+    async fn subscribe(
+        &self,
+        order: OrderId,
+        since: Option<Version>,
+        session: Arc<dyn Session>,
+    ) -> Result<Arc<Order>, OrdersError>;
+
+    /// What operations wants to know.
+    async fn inspect(&self, order: OrderId) -> Result<ActorReport, OrdersError>;
+
+    /// Lets a quarantined order try again; `false` if it wasn't quarantined.
+    async fn release(&self, order: OrderId) -> Result<bool, OrdersError>;
+}
+
+/// The id of the order that an idempotency key names: UUIDv5, the same on any replica, for ever.
+pub fn keyed_order_id(key: &str) -> OrderId {
+    OrderId(uuid::Uuid::new_v5(&KEY_NAMESPACE, key.as_bytes()))
+}
+
+/// The id of a keyed command: UUIDv5 of the order and the key.
+pub fn command_id(order: OrderId, key: &str) -> CommandId {
+    CommandId(uuid::Uuid::new_v5(&order.0, key.as_bytes()))
+}
+
+/// Namespace of idempotency keys (a fixed random UUID).
+const KEY_NAMESPACE: uuid::Uuid = uuid::Uuid::from_u128(0x8f1b_6f2c_53a4_4c1e_9a57_2f60_1d5e_7b43);

@@ -1,0 +1,1 @@
+//! Journal, outbox, stock and membership on PostgreSQL.

@@ -1,0 +1,11 @@
+//! Logs, metrics and the counters of the invariants.
+
+pub mod names;
+
+use trackops_domain::invariants::Invariant;
+
+/// Counts and logs a broken invariant: a defect of ours that somebody must look at.
+pub fn violated(invariant: Invariant, detail: &str) {
+    metrics::counter!(names::INVARIANT_VIOLATIONS, "invariant" => invariant.id()).increment(1);
+    tracing::error!(invariant = invariant.id(), detail, "invariant violated");
+}

@@ -1,0 +1,48 @@
+//! The names of the metrics: base units, `_total` for counters. Dashboards rely on them.
+
+/// Live order actors (gauge).
+pub const ORDERS_LIVE: &str = "trackops_orders_live";
+/// Commands by `command` and `outcome`.
+pub const ORDER_COMMANDS: &str = "trackops_order_commands_total";
+/// Admission to answer, by `command`.
+pub const ORDER_COMMAND_DURATION: &str = "trackops_order_command_duration_seconds";
+/// Committed transitions by `from` and `to`.
+pub const ORDER_TRANSITIONS: &str = "trackops_order_transitions_total";
+/// Rows of an append.
+pub const JOURNAL_BATCH_SIZE: &str = "trackops_journal_batch_size";
+/// One append, call to answer.
+pub const JOURNAL_COMMIT_DURATION: &str = "trackops_journal_commit_duration_seconds";
+/// Actors started again after a failure.
+pub const ACTOR_RESTARTS: &str = "trackops_actor_restarts_total";
+/// Orders in quarantine (gauge).
+pub const ACTORS_QUARANTINED: &str = "trackops_actors_quarantined";
+/// Commands admitted and unanswered on this replica (gauge).
+pub const MAILBOX_DEPTH: &str = "trackops_mailbox_depth";
+/// Owned shards (gauge).
+pub const SHARDS_OWNED: &str = "trackops_shards_owned";
+/// Appended rows refused because of a higher epoch.
+pub const FENCED_APPENDS: &str = "trackops_fenced_appends_total";
+/// Rows in an outbox (gauge), by `outbox`.
+pub const OUTBOX_PENDING: &str = "trackops_outbox_pending";
+/// Age of the oldest row (gauge), by `outbox`.
+pub const OUTBOX_OLDEST_AGE: &str = "trackops_outbox_oldest_age_seconds";
+/// Messages acknowledged by the bus, by `topic`.
+pub const RELAY_PUBLISHED: &str = "trackops_relay_published_total";
+/// Unread messages (gauge), by `group` and `topic`.
+pub const BUS_LAG: &str = "trackops_bus_lag";
+/// Parked messages, by `topic` and `reason`.
+pub const DEAD_LETTERS: &str = "trackops_dead_letters_total";
+/// Messages handled, by `group`, `topic` and `outcome`.
+pub const MESSAGES: &str = "trackops_messages_total";
+/// Cache reads and writes by `outcome`.
+pub const CACHE_REQUESTS: &str = "trackops_cache_requests_total";
+/// Open sockets and SSE streams (gauge).
+pub const LIVE_SESSIONS: &str = "trackops_live_sessions";
+/// Commit known to frame handed to the socket.
+pub const LIVE_PUSH_DURATION: &str = "trackops_live_push_duration_seconds";
+/// Updates folded into a snapshot for a slow listener.
+pub const LIVE_CONFLATED: &str = "trackops_live_conflated_total";
+/// Placed to settled, by `outcome`.
+pub const SAGA_DURATION: &str = "trackops_saga_duration_seconds";
+/// Broken invariants by `invariant`.
+pub const INVARIANT_VIOLATIONS: &str = "trackops_invariant_violations_total";
