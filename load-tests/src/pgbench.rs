@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::load::{Latencies, Summary};
-use crate::numbers::{micros, to_f64};
+use crate::numbers::micros;
 use crate::order;
 use crate::report::Section;
 use crate::system::{Databases, Settings, execute, scalar};
@@ -139,7 +139,6 @@ async fn run_in(
     let script = folder.join("place.sql");
     fs::write(&script, SCRIPT)?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-    let customer = uuid::Uuid::new_v4().to_string();
     let mut command = Command::new(settings.pgbench());
     command.args([
         "-n",
@@ -157,9 +156,9 @@ async fn run_in(
         .arg("--log-prefix")
         .arg(folder.join("latency"));
     command.arg("-D").arg(format!("n={}", micros(now)));
-    command
-        .arg("-D")
-        .arg(format!("body={}", order::body(1, &customer)));
+    for (name, json) in documents() {
+        command.arg("-D").arg(format!("{name}={json}"));
+    }
     let output = command
         .arg(url)
         .kill_on_drop(true)
@@ -183,6 +182,24 @@ async fn run_in(
         per_second,
         latency,
     })
+}
+
+/// What the three rows carry, as long as what `TrackOps` stores and publishes.
+fn documents() -> [(&'static str, String); 3] {
+    let order = order::body(1, &uuid::Uuid::new_v4().to_string());
+    let id = uuid::Uuid::new_v4();
+    let payload = format!(
+        r#"{{"orderId":"{id}","version":1,"status":"PENDING","totalAmount":4700,"createdAt":"2026-01-01T12:00:00.123456Z",{}"#,
+        &order[1..]
+    );
+    [
+        (
+            "saga",
+            r#"{"v":1,"stock":"REQUESTED","askedAgain":0}"#.to_owned(),
+        ),
+        ("data", format!(r#"{{"v":1,"content":{order}}}"#)),
+        ("payload", payload),
+    ]
 }
 
 /// The number after `label`, up to the next space or end of line.
@@ -224,7 +241,7 @@ mod tests {
         let text = "number of transactions actually processed: 1234\n\
             number of failed transactions: 0 (0.000%)\ntps = 617.5 (without initial connection time)\n";
         assert!((find_number(text, "tps = ").expect("there") - 617.5).abs() < 1e-9);
-        assert!(find_number(text, "processed: ").expect("there") > to_f64(1233));
+        assert!(find_number(text, "processed: ").expect("there") > 1233.0);
         assert!(find_number(text, "absent ").is_err());
     }
 }
