@@ -1,1 +1,3 @@
 //! REST, WebSocket and SSE.
+
+pub mod track;
