@@ -17,9 +17,11 @@ use serde::Deserialize;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use trackops_domain::ids::{OrderId, Version};
 
-use super::TrackState;
-use super::problem::{Code, Problem, stopping};
-use crate::live::queue::{Frame, FrameKind, Queue};
+use super::{TrackState, stopping};
+use crate::api::problem::Problem;
+use crate::api::problem_code::Code;
+use crate::live::backlog::{Frame, FrameKind};
+use crate::live::queue::Queue;
 use crate::telemetry::names;
 
 /// The header by which a client says what it has.
@@ -53,12 +55,7 @@ async fn open(
     let Path(id) =
         id.map_err(|_| Problem::new(Code::InvalidParameter, "the order's id is no UUID"))?;
     let Query(query) = query.map_err(|e| Problem::new(Code::InvalidParameter, e.body_text()))?;
-    let last_event = last_event_id(headers).ok_or_else(|| {
-        Problem::new(
-            Code::InvalidHeader,
-            "Last-Event-ID must be the id of an event of this stream",
-        )
-    })?;
+    let last_event = last_event_id(headers)?;
     if state.shutdown.is_cancelled() {
         return Err(stopping());
     }
@@ -91,13 +88,19 @@ async fn open(
     Ok((headers, body).into_response())
 }
 
-/// The version that the client names, `None` in it if it names none; `None` if it isn't a version.
-fn last_event_id(headers: &HeaderMap) -> Option<Option<Version>> {
+/// The version that the client has, if it names one.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<Version>, Problem> {
     let Some(value) = headers.get(LAST_EVENT_ID).filter(|v| !v.is_empty()) else {
-        return Some(None);
+        return Ok(None);
     };
-    let version = value.to_str().ok()?.parse().ok()?;
-    Some(Some(Version(version)))
+    let version = value.to_str().ok().and_then(|text| text.parse().ok());
+    let version = version.ok_or_else(|| {
+        Problem::new(
+            Code::InvalidHeader,
+            "Last-Event-ID must be the id of an event of this stream",
+        )
+    })?;
+    Ok(Some(Version(version)))
 }
 
 struct Events {

@@ -3,7 +3,7 @@
 //! is decided in `live`; this carries it and bounds what a client may do.
 
 pub mod events;
-pub mod problem;
+pub mod messages;
 pub mod socket;
 
 use std::sync::Arc;
@@ -14,7 +14,9 @@ use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::live::queue::QueueLimits;
+use super::problem::Problem;
+use super::problem_code::Code;
+use crate::live::backlog::QueueLimits;
 use crate::ports::live::LiveHub;
 use crate::ports::orders::Orders;
 
@@ -86,6 +88,13 @@ impl TrackState {
             limits: Arc::new(Limits::default()),
         }
     }
+}
+
+/// When a client should come back to another replica, or to this one started again.
+const RETRY_AFTER_STOP: Duration = Duration::from_secs(1);
+
+fn stopping() -> Problem {
+    Problem::new(Code::Unavailable, "this replica is stopping").retry_after(RETRY_AFTER_STOP)
 }
 
 /// The two routes, to be merged into the router of the public listener.

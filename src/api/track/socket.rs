@@ -22,9 +22,10 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 use tokio_tungstenite::tungstenite;
 use trackops_domain::ids::{OrderId, Version};
 
-use super::problem::{Code, Problem, error_message, stopping};
-use super::{TRACK_PATH, TrackState};
-use crate::codec::live::ClientMessage;
+use super::messages::{Wanted, error_message, parse};
+use super::{TRACK_PATH, TrackState, stopping};
+use crate::api::problem::Problem;
+use crate::api::problem_code::Code;
 use crate::live::queue::Queue;
 use crate::telemetry::names;
 
@@ -292,32 +293,6 @@ impl Connection {
         })
         .await;
     }
-}
-
-enum Wanted {
-    Subscribe { since: Option<Version> },
-    Unsubscribe,
-}
-
-fn parse(text: &str) -> Result<(OrderId, Wanted), Problem> {
-    let message = serde_json::from_str(text).map_err(|error| {
-        let code = if error.is_data() {
-            Code::ValidationFailed
-        } else {
-            Code::MalformedJson
-        };
-        Problem::new(code, error.to_string())
-    })?;
-    let (order, wanted) = match message {
-        ClientMessage::Subscribe { order_id, since } => {
-            let since = since.map(Version);
-            (order_id, Wanted::Subscribe { since })
-        }
-        ClientMessage::Unsubscribe { order_id } => (order_id, Wanted::Unsubscribe),
-    };
-    let order = uuid::Uuid::try_parse(&order)
-        .map_err(|_| Problem::new(Code::ValidationFailed, "orderId is no UUID"))?;
-    Ok((OrderId(order), wanted))
 }
 
 /// A text message; what serde wrote is UTF-8.
