@@ -379,6 +379,8 @@ mod tests {
             committed: None,
         });
         backlog.recount();
+        let followed = backlog.followed.get_mut(&order).expect("is followed");
+        followed.updates = 1;
         let taken = metrics::with_local_recorder(&recorder, || backlog.take().map(|_| ()));
         assert_eq!(taken, Err(BrokenSequence { order }));
         let counted = r#"trackops_invariant_violations_total{invariant="I7"} 1"#;
