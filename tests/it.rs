@@ -2,3 +2,9 @@
 
 #[path = "contract/mod.rs"]
 mod contract;
+#[path = "it/live.rs"]
+mod live;
+#[path = "it/live_support.rs"]
+mod live_support;
+#[path = "it/track.rs"]
+mod track;

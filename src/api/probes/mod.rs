@@ -1,0 +1,3 @@
+//! Liveness, readiness, start and metrics, for orchestrators, on the management listener.
+
+pub mod readiness;
