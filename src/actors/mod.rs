@@ -1,1 +1,2 @@
 //! The order actors and those above them.
+pub mod cache_gate;

@@ -19,11 +19,12 @@ pub(super) const RANK_BYTES: usize = 29;
 /// The rank is the first 29 bytes of a stored entry: see `entry`. `GETRANGE` of a missing key is the
 /// empty text, which is below every rank.
 const PUT: &str = "
+local call, sub = redis.call, string.sub
 local n = #KEYS
 for i = 1, n do
   local new = ARGV[i]
-  if redis.call('GETRANGE', KEYS[i], 0, 28) <= string.sub(new, 1, 29) then
-    redis.call('SET', KEYS[i], new, 'EX', ARGV[n + i])
+  if call('GETRANGE', KEYS[i], 0, 28) <= sub(new, 1, 29) then
+    call('SETEX', KEYS[i], ARGV[n + i], new)
   end
 end
 return n";
