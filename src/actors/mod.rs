@@ -1,7 +1,6 @@
 //! The order actors and those above them: node supervisor, one shard supervisor per owned shard,
 //! one actor per live order. What an order does is decided in the domain; where it is stored, cached
 //! and shown is behind ports; this module owns who works on what, and when.
-
 pub mod admission;
 pub mod announcer;
 pub mod cache_gate;
@@ -19,6 +18,6 @@ pub mod shard;
 pub mod supervisor;
 pub mod sweeper;
 pub mod writer;
-
 pub use node::Node;
 pub use settings::Settings;
+//! The order actors and those above them.

@@ -1,1 +1,2 @@
 //! Adapters with nothing to install: SQLite, moka, a single node.
+pub mod cache;

@@ -1,1 +1,3 @@
 //! One suite per port, run against every adapter of it.
+
+mod cache;
