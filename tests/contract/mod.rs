@@ -1,1 +1,4 @@
 //! One suite per port, run against every adapter of it.
+
+#[macro_use]
+pub mod bus;
