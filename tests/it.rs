@@ -8,3 +8,5 @@ mod live;
 mod live_support;
 #[path = "it/track.rs"]
 mod track;
+#[path = "it/kafka.rs"]
+mod kafka;
