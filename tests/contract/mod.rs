@@ -1,1 +1,5 @@
 //! One suite per port, run against every adapter of it.
+
+mod journal;
+mod membership;
+mod support;
