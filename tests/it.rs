@@ -2,3 +2,5 @@
 
 #[path = "contract/mod.rs"]
 mod contract;
+#[path = "it/kafka.rs"]
+mod kafka;

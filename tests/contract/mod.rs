@@ -1,5 +1,7 @@
 //! One suite per port, run against every adapter of it.
 
-mod journal;
-mod membership;
-mod support;
+#[macro_use]
+pub mod bus;
+pub mod journal;
+pub mod membership;
+pub mod support;
