@@ -2,5 +2,7 @@
 
 #[path = "contract/mod.rs"]
 mod contract;
+#[path = "it/embedded.rs"]
+mod embedded;
 #[path = "it/kafka.rs"]
 mod kafka;

@@ -4,4 +4,6 @@
 pub mod bus;
 pub mod journal;
 pub mod membership;
+pub mod outbox;
+pub mod stock;
 pub mod support;

@@ -31,7 +31,7 @@ const INSERT: &str = "
 
 const ADVANCE: &str = "
     UPDATE bus_partitions SET next_offset = j.value ->> 1, bytes = bytes + (j.value ->> 2)
-    FROM json_each(?1) j WHERE id = j.value ->> 0";
+    FROM json_each(?1) j WHERE bus_partitions.id = j.value ->> 0";
 
 /// A message as either of the port's calls gives it.
 pub(super) struct Message<'m> {
