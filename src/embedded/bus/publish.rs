@@ -89,7 +89,8 @@ pub(super) async fn publish(
     bus: &EmbeddedBus,
     messages: &[Message<'_>],
 ) -> Vec<Result<(), PublishError>> {
-    let mut blob = Vec::new();
+    // Never empty: SQLite takes no part of an empty blob, also not an empty part.
+    let mut blob = vec![0];
     let mut packed = Vec::with_capacity(messages.len());
     let refusals: Vec<Option<Refusal>> = messages
         .iter()

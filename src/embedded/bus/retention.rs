@@ -140,3 +140,91 @@ async fn shorten(conn: &mut SqliteConnection, slot: Slot, removed: i64) -> sqlx:
     .fetch_one(conn)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use uuid::Uuid;
+
+    use super::super::EmbeddedBus;
+    use super::*;
+    use crate::ports::bus::{Bus as _, OutMessage, Polled, Subscription};
+
+    struct Hand(AtomicI64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp(self.0.load(Ordering::Relaxed))
+        }
+
+        fn uuid_v7(&self) -> Uuid {
+            Uuid::now_v7()
+        }
+    }
+
+    const TOPIC: &str = "T";
+
+    async fn publish(bus: &EmbeddedBus, count: usize, size: usize) {
+        let message = |n: usize| OutMessage {
+            topic: TOPIC.into(),
+            key: n.to_string().into(),
+            headers: Vec::new(),
+            payload: vec![0; size].into(),
+        };
+        let results = bus.publish((0..count).map(message).collect()).await;
+        assert!(results.iter().all(Result::is_ok));
+    }
+
+    #[tokio::test]
+    async fn the_oldest_go_by_age_and_by_size_and_consumers_go_on() {
+        let dir = std::env::temp_dir().join(format!("trackops-{}", Uuid::now_v7().simple()));
+        let clock = Arc::new(Hand(AtomicI64::new(1_000_000)));
+        let db = Arc::new(Db::open(&dir).await.unwrap());
+        let bus = EmbeddedBus::start(
+            Arc::clone(&db),
+            Arc::clone(&clock) as _,
+            Retention::default(),
+        )
+        .await
+        .unwrap();
+        bus.create_topics(&[TOPIC.into()]).await.unwrap();
+        let retention = Retention {
+            age: Duration::from_secs(10),
+            bytes: 60_000,
+        };
+        let clean = || clean(&db, &bus.hub, &*clock, retention);
+        let left = async || bus.read(TOPIC, None, 10_000).await.unwrap().len();
+
+        publish(&bus, 3_000, 1).await;
+        clock.0.fetch_add(5_000, Ordering::Relaxed);
+        publish(&bus, 40, 1_000).await;
+        clean().await;
+        assert_eq!(left().await, 3_040, "neither too old nor too much");
+        clock.0.fetch_add(5_001, Ordering::Relaxed);
+        clean().await;
+        assert_eq!(left().await, 40, "the first are too old");
+
+        publish(&bus, 40, 1_000).await;
+        clean().await;
+        let now = left().await;
+        assert!((55..60).contains(&now), "{now} of about 1,000 bytes each");
+
+        // A group that has read nothing begins with what there is, and knows how much that is.
+        let subscription = Subscription {
+            group: "g".into(),
+            topics: vec![TOPIC.into()],
+            member: "a".into(),
+        };
+        let mut consumer = bus.subscribe(subscription).await.unwrap();
+        let polled = consumer.poll(10, Duration::from_secs(20)).await.unwrap();
+        let Polled::Messages(messages) = polled else {
+            panic!("{polled:?}");
+        };
+        let lag: u64 = consumer.lag().await.unwrap().values().sum();
+        assert_eq!(messages.len() + usize::try_from(lag).unwrap(), now);
+        drop(consumer);
+        db.close().await;
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}
