@@ -8,5 +8,7 @@ mod live;
 mod live_support;
 #[path = "it/track.rs"]
 mod track;
+#[path = "it/embedded.rs"]
+mod embedded;
 #[path = "it/kafka.rs"]
 mod kafka;

@@ -3,3 +3,8 @@
 mod cache;
 #[macro_use]
 pub mod bus;
+pub mod journal;
+pub mod membership;
+pub mod outbox;
+pub mod stock;
+pub mod support;
