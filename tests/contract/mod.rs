@@ -2,4 +2,5 @@
 
 mod journal;
 mod membership;
+mod postgres;
 mod support;
