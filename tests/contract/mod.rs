@@ -8,3 +8,7 @@ pub mod membership;
 pub mod outbox;
 pub mod stock;
 pub mod support;
+mod journal;
+mod membership;
+mod postgres;
+mod support;
