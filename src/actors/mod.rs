@@ -20,4 +20,3 @@ pub mod sweeper;
 pub mod writer;
 pub use node::Node;
 pub use settings::Settings;
-//! The order actors and those above them.

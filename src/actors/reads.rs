@@ -7,6 +7,7 @@ use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
 use trackops_domain::status::Status;
 
+use super::cache_gate::LoadError;
 use super::node::Node;
 use super::order_append as append;
 use crate::codec::view;
@@ -44,7 +45,8 @@ impl Node {
         let entry = self
             .gate()
             .get_or_load(shard.id, order, load)
-            .await?
+            .await
+            .map_err(|error| load_error(&error))?
             .ok_or(OrdersError::NotFound)?;
         let position = if is_in_transit(&entry.view) {
             context.positions.get(order).await
@@ -105,6 +107,12 @@ async fn load_one(
 ) -> Result<Option<Order>, OrdersError> {
     let loaded = journal.load(&[order]).await.map_err(append::load_failed)?;
     Ok(loaded.into_iter().next().flatten())
+}
+
+/// The loader's error, which was shared by all who waited for it.
+fn load_error(error: &LoadError) -> OrdersError {
+    tracing::debug!(error = %error.0, "order not loaded");
+    append::unavailable("the journal is away")
 }
 
 fn is_in_transit(view: &[u8]) -> bool {

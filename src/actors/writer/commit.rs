@@ -145,5 +145,5 @@ fn answer(
     result: Result<(), WriteError>,
 ) {
     // An error means that the actor has ended; the journal says what happened.
-    drop(reply.send(result));
+    let _ = reply.send(result);
 }

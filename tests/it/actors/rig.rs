@@ -37,14 +37,24 @@ impl Rig {
     pub async fn new(settings: Settings) -> Self {
         let journal = MemoryJournal::default();
         let count = ShardCount::new(8).expect("in range");
-        let membership = Arc::new(MemoryMembership { journal: journal.clone(), count });
+        let membership = Arc::new(MemoryMembership {
+            journal: journal.clone(),
+            count,
+        });
         let lease = Lease::unlimited();
         let node = NodeId("test".into());
         let ownership = Ownership::new(membership, node, Incarnation(1), lease.clone(), count);
         let cache = Arc::new(MemoryCache::new());
-        let gate = CacheGate::new(cache.clone(), ownership.clone(), CacheGateSettings::default());
+        let gate = CacheGate::new(
+            cache.clone(),
+            ownership.clone(),
+            CacheGateSettings::default(),
+        );
         let all: Vec<ShardId> = count.iter().collect();
-        ownership.claim(&all, &gate).await.expect("the double grants");
+        ownership
+            .claim(&all, &gate)
+            .await
+            .expect("the double grants");
         let parts = Parts {
             journal: Arc::new(journal.clone()),
             cache,
@@ -55,12 +65,23 @@ impl Rig {
             standing: None,
         };
         let node = Node::start(parts, settings).await.expect("actors start");
-        Self { node, journal, lease, ownership, gate }
+        Self {
+            node,
+            journal,
+            lease,
+            ownership,
+            gate,
+        }
     }
 
     /// Places an order without a key.
     pub async fn place(&self) -> OrderId {
-        self.node.place(request(None)).await.expect("placed").order.id
+        self.node
+            .place(request(None))
+            .await
+            .expect("placed")
+            .order
+            .id
     }
 
     /// Runs a command under a new id.
@@ -71,13 +92,20 @@ impl Rig {
 
 /// Default settings, with short waits.
 pub fn settings() -> Settings {
-    Settings { answer_timeout: Duration::from_secs(10), ..Settings::default() }
+    Settings {
+        answer_timeout: Duration::from_secs(10),
+        ..Settings::default()
+    }
 }
 
 /// A request to place.
 pub fn request(key: Option<&str>) -> PlaceRequest {
     let key = key.map(|key| (Box::from(key), [7; 32]));
-    PlaceRequest { content: Arc::new(content()), key, traceparent: None }
+    PlaceRequest {
+        content: Arc::new(content()),
+        key,
+        traceparent: None,
+    }
 }
 
 /// A request to run `command`.
@@ -107,7 +135,11 @@ pub fn content() -> Placed {
     let content = ContentV1 {
         customer_id: uuid::Uuid::now_v7(),
         currency: "EUR".into(),
-        items: vec![ItemV1 { sku: "PIZZA".into(), quantity: 1, unit_price: 950 }],
+        items: vec![ItemV1 {
+            sku: "PIZZA".into(),
+            quantity: 1,
+            unit_price: 950,
+        }],
         address,
         delivery_instructions: None,
     };

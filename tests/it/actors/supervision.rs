@@ -39,12 +39,20 @@ impl Provoke for Rig {
     /// Makes the order's actor panic once.
     async fn fail(&self, order: OrderId) {
         let failed = self.node.subscribe(order, None, Arc::new(Explosive)).await;
-        assert!(matches!(failed, Err(OrdersError::Restarted)), "an error at once, no hang: {failed:?}");
+        assert!(
+            matches!(failed, Err(OrdersError::Restarted)),
+            "an error at once, no hang: {failed:?}"
+        );
     }
 
     async fn until_live(&self, order: OrderId) {
         tokio::time::timeout(Duration::from_secs(10), async {
-            while self.node.inspect(order).await.is_ok_and(|report| report.state == "restarting") {
+            while self
+                .node
+                .inspect(order)
+                .await
+                .is_ok_and(|report| report.state == "restarting")
+            {
                 tokio::task::yield_now().await;
             }
         })
@@ -58,13 +66,22 @@ async fn a_failed_order_restarts_and_its_neighbours_notice_nothing() {
     let rig = Rig::new(settings()).await;
     let (order, neighbour) = (rig.place().await, rig.place().await);
     rig.fail(order).await;
-    rig.command(neighbour, Command::StockReserved).await.expect("the neighbour goes on");
+    rig.command(neighbour, Command::StockReserved)
+        .await
+        .expect("the neighbour goes on");
     rig.until_live(order).await;
-    let done = rig.command(order, Command::StockReserved).await.expect("restarted from the journal");
+    let done = rig
+        .command(order, Command::StockReserved)
+        .await
+        .expect("restarted from the journal");
     assert_eq!(done.order.version(), Version(2));
     let report = rig.node.inspect(order).await.expect("known");
     assert_eq!(report.restarts, 1);
-    assert!(report.last_error.is_some_and(|(error, _)| error.contains("explodes")));
+    assert!(
+        report
+            .last_error
+            .is_some_and(|(error, _)| error.contains("explodes"))
+    );
 }
 
 #[tokio::test]
@@ -83,10 +100,18 @@ async fn five_failures_quarantine_until_released() {
     .await
     .expect("quarantined");
     let refused = rig.command(order, Command::StockReserved).await;
-    assert!(matches!(refused, Err(OrdersError::Quarantined)), "{refused:?}");
+    assert!(
+        matches!(refused, Err(OrdersError::Quarantined)),
+        "{refused:?}"
+    );
     assert!(rig.node.release(order).await.expect("released"));
-    assert!(!rig.node.release(order).await.expect("known"), "released once");
-    rig.command(order, Command::StockReserved).await.expect("works again");
+    assert!(
+        !rig.node.release(order).await.expect("known"),
+        "released once"
+    );
+    rig.command(order, Command::StockReserved)
+        .await
+        .expect("works again");
 }
 
 #[tokio::test]
@@ -99,7 +124,10 @@ async fn a_passivated_order_costs_an_actor_only_when_it_is_wanted() {
     .await;
     let order = rig.place().await;
     let session = Arc::new(Recorder::default());
-    rig.node.subscribe(order, None, session.clone()).await.expect("subscribed");
+    rig.node
+        .subscribe(order, None, session.clone())
+        .await
+        .expect("subscribed");
     tokio::time::timeout(Duration::from_secs(20), async {
         while rig.node.inspect(order).await.expect("known").state != "passive" {
             tokio::task::yield_now().await;
@@ -107,9 +135,22 @@ async fn a_passivated_order_costs_an_actor_only_when_it_is_wanted() {
     })
     .await
     .expect("passivated");
-    assert_eq!(rig.node.read(order).await.expect("from cache or journal").version, Version(1));
-    assert_eq!(rig.node.inspect(order).await.expect("known").state, "passive", "a read wakes nothing");
-    rig.command(order, Command::StockReserved).await.expect("woken");
+    assert_eq!(
+        rig.node
+            .read(order)
+            .await
+            .expect("from cache or journal")
+            .version,
+        Version(1)
+    );
+    assert_eq!(
+        rig.node.inspect(order).await.expect("known").state,
+        "passive",
+        "a read wakes nothing"
+    );
+    rig.command(order, Command::StockReserved)
+        .await
+        .expect("woken");
     tokio::time::timeout(Duration::from_secs(10), async {
         while session.0.lock().len() < 2 {
             tokio::task::yield_now().await;
@@ -122,26 +163,53 @@ async fn a_passivated_order_costs_an_actor_only_when_it_is_wanted() {
 
 #[tokio::test]
 async fn too_many_for_one_order_are_refused_at_once() {
-    let rig = Rig::new(Settings { order_waiting_max: 8, ..settings() }).await;
+    let rig = Rig::new(Settings {
+        order_waiting_max: 8,
+        ..settings()
+    })
+    .await;
     let order = rig.place().await;
-    let results = join_all((0..64).map(|_| rig.command(order, Command::Advance(Status::Delivered)))).await;
-    let overloaded = results.iter().filter(|r| matches!(r, Err(OrdersError::Overloaded { .. }))).count();
-    let refused = results.iter().filter(|r| matches!(r, Err(OrdersError::Rejected(_)))).count();
+    let results =
+        join_all((0..64).map(|_| rig.command(order, Command::Advance(Status::Delivered)))).await;
+    let overloaded = results
+        .iter()
+        .filter(|r| matches!(r, Err(OrdersError::Overloaded { .. })))
+        .count();
+    let refused = results
+        .iter()
+        .filter(|r| matches!(r, Err(OrdersError::Rejected(_))))
+        .count();
     assert_eq!(overloaded + refused, 64);
-    assert!(overloaded > 0 && refused >= 8, "{overloaded} overloaded, {refused} refused");
-    assert!(rig.node.place(request(None)).await.is_ok(), "other orders go on");
+    assert!(
+        overloaded > 0 && refused >= 8,
+        "{overloaded} overloaded, {refused} refused"
+    );
+    assert!(
+        rig.node.place(request(None)).await.is_ok(),
+        "other orders go on"
+    );
 }
 
 #[tokio::test]
 async fn a_journal_that_is_away_is_no_failure_of_the_order() {
-    let rig = Rig::new(Settings { passivate_live: Duration::from_millis(1), ..settings() }).await;
+    let rig = Rig::new(Settings {
+        passivate_live: Duration::from_millis(1),
+        ..settings()
+    })
+    .await;
     let order = trackops::ports::orders::keyed_order_id("cold");
     rig.journal.0.lock().loads_fail = true;
     for _ in 0..10 {
         let failed = rig.command(order, Command::StockReserved).await;
-        assert!(matches!(failed, Err(OrdersError::Unavailable { .. })), "{failed:?}");
+        assert!(
+            matches!(failed, Err(OrdersError::Unavailable { .. })),
+            "{failed:?}"
+        );
     }
     rig.journal.0.lock().loads_fail = false;
     let missing = rig.command(order, Command::StockReserved).await;
-    assert!(matches!(missing, Err(OrdersError::NotFound)), "not quarantined: {missing:?}");
+    assert!(
+        matches!(missing, Err(OrdersError::NotFound)),
+        "not quarantined: {missing:?}"
+    );
 }

@@ -60,9 +60,12 @@ impl MemoryJournal {
     /// The stored statuses of an order, oldest first.
     pub fn statuses(&self, order: OrderId) -> Vec<&'static str> {
         let stored = self.0.lock();
-        stored.orders.get(&order).map_or_else(Vec::new, |(_, _, events)| {
-            events.iter().map(|event| event.status.as_str()).collect()
-        })
+        stored
+            .orders
+            .get(&order)
+            .map_or_else(Vec::new, |(_, _, events)| {
+                events.iter().map(|event| event.status.as_str()).collect()
+            })
     }
 }
 
@@ -104,16 +107,32 @@ impl Journal for MemoryJournal {
 
     async fn list(&self, _filter: &ListFilter) -> Result<Vec<Order>, JournalError> {
         let stored = self.0.lock();
-        stored.orders.keys().filter_map(|order| stored.load(*order).transpose()).collect()
+        stored
+            .orders
+            .keys()
+            .filter_map(|order| stored.load(*order).transpose())
+            .collect()
     }
 
-    async fn due(&self, shards: &[ShardId], now: Timestamp, limit: u32) -> Result<Vec<Due>, JournalError> {
+    async fn due(
+        &self,
+        shards: &[ShardId],
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Due>, JournalError> {
         let stored = self.0.lock();
-        let due = stored.orders.iter().filter(|(_, (shard, ..))| shards.contains(shard));
+        let due = stored
+            .orders
+            .iter()
+            .filter(|(_, (shard, ..))| shards.contains(shard));
         let due = due.filter_map(|(order, (_, head, _))| {
             let deadline = head.deadline.filter(|deadline| *deadline <= now)?;
             let request_unsent = stored.outbox.iter().any(|(of, _)| of == order);
-            Some(Due { order: *order, deadline, request_unsent })
+            Some(Due {
+                order: *order,
+                deadline,
+                request_unsent,
+            })
         });
         Ok(due.take(limit as usize).collect())
     }
@@ -125,24 +144,41 @@ impl Journal for MemoryJournal {
 
 impl Stored {
     fn append(&mut self, row: &AppendRow) -> RowOutcome {
-        if self.epochs.get(&row.shard).is_none_or(|epoch| *epoch != row.epoch.0) {
+        if self
+            .epochs
+            .get(&row.shard)
+            .is_none_or(|epoch| *epoch != row.epoch.0)
+        {
             return RowOutcome::Fenced;
         }
         let found = self.orders.get(&row.order).map(|(_, head, _)| head.version);
         if found != row.expected {
             return RowOutcome::Conflict;
         }
-        let (_, head, events) =
-            self.orders.entry(row.order).or_insert_with(|| (row.shard, row.head.clone(), Vec::new()));
+        let (_, head, events) = self
+            .orders
+            .entry(row.order)
+            .or_insert_with(|| (row.shard, row.head.clone(), Vec::new()));
         *head = row.head.clone();
-        events.extend(row.event.clone().map(|event| EventRow { epoch: Epoch(row.epoch.0), ..event }));
-        self.outbox.extend(row.outbox.iter().map(|message| (row.order, message.clone())));
+        events.extend(row.event.clone().map(|event| EventRow {
+            epoch: Epoch(row.epoch.0),
+            ..event
+        }));
+        self.outbox.extend(
+            row.outbox
+                .iter()
+                .map(|message| (row.order, message.clone())),
+        );
         RowOutcome::Committed
     }
 
     fn load(&self, order: OrderId) -> Result<Option<Order>, JournalError> {
-        let Some((_, head, events)) = self.orders.get(&order) else { return Ok(None) };
+        let Some((_, head, events)) = self.orders.get(&order) else {
+            return Ok(None);
+        };
         let assembled = stored::assemble(order, &head.saga, head.deadline, events);
-        assembled.map(Some).map_err(|error| JournalError::Corrupt(error.into()))
+        assembled
+            .map(Some)
+            .map_err(|error| JournalError::Corrupt(error.into()))
     }
 }

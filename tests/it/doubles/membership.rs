@@ -30,12 +30,21 @@ impl Membership for MemoryMembership {
         Ok(())
     }
 
-    async fn claim(&self, _: &NodeId, _: Incarnation, shards: &[ShardId]) -> Result<Vec<Claimed>, MembershipError> {
+    async fn claim(
+        &self,
+        _: &NodeId,
+        _: Incarnation,
+        shards: &[ShardId],
+    ) -> Result<Vec<Claimed>, MembershipError> {
         let mut stored = self.journal.0.lock();
         let claimed = shards.iter().map(|shard| {
             let epoch = stored.epochs.entry(*shard).or_default();
             *epoch += 1;
-            Claimed { shard: *shard, epoch: Epoch(*epoch), cache_generation: *epoch }
+            Claimed {
+                shard: *shard,
+                epoch: Epoch(*epoch),
+                cache_generation: *epoch,
+            }
         });
         Ok(claimed.collect())
     }
