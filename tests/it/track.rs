@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -349,7 +350,7 @@ async fn a_peer_that_never_reads_is_given_up() {
     while server.hub.watched_orders() == 0 {
         tokio::task::yield_now().await;
     }
-    for _ in 0..5_000 {
+    for _ in 0..2_000 {
         server.orders.advance(order, Status::Preparing);
         tokio::task::yield_now().await;
     }
@@ -478,4 +479,28 @@ async fn a_silent_stream_is_kept_alive_by_comments() {
             Some(b": keep-alive\n\n".as_slice())
         );
     }
+}
+
+#[tokio::test]
+async fn commit_to_socket_is_measured() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    // All of the test runs on this thread.
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let server = Server::start(|_| {});
+    let order = server.orders.place();
+    let mut client = server.connect().await;
+    client.is_open(order).await;
+    let mut stream = reqwest::get(server.events_url(order))
+        .await
+        .expect("answers");
+    let mut text = String::new();
+    next_event(&mut stream, &mut text).await;
+    server.orders.advance(order, Status::Confirmed);
+    next_event(&mut stream, &mut text).await;
+    assert_eq!(client.json().await["version"], 2);
+    // The socket's is recorded once the frame is with the kernel; another message is after that.
+    client.is_open(order).await;
+    let measured = "trackops_live_push_duration_seconds_count 2\n";
+    assert!(handle.render().contains(measured), "{}", handle.render());
 }
