@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use trackops_domain::status::Status;
 use utoipa::ToSchema;
 
+use super::probes::CheckView;
 use super::problem_code::Code;
 use crate::codec::content::FieldError;
 
@@ -57,6 +58,9 @@ pub struct ProblemBody {
     /// Less on hand than is reserved: how many are reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reserved: Option<u64>,
+    /// Not ready: what every check found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Vec<CheckView>>,
 }
 
 impl Problem {
@@ -74,6 +78,7 @@ impl Problem {
             current_status: None,
             allowed: None,
             reserved: None,
+            checks: None,
         };
         Self(Box::new(Inner {
             code,
@@ -115,6 +120,13 @@ impl Problem {
         self
     }
 
+    /// With what the readiness checks found.
+    #[must_use]
+    pub fn with_checks(mut self, checks: Vec<CheckView>) -> Self {
+        self.0.body.checks = Some(checks);
+        self
+    }
+
     /// With `Retry-After`, in whole seconds, at least one (RFC 9110 has no fractions).
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
@@ -136,6 +148,13 @@ impl Problem {
         self
     }
 
+    /// With another status of the same kind, for what only the framework tells apart.
+    #[must_use]
+    pub(super) fn status(mut self, status: StatusCode) -> Self {
+        self.0.body.status = status.as_u16();
+        self
+    }
+
     /// The code.
     pub fn code(&self) -> Code {
         self.0.code
@@ -152,7 +171,8 @@ impl IntoResponse for Problem {
         // Writing a plain struct to memory has no way to fail.
         let json = serde_json::to_vec(&self.0.body).unwrap_or_default();
         let mut response = Response::new(Body::from(json));
-        *response.status_mut() = self.0.code.facts().status;
+        *response.status_mut() =
+            StatusCode::from_u16(self.0.body.status).unwrap_or(self.0.code.facts().status);
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,

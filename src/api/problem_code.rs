@@ -159,7 +159,6 @@ impl Code {
 
     /// Status, name, title and advice.
     #[rustfmt::skip]
-    #[expect(clippy::too_many_lines, reason = "a table, one line a code")]
     pub const fn facts(self) -> Facts {
         use StatusCode as S;
         match self {

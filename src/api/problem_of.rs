@@ -81,7 +81,8 @@ pub fn unavailable(error: &dyn std::error::Error) -> Problem {
     Problem::new(Code::Unavailable, error.to_string()).retry_after(RETRY_AFTER)
 }
 
-fn internal(error: &dyn std::error::Error) -> Problem {
+/// A fault of ours: logged here, where it is handled.
+pub fn internal(error: &dyn std::error::Error) -> Problem {
     tracing::error!(error = %Chain(error), "request failed");
     Problem::new(Code::InternalError, error.to_string())
 }
