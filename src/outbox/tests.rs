@@ -27,7 +27,7 @@ fn start(store: &Arc<Store>, log: &Arc<Log>, holder: &str) -> (JoinHandle<()>, C
 }
 
 async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let limit = Instant::now() + Duration::from_secs(600);
+    let limit = Instant::now() + Duration::from_mins(10);
     while !done() {
         assert!(Instant::now() < limit, "never: {what}");
         sleep(Duration::from_millis(10)).await;

@@ -207,7 +207,7 @@ async fn shown(gate: &CacheGate, shard: ShardId, id: OrderId) -> Option<Version>
 
 /// Waits, on the paused clock, for the repair to end.
 async fn repaired(gate: &CacheGate) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while gate.repairing.load(Ordering::SeqCst) {
         assert!(Instant::now() < until, "never repaired");
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -154,7 +154,7 @@ impl Outbox for Store {
 
     async fn acknowledge(&self, seqs: &[i64]) -> Result<(), OutboxError> {
         let fails = self.fails();
-        if !fails || seqs.len() % 2 == 0 {
+        if !fails || seqs.len().is_multiple_of(2) {
             self.rows.lock().retain(|seq, _| !seqs.contains(seq));
         }
         if fails { Err(away()) } else { Ok(()) }
@@ -194,7 +194,7 @@ pub struct Seen {
 
 impl Seen {
     pub fn is_dead_letter(&self) -> bool {
-        self.topic.ends_with(".dlq")
+        self.header("dlq_topic").is_some()
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
