@@ -24,7 +24,10 @@ impl Lifecycle {
     pub fn start() -> anyhow::Result<Self> {
         let mut terminate = signal(SignalKind::terminate()).context("can't listen to SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("can't listen to SIGINT")?;
-        let life = Self { stop: CancellationToken::new(), failure: Arc::default() };
+        let life = Self {
+            stop: CancellationToken::new(),
+            failure: Arc::default(),
+        };
         let stop = life.stop.clone();
         tokio::spawn(async move {
             either(&mut terminate, &mut interrupt).await;
