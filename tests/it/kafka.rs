@@ -12,10 +12,10 @@ use uuid::Uuid;
 use crate::contract::bus::BusFixture;
 
 /// A prefix of its own on the shared broker.
-struct Kafka(KafkaSettings);
+pub(crate) struct Kafka(KafkaSettings);
 
 impl Kafka {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let brokers = std::env::var("TRACKOPS_TEST_KAFKA_BROKERS")
             .expect("TRACKOPS_TEST_KAFKA_BROKERS must name a Kafka (cargo xtask test sets it)");
         Self(KafkaSettings {
