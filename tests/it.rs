@@ -1,5 +1,7 @@
 //! The one integration-test binary: contract suites, end to end, fault injection.
 
+#[path = "it/consumers.rs"]
+mod consumers;
 #[path = "contract/mod.rs"]
 mod contract;
 
@@ -21,3 +23,5 @@ mod track;
 mod track_events;
 #[path = "it/track_support.rs"]
 mod track_support;
+#[path = "it/saga.rs"]
+mod saga;
