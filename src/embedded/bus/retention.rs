@@ -33,7 +33,7 @@ pub(in super::super) struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         Self {
-            age: Duration::from_secs(24 * 3600),
+            age: Duration::from_hours(24),
             bytes: 256 * 1024 * 1024,
         }
     }

@@ -20,7 +20,7 @@ use crate::ports::stock::{ReservationView, StockError, StockOutcome, StockReques
 
 /// How long a client's idempotency key is remembered. A client retries within minutes; a week
 /// covers one that was switched off over a weekend.
-const KEYS_KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
+const KEYS_KEPT: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
 /// The stock on the file.
 #[derive(Debug)]
