@@ -32,16 +32,16 @@ const PUT_HEADS: &str = "
         deadline = excluded.deadline, saga = excluded.saga";
 
 const ADD_EVENTS: &str = "
-    INSERT INTO order_events (order_id, version, at, by, command, status, data)
+    INSERT INTO order_events (order_id, version, at, by, command, status, data, epoch)
     SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4),
-           value ->> 5, value ->> 6
+           value ->> 5, value ->> 6, value ->> 7
     FROM json_each(?1)";
 
 /// With the version check off (a defect on purpose) a second writer's event has to get in.
 const REPLACE_EVENTS: &str = "
-    INSERT OR REPLACE INTO order_events (order_id, version, at, by, command, status, data)
+    INSERT OR REPLACE INTO order_events (order_id, version, at, by, command, status, data, epoch)
     SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4),
-           value ->> 5, value ->> 6
+           value ->> 5, value ->> 6, value ->> 7
     FROM json_each(?1)";
 
 /// Appends what may be appended of `rows`. An error has written nothing once it is rolled back.
@@ -149,6 +149,7 @@ fn event(row: &AppendRow) -> Option<sqlx::Result<Value>> {
             hex(event.command.0),
             event.status.as_str(),
             data,
+            row.epoch.0,
         ]))
     }))
 }

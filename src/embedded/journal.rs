@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite};
-use trackops_cluster::ShardId;
+use trackops_cluster::{Epoch, ShardId};
 use trackops_domain::ids::{CommandId, OrderId, Version};
 use trackops_domain::order::Order;
 use trackops_domain::status::Status;
@@ -26,7 +26,7 @@ use crate::ports::journal::{
 
 /// Columns of a log line: of the order first, then of the event.
 const LOGS: &str = "
-    SELECT o.id, o.saga, o.deadline, e.version, e.at, e.by, e.command, e.status, e.data
+    SELECT o.id, o.saga, o.deadline, e.version, e.at, e.by, e.command, e.status, e.data, e.epoch
     FROM orders o JOIN order_events e ON e.order_id = o.id
     WHERE o.id IN (SELECT unhex(value) FROM json_each(?1))
     ORDER BY o.id, e.version";
@@ -138,7 +138,7 @@ impl Journal for SqliteJournal {
 /// One page of whole logs, newest order first.
 fn page(filter: &ListFilter) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
-        "SELECT o.id, o.saga, o.deadline, e.version, e.at, e.by, e.command, e.status, e.data
+        "SELECT o.id, o.saga, o.deadline, e.version, e.at, e.by, e.command, e.status, e.data, e.epoch
          FROM (SELECT id, saga, deadline, created_at FROM orders WHERE true",
     );
     if let Some(status) = filter.status {
@@ -188,6 +188,7 @@ fn event(row: &SqliteRow) -> sqlx::Result<EventRow> {
     let data: Option<&[u8]> = row.try_get(8)?;
     Ok(EventRow {
         version: Version(row.try_get(3)?),
+        epoch: Epoch(row.try_get(9)?),
         at: Timestamp(row.try_get(4)?),
         by: row.try_get::<&str, _>(5)?.into(),
         command: CommandId(row.try_get(6)?),

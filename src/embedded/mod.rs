@@ -3,6 +3,7 @@
 
 mod append;
 mod bus;
+pub mod cache;
 mod db;
 mod error;
 mod journal;

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::{CALL_TIMEOUT, Client, blocking};
@@ -51,7 +52,11 @@ impl Reading {
         let Some(found) = metadata.topics().first() else {
             return Ok(Vec::new());
         };
-        let mut partitions: Vec<i32> = found.partitions().iter().map(|p| p.id()).collect();
+        let mut partitions: Vec<i32> = found
+            .partitions()
+            .iter()
+            .map(MetadataPartition::id)
+            .collect();
         partitions.sort_unstable();
         let mut messages = Vec::new();
         for partition in partitions.into_iter().filter(|p| *p >= first) {

@@ -1,6 +1,8 @@
 //! The suite of the bus port. A fixture gives topics, groups and connections; every test makes its
 //! own topics, so that adapters over a shared server can run it side by side.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;

@@ -36,6 +36,7 @@ CREATE INDEX orders_by_deadline ON orders (deadline) WHERE deadline IS NOT NULL;
 CREATE TABLE order_events (
     order_id BLOB NOT NULL,
     version  INTEGER NOT NULL,
+    epoch    INTEGER NOT NULL,
     at       INTEGER NOT NULL,
     by       TEXT NOT NULL,
     command  BLOB NOT NULL CHECK (length(command) = 16),
