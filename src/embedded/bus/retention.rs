@@ -143,6 +143,8 @@ async fn shorten(conn: &mut SqliteConnection, slot: Slot, removed: i64) -> sqlx:
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use uuid::Uuid;
