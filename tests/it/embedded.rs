@@ -1,5 +1,7 @@
 //! The embedded adapters on a real file: the ports' contracts, and what only they have.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
