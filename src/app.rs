@@ -21,12 +21,18 @@ use crate::config::{Config, Flags};
 
 /// `trackops dev`.
 pub async fn run_dev(args: DevArgs) -> anyhow::Result<()> {
-    let flags = Flags { listen: args.listen.clone() };
+    let flags = Flags {
+        listen: args.listen.clone(),
+    };
     dev::run(Config::load(None, &flags)?, args).await
 }
 
 /// `trackops order|inventory|relay`.
-pub async fn run_role(role: Role, file: Option<PathBuf>, listen: Option<String>) -> anyhow::Result<()> {
+pub async fn run_role(
+    role: Role,
+    file: Option<PathBuf>,
+    listen: Option<String>,
+) -> anyhow::Result<()> {
     let config = Config::load(file.as_deref(), &Flags { listen })?;
     match role {
         Role::Order => order::run(config).await,

@@ -17,11 +17,11 @@ mod kafka;
 mod live;
 #[path = "it/live_support.rs"]
 mod live_support;
+#[path = "it/saga.rs"]
+mod saga;
 #[path = "it/track.rs"]
 mod track;
 #[path = "it/track_events.rs"]
 mod track_events;
 #[path = "it/track_support.rs"]
 mod track_support;
-#[path = "it/saga.rs"]
-mod saga;

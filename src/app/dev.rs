@@ -12,7 +12,7 @@ use trackops_cluster::membership::NodeId;
 use super::core::{self, CoreParts};
 use super::late::LateOrders;
 use super::lifecycle::{DEV_STOP, Lifecycle};
-use super::listeners::{Listener, Port};
+use super::listeners::Port;
 use super::{checks, desk, order};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
@@ -117,7 +117,10 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     tasks.spawn(async move { relay.run(relay_stop).await });
     if running.is_some() {
         readiness.set_started();
-        print!("{}", banner::banner(listener.addr(), &args.data_dir, args.demo));
+        print!(
+            "{}",
+            banner::banner(listener.addr(), &args.data_dir, args.demo)
+        );
     }
     life.stopped().await;
 
