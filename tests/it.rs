@@ -8,3 +8,5 @@ mod contract;
 mod kafka;
 #[path = "it/saga.rs"]
 mod saga;
+#[path = "it/world.rs"]
+mod world;

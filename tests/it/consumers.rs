@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::contract::bus::BusFixture;
 use crate::kafka::Kafka;
-use crate::saga::World;
+use crate::world::World;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
