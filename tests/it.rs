@@ -25,3 +25,5 @@ mod track;
 mod track_events;
 #[path = "it/track_support.rs"]
 mod track_support;
+#[path = "it/world.rs"]
+mod world;
