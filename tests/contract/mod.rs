@@ -2,5 +2,7 @@
 
 mod journal;
 mod membership;
+mod outbox;
 mod postgres;
+mod stock;
 mod support;
