@@ -30,6 +30,8 @@ CREATE TABLE order_events (
     order_id   uuid NOT NULL,
     command_id uuid NOT NULL,
     at         timestamptz NOT NULL,
+    -- Under which it was written: an order's events never go back to an older one.
+    epoch      bigint NOT NULL,
     version    integer NOT NULL,
     status     text COLLATE "C" NOT NULL,
     by         text COLLATE "C" NOT NULL,

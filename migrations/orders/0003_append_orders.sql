@@ -14,7 +14,7 @@ CREATE FUNCTION append_orders(
     c_created timestamptz[], c_updated timestamptz[], c_deadline timestamptz[], c_saga json[],
     u_id uuid[], u_expected integer[], u_version integer[], u_status text[],
     u_updated timestamptz[], u_deadline timestamptz[], u_saga json[],
-    e_order uuid[], e_version integer[], e_at timestamptz[], e_by text[], e_command uuid[],
+    e_order uuid[], e_version integer[], e_epoch bigint[], e_at timestamptz[], e_by text[], e_command uuid[],
     e_status text[], e_data json[],
     o_order uuid[], o_lane smallint[], o_id uuid[], o_version integer[], o_ordinal smallint[],
     o_topic text[], o_at timestamptz[], o_payload text[], o_traceparent text[],
@@ -71,8 +71,8 @@ BEGIN
     END IF;
 
     IF is_whole THEN
-        INSERT INTO order_events (order_id, version, at, by, command_id, status, data)
-            SELECT * FROM unnest(e_order, e_version, e_at, e_by, e_command, e_status, e_data);
+        INSERT INTO order_events (order_id, version, epoch, at, by, command_id, status, data)
+            SELECT * FROM unnest(e_order, e_version, e_epoch, e_at, e_by, e_command, e_status, e_data);
         INSERT INTO outbox (order_id, lane, id, version, ordinal, topic, at, payload, traceparent)
             SELECT * FROM unnest(o_order, o_lane, o_id, o_version, o_ordinal, o_topic, o_at,
                                  o_payload, o_traceparent);
@@ -80,8 +80,8 @@ BEGIN
     END IF;
 
     accepted := coalesce(created, c_id) || coalesce(updated, u_id);
-    INSERT INTO order_events (order_id, version, at, by, command_id, status, data)
-        SELECT e.* FROM unnest(e_order, e_version, e_at, e_by, e_command, e_status, e_data)
+    INSERT INTO order_events (order_id, version, epoch, at, by, command_id, status, data)
+        SELECT e.* FROM unnest(e_order, e_version, e_epoch, e_at, e_by, e_command, e_status, e_data)
             AS e(order_id) WHERE e.order_id = ANY (accepted);
     INSERT INTO outbox (order_id, lane, id, version, ordinal, topic, at, payload, traceparent)
         SELECT o.* FROM unnest(o_order, o_lane, o_id, o_version, o_ordinal, o_topic, o_at,

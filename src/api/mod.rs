@@ -1,1 +1,26 @@
-//! REST, WebSocket and SSE.
+//! REST, the management routes and the HTTP server under them. `router.rs` has every route; each
+//! endpoint is a file. Leaves what an order may do to `domain`, and WebSocket and SSE to `track`.
+
+mod connection;
+pub mod router;
+pub mod server;
+pub mod service;
+pub mod state;
+
+pub mod admin;
+pub mod inventory;
+pub mod orders;
+pub mod probes;
+
+mod body;
+mod cursor;
+pub mod documents;
+pub mod etag;
+mod json;
+pub mod openapi;
+pub mod params;
+pub mod problem;
+pub mod problem_code;
+mod problem_of;
+pub mod request_headers;
+pub mod track;

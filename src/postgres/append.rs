@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sqlx::postgres::{PgBindIterExt as _, PgRow};
 use sqlx::{PgConnection, Row as _};
 use trackops_cluster::{Epoch, ShardId};
-use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::ids::Version;
 use uuid::Uuid;
 
 use super::connections::Connections;
@@ -20,7 +20,7 @@ const APPEND: &str = "SELECT fenced, created, updated FROM append_orders(
     $3, $4, $5, $6, $7, $8, $9, $10, $11,
     $12, $13, $14, $15, $16, $17, $18,
     $19, $20, $21, $22, $23, $24, $25,
-    $26, $27, $28, $29, $30, $31, $32, $33, $34)";
+    $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)";
 
 /// Appends `rows`. A call in which a shard is fenced writes nothing, so the rows of the others go
 /// in a second call: losing a shard is rare, and the usual call needs no look at each row's fence.
@@ -84,7 +84,7 @@ struct Call<'a> {
     pairs: Vec<(ShardId, Epoch)>,
     creations: Vec<&'a AppendRow>,
     updates: Vec<(&'a AppendRow, Version)>,
-    events: Vec<(OrderId, &'a EventRow)>,
+    events: Vec<(&'a AppendRow, &'a EventRow)>,
     messages: Vec<(&'a AppendRow, &'a OutboxRow)>,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Call<'a> {
                 Some(version) => call.updates.push((row, version)),
             }
             call.events
-                .extend(row.event.iter().map(|event| (row.order, event)));
+                .extend(row.event.iter().map(|event| (row, event)));
             call.messages
                 .extend(row.outbox.iter().map(|message| (row, message)));
         }
@@ -158,8 +158,9 @@ impl<'a> Call<'a> {
             .bind(heads().map(|head| Millis(head.updated_at)).bind_iter())
             .bind(heads().map(|head| head.deadline.map(Millis)).bind_iter())
             .bind(heads().map(saga).bind_iter())
-            .bind(self.events.iter().map(|(order, _)| order.0).bind_iter())
+            .bind(self.events.iter().map(|(row, _)| row.order.0).bind_iter())
             .bind(events().map(|event| int4(event.version)).bind_iter())
+            .bind(self.events.iter().map(|(row, _)| row.epoch.0).bind_iter())
             .bind(events().map(|event| Millis(event.at)).bind_iter())
             .bind(events().map(|event| &*event.by).bind_iter())
             .bind(events().map(|event| event.command.0).bind_iter())

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
-use trackops_cluster::ShardId;
+use trackops_cluster::{Epoch, ShardId};
 use trackops_domain::ids::{CommandId, OrderId, Version};
 use trackops_domain::order::Order;
 use trackops_domain::status::Status;
@@ -24,7 +24,7 @@ use crate::ports::journal::{
 /// Columns 0 to 2 are the order's, the others one event's; an order's rows are together.
 const LOAD: &str = "
     SELECT o.id, o.saga, o.deadline_at,
-           e.version, e.at, e.by, e.command_id, e.status, e.data
+           e.version, e.at, e.by, e.command_id, e.status, e.data, e.epoch
     FROM unnest($1::uuid[]) AS wanted(id)
     JOIN orders o ON o.id = wanted.id
     JOIN order_events e ON e.order_id = o.id
@@ -43,7 +43,7 @@ const LIST: &str = "
         ORDER BY o.created_at DESC, o.id DESC LIMIT $4
     )
     SELECT o.id, o.saga, o.deadline_at,
-           e.version, e.at, e.by, e.command_id, e.status, e.data
+           e.version, e.at, e.by, e.command_id, e.status, e.data, e.epoch
     FROM page o JOIN order_events e ON e.order_id = o.id
     ORDER BY o.created_at DESC, o.id DESC, e.version";
 
@@ -54,7 +54,7 @@ const LIST_OF_CUSTOMER: &str = "
         ORDER BY created_at DESC, id DESC LIMIT $4
     )
     SELECT o.id, o.saga, o.deadline_at,
-           e.version, e.at, e.by, e.command_id, e.status, e.data
+           e.version, e.at, e.by, e.command_id, e.status, e.data, e.epoch
     FROM page o JOIN order_events e ON e.order_id = o.id
     ORDER BY o.created_at DESC, o.id DESC, e.version";
 
@@ -214,6 +214,7 @@ fn event(row: &PgRow) -> Result<EventRow, JournalError> {
     let data: Option<Json<'_>> = row.try_get(8).map_err(corrupt)?;
     Ok(EventRow {
         version: Version(u32::try_from(version).map_err(corrupt)?),
+        epoch: Epoch(row.try_get(9).map_err(corrupt)?),
         at: at.0,
         by: by.into(),
         command: CommandId(command),

@@ -116,10 +116,10 @@ impl OrdersFixture for PgOrders {
     }
 }
 
-/// A fresh inventory's database.
+/// A fresh inventory's database. Fields are dropped in order: the database goes last.
 pub struct PgInventory {
-    _database: TestDatabase,
     open: Database,
+    _database: TestDatabase,
 }
 
 #[async_trait]
@@ -128,8 +128,8 @@ impl StockFixture for PgInventory {
         let database = TestDatabase::migrated(Kind::Inventory).await;
         let open = database.open(Kind::Inventory);
         Self {
-            _database: database,
             open,
+            _database: database,
         }
     }
 

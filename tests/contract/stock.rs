@@ -1,8 +1,14 @@
-//! The suite of [`trackops::ports::stock::StockStore`] with the replies that it puts into its outbox.
+//! The suite of [`trackops::ports::stock::StockStore`], with the replies in the inventory's outbox.
+//! An adapter runs it by `stock_suite!(module_name, Fixture);`.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use trackops::codec::message_id::{Publisher, message_id};
 use trackops::codec::messages::InventoryReplyV1;
 use trackops::codec::topics::Topic;
 use trackops::ports::outbox::{LANES, Outbox, OutboxEntry};
@@ -12,9 +18,7 @@ use trackops_domain::stock::{Level, Request, Reservation};
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
-use StockOutcome::{Applied, Ignored, Repeated};
-
-/// A fresh, migrated inventory's database.
+/// A fresh, migrated inventory's database. Dropping it may remove it.
 #[async_trait]
 pub trait StockFixture: Send + Sync + Sized + 'static {
     /// Makes one.
@@ -28,36 +32,47 @@ pub trait StockFixture: Send + Sync + Sized + 'static {
 /// Runs the suite against `$fixture`.
 macro_rules! stock_suite {
     ($name:ident, $fixture:ty) => {
-        stock_suite!(@tests $name $fixture:
-            a_reservation_is_all_or_nothing,
-            repeats_get_the_first_answer_again,
-            a_cancellation_before_the_creation_bars_it,
-            one_batch_may_tell_an_orders_whole_life,
-            nothing_is_sold_twice_by_overlapping_batches,
-            one_order_in_two_batches_counts_once,
-            levels_are_set_and_listed,
-        );
-    };
-    (@tests $name:ident $fixture:ty: $($test:ident,)+) => {
         mod $name {
             use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                $crate::contract::stock::$test::<$fixture>().await;
-            })+
+            stock_suite!(@tests $fixture:
+                a_reservation_is_all_or_nothing,
+                a_sku_that_stands_twice_is_added_up,
+                a_cancellation_before_the_creation_bars_it,
+                a_repeat_is_answered_as_the_first_time,
+                what_is_released_or_shipped_is_so_once,
+                a_refused_order_is_released_too,
+                a_batch_is_applied_in_order,
+                on_hand_is_never_below_reserved,
+                a_known_key_changes_nothing,
+                items_are_listed_in_pages,
+                concurrent_appliers_never_oversell,
+                the_stock_adds_up_whatever_comes,
+                the_relay_is_woken,
+            );
         }
+    };
+    (@tests $fixture:ty: $($test:ident,)+) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            $crate::contract::stock::$test::<$fixture>().await;
+        })+
     };
 }
 pub(crate) use stock_suite;
 
-const NOW: Timestamp = Timestamp(1_700_000_000_000);
-const LATER: Timestamp = Timestamp(1_700_000_005_000);
+pub use super::stock_sums::{concurrent_appliers_never_oversell, the_stock_adds_up_whatever_comes};
 
-fn sku(name: &str) -> Sku {
+use StockOutcome::{Applied, Ignored, Repeated};
+
+pub(super) const NOW: Timestamp = Timestamp(1_700_000_000_000);
+const LATER: Timestamp = Timestamp(1_700_000_060_000);
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+pub(super) fn sku(name: &str) -> Sku {
     Sku::parse(name).unwrap()
 }
 
-fn new_id() -> OrderId {
+pub(super) fn new_order() -> OrderId {
     OrderId(Uuid::now_v7())
 }
 
@@ -65,264 +80,354 @@ fn request(order: OrderId, request: Request) -> StockRequest {
     StockRequest {
         order,
         request,
-        traceparent: Some("00-1-2-01".into()),
+        traceparent: Some(TRACEPARENT.into()),
     }
 }
 
-fn reserve(order: OrderId, items: &[(&str, u64)]) -> StockRequest {
-    let items = items.iter().map(|(name, n)| (sku(name), *n)).collect();
-    request(order, Request::Reserve(items))
+pub(super) fn reserve(order: OrderId, items: &[(&str, u64)]) -> StockRequest {
+    let items = items.iter().map(|(name, quantity)| (sku(name), *quantity));
+    request(order, Request::Reserve(items.collect()))
 }
 
-fn release(order: OrderId) -> StockRequest {
+pub(super) fn release(order: OrderId) -> StockRequest {
     request(order, Request::Release)
 }
 
-fn ship(order: OrderId) -> StockRequest {
+pub(super) fn ship(order: OrderId) -> StockRequest {
     request(order, Request::Ship)
 }
 
-async fn stocked<F: StockFixture>(levels: &[(&str, u64)]) -> F {
-    let db = F::fresh().await;
-    for (name, on_hand) in levels {
-        let set = db.stock().set_on_hand(&sku(name), *on_hand, None).await;
-        assert_eq!(set.unwrap().0.on_hand, *on_hand);
+pub(super) async fn stocked<F: StockFixture>(items: &[(&str, u64)]) -> (F, Arc<dyn StockStore>) {
+    let fixture = F::fresh().await;
+    let stock = fixture.stock();
+    for (name, on_hand) in items {
+        let set = stock.set_on_hand(&sku(name), *on_hand, None).await.unwrap();
+        assert!(!set.1);
     }
-    db
+    (fixture, stock)
 }
 
-async fn level<F: StockFixture>(db: &F, name: &str) -> (u64, u64) {
-    let level = db.stock().item(&sku(name)).await.unwrap().unwrap();
+async fn apply(stock: &dyn StockStore, request: StockRequest, now: Timestamp) -> StockOutcome {
+    let outcomes = stock.apply(&[request], now).await.unwrap();
+    assert_eq!(outcomes.len(), 1);
+    outcomes[0]
+}
+
+/// (on hand, reserved)
+pub(super) async fn level(stock: &dyn StockStore, name: &str) -> (u64, u64) {
+    let level = stock.item(&sku(name)).await.unwrap().unwrap();
     (level.on_hand, level.reserved)
 }
 
-async fn replies<F: StockFixture>(db: &F) -> Vec<OutboxEntry> {
-    let mut all = Vec::new();
+/// Takes everything out of the outbox, as a relay would.
+async fn take(outbox: &dyn Outbox) -> Vec<OutboxEntry> {
+    let mut rows = Vec::new();
     for lane in 0..LANES {
-        all.extend(db.outbox().fetch(lane, 10_000).await.unwrap());
+        rows.extend(outbox.fetch(lane, 10_000).await.unwrap());
     }
-    all.sort_by_key(|entry| entry.seq);
-    all
+    rows.sort_by_key(|row| row.seq);
+    let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+    outbox.acknowledge(&seqs).await.unwrap();
+    rows
 }
 
-async fn replies_to<F: StockFixture>(db: &F, order: OrderId) -> Vec<(Topic, OutboxEntry)> {
-    let all = replies(db).await.into_iter();
-    all.filter(|entry| entry.order == order)
-        .map(|entry| (entry.row.topic, entry))
-        .collect()
+fn reply(entry: &OutboxEntry) -> InventoryReplyV1 {
+    serde_json::from_slice(&entry.row.payload).unwrap()
+}
+
+/// The one reply in the outbox, checked in all that is the same for every reply.
+async fn take_reply(outbox: &dyn Outbox, order: OrderId, topic: Topic) -> OutboxEntry {
+    let mut rows = take(outbox).await;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    let entry = rows.remove(0);
+    let version = if topic == Topic::InventoryReleased {
+        2
+    } else {
+        1
+    };
+    assert_eq!((entry.order, entry.row.topic), (order, topic));
+    assert_eq!((entry.row.version, entry.row.ordinal), (version, 0));
+    assert_eq!(entry.row.traceparent.as_deref(), Some(TRACEPARENT));
+    let body = reply(&entry);
+    assert_eq!((body.order_id, body.at), (order.0, entry.row.at));
+    let id = message_id(Publisher::Inventory, order, version, 0, entry.row.at);
+    assert_eq!(entry.row.id, id);
+    entry
 }
 
 pub async fn a_reservation_is_all_or_nothing<F: StockFixture>() {
-    let db: F = stocked(&[("A", 5), ("B", 1)]).await;
-    let (held, short) = (new_id(), new_id());
-    let batch = [
-        reserve(held, &[("A", 2), ("B", 1)]),
-        reserve(short, &[("A", 1), ("B", 1), ("PIZZA-X", 1)]),
-    ];
-    let outcomes = db.stock().apply(&batch, NOW).await.unwrap();
+    let (fixture, stock) = stocked::<F>(&[("A", 5), ("B", 1)]).await;
+    let outbox = fixture.outbox();
+    assert_eq!(outbox.name(), "inventory");
+    let greedy = new_order();
+    let wanted = reserve(greedy, &[("A", 2), ("B", 2), ("GHOST", 1)]);
+    let outcome = apply(&*stock, wanted, NOW).await;
+    assert_eq!(outcome, Applied(Reservation::Failed));
+    let failed = take_reply(&*outbox, greedy, Topic::InventoryReservationFailed).await;
+    assert_eq!(reply(&failed).failed_items, ["B", "GHOST"]);
     assert_eq!(
-        outcomes,
-        [Applied(Reservation::Held), Applied(Reservation::Failed)]
+        reply(&failed).reason.as_deref(),
+        Some("not in stock: B, GHOST")
     );
-    assert_eq!(level(&db, "A").await, (5, 2));
-    assert_eq!(level(&db, "B").await, (1, 1));
+    assert_eq!(level(&*stock, "A").await, (5, 0));
+    assert_eq!(level(&*stock, "B").await, (1, 0));
+    assert_eq!(stock.item(&sku("GHOST")).await.unwrap(), None);
 
-    let reserved = replies_to(&db, held).await;
-    assert_eq!(reserved.len(), 1);
-    assert_eq!(reserved[0].0, Topic::InventoryReserved);
-    assert_eq!((reserved[0].1.row.version, reserved[0].1.row.at), (1, NOW));
-    assert_eq!(reserved[0].1.row.traceparent.as_deref(), Some("00-1-2-01"));
-    let failed = replies_to(&db, short).await;
-    assert_eq!(failed.len(), 1);
-    assert_eq!(failed[0].0, Topic::InventoryReservationFailed);
-    let body: InventoryReplyV1 = serde_json::from_slice(&failed[0].1.row.payload).unwrap();
-    assert_eq!(body.failed_items, ["B", "PIZZA-X"]);
-    assert_eq!(body.reason.as_deref(), Some("not in stock: B, PIZZA-X"));
-
-    let view = db.stock().reservation(held).await.unwrap().unwrap();
-    assert_eq!(view.state, Reservation::Held);
-    assert_eq!(view.items, [(sku("A"), 2), (sku("B"), 1)]);
+    let modest = new_order();
+    let wanted = reserve(modest, &[("A", 5), ("B", 1)]);
+    assert_eq!(
+        apply(&*stock, wanted, NOW).await,
+        Applied(Reservation::Held)
+    );
+    let reserved = take_reply(&*outbox, modest, Topic::InventoryReserved).await;
+    assert_eq!(reserved.row.at, NOW);
+    assert_eq!(
+        (reply(&reserved).reason, reply(&reserved).failed_items.len()),
+        (None, 0)
+    );
+    assert_eq!(level(&*stock, "A").await, (5, 5));
+    let view = stock.reservation(modest).await.unwrap().unwrap();
+    assert_eq!((view.order, view.state), (modest, Reservation::Held));
+    assert_eq!(view.items, [(sku("A"), 5), (sku("B"), 1)]);
     assert_eq!(view.updated_at, NOW);
-    assert_eq!(db.stock().reservation(new_id()).await.unwrap(), None);
+    let view = stock.reservation(greedy).await.unwrap().unwrap();
+    assert_eq!(view.state, Reservation::Failed);
+    assert_eq!(view.items.len(), 3, "what was asked for");
+    assert_eq!(stock.reservation(new_order()).await.unwrap(), None);
+    stock.ping().await.unwrap();
 }
 
-pub async fn repeats_get_the_first_answer_again<F: StockFixture>() {
-    let db: F = stocked(&[("A", 2)]).await;
-    let (held, short) = (new_id(), new_id());
-    let first = [reserve(held, &[("A", 2)]), reserve(short, &[("A", 1)])];
-    db.stock().apply(&first, NOW).await.unwrap();
-    db.stock().apply(&[release(held)], NOW).await.unwrap();
-    // By now it would fit; the answer that was given stands.
-    let again = [first[0].clone(), first[1].clone(), release(held)];
-    let outcomes = db.stock().apply(&again, LATER).await.unwrap();
-    assert_eq!(outcomes, [Repeated; 3]);
-    assert_eq!(level(&db, "A").await, (2, 0));
-    for order in [held, short] {
-        let sent = replies_to(&db, order).await;
-        let (first, again) = sent.split_at(sent.len() / 2);
-        assert!(!first.is_empty());
-        for ((topic, entry), (topic_again, entry_again)) in first.iter().zip(again) {
-            assert_eq!(topic, topic_again);
-            assert_eq!(entry.row.id, entry_again.row.id);
-            assert_eq!(entry.row.payload, entry_again.row.payload);
-        }
-    }
-    let ids: std::collections::HashSet<_> = replies(&db)
-        .await
-        .iter()
-        .map(|entry| entry.row.id)
-        .collect();
-    assert_eq!(ids.len(), 3);
+pub async fn a_sku_that_stands_twice_is_added_up<F: StockFixture>() {
+    let (_fixture, stock) = stocked::<F>(&[("A", 5)]).await;
+    let outcome = apply(&*stock, reserve(new_order(), &[("A", 3), ("A", 3)]), NOW).await;
+    assert_eq!(outcome, Applied(Reservation::Failed));
+    assert_eq!(level(&*stock, "A").await, (5, 0));
+    let order = new_order();
+    let outcome = apply(&*stock, reserve(order, &[("A", 3), ("A", 2)]), NOW).await;
+    assert_eq!(outcome, Applied(Reservation::Held));
+    assert_eq!(level(&*stock, "A").await, (5, 5));
+    apply(&*stock, ship(order), NOW).await;
+    assert_eq!(level(&*stock, "A").await, (0, 0));
 }
 
 pub async fn a_cancellation_before_the_creation_bars_it<F: StockFixture>() {
-    let db: F = stocked(&[("A", 2)]).await;
-    let order = new_id();
-    let barred = db.stock().apply(&[release(order)], NOW).await.unwrap();
-    assert_eq!(barred, [Applied(Reservation::Barred)]);
-    let late = [reserve(order, &[("A", 1)]), release(order), ship(order)];
-    let outcomes = db.stock().apply(&late, LATER).await.unwrap();
-    assert_eq!(outcomes, [Ignored, Repeated, Ignored]);
-    assert_eq!(level(&db, "A").await, (2, 0));
-    let sent = replies_to(&db, order).await;
-    assert_eq!(sent.len(), 2);
-    assert!(
-        sent.iter()
-            .all(|(t, e)| *t == Topic::InventoryReleased && e.row.version == 2)
-    );
-    assert_eq!(sent[0].1.row.id, sent[1].1.row.id);
+    let (fixture, stock) = stocked::<F>(&[("A", 5)]).await;
+    let (outbox, order) = (fixture.outbox(), new_order());
+    let outcome = apply(&*stock, release(order), NOW).await;
+    assert_eq!(outcome, Applied(Reservation::Barred));
+    let first = take_reply(&*outbox, order, Topic::InventoryReleased).await;
+    let outcome = apply(&*stock, reserve(order, &[("A", 1)]), LATER).await;
+    assert_eq!(outcome, Ignored, "the late creation");
+    assert!(take(&*outbox).await.is_empty());
+    assert_eq!(level(&*stock, "A").await, (5, 0));
+    let view = stock.reservation(order).await.unwrap().unwrap();
+    assert_eq!((view.state, view.items), (Reservation::Barred, vec![]));
+
+    assert_eq!(apply(&*stock, release(order), LATER).await, Repeated);
+    let again = take_reply(&*outbox, order, Topic::InventoryReleased).await;
+    assert_eq!(again.row.id, first.row.id);
+    assert_eq!(apply(&*stock, ship(order), LATER).await, Ignored);
 }
 
-pub async fn one_batch_may_tell_an_orders_whole_life<F: StockFixture>() {
-    let db: F = stocked(&[("A", 3)]).await;
-    let (shipped, released, refused) = (new_id(), new_id(), new_id());
-    let batch = [
-        reserve(shipped, &[("A", 2)]),
-        reserve(refused, &[("A", 2)]),
-        reserve(released, &[("A", 1)]),
-        release(released),
-        ship(shipped),
-        ship(shipped),
-        release(refused),
-        release(shipped),
-    ];
-    let outcomes = db.stock().apply(&batch, NOW).await.unwrap();
-    assert_eq!(
-        outcomes,
-        [
-            Applied(Reservation::Held),
-            Applied(Reservation::Failed),
-            Applied(Reservation::Held),
-            Applied(Reservation::Released),
-            Applied(Reservation::Shipped),
-            Ignored,
-            Applied(Reservation::Released),
-            Ignored,
-        ]
-    );
-    assert_eq!(level(&db, "A").await, (1, 0));
-    // The same in pieces: what is held is known from the database, not from the request.
-    let order = new_id();
-    db.stock()
-        .apply(&[reserve(order, &[("A", 1)])], NOW)
-        .await
-        .unwrap();
-    db.stock().apply(&[ship(order)], LATER).await.unwrap();
-    assert_eq!(level(&db, "A").await, (0, 0));
-}
-
-pub async fn nothing_is_sold_twice_by_overlapping_batches<F: StockFixture>() {
-    let db: F = stocked(&[("A", 60), ("B", 60), ("C", 60)]).await;
-    let tasks: Vec<_> = (0..6)
-        .map(|task| {
-            let stock = db.stock();
-            tokio::spawn(async move {
-                let mut held = 0;
-                for round in 0..5 {
-                    // Each task walks the SKUs in another order: those of a request, and of a batch.
-                    let mut names = ["A", "B", "C"];
-                    names.rotate_left((task + round) % 3);
-                    let orders: Vec<OrderId> = (0..4).map(|_| new_id()).collect();
-                    let batch: Vec<_> = orders
-                        .iter()
-                        .map(|id| reserve(*id, &[(names[0], 1), (names[2], 1), (names[1], 1)]))
-                        .collect();
-                    let outcomes = stock.apply(&batch, NOW).await.unwrap();
-                    held += outcomes
-                        .iter()
-                        .filter(|outcome| **outcome == Applied(Reservation::Held))
-                        .count();
-                    // Some are given back at once.
-                    let back = stock.apply(&[release(orders[0])], NOW).await.unwrap();
-                    held -= usize::from(outcomes[0] == Applied(Reservation::Held));
-                    assert_eq!(back, [Applied(Reservation::Released)]);
-                }
-                held as u64
-            })
-        })
-        .collect();
-    let mut held = 0;
-    for task in tasks {
-        held += task.await.unwrap();
-    }
-    assert!(held <= 60 && held > 50, "{held}");
-    for name in ["A", "B", "C"] {
-        assert_eq!(level(&db, name).await, (60, held), "{name}");
-    }
-}
-
-pub async fn one_order_in_two_batches_counts_once<F: StockFixture>() {
-    let db: F = stocked(&[("A", 1000)]).await;
-    for _ in 0..10 {
-        let orders: Vec<OrderId> = (0..5).map(|_| new_id()).collect();
-        let batch: Vec<_> = orders.iter().map(|id| reserve(*id, &[("A", 1)])).collect();
-        let barred: Vec<_> = orders.iter().map(|id| release(*id)).collect();
-        let stock = db.stock();
-        let (a, b, c) = tokio::join!(
-            stock.apply(&batch, NOW),
-            stock.apply(&batch, NOW),
-            stock.apply(&barred, NOW)
+pub async fn a_repeat_is_answered_as_the_first_time<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 5)]).await;
+    let outbox = fixture.outbox();
+    for (quantity, topic) in [
+        (2, Topic::InventoryReserved),
+        (9, Topic::InventoryReservationFailed),
+    ] {
+        let order = new_order();
+        let wanted = reserve(order, &[("A", quantity)]);
+        apply(&*stock, wanted.clone(), NOW).await;
+        let first = take_reply(&*outbox, order, topic).await;
+        let before = level(&*stock, "A").await;
+        assert_eq!(apply(&*stock, wanted.clone(), LATER).await, Repeated);
+        let again = take_reply(&*outbox, order, topic).await;
+        assert_eq!(
+            (again.row.id, &again.row.payload),
+            (first.row.id, &first.row.payload)
         );
-        let (a, b, c) = (a.unwrap(), b.unwrap(), c.unwrap());
-        for n in 0..orders.len() {
-            let first = [a[n], b[n]]
-                .iter()
-                .filter(|o| **o == Applied(Reservation::Held))
-                .count();
-            assert!(first <= 1, "{a:?} {b:?} {c:?}");
-        }
+        assert_eq!(level(&*stock, "A").await, before);
+
+        // A repeat that comes after the release is still answered, and holds nothing.
+        apply(&*stock, release(order), NOW).await;
+        let released = take_reply(&*outbox, order, Topic::InventoryReleased).await;
+        assert_ne!(released.row.id, first.row.id);
+        let before = level(&*stock, "A").await;
+        assert_eq!(apply(&*stock, wanted, LATER).await, Repeated);
+        let again = take_reply(&*outbox, order, topic).await;
+        assert_eq!(
+            (again.row.id, &again.row.payload),
+            (first.row.id, &first.row.payload)
+        );
+        assert_eq!(apply(&*stock, release(order), LATER).await, Repeated);
+        let again = take_reply(&*outbox, order, Topic::InventoryReleased).await;
+        assert_eq!(
+            (again.row.id, &again.row.payload),
+            (released.row.id, &released.row.payload)
+        );
+        assert_eq!(level(&*stock, "A").await, before);
     }
-    assert_eq!(level(&db, "A").await, (1000, 0));
 }
 
-pub async fn levels_are_set_and_listed<F: StockFixture>() {
-    let db: F = stocked(&[("B", 3), ("A", 7), ("C", 0)]).await;
-    let stock = db.stock();
-    stock
-        .apply(&[reserve(new_id(), &[("A", 4)])], NOW)
-        .await
-        .unwrap();
-    let below = stock.set_on_hand(&sku("A"), 3, None).await;
-    assert!(
-        matches!(below, Err(StockError::BelowReserved { reserved: 4 })),
-        "{below:?}"
+pub async fn what_is_released_or_shipped_is_so_once<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 10)]).await;
+    let outbox = fixture.outbox();
+    let (gone, back, kept) = (new_order(), new_order(), new_order());
+    for order in [gone, back, kept] {
+        apply(&*stock, reserve(order, &[("A", 3)]), NOW).await;
+    }
+    assert_eq!(level(&*stock, "A").await, (10, 9));
+    take(&*outbox).await;
+    assert_eq!(
+        apply(&*stock, ship(gone), LATER).await,
+        Applied(Reservation::Shipped)
     );
-    let first = stock.set_on_hand(&sku("A"), 9, Some("key")).await.unwrap();
-    let expected = Level {
-        on_hand: 9,
-        reserved: 4,
-    };
-    assert_eq!(first, (expected, false));
-    stock.set_on_hand(&sku("A"), 10, None).await.unwrap();
-    let again = stock.set_on_hand(&sku("A"), 9, Some("key")).await.unwrap();
-    assert!(again.1, "the key is known");
-    assert_eq!(level(&db, "A").await, (10, 4), "nothing changed");
+    assert!(
+        take(&*outbox).await.is_empty(),
+        "nobody waits for an answer"
+    );
+    assert_eq!(level(&*stock, "A").await, (7, 6));
+    assert_eq!(
+        apply(&*stock, release(back), LATER).await,
+        Applied(Reservation::Released)
+    );
+    assert_eq!(level(&*stock, "A").await, (7, 3));
+    for _ in 0..2 {
+        assert_eq!(apply(&*stock, ship(gone), LATER).await, Ignored);
+        assert_eq!(apply(&*stock, release(gone), LATER).await, Ignored);
+        assert_eq!(apply(&*stock, release(back), LATER).await, Repeated);
+        assert_eq!(apply(&*stock, ship(back), LATER).await, Ignored);
+        assert_eq!(apply(&*stock, ship(new_order()), LATER).await, Ignored);
+        assert_eq!(level(&*stock, "A").await, (7, 3));
+    }
+    let view = stock.reservation(gone).await.unwrap().unwrap();
+    assert_eq!((view.state, view.updated_at), (Reservation::Shipped, LATER));
+}
 
-    assert_eq!(stock.item(&sku("X")).await.unwrap(), None);
-    let page = stock.items(None, 2).await.unwrap();
-    let names: Vec<_> = page.iter().map(|(sku, _)| sku.as_str()).collect();
-    assert_eq!(names, ["A", "B"]);
-    let page = stock.items(Some(&page[1].0), 2).await.unwrap();
-    assert_eq!(page, [(sku("C"), Level::default())]);
-    stock.ping().await.unwrap();
+pub async fn a_refused_order_is_released_too<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 1)]).await;
+    let (outbox, order) = (fixture.outbox(), new_order());
+    apply(&*stock, reserve(order, &[("A", 2)]), NOW).await;
+    take(&*outbox).await;
+    assert_eq!(
+        apply(&*stock, release(order), LATER).await,
+        Applied(Reservation::Released)
+    );
+    take_reply(&*outbox, order, Topic::InventoryReleased).await;
+    assert_eq!(level(&*stock, "A").await, (1, 0));
+}
+
+pub async fn a_batch_is_applied_in_order<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 3), ("B", 3)]).await;
+    let (first, second, third) = (new_order(), new_order(), new_order());
+    let batch = [
+        reserve(first, &[("A", 3)]),
+        reserve(second, &[("B", 1), ("A", 1)]),
+        release(first),
+        reserve(first, &[("A", 3)]),
+        reserve(third, &[("A", 2), ("B", 3)]),
+        ship(third),
+    ];
+    let outcomes = stock.apply(&batch, NOW).await.unwrap();
+    let expected = [
+        Applied(Reservation::Held),
+        Applied(Reservation::Failed),
+        Applied(Reservation::Released),
+        Repeated,
+        Applied(Reservation::Held),
+        Applied(Reservation::Shipped),
+    ];
+    assert_eq!(outcomes, expected);
+    assert_eq!(level(&*stock, "A").await, (1, 0));
+    assert_eq!(level(&*stock, "B").await, (0, 0));
+    let replies: Vec<_> = take(&*fixture.outbox())
+        .await
+        .iter()
+        .map(|entry| (entry.order, entry.row.topic))
+        .filter(|(order, _)| *order == first)
+        .map(|(_, topic)| topic)
+        .collect();
+    let expected = [
+        Topic::InventoryReserved,
+        Topic::InventoryReleased,
+        Topic::InventoryReserved,
+    ];
+    assert_eq!(replies, expected);
+    assert_eq!(stock.apply(&[], NOW).await.unwrap(), []);
+}
+
+pub async fn on_hand_is_never_below_reserved<F: StockFixture>() {
+    let (_fixture, stock) = stocked::<F>(&[("A", 5)]).await;
+    apply(&*stock, reserve(new_order(), &[("A", 4)]), NOW).await;
+    let refused = stock.set_on_hand(&sku("A"), 3, Some("key")).await;
+    assert!(
+        matches!(refused, Err(StockError::BelowReserved { reserved: 4 })),
+        "{refused:?}"
+    );
+    assert_eq!(level(&*stock, "A").await, (5, 4));
+    let (set, known) = stock.set_on_hand(&sku("A"), 4, Some("key")).await.unwrap();
+    assert_eq!((set.on_hand, set.reserved, set.available()), (4, 4, 0));
+    assert!(!known, "only a success is remembered");
+}
+
+pub async fn a_known_key_changes_nothing<F: StockFixture>() {
+    let (_fixture, stock) = stocked::<F>(&[]).await;
+    let first = stock.set_on_hand(&sku("A"), 5, Some("k1")).await.unwrap();
+    assert_eq!(
+        first,
+        (
+            Level {
+                on_hand: 5,
+                reserved: 0
+            },
+            false
+        )
+    );
+    stock.set_on_hand(&sku("A"), 7, Some("k2")).await.unwrap();
+    // The first call again, its answer having been lost: what was set since stays.
+    let (level_now, known) = stock.set_on_hand(&sku("A"), 5, Some("k1")).await.unwrap();
+    assert!(known);
+    assert_eq!(level_now.on_hand, 7);
+    assert_eq!(level(&*stock, "A").await, (7, 0));
+    // Under another item or quantity it is a mistake.
+    for (name, quantity) in [("A", 6), ("B", 5)] {
+        let reused = stock.set_on_hand(&sku(name), quantity, Some("k1")).await;
+        assert!(
+            matches!(reused, Err(StockError::BadRequest(_))),
+            "{reused:?}"
+        );
+    }
+    assert_eq!(level(&*stock, "A").await, (7, 0));
+    assert_eq!(stock.item(&sku("B")).await.unwrap(), None);
+    let (_, known) = stock.set_on_hand(&sku("A"), 5, None).await.unwrap();
+    assert!(!known);
+    assert_eq!(level(&*stock, "A").await, (5, 0));
+}
+
+pub async fn items_are_listed_in_pages<F: StockFixture>() {
+    let names = ["B", "a", "A-2", "A", "{x,\"y\"}", "~"];
+    let (_fixture, stock) = stocked::<F>(&names.map(|name| (name, 2))).await;
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = stock.items(after.as_ref(), 2).await.unwrap();
+        let Some((last, _)) = page.last() else { break };
+        assert!(page.len() <= 2);
+        after = Some(last.clone());
+        seen.extend(page.into_iter().map(|(sku, _)| sku));
+    }
+    let expected: BTreeSet<Sku> = names.iter().map(|name| sku(name)).collect();
+    assert_eq!(seen.len(), names.len());
+    assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+pub async fn the_relay_is_woken<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 5)]).await;
+    let outbox = fixture.outbox();
+    let patience = Duration::from_secs(20);
+    outbox.wait(Duration::from_millis(50)).await;
+    apply(&*stock, reserve(new_order(), &[("A", 1)]), NOW).await;
+    let woken = tokio::time::timeout(patience, outbox.wait(patience * 2)).await;
+    woken.expect("a reply that was stored before the wait ends it");
 }
