@@ -1,5 +1,7 @@
 //! The one integration-test binary: contract suites, end to end, fault injection.
 
+#[path = "it/consumers.rs"]
+mod consumers;
 #[path = "contract/mod.rs"]
 mod contract;
 
@@ -15,5 +17,11 @@ mod kafka;
 mod live;
 #[path = "it/live_support.rs"]
 mod live_support;
+#[path = "it/saga.rs"]
+mod saga;
 #[path = "it/track.rs"]
 mod track;
+#[path = "it/track_events.rs"]
+mod track_events;
+#[path = "it/track_support.rs"]
+mod track_support;
