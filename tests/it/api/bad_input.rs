@@ -251,6 +251,11 @@ async fn a_path_or_query_that_means_nothing_is_a_400() {
         ),
         ("/admin/v1/actors/x", "invalid-parameter", "UUID"),
         (
+            "/admin/v1/dead-letters?cursor=41",
+            "invalid-cursor",
+            "cursor",
+        ),
+        (
             "/admin/v1/dead-letters?topic=NONE",
             "invalid-parameter",
             "topic",

@@ -320,8 +320,10 @@ impl StockStore for MemoryStock {
             return Err(StockError::BelowReserved { reserved: RESERVED });
         }
         let seen = key.and_then(|key| self.keys.lock().insert(key.into(), on_hand));
-        if seen == Some(on_hand) {
-            return Ok((level(on_hand), true));
+        match seen {
+            Some(seen) if seen == on_hand => return Ok((level(on_hand), true)),
+            Some(_) => return Err(StockError::KeyReused),
+            None => {}
         }
         self.levels.lock().insert(sku.clone(), on_hand);
         Ok((level(on_hand), false))
@@ -389,48 +391,64 @@ impl Outbox for MemoryOutbox {
     }
 }
 
-/// One dead letter of `FULFILLMENT_UPDATES`, at partition 0, offset 4.
+/// Dead letters of `FULFILLMENT_UPDATES`, at partition 0, offsets 4 to 6.
 #[derive(Default)]
 pub struct Desk {
     pub sent: Mutex<Vec<DeadLetterId>>,
 }
 
 impl Desk {
-    fn letter() -> DeadLetter {
-        DeadLetter {
+    fn letters() -> impl Iterator<Item = DeadLetter> {
+        (4..7).map(|offset| DeadLetter {
             id: DeadLetterId {
                 topic: "FULFILLMENT_UPDATES".into(),
                 partition: 0,
-                offset: 4,
+                offset,
             },
+            origin: Some((2, 17)),
             key: None,
-            reason: "malformed".into(),
-            parked_at: Timestamp(1_767_225_600_000),
-            headers: BTreeMap::from([("origin".into(), "FULFILLMENT_UPDATES/2/17".into())]),
+            code: "malformed".into(),
+            reason: "not JSON".into(),
+            group: "orders".into(),
+            parked_at: "2026-01-01T00:00:00.000Z".into(),
+            sent_again: None,
+            payload_left_out: None,
+            headers: BTreeMap::from([("ce_id".into(), "1".into())]),
             payload: Some("{".into()),
-        }
+        })
     }
 }
 
 #[async_trait]
 impl DeadLetterDesk for Desk {
-    async fn list(&self, topic: Option<&str>, limit: usize) -> Result<Vec<DeadLetter>, DeskError> {
-        let letter = Self::letter();
-        match topic {
-            Some(topic) if topic != letter.id.topic => Err(DeskError::UnknownTopic),
-            _ => Ok(std::iter::once(letter).take(limit).collect()),
+    async fn list(
+        &self,
+        topic: Option<&str>,
+        from: Option<&DeadLetterId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, DeskError> {
+        if topic.is_some_and(|topic| topic != "FULFILLMENT_UPDATES") {
+            return Err(DeskError::UnknownTopic);
         }
+        let first = from.map_or(0, |from| from.offset);
+        let letters = Self::letters().filter(|letter| letter.id.offset >= first);
+        Ok(letters.take(limit).collect())
     }
 
     async fn show(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, DeskError> {
-        Ok(Some(Self::letter()).filter(|letter| letter.id == *id))
+        Ok(Self::letters().find(|letter| letter.id == *id))
     }
 
-    async fn send_again(&self, id: &DeadLetterId) -> Result<bool, DeskError> {
-        let found = Self::letter().id == *id;
-        if found {
-            self.sent.lock().push(id.clone());
+    async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeskError> {
+        self.show(id).await?.ok_or(DeskError::NotFound)?;
+        if id.offset == 6 {
+            return Err(DeskError::LeftOut);
         }
-        Ok(found)
+        self.sent.lock().push(id.clone());
+        Ok(())
+    }
+
+    async fn send_order_again(&self, _: OrderId) -> Result<usize, DeskError> {
+        Ok(2)
     }
 }

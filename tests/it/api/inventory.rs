@@ -30,6 +30,9 @@ async fn stock_is_set_shown_and_listed() {
             (200, replayed)
         );
     }
+    let other = json!({ "onHand": 51 });
+    let answer = api.json_with("PUT", path, &key, &other).await;
+    answer.problem(422, "idempotency-key-reused", path);
     let answer = api.json("PUT", path, &json!({ "onHand": 1 })).await;
     let problem = answer.problem(409, "below-reserved", path);
     assert_eq!(problem["reserved"], 2);

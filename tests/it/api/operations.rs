@@ -92,7 +92,10 @@ async fn an_actor_is_shown_and_released() {
             &json!({}),
         )
         .await;
-    assert_eq!(answer.json(), json!({ "orderId": id, "released": true }));
+    assert_eq!(
+        answer.json(),
+        json!({ "orderId": id, "released": true, "sentAgain": 2 })
+    );
 }
 
 #[tokio::test]
@@ -112,10 +115,12 @@ async fn outboxes_and_metrics_are_shown() {
 #[tokio::test]
 async fn a_dead_letter_is_listed_shown_and_sent_again() {
     let api = Api::new();
-    let list = api
-        .get("/admin/v1/dead-letters?topic=FULFILLMENT_UPDATES")
-        .await
-        .json();
+    let path = "/admin/v1/dead-letters?topic=FULFILLMENT_UPDATES&limit=2";
+    let list = api.get(path).await.json();
+    let cursor = list["nextCursor"].as_str().expect("there is more");
+    let rest = api.get(&format!("{path}&cursor={cursor}")).await.json();
+    assert_eq!(rest["items"][0]["offset"], 6);
+    assert!(rest["nextCursor"].is_null());
     insta::assert_json_snapshot!("dead_letters", list);
     let path = "/admin/v1/dead-letters/FULFILLMENT_UPDATES/0/4";
     assert_eq!(api.get(path).await.json(), list["items"][0]);
@@ -125,7 +130,10 @@ async fn a_dead_letter_is_listed_shown_and_sent_again() {
         (200, json!({ "topic": "FULFILLMENT_UPDATES" }))
     );
     assert_eq!(api.desk.sent.lock()[0].offset, 4);
-    let none = "/admin/v1/dead-letters/FULFILLMENT_UPDATES/0/5/send";
+    let whole = "/admin/v1/dead-letters/FULFILLMENT_UPDATES/0/6/send";
+    let answer = api.json("POST", whole, &json!({})).await;
+    answer.problem(409, "content-left-out", whole);
+    let none = "/admin/v1/dead-letters/FULFILLMENT_UPDATES/0/7/send";
     let answer = api.json("POST", none, &json!({})).await;
     answer.problem(404, "dead-letter-not-found", none);
 }

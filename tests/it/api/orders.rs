@@ -29,6 +29,7 @@ async fn a_placed_order_is_shown_and_found_again() {
     let read = api.get(&path).await;
     assert_eq!((read.status.as_u16(), &read.text), (200, &placed.text));
     assert_eq!(read.header("etag"), Some("\"1\""));
+    assert_eq!(read.header("cache-control"), Some("no-cache"));
     assert_eq!(api.orders.traces.lock()[0].as_deref(), Some(trace));
 }
 
