@@ -10,7 +10,7 @@ use super::support::{Api, pizza};
 async fn if_match_compares_strongly() {
     let api = Api::new();
     let id = api.place().await;
-    api.orders.saga(&id, Command::StockReserved);
+    api.orders.saga(&id, &Command::StockReserved);
     let path = format!("/api/v1/orders/{id}/status");
     let step = json!({ "status": "PREPARING" });
     for stale in ["\"1\"", "W/\"2\"", "\"02\"", "\"x\", \"3\""] {
@@ -62,7 +62,7 @@ async fn an_unchanged_order_is_a_304_unless_a_courier_moves() {
     assert_eq!(conditional("\"2\"").await.status, 200);
     conditional("1").await.problem(400, "invalid-header", &path);
 
-    api.orders.saga(&id, Command::StockReserved);
+    api.orders.saga(&id, &Command::StockReserved);
     for status in ["PREPARING", "IN_TRANSIT"] {
         let step = json!({ "status": status });
         api.json("PUT", &format!("{path}/status"), &step).await;
@@ -94,7 +94,7 @@ async fn a_repeated_placement_gives_the_first_answer_again() {
         (201, None)
     );
     let id = first.json()["id"].as_str().expect("an id").to_owned();
-    api.orders.saga(&id, Command::StockReserved);
+    api.orders.saga(&id, &Command::StockReserved);
 
     // Keys in another order, white space, unknown and null fields make no other body.
     let mut reordered = json!({ "more": true });
@@ -121,7 +121,7 @@ async fn a_repeated_placement_gives_the_first_answer_again() {
 async fn a_repeated_command_is_answered_before_its_condition_is_looked_at() {
     let api = Api::new();
     let id = api.place().await;
-    api.orders.saga(&id, Command::StockReserved);
+    api.orders.saga(&id, &Command::StockReserved);
     let path = format!("/api/v1/orders/{id}/status");
     let headers = [("idempotency-key", "key-1"), ("if-match", "\"2\"")];
     let step = json!({ "status": "PREPARING" });

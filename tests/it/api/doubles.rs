@@ -61,11 +61,11 @@ impl MemoryOrders {
     }
 
     /// Moves an order on without a client.
-    pub fn saga(&self, id: &str, command: Command) {
+    pub fn saga(&self, id: &str, command: &Command) {
         let id = OrderId(id.parse().expect("a UUID"));
         let origin = origin(CommandId(SystemClock.uuid_v7()), "inventory");
         let order = self.find(id).expect("placed");
-        if let Ok(Decision::Event(event)) = decide(&order, &command, origin, &Policy::default()) {
+        if let Ok(Decision::Event(event)) = decide(&order, command, origin, &Policy::default()) {
             let order = Arc::new(evolve((*order).clone(), &event));
             self.orders.lock().insert(id, order);
         }

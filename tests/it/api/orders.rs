@@ -38,7 +38,7 @@ async fn an_order_goes_its_way_and_keeps_its_history() {
     let api = Api::new();
     let id = api.place().await;
     let path = format!("/api/v1/orders/{id}");
-    api.orders.saga(&id, Command::StockReserved);
+    api.orders.saga(&id, &Command::StockReserved);
     for (status, etag) in [
         ("PREPARING", "\"3\""),
         ("IN_TRANSIT", "\"4\""),
@@ -109,7 +109,7 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
     for _ in 0..7 {
         placed.push(api.place().await);
     }
-    api.orders.saga(&placed[3], Command::StockReserved);
+    api.orders.saga(&placed[3], &Command::StockReserved);
     let ids = |page: &Value| -> Vec<String> {
         let items = page["items"].as_array().expect("items");
         items
