@@ -4,3 +4,18 @@
 mod api;
 #[path = "contract/mod.rs"]
 mod contract;
+
+#[path = "it/actors/mod.rs"]
+mod actors;
+#[path = "it/doubles/mod.rs"]
+mod doubles;
+#[path = "it/embedded.rs"]
+mod embedded;
+#[path = "it/kafka.rs"]
+mod kafka;
+#[path = "it/live.rs"]
+mod live;
+#[path = "it/live_support.rs"]
+mod live_support;
+#[path = "it/track.rs"]
+mod track;

@@ -74,6 +74,18 @@ impl Lease {
         self.until.store(-1, Ordering::Release);
     }
 
+    /// How long ago it ran out; zero while it holds.
+    pub fn over_for(&self) -> Duration {
+        let now = i64::try_from(
+            Instant::now()
+                .saturating_duration_since(self.origin)
+                .as_nanos(),
+        )
+        .unwrap_or(i64::MAX);
+        let until = self.until.load(Ordering::Acquire).max(0);
+        Duration::from_nanos(u64::try_from(now.saturating_sub(until)).unwrap_or(0))
+    }
+
     /// Whether this replica may answer from memory now.
     pub fn holds(&self) -> bool {
         let now = Instant::now()

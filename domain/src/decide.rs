@@ -69,6 +69,10 @@ pub fn place(
 
 /// What `command` makes of `order`. A command whose id the order knows ([`Order::answered`]) is
 /// the caller's to answer before this.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "an origin is made for one decision"
+)]
 pub fn decide(
     order: &Order,
     command: &Command,
@@ -99,8 +103,6 @@ pub fn decide(
                 reason: reason.clone(),
             }))
         }
-        // Late or repeated replies: the cancellation that overtook them releases the stock.
-        Command::StockReserved | Command::StockRefused { .. } => Ok(Decision::Unchanged),
         Command::StockReleased if order.saga.stock == Stock::Releasing => Ok(Decision::Bookkeep {
             saga: Saga {
                 stock: Stock::Released,
@@ -108,7 +110,10 @@ pub fn decide(
             },
             resend: &[],
         }),
-        Command::StockReleased => Ok(Decision::Unchanged),
+        // Late or repeated replies: the cancellation that overtook them releases the stock.
+        Command::StockReserved | Command::StockRefused { .. } | Command::StockReleased => {
+            Ok(Decision::Unchanged)
+        }
         Command::DeadlineDue {
             deadline,
             request_unsent,

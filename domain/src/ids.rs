@@ -18,7 +18,7 @@ macro_rules! uuid_id {
 }
 
 uuid_id!(
-    /// An order: UUIDv7 drawn by the placing replica, or UUIDv5 of an idempotency key.
+    /// An order: drawn by the placing replica (version 7), or derived from an idempotency key (version 5).
     OrderId
 );
 uuid_id!(

@@ -1,2 +1,108 @@
-//! x
-fn main() {}
+//! Load and latency against a running system, over the network only: nothing
+//! here links `TrackOps`' crates, so nothing here can agree with them by mistake.
+//!
+//! One thread does everything: the generator shares the machine with what it
+//! measures, and must not take more of it than it needs.
+
+mod bench;
+mod http;
+mod live;
+mod load;
+mod manual;
+mod numbers;
+mod order;
+mod pgbench;
+mod report;
+mod system;
+#[cfg(test)]
+mod test_server;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use self::bench::What;
+use self::manual::LoadArguments;
+use self::system::{Databases, Settings};
+
+/// 10,000 sockets and the files of everything else, on both sides.
+const OPEN_FILES: u64 = 65_536;
+
+/// Load and latency of `TrackOps`, over the network.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a system of its own and measure it.
+    ///
+    /// Reads `TRACKOPS_BENCH_POSTGRES_URL` (a superuser's, without a database),
+    /// `TRACKOPS_BENCH_REDIS_URL`, `TRACKOPS_BENCH_KAFKA_BROKERS`,
+    /// `TRACKOPS_BENCH_BINARY` (a release build of trackops) and
+    /// `TRACKOPS_BENCH_PGBENCH` (pgbench, unless it is in the search path).
+    Bench(BenchArguments),
+    /// Place orders on a system that runs already.
+    Load(LoadArguments),
+}
+
+#[derive(Args)]
+struct BenchArguments {
+    /// What to measure.
+    what: What,
+    /// Short runs that show that everything works; the figures mean little.
+    #[arg(long)]
+    quick: bool,
+    /// A rate counts as held while 99 of 100 answers come within so many ms.
+    #[arg(long, default_value_t = 50.0)]
+    p99_ms: f64,
+    /// Where reports and logs go.
+    #[arg(long, default_value = "target/bench")]
+    output: PathBuf,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
+    let arguments = Arguments::parse();
+    // Child processes inherit the limit. A lower one shows itself as a failed connection.
+    if let Err(error) = rlimit::increase_nofile_limit(OPEN_FILES) {
+        eprintln!("the limit of open files stays as it is: {error}");
+    }
+    match arguments.command {
+        Command::Bench(arguments) => run_bench(arguments).await,
+        Command::Load(arguments) => manual::run(&arguments).await,
+    }
+}
+
+/// Whatever ends the benchmarks, Ctrl-C too, the databases are dropped.
+async fn run_bench(arguments: BenchArguments) -> Result<()> {
+    let BenchArguments {
+        what,
+        quick,
+        p99_ms,
+        output,
+    } = arguments;
+    let settings = Settings::new(quick, p99_ms, std::path::absolute(output)?);
+    let databases = Databases::default();
+    let result = tokio::select! {
+        result = bench::run(what, &settings, &databases) => result,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    let dropped = databases.drop_all(&settings).await;
+    result.and(dropped)
+}

@@ -12,15 +12,15 @@ pub mod inventory;
 pub mod orders;
 pub mod probes;
 
+mod body;
+mod cursor;
 pub mod documents;
+pub mod etag;
+mod json;
 pub mod openapi;
+pub mod params;
 pub mod problem;
 pub mod problem_code;
 mod problem_of;
-
-mod body;
-mod cursor;
-pub mod etag;
-mod json;
-pub mod params;
 pub mod request_headers;
+pub mod track;

@@ -55,6 +55,8 @@ pub enum Code {
     IdempotencyKeyReused,
     /// The request needs a protocol upgrade that it doesn't ask for.
     UpgradeRequired,
+    /// A live connection follows as many orders as it may.
+    TooManySubscriptions,
     /// Any other fault of the request.
     BadRequest,
     /// A fault of ours.
@@ -126,6 +128,7 @@ impl Code {
         Self::ValidationFailed,
         Self::IdempotencyKeyReused,
         Self::UpgradeRequired,
+        Self::TooManySubscriptions,
         Self::BadRequest,
         Self::InternalError,
         Self::OrderQuarantined,
@@ -208,6 +211,8 @@ impl Code {
                 "Use a new key for every new request, and the same key only to repeat one."),
             Self::UpgradeRequired => facts(S::UPGRADE_REQUIRED, "upgrade-required", "This path speaks WebSocket",
                 "Open it as a WebSocket (RFC 6455)."),
+            Self::TooManySubscriptions => facts(S::TOO_MANY_REQUESTS, "too-many-subscriptions", "The connection follows too many orders",
+                "Unsubscribe from orders that are done, or open another connection."),
             Self::BadRequest => facts(S::BAD_REQUEST, "bad-request", "The request can't be understood",
                 "Compare the request with /api/v1/openapi.json."),
             Self::InternalError => facts(S::INTERNAL_SERVER_ERROR, "internal-error", "The server failed",

@@ -39,6 +39,10 @@ pub enum ClientMessage {
     rename_all = "camelCase",
     rename_all_fields = "camelCase"
 )]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives on the stack for one encoding"
+)]
 enum ServerMessage<'a> {
     Snapshot {
         order_id: OrderUuid,

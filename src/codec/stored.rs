@@ -10,6 +10,7 @@ use thiserror::Error;
 use trackops_domain::event::{Change, OrderEvent};
 use trackops_domain::evolve::evolve;
 use trackops_domain::ids::{CommandId, OrderId, Version};
+use trackops_domain::invariants::Invariant;
 use trackops_domain::order::Order;
 use trackops_domain::saga::{Saga, Stock};
 use trackops_domain::status::Status;
@@ -17,6 +18,7 @@ use trackops_domain::time::Timestamp;
 
 use super::content::ContentV1;
 use crate::ports::journal::EventRow;
+use crate::telemetry;
 
 /// A stored form that can't be understood.
 #[derive(Debug, Error)]
@@ -102,6 +104,13 @@ pub fn assemble(
         deadline,
         asked_again: stored.asked_again,
     };
+    // I2 in running code: an order's events never go back to an older epoch.
+    if !events.is_sorted_by_key(|event| event.epoch) {
+        telemetry::violated(
+            Invariant::Fenced,
+            &format!("order {id}: an event under an older epoch"),
+        );
+    }
     let (first, later) = events
         .split_first()
         .ok_or(StoredError::Impossible("order without events"))?;

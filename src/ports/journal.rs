@@ -60,6 +60,8 @@ pub struct Head {
 pub struct EventRow {
     /// Its version.
     pub version: Version,
+    /// The epoch under which it was written. Stored with the event; in an append the row's counts.
+    pub epoch: Epoch,
     /// When.
     pub at: Timestamp,
     /// By whom.
@@ -170,6 +172,7 @@ impl EventRow {
     pub fn of(event: &OrderEvent) -> Self {
         Self {
             version: event.version,
+            epoch: Epoch(0),
             at: event.at,
             by: std::sync::Arc::clone(&event.by),
             command: event.command,

@@ -1,6 +1,8 @@
 //! Logs, metrics and the counters of the invariants.
 
+pub mod logs;
 pub mod names;
+pub mod prometheus;
 
 use trackops_domain::invariants::Invariant;
 

@@ -1,2 +1,55 @@
-//! x
-fn main() {}
+//! `cargo xtask`: what a developer and CI run. Says what there is, and dispatches.
+
+mod bench;
+mod cargo;
+mod debian;
+mod dev;
+mod need;
+mod services;
+mod stages;
+mod test;
+mod testbed;
+mod tidy;
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask dev [args]            build, then become `trackops dev --demo [args]`
+cargo xtask test [-- args]        everything, with real servers; args go to `cargo test`
+cargo xtask tidy                  formatting, lints, import table, headers, sizes
+cargo xtask bench [what]          place, lifecycle, push, memory, embedded or all
+cargo xtask services up|down|status
+                                  PostgreSQL, Redis and Kafka on loopback, to keep";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[&str]) -> Result<()> {
+    match args {
+        ["dev", rest @ ..] => dev::run(rest),
+        ["test", "--", rest @ ..] | ["test", rest @ ..] => test::run(rest),
+        ["tidy"] => tidy::run(),
+        ["bench"] => bench::run("all"),
+        ["bench", what] => bench::run(what),
+        ["services", "up"] => services::up(),
+        ["services", "down"] => services::down(),
+        ["services", "status"] => services::status(),
+        [] | ["help" | "-h" | "--help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("no such command: {}\n{USAGE}", other.join(" ")),
+    }
+}

@@ -1,0 +1,130 @@
+//! The benchmarks, one file each. Every one makes its own databases, starts the
+//! roles it needs, and checks its answers against the rows before it reports.
+
+mod checks;
+mod embedded;
+mod lifecycle;
+mod memory;
+mod place;
+mod placing;
+mod push;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use tokio::process::Command;
+
+use crate::report::{Report, Section};
+use crate::system::{Databases, Redis, Settings, show};
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// Highest rate of placed orders, beside pgbench.
+    Place,
+    /// Orders all the way to DELIVERED.
+    Lifecycle,
+    /// From commit to frame.
+    Push,
+    /// Bytes per idle order and socket.
+    Memory,
+    /// Highest rate of placed orders on `SQLite`.
+    Embedded,
+    /// All of them.
+    All,
+}
+
+const EACH: [What; 5] = [
+    What::Place,
+    What::Lifecycle,
+    What::Push,
+    What::Memory,
+    What::Embedded,
+];
+
+/// Runs `what`, prints the table, writes the report. A failure is reported after
+/// the others have run; it makes the result an error.
+pub async fn run(what: What, settings: &Settings, databases: &Databases) -> Result<()> {
+    let mut report = Report::new(name(what), settings, versions(settings).await);
+    for each in EACH
+        .into_iter()
+        .filter(|each| what == What::All || what == *each)
+    {
+        eprintln!("== {}", name(each));
+        let found = match each {
+            What::Place => place::run(settings, databases).await,
+            What::Lifecycle => lifecycle::run(settings, databases).await,
+            What::Push => push::run(settings, databases).await,
+            What::Memory => memory::run(settings, databases).await,
+            What::Embedded => embedded::run(settings).await,
+            What::All => continue,
+        };
+        report.add(name(each), found);
+        if each != What::Embedded {
+            databases.drop_all(settings).await?;
+        }
+    }
+    println!("{}", report.table());
+    println!("{}", report.write(settings)?.display());
+    anyhow::ensure!(!report.has_failed(), "not every benchmark came to an end");
+    Ok(())
+}
+
+/// Sections of a benchmark, as `Report::add` takes them.
+type Found = Result<Vec<Section>>;
+
+fn name(what: What) -> &'static str {
+    match what {
+        What::Place => "place",
+        What::Lifecycle => "lifecycle",
+        What::Push => "push",
+        What::Memory => "memory",
+        What::Embedded => "embedded",
+        What::All => "all",
+    }
+}
+
+/// What is asked and isn't there (embedded needs no servers) is left out.
+async fn versions(settings: &Settings) -> Vec<(String, String)> {
+    let mut versions = Vec::new();
+    let mut add = |name: &str, value: String| versions.push((name.to_owned(), value));
+    if let Ok(binary) = settings.binary() {
+        add("trackops", program_version(&binary).await);
+    }
+    add("pgbench", program_version(&settings.pgbench()).await);
+    if let Ok(url) = settings.postgres("postgres") {
+        for setting in [
+            "server_version",
+            "fsync",
+            "synchronous_commit",
+            "shared_buffers",
+            "max_wal_size",
+        ] {
+            let value = show(&url, &format!("SHOW {setting}")).await;
+            add(
+                &format!("PostgreSQL {setting}"),
+                value.unwrap_or_else(|error| format!("{error:#}")),
+            );
+        }
+    }
+    if let Ok(redis) = settings.redis().and_then(|url| Redis::parse(&url)) {
+        add(
+            "Redis",
+            redis
+                .version()
+                .await
+                .unwrap_or_else(|error| format!("{error:#}")),
+        );
+    }
+    versions
+}
+
+async fn program_version(program: &std::path::Path) -> String {
+    match Command::new(program).arg("--version").output().await {
+        Ok(output) => String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .next()
+            .unwrap_or("?")
+            .to_owned(),
+        Err(error) => format!("{}: {error}", program.display()),
+    }
+}

@@ -1,0 +1,36 @@
+//! Counts and durations as the numbers that reports show.
+
+use std::time::Duration;
+
+/// A count as a float. Counts here stay far below 2^52, so nothing is lost.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of a benchmark stay far below 2^52"
+)]
+pub fn to_f64(count: u64) -> f64 {
+    count as f64
+}
+
+/// A figure as a whole number, for rates and counts read from text; negative ones are 0.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rounded first, and `as` saturates at both ends"
+)]
+pub fn to_u64(figure: f64) -> u64 {
+    figure.round() as u64
+}
+
+/// `count` a second over `elapsed`; 0 for no time at all.
+pub fn per_second(count: u64, elapsed: Duration) -> f64 {
+    if elapsed.is_zero() {
+        0.0
+    } else {
+        to_f64(count) / elapsed.as_secs_f64()
+    }
+}
+
+/// Whole microseconds.
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,174 @@
+//! A fresh set of databases, topics and keys, and the roles that run on them.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::process::Command;
+
+use super::role::{forget_bench_settings, free_address, open_log};
+use super::{Databases, Launch, Redis, Role, Settings, scalar};
+
+/// One system under test.
+pub struct Deployment<'a> {
+    /// The database of the order role.
+    pub orders_url: String,
+    /// The Redis server that it writes through.
+    pub redis: Redis,
+    settings: &'a Settings,
+    name: String,
+    environment: Vec<(String, String)>,
+}
+
+/// Rows that the order role left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Rows {
+    pub orders: u64,
+    pub first_versions: u64,
+    pub events: u64,
+    pub outbox: u64,
+}
+
+impl<'a> Deployment<'a> {
+    /// Makes the databases and migrates them; `name` tells deployments of one run apart.
+    pub async fn create(settings: &'a Settings, databases: &Databases, name: &str) -> Result<Self> {
+        let orders_url = databases
+            .create(settings, &format!("{name}_orders"))
+            .await?;
+        let inventory_url = databases
+            .create(settings, &format!("{name}_inventory"))
+            .await?;
+        let redis_url = settings.redis()?;
+        let redis = Redis::parse(&redis_url)?;
+        let tag = format!("{}-{name}", settings.tag.replace('_', "-"));
+        let environment = [
+            ("TRACKOPS_ORDERS_DATABASE_URL", orders_url.clone()),
+            ("TRACKOPS_INVENTORY_DATABASE_URL", inventory_url),
+            ("TRACKOPS_REDIS_URL", redis_url),
+            ("TRACKOPS_KAFKA_BROKERS", settings.kafka()?),
+            ("TRACKOPS_KAFKA_PREFIX", format!("{tag}-")),
+            ("TRACKOPS_REDIS_PREFIX", format!("{tag}:")),
+        ];
+        let environment = environment
+            .map(|(name, value)| (name.to_owned(), value))
+            .to_vec();
+        let deployment = Self {
+            orders_url,
+            redis,
+            settings,
+            name: name.to_owned(),
+            environment,
+        };
+        deployment.migrate().await?;
+        Ok(deployment)
+    }
+
+    /// Starts `role` on free ports, with `extra` settings.
+    pub async fn start(&self, role: &str, extra: &[(&str, &str)]) -> Result<Role> {
+        let (public, management) = (free_address()?, free_address()?);
+        let mut environment = self.environment.clone();
+        environment.push(("TRACKOPS_LISTEN".to_owned(), public.to_string()));
+        environment.push((
+            "TRACKOPS_MANAGEMENT_LISTEN".to_owned(),
+            management.to_string(),
+        ));
+        environment.push(("TRACKOPS_NODE_ID".to_owned(), format!("bench-{role}")));
+        environment.extend(
+            extra
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let binary = self.settings.binary()?;
+        let arguments = vec![role.to_owned()];
+        let log = self.log(role);
+        let launch = Launch {
+            name: role,
+            binary: &binary,
+            arguments,
+            environment: &environment,
+            public,
+            management,
+            log,
+        };
+        Role::start(launch).await
+    }
+
+    /// Counts the rows of journal and outbox.
+    pub async fn rows(&self) -> Result<Rows> {
+        let count = async |sql: &str| scalar(&self.orders_url, sql).await;
+        Ok(Rows {
+            orders: count("SELECT count(*) FROM orders").await?,
+            first_versions: count("SELECT count(*) FROM order_events WHERE version = 1").await?,
+            events: count("SELECT count(*) FROM order_events").await?,
+            outbox: count("SELECT count(*) FROM outbox").await?,
+        })
+    }
+
+    /// Deletes what this deployment left in Redis, and says how much that was.
+    pub async fn forget_keys(&self) -> Result<u64> {
+        let prefix = self
+            .environment
+            .iter()
+            .find(|(name, _)| name == "TRACKOPS_REDIS_PREFIX");
+        let (_, prefix) = prefix.context("set in create")?;
+        self.redis.forget(prefix).await
+    }
+
+    fn log(&self, role: &str) -> std::path::PathBuf {
+        self.settings
+            .output
+            .join("logs")
+            .join(format!("{}-{}-{role}.log", self.settings.tag, self.name))
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        let log = self.log("migrate");
+        let output = open_log(&log)?;
+        let mut command = Command::new(self.settings.binary()?);
+        command
+            .arg("migrate")
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        forget_bench_settings(&mut command);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let status = command.status().await.context("start trackops migrate")?;
+        let text = || std::fs::read_to_string(&log).unwrap_or_default();
+        ensure!(status.success(), "trackops migrate: {status}\n{}", text());
+        Ok(())
+    }
+}
+
+/// Starts `trackops dev` on one free port with its data in `folder`.
+pub async fn start_dev(
+    settings: &Settings,
+    folder: &std::path::Path,
+    extra: &[(String, String)],
+) -> Result<Role> {
+    let public: SocketAddr = free_address()?;
+    let binary = settings.binary()?;
+    let folder_text = folder
+        .to_str()
+        .context("the data directory's name is not UTF-8")?;
+    let arguments = [
+        "dev",
+        "--data-dir",
+        folder_text,
+        "--listen",
+        &public.to_string(),
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let log = settings
+        .output
+        .join("logs")
+        .join(format!("{}-dev.log", settings.tag));
+    let launch = Launch {
+        name: "dev",
+        binary: &binary,
+        arguments,
+        environment: extra,
+        public,
+        management: public,
+        log,
+    };
+    Role::start(launch).await
+}

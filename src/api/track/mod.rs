@@ -1,0 +1,106 @@
+//! Watching orders live: `GET /api/v1/track` ([`socket`], WebSocket) and
+//! `GET /api/v1/orders/{id}/events` ([`events`], SSE). What a listener is told, and in which order,
+//! is decided in `live`; this carries it and bounds what a client may do.
+
+pub mod events;
+pub mod messages;
+pub mod socket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::problem::Problem;
+use super::problem_code::Code;
+use crate::live::backlog::QueueLimits;
+use crate::ports::live::LiveHub;
+use crate::ports::orders::Orders;
+
+/// The path of the WebSocket.
+pub const TRACK_PATH: &str = "/api/v1/track";
+
+/// The path of an order's event stream.
+pub const EVENTS_PATH: &str = "/api/v1/orders/{id}/events";
+
+/// What the handlers need.
+#[derive(Clone)]
+pub struct TrackState {
+    /// Subscriptions go through the order's actor.
+    pub orders: Arc<dyn Orders>,
+    /// Where subscriptions end.
+    pub hub: Arc<dyn LiveHub>,
+    /// Cancelled on shutdown and drain: sockets close with 1012, streams end, no new ones start.
+    pub shutdown: CancellationToken,
+    /// The open sockets and streams. A server's graceful shutdown doesn't wait for upgraded
+    /// connections: whoever stops the program closes this and waits for it, within its limit.
+    pub connections: TaskTracker,
+    /// The bounds.
+    pub limits: Arc<Limits>,
+}
+
+/// Bounds of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Between pings. Proxies cut idle connections after 60 s or more.
+    pub ping_interval: Duration,
+    /// Silence on a stream after which a comment is sent.
+    pub keep_alive: Duration,
+    /// How long one round of writing may take before the peer is given up: a phone in a tunnel may
+    /// come back, a peer that is gone should not keep its memory.
+    pub write_timeout: Duration,
+    /// How long a subscription may take. Longer than the router's own limits, which answer first.
+    pub subscribe_timeout: Duration,
+    /// How long to wait for the answer to a close, well within the shortest limit of a shutdown (2 s).
+    pub close_timeout: Duration,
+    /// What may wait for a slow reader, and how many orders it may follow.
+    pub queue: QueueLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(25),
+            keep_alive: Duration::from_secs(15),
+            write_timeout: Duration::from_secs(30),
+            subscribe_timeout: Duration::from_secs(15),
+            close_timeout: Duration::from_millis(500),
+            queue: QueueLimits::default(),
+        }
+    }
+}
+
+impl TrackState {
+    /// State with the usual limits.
+    pub fn new(
+        orders: Arc<dyn Orders>,
+        hub: Arc<dyn LiveHub>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            orders,
+            hub,
+            shutdown,
+            connections: TaskTracker::new(),
+            limits: Arc::new(Limits::default()),
+        }
+    }
+}
+
+/// When a client should come back to another replica, or to this one started again.
+const RETRY_AFTER_STOP: Duration = Duration::from_secs(1);
+
+fn stopping() -> Problem {
+    Problem::new(Code::Unavailable, "this replica is stopping").retry_after(RETRY_AFTER_STOP)
+}
+
+/// The two routes, to be merged into the router of the public listener.
+pub fn routes(state: TrackState) -> Router {
+    Router::new()
+        .route(TRACK_PATH, get(socket::open_socket))
+        .route(EVENTS_PATH, get(events::stream_order_events))
+        .with_state(state)
+}

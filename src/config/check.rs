@@ -1,0 +1,211 @@
+//! What a configuration must satisfy, said in a line that names the key.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::Config;
+
+/// Why a configuration can't be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("can't read the configuration file {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file isn't TOML.
+    #[error("the configuration file {path} is not TOML")]
+    Syntax {
+        /// Which.
+        path: PathBuf,
+        /// Where.
+        source: Box<toml::de::Error>,
+    },
+    /// The file has a key that doesn't exist.
+    #[error("the configuration file {path} has an unknown key: {key}")]
+    UnknownKey {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        key: String,
+    },
+    /// A value has the wrong type.
+    #[error("a configuration value has the wrong type: {0}")]
+    Value(Box<toml::de::Error>),
+    /// An environment variable isn't the number that it should be.
+    #[error("{name} must be a number")]
+    Variable {
+        /// Which.
+        name: String,
+    },
+    /// A value breaks a rule.
+    #[error("{key}: {rule}")]
+    Rule {
+        /// Which key.
+        key: &'static str,
+        /// What it must be.
+        rule: String,
+    },
+}
+
+/// Ranges and forms that hold for every role.
+pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
+    let rule = |holds: bool, key: &'static str, rule: &str| {
+        if holds {
+            Ok(())
+        } else {
+            Err(ConfigError::Rule {
+                key,
+                rule: rule.into(),
+            })
+        }
+    };
+    let address = |text: &str| text.is_empty() || text.parse::<std::net::SocketAddr>().is_ok();
+    rule(
+        address(&config.http.listen),
+        "listen",
+        "must be an address such as 127.0.0.1:8080",
+    )?;
+    rule(
+        address(&config.http.management_listen),
+        "management_listen",
+        "must be an address such as 127.0.0.1:9080",
+    )?;
+    rule(
+        config.http.http_connections_max > 0,
+        "http_connections_max",
+        "must be at least 1",
+    )?;
+    rule(
+        (300..=60_000).contains(&config.replica.lease_ms),
+        "lease_ms",
+        "must be 300 to 60000",
+    )?;
+    let shards = trackops_cluster::ShardCount::new(config.stores.shards);
+    rule(shards.is_some(), "shards", "must be 1 to 4096")?;
+    rule(
+        (1..=64).contains(&config.stores.append_connections),
+        "append_connections",
+        "must be 1 to 64",
+    )?;
+    rule(
+        (1..=256).contains(&config.stores.read_connections),
+        "read_connections",
+        "must be 1 to 256",
+    )?;
+    rule(
+        (1..=16).contains(&config.orders.writer_lanes),
+        "writer_lanes",
+        "must be 1 to 16",
+    )?;
+    rule(
+        config.orders.order_waiting_max > 0,
+        "order_waiting_max",
+        "must be at least 1",
+    )?;
+    rule(
+        config.orders.node_waiting_max > 0,
+        "node_waiting_max",
+        "must be at least 1",
+    )?;
+    rule(
+        config.orders.reservation_timeout_ms >= 100,
+        "reservation_timeout_ms",
+        "must be at least 100",
+    )?;
+    rule(
+        matches!(config.log.log_format.as_str(), "text" | "json"),
+        "log_format",
+        "must be text or json",
+    )
+}
+
+/// The value of a key that a role can't do without, of one of `schemes`.
+pub(super) fn url<'a>(
+    key: &'static str,
+    value: &'a str,
+    schemes: &[&str],
+) -> Result<&'a str, ConfigError> {
+    if value.is_empty() {
+        let variable = key.to_ascii_uppercase();
+        return Err(ConfigError::Rule {
+            key,
+            rule: format!("is not set (TRACKOPS_{variable})"),
+        });
+    }
+    if schemes.iter().any(|scheme| value.starts_with(scheme)) {
+        return Ok(value);
+    }
+    let scheme = value.split_once(':').map_or(value, |(scheme, _)| scheme);
+    Err(ConfigError::Rule {
+        key,
+        rule: format!("{scheme}: is not one of {}", schemes.join(", ")),
+    })
+}
+
+impl Config {
+    /// The orders' database, which must be set.
+    pub fn orders_database(&self) -> Result<&str, ConfigError> {
+        url(
+            "orders_database_url",
+            &self.stores.orders_database_url,
+            &["postgres://", "postgresql://"],
+        )
+    }
+
+    /// The inventory's database, which must be set.
+    pub fn inventory_database(&self) -> Result<&str, ConfigError> {
+        url(
+            "inventory_database_url",
+            &self.stores.inventory_database_url,
+            &["postgres://", "postgresql://"],
+        )
+    }
+
+    /// The cache, which must be set. In-process memory is refused: another replica may run.
+    pub fn redis(&self) -> Result<&str, ConfigError> {
+        url(
+            "redis_url",
+            &self.stores.redis_url,
+            &["redis://", "rediss://"],
+        )
+    }
+
+    /// The brokers, which must be set; `kafka://` before them is accepted.
+    pub fn kafka(&self) -> Result<&str, ConfigError> {
+        let brokers = &self.stores.kafka_brokers;
+        if brokers.is_empty() {
+            return url("kafka_brokers", brokers, &[]);
+        }
+        Ok(brokers.strip_prefix("kafka://").unwrap_or(brokers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Flags};
+
+    #[test]
+    fn the_default_file_is_complete_and_valid() {
+        let config = Config::load(None, &Flags::default()).expect("defaults are valid");
+        let shown = config.show();
+        for key in super::super::layers::known_keys() {
+            assert!(shown.contains(&format!("{key} = ")), "{key} is not shown");
+        }
+        assert_eq!(
+            shown.lines().count(),
+            super::super::layers::known_keys().len()
+        );
+    }
+
+    #[test]
+    fn what_a_role_needs_is_named() {
+        let config = Config::load(None, &Flags::default()).expect("defaults are valid");
+        let error = config.orders_database().expect_err("not set").to_string();
+        assert!(error.contains("TRACKOPS_ORDERS_DATABASE_URL"), "{error}");
+    }
+}

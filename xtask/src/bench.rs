@@ -1,0 +1,37 @@
+//! `cargo xtask bench`: builds for speed, starts fresh servers, and hands over to the
+//! load generator, which measures and reports.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use xtask::servers::find_postgres_program;
+
+use crate::testbed::Testbed;
+use crate::{cargo, need};
+
+const KINDS: [&str; 6] = ["place", "lifecycle", "push", "memory", "embedded", "all"];
+
+/// Runs one benchmark, or all.
+pub fn run(what: &str) -> Result<()> {
+    if !KINDS.contains(&what) {
+        bail!("no such benchmark: {what}. There are: {}", KINDS.join(", "));
+    }
+    need::compilers()?;
+    let bins = ["--bin", "trackops", "--bin", "trackops-load-tests"];
+    cargo::run(&[&["build", "--release", "--workspace"], bins.as_slice()].concat())?;
+    // Started after the build, so that nothing else runs beside them.
+    let servers = Testbed::start("TRACKOPS_BENCH")?;
+    let release = cargo::target_dir()?.join("release");
+    let status = Command::new(release.join("trackops-load-tests"))
+        .args(["bench", what])
+        .current_dir(cargo::workspace())
+        .envs(servers.variables.iter().map(|(name, value)| (name, value)))
+        .env("TRACKOPS_BENCH_BINARY", release.join("trackops"))
+        .env("TRACKOPS_BENCH_PGBENCH", find_postgres_program("pgbench")?)
+        .status()
+        .context("start trackops-load-tests")?;
+    if !status.success() {
+        bail!("bench {what} failed");
+    }
+    Ok(())
+}

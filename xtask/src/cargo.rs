@@ -1,0 +1,41 @@
+//! Calling cargo, and where it puts what it builds.
+//!
+//! Always for the whole workspace: another selection would have other features and
+//! compile dependencies again. `RUSTFLAGS` are never touched, for the same reason.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The workspace's root, absolute.
+pub fn workspace() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own)
+}
+
+/// The folder that this very program was built into, without `debug`.
+pub fn target_dir() -> Result<PathBuf> {
+    let program = env::current_exe().context("find this program")?;
+    let target = program.parent().and_then(Path::parent);
+    Ok(target
+        .context("this program is not in a target folder")?
+        .to_owned())
+}
+
+/// Cargo as it was called, in the workspace's root.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(workspace());
+    command
+}
+
+/// Runs cargo with its output shown.
+pub fn run(args: &[&str]) -> Result<()> {
+    let status = command(args).status().context("start cargo")?;
+    if !status.success() {
+        bail!("cargo {} failed", args.join(" "));
+    }
+    Ok(())
+}

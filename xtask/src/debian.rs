@@ -1,0 +1,55 @@
+//! Installing Debian packages without the servers that they would start and the
+//! database cluster that PostgreSQL's would make.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// In a shell, so that the policy file goes again also when it is interrupted. A policy
+/// that is there already (as in containers) stays in force.
+const SCRIPT: &str = r#"
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+get() {
+    said=$(apt-get -qq -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@" 2>&1) && return
+    printf '%s\n' "$said" >&2
+    exit 1
+}
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' INT TERM HUP
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+fi
+get update
+case " $* " in *" postgresql "*)
+    get install -y --no-install-recommends postgresql-common
+    sed -i 's/^#* *create_main_cluster.*/create_main_cluster = false/' \
+        /etc/postgresql-common/createcluster.conf
+esac
+get install -y --no-install-recommends "$@"
+if command -v systemctl >/dev/null; then
+    case " $* " in *" redis-server "*) systemctl disable redis-server 2>/dev/null || : ;; esac
+fi
+"#;
+
+/// Whether this is a Debian, or one of its kind.
+pub fn is_here() -> bool {
+    Path::new("/usr/bin/apt-get").is_file()
+}
+
+/// Installs packages, after saying which.
+pub fn install(packages: &[&str]) -> Result<()> {
+    eprintln!("installing Debian packages: {}", packages.join(" "));
+    let status = Command::new("sh")
+        .args(["-c", SCRIPT, "install"])
+        .args(packages)
+        .status()
+        .context("start apt-get")?;
+    if !status.success() {
+        bail!("apt-get could not install {}", packages.join(" "));
+    }
+    Ok(())
+}

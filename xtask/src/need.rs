@@ -1,0 +1,80 @@
+//! The programs that a command needs beside Rust: looked for, installed on Debian when
+//! root, and otherwise named in one line.
+
+use anyhow::{Result, bail};
+use xtask::servers::{find_on_path, find_postgres_program, is_root};
+
+use crate::debian;
+
+struct Need {
+    program: &'static str,
+    package: &'static str,
+}
+
+const COMPILERS: [Need; 3] = [
+    Need {
+        program: "cc",
+        package: "gcc libc6-dev",
+    },
+    Need {
+        program: "c++",
+        package: "g++",
+    },
+    Need {
+        program: "make",
+        package: "make",
+    },
+];
+
+const SERVERS: [Need; 4] = [
+    Need {
+        program: "java",
+        package: "default-jre-headless",
+    },
+    Need {
+        program: "mvn",
+        package: "maven",
+    },
+    Need {
+        program: "postgres",
+        package: "postgresql",
+    },
+    Need {
+        program: "redis-server",
+        package: "redis-server",
+    },
+];
+
+/// What compiles the C in some crates (rdkafka, jemalloc, `SQLite`).
+pub fn compilers() -> Result<()> {
+    all_of(&COMPILERS)
+}
+
+/// PostgreSQL, Redis, and what fetches and runs Kafka.
+pub fn servers() -> Result<()> {
+    all_of(&SERVERS)
+}
+
+fn all_of(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !is_here(need.program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing
+        .iter()
+        .flat_map(|need| need.package.split(' '))
+        .collect();
+    if is_root() && debian::is_here() {
+        return debian::install(&packages);
+    }
+    let programs: Vec<&str> = missing.iter().map(|need| need.program).collect();
+    let (programs, packages) = (programs.join(", "), packages.join(" "));
+    bail!("not found: {programs}. Install them first (on Debian: sudo apt-get install {packages})")
+}
+
+fn is_here(program: &str) -> bool {
+    match program {
+        "postgres" => find_postgres_program("postgres").is_ok(),
+        other => find_on_path(other).is_some(),
+    }
+}

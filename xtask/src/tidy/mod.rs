@@ -1,0 +1,107 @@
+//! `cargo xtask tidy`: what the compiler doesn't check. Formatting and lints by cargo;
+//! the design's rules on the text of the sources, each finding one line.
+
+mod files;
+mod headers;
+mod imports;
+mod lock;
+mod sizes;
+mod sleeps;
+mod source;
+mod words;
+
+use std::fmt;
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo;
+use source::Source;
+
+/// One place that breaks a rule.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finding {
+    path: String,
+    line: usize,
+    message: String,
+}
+
+impl Finding {
+    fn new(source: &Source, line: usize, message: impl Into<String>) -> Self {
+        Self {
+            path: source.path.clone(),
+            line,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.path, self.line, self.message)
+    }
+}
+
+/// All of it; what fails doesn't keep the rest from being told.
+pub fn run() -> Result<()> {
+    let checks = [run_text_checks(), run_fmt(), run_clippy()];
+    let mut errors = checks
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| format!("{error:#}"));
+    match errors.next() {
+        None => Ok(()),
+        Some(first) => bail!(
+            "{}",
+            errors.fold(first, |all, error| format!("{all}; {error}"))
+        ),
+    }
+}
+
+/// Formatting, as `cargo fmt` leaves it.
+pub fn run_fmt() -> Result<()> {
+    cargo::run(&["fmt", "--all", "--check"])
+}
+
+/// Clippy over everything, warnings denied.
+pub fn run_clippy() -> Result<()> {
+    cargo::run(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])
+}
+
+/// The rules on the text.
+pub fn run_text_checks() -> Result<()> {
+    let root = cargo::workspace();
+    let mut findings = Vec::new();
+    for source in files::rust_sources(root)? {
+        check(&source, &mut findings);
+    }
+    let lock = fs::read_to_string(root.join("Cargo.lock")).context("read Cargo.lock")?;
+    findings.extend(lock::check(&lock));
+    for finding in &findings {
+        println!("{finding}");
+    }
+    if findings.is_empty() {
+        Ok(())
+    } else {
+        bail!("tidy has {} findings", findings.len())
+    }
+}
+
+fn check(source: &Source, findings: &mut Vec<Finding>) {
+    // Generated code is as its generator writes it.
+    if source.is_generated() {
+        return;
+    }
+    findings.extend(headers::check(source));
+    findings.extend(sizes::check(source));
+    findings.extend(words::check(source));
+    findings.extend(sleeps::check(source));
+    findings.extend(imports::check(source));
+}
