@@ -19,3 +19,7 @@ mod live;
 mod live_support;
 #[path = "it/track.rs"]
 mod track;
+#[path = "it/track_events.rs"]
+mod track_events;
+#[path = "it/track_support.rs"]
+mod track_support;

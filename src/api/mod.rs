@@ -11,16 +11,17 @@ pub mod admin;
 pub mod inventory;
 pub mod orders;
 pub mod probes;
+pub mod track;
 
-mod body;
-mod cursor;
 pub mod documents;
-pub mod etag;
-mod json;
 pub mod openapi;
-pub mod params;
 pub mod problem;
 pub mod problem_code;
 mod problem_of;
+
+mod body;
+mod cursor;
+pub mod etag;
+mod json;
+pub mod params;
 pub mod request_headers;
-pub mod track;

@@ -11,7 +11,7 @@ use utoipa::{IntoResponses, OpenApi};
 
 use super::documents;
 use super::problem::ProblemBody;
-use super::{admin, inventory, orders, probes};
+use super::{admin, inventory, orders, probes, track};
 
 /// Where the document is served.
 pub const PATH: &str = "/api/v1/openapi.json";
@@ -23,6 +23,7 @@ pub const PATH: &str = "/api/v1/openapi.json";
     paths(
         orders::place_order, orders::list_orders, orders::get_order, orders::get_history,
         orders::put_status, orders::cancel_order, orders::put_location,
+        track::events::stream_order_events, track::socket::open_socket,
         inventory::list_items, inventory::get_item, inventory::put_item,
         inventory::get_reservation,
         admin::get_actor, admin::release_actor, admin::get_outbox,
@@ -33,6 +34,7 @@ pub const PATH: &str = "/api/v1/openapi.json";
     components(schemas(ProblemBody)),
     tags(
         (name = "orders", description = "Role `order`: place, drive and read orders"),
+        (name = "live", description = "Role `order`: watch orders"),
         (name = "inventory", description = "Role `inventory`: stock and reservations"),
         (name = "operations", description = "Every role, on the management listener"),
         (name = "documents", description = "What this is"),

@@ -104,7 +104,7 @@ const fn facts(
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::MalformedJson,
         Self::UnreadableBody,
         Self::InvalidParameter,

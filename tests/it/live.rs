@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
 use trackops::live::backlog::{FrameKind, QueueLimits};
 use trackops::live::hub::Hub;
@@ -14,7 +15,7 @@ use trackops_domain::status::Status;
 
 use crate::live_support::{Follower, SOMEWHERE, TestOrders};
 
-/// So small that most runs overflow.
+/// So small that most runs overflow; an update has about 220 bytes.
 const TIGHT: QueueLimits = QueueLimits {
     updates: 4,
     update_bytes: 1_000,
@@ -73,11 +74,13 @@ proptest! {
     #[test]
     fn a_subscriber_sees_rising_versions_and_ends_at_the_last(
         steps in prop::collection::vec(step(), 1..120),
+        update_bytes in prop_oneof![Just(500_usize), Just(TIGHT.update_bytes)],
     ) {
+        let limits = QueueLimits { update_bytes, ..TIGHT };
         let hub = Hub::new();
         let orders = TestOrders::new(Arc::clone(&hub));
         let ids = [orders.place(), orders.place(), orders.place()];
-        let queue = Queue::with_limits(Arc::clone(&hub) as Arc<dyn LiveHub>, TIGHT);
+        let queue = Queue::with_limits(Arc::clone(&hub) as Arc<dyn LiveHub>, limits);
         let mut client = Client { queue, follows: HashMap::new() };
         for step in steps {
             match step {
@@ -99,7 +102,7 @@ proptest! {
             }
             let (items, bytes) = client.queue.backlog_size();
             prop_assert!(items <= TIGHT.updates + 2 * TIGHT.orders, "{items} items wait");
-            prop_assert!(bytes <= TIGHT.update_bytes, "{bytes} bytes wait");
+            prop_assert!(bytes <= update_bytes, "{bytes} bytes wait");
         }
         client.read(usize::MAX).map_err(TestCaseError::fail)?;
         for (id, follower) in &client.follows {
@@ -252,4 +255,28 @@ fn ten_thousand_listeners_are_served_and_forgotten() {
     }
     drop(queues);
     assert!(!hub.is_watched(id));
+}
+
+#[test]
+fn what_is_folded_and_who_listens_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        let hub = Hub::new();
+        let orders = TestOrders::new(Arc::clone(&hub));
+        let id = orders.place();
+        let queue = Queue::with_limits(Arc::clone(&hub) as Arc<dyn LiveHub>, TIGHT);
+        queue.follow(id, Some(Version(1))).expect("one order");
+        orders
+            .attach(id, Some(Version(1)), Arc::clone(&queue) as _)
+            .expect("was placed");
+        // Four wait; the fifth folds them and itself.
+        for _ in 0..5 {
+            orders.advance(id, Status::Preparing);
+        }
+        let text = handle.render();
+        assert!(text.contains("trackops_live_conflated_total 5\n"), "{text}");
+        assert!(text.contains("trackops_live_sessions 1\n"), "{text}");
+    });
+    assert!(handle.render().contains("trackops_live_sessions 0\n"));
 }

@@ -77,10 +77,13 @@ pub fn advanced(order: &Order, status: Status) -> Order {
     next
 }
 
+/// An order and its courier.
+type Known = (Arc<Order>, Option<Position>);
+
 /// The orders, and their one writer each: a lock stands for the actor.
 pub struct TestOrders {
     hub: Arc<Hub>,
-    orders: Mutex<HashMap<OrderId, (Arc<Order>, Option<Position>)>>,
+    orders: Mutex<HashMap<OrderId, Known>>,
 }
 
 impl TestOrders {
@@ -192,7 +195,7 @@ impl Follower {
 
     /// Takes a message in; an error says how it breaks I7.
     pub fn see(&mut self, message: &serde_json::Value) -> Result<(), String> {
-        let version = message["version"].as_u64().map(|v| v as u32);
+        let version = message["version"].as_u64().and_then(|v| v.try_into().ok());
         match message["type"].as_str() {
             Some("location") => return Ok(()),
             Some("update") => {

@@ -1,143 +1,19 @@
-//! Live tracking over real sockets on loopback: the real hub, queues and handlers; only the actors
-//! are a stand-in.
+//! The WebSocket on loopback: the real hub, queues and handlers; only the actors are a stand-in.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::SinkExt as _;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_util::sync::CancellationToken;
-use trackops::api::track::{Limits, TrackState, routes};
-use trackops::live::hub::Hub;
+use trackops::ports::live::LiveHub as _;
 use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;
 use uuid::Uuid;
 
-use crate::live_support::{Follower, SOMEWHERE, TestOrders};
-
-/// Longer than anything here takes, shorter than a person's patience.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Small, so that the kernel's buffers don't hide a slow reader.
-const KERNEL_BUFFER_BYTES: u32 = 8 * 1024;
-
-struct Server {
-    address: SocketAddr,
-    hub: Arc<Hub>,
-    orders: Arc<TestOrders>,
-    state: TrackState,
-}
-
-impl Server {
-    fn start(change: impl FnOnce(&mut Limits)) -> Self {
-        let hub = Hub::new();
-        let orders = TestOrders::new(Arc::clone(&hub));
-        let shutdown = CancellationToken::new();
-        let mut state = TrackState::new(
-            Arc::clone(&orders) as _,
-            Arc::clone(&hub) as _,
-            shutdown.clone(),
-        );
-        let mut limits = *state.limits;
-        change(&mut limits);
-        state.limits = Arc::new(limits);
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket
-            .set_send_buffer_size(KERNEL_BUFFER_BYTES)
-            .expect("is set");
-        socket
-            .bind("127.0.0.1:0".parse().expect("an address"))
-            .expect("binds");
-        let listener = socket.listen(128).expect("listens");
-        let address = listener.local_addr().expect("is bound");
-        let service = axum::serve(listener, routes(state.clone()))
-            .with_graceful_shutdown(shutdown.cancelled_owned());
-        tokio::spawn(service.into_future());
-        Self {
-            address,
-            hub,
-            orders,
-            state,
-        }
-    }
-
-    async fn connect(&self) -> Client {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket
-            .set_recv_buffer_size(KERNEL_BUFFER_BYTES)
-            .expect("is set");
-        let stream = socket.connect(self.address).await.expect("connects");
-        let url = format!("ws://{}/api/v1/track", self.address);
-        let (socket, _) = tokio_tungstenite::client_async(url, stream)
-            .await
-            .expect("is upgraded");
-        Client(socket)
-    }
-
-    fn events_url(&self, order: impl std::fmt::Display) -> String {
-        format!("http://{}/api/v1/orders/{order}/events", self.address)
-    }
-
-    /// Waits until every socket and stream has ended.
-    async fn all_ended(&self) {
-        self.state.connections.close();
-        timeout(PATIENCE, self.state.connections.wait())
-            .await
-            .expect("connections end");
-    }
-}
-
-struct Client(WebSocketStream<TcpStream>);
-
-impl Client {
-    async fn send(&mut self, text: impl Into<String>) {
-        let message = Message::Text(text.into().into());
-        self.0.send(message).await.expect("is sent");
-    }
-
-    async fn subscribe(&mut self, order: OrderId, since: Option<u32>) {
-        let mut message = json!({"type": "subscribe", "orderId": order.0});
-        if let Some(since) = since {
-            message["since"] = since.into();
-        }
-        self.send(message.to_string()).await;
-    }
-
-    async fn next(&mut self) -> Option<Message> {
-        let next = timeout(PATIENCE, self.0.next()).await.expect("in time");
-        next.and_then(Result::ok)
-    }
-
-    async fn json(&mut self) -> Value {
-        loop {
-            match self.next().await.expect("is open") {
-                Message::Text(text) => return serde_json::from_str(&text).expect("is JSON"),
-                Message::Ping(_) | Message::Pong(_) => {}
-                other => panic!("expected a message, got {other:?}"),
-            }
-        }
-    }
-
-    async fn close_code(&mut self) -> Option<u16> {
-        loop {
-            match self.next().await? {
-                Message::Close(frame) => return frame.map(|f| CloseCode::into(f.code)),
-                _ => {}
-            }
-        }
-    }
-
-    async fn is_open(&mut self, order: OrderId) {
-        self.subscribe(order, None).await;
-        assert_eq!(self.json().await["type"], "snapshot");
-    }
-}
+use crate::live_support::{Follower, SOMEWHERE};
+use crate::track_support::{PATIENCE, Server, next_event};
 
 #[tokio::test]
 async fn a_socket_follows_orders_from_where_it_was() {
@@ -183,7 +59,7 @@ async fn a_socket_follows_orders_from_where_it_was() {
         .await;
     client.subscribe(other, Some(1)).await;
     // Both are handled one after the other: once the second is there, the first is done.
-    while !trackops::ports::live::LiveHub::is_watched(&*server.hub, other) {
+    while !server.hub.is_watched(other) {
         tokio::task::yield_now().await;
     }
     server.orders.advance(order, Status::Preparing);
@@ -349,7 +225,7 @@ async fn a_peer_that_never_reads_is_given_up() {
     while server.hub.watched_orders() == 0 {
         tokio::task::yield_now().await;
     }
-    for _ in 0..5_000 {
+    for _ in 0..2_000 {
         server.orders.advance(order, Status::Preparing);
         tokio::task::yield_now().await;
     }
@@ -357,125 +233,26 @@ async fn a_peer_that_never_reads_is_given_up() {
     assert_eq!(server.hub.watched_orders(), 0);
 }
 
-/// One event as `(event, id, data)`.
-async fn next_event(stream: &mut reqwest::Response, text: &mut String) -> (String, String, Value) {
-    loop {
-        if let Some(end) = text.find("\n\n") {
-            let event: String = text.drain(..end + 2).collect();
-            let field = |name: &str| {
-                let line = event.lines().find_map(|line| line.strip_prefix(name));
-                line.unwrap_or_default().to_owned()
-            };
-            if event.starts_with(':') {
-                continue;
-            }
-            let data = serde_json::from_str(&field("data: ")).expect("is JSON");
-            return (field("event: "), field("id: "), data);
-        }
-        let chunk = timeout(PATIENCE, stream.chunk()).await.expect("in time");
-        let chunk = chunk.expect("comes").expect("is open");
-        text.push_str(std::str::from_utf8(&chunk).expect("is UTF-8"));
-    }
-}
-
 #[tokio::test]
-async fn a_stream_goes_on_where_it_was_and_ends_with_204() {
+async fn commit_to_socket_is_measured() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    // All of the test runs on this thread.
+    let _recording = metrics::set_default_local_recorder(&recorder);
     let server = Server::start(|_| {});
     let order = server.orders.place();
-    let http = reqwest::Client::new();
-    let mut text = String::new();
-    let mut stream = http
-        .get(server.events_url(order))
-        .send()
+    let mut client = server.connect().await;
+    client.is_open(order).await;
+    let mut stream = reqwest::get(server.events_url(order))
         .await
         .expect("answers");
-    assert_eq!(stream.headers()["content-type"], "text/event-stream");
-    let (event, id, data) = next_event(&mut stream, &mut text).await;
-    assert_eq!((&*event, &*id), ("snapshot", "1"));
-    assert_eq!(data["order"]["status"], "PENDING");
-    drop(stream);
-
+    let mut text = String::new();
+    next_event(&mut stream, &mut text).await;
     server.orders.advance(order, Status::Confirmed);
-    server.orders.advance(order, Status::InTransit);
-    let resumed = |last: &'static str| {
-        http.get(server.events_url(order))
-            .header("last-event-id", last)
-    };
-    let mut stream = resumed("1").send().await.expect("answers");
-    for version in ["2", "3"] {
-        let (event, id, _) = next_event(&mut stream, &mut text).await;
-        assert_eq!((&*event, &*id), ("update", version));
-    }
-    server.orders.locate_now(order, SOMEWHERE);
-    let (event, id, _) = next_event(&mut stream, &mut text).await;
-    assert_eq!((&*event, &*id), ("location", ""));
-    server.orders.advance(order, Status::Delivered);
-    let (event, id, data) = next_event(&mut stream, &mut text).await;
-    assert_eq!((&*event, &*id), ("update", "4"));
-    assert_eq!(data["status"], "DELIVERED");
-    // It stays open after the final version; whoever comes back with that is told to stop.
-    timeout(Duration::from_millis(100), stream.chunk())
-        .await
-        .expect_err("is open");
-    assert_eq!(resumed("4").send().await.expect("answers").status(), 204);
-    assert_eq!(resumed("3").send().await.expect("answers").status(), 200);
-    let since = format!("{}?since=3", server.events_url(order));
-    let mut stream = http.get(since).send().await.expect("answers");
-    text.clear();
-    assert_eq!(next_event(&mut stream, &mut text).await.1, "4");
-}
-
-#[tokio::test]
-async fn a_stream_that_cannot_be_is_a_problem_before_it_starts() {
-    let server = Server::start(|_| {});
-    let order = server.orders.place();
-    let http = reqwest::Client::new();
-    let get = |url: String, last: &'static str| http.get(url).header("last-event-id", last).send();
-    let since = |value| format!("{}?since={value}", server.events_url(order));
-    for (url, last, status, code) in [
-        (
-            server.events_url(Uuid::now_v7()),
-            "",
-            404,
-            "order-not-found",
-        ),
-        (server.events_url("x"), "", 400, "invalid-parameter"),
-        (since("x"), "", 400, "invalid-parameter"),
-        (server.events_url(order), "-1", 400, "invalid-header"),
-        (
-            server.events_url(order),
-            "4294967296",
-            400,
-            "invalid-header",
-        ),
-        (
-            format!("http://{}/api/v1/track", server.address),
-            "",
-            426,
-            "upgrade-required",
-        ),
-    ] {
-        let answer = get(url.clone(), last).await.expect("answers");
-        assert_eq!(answer.status(), status, "{url} {last}");
-        assert_eq!(answer.headers()["content-type"], "application/problem+json");
-        let problem: Value = answer.json().await.expect("is JSON");
-        assert_eq!(problem["code"], code);
-        assert_eq!(problem["status"], status);
-    }
-    assert_eq!(server.hub.watched_orders(), 0);
-}
-
-#[tokio::test]
-async fn a_silent_stream_is_kept_alive_by_comments() {
-    let server = Server::start(|limits| limits.keep_alive = Duration::from_millis(30));
-    let order = server.orders.place();
-    let url = format!("{}?since=1", server.events_url(order));
-    let mut stream = reqwest::get(url).await.expect("answers");
-    for _ in 0..2 {
-        let chunk = timeout(PATIENCE, stream.chunk()).await.expect("in time");
-        assert_eq!(
-            chunk.expect("comes").as_deref(),
-            Some(b": keep-alive\n\n".as_slice())
-        );
-    }
+    next_event(&mut stream, &mut text).await;
+    assert_eq!(client.json().await["version"], 2);
+    // The socket's is recorded once the frame is with the kernel; another message is after that.
+    client.is_open(order).await;
+    let measured = "trackops_live_push_duration_seconds_count 2\n";
+    assert!(handle.render().contains(measured), "{}", handle.render());
 }

@@ -6,18 +6,18 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{OriginalUri, Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use metrics::Histogram;
-use serde::Deserialize;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::ids::Version;
 
-use super::{TrackState, stopping};
+use super::TrackState;
+use crate::api::openapi::ReadErrors;
+use crate::api::params::{OrderPath, Query, invalid};
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
 use crate::live::backlog::{Frame, FrameKind};
@@ -27,48 +27,38 @@ use crate::telemetry::names;
 /// The header by which a client says what it has.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-/// The same as a parameter, for a first request that has history already.
-#[derive(Debug, Deserialize)]
-pub struct EventsQuery {
-    since: Option<u32>,
-}
-
-/// Streams an order's snapshots, updates and positions until the client leaves or this replica stops.
+/// An order's snapshots, updates and courier positions as they come.
+///
+/// Without `Last-Event-ID` it begins with a snapshot; with one, with the version after it. The
+/// stream goes on until the client leaves or this replica stops.
+#[utoipa::path(
+    get, path = "/api/v1/orders/{id}/events", tag = "live",
+    params(("id" = uuid::Uuid, Path, description = "The order"),
+        ("Last-Event-ID" = Option<u32>, Header, description = "The version that the client has"),
+        ("since" = Option<u32>, Query, description = "The same, where no header can be sent")),
+    responses(
+        (status = 200, description =
+            "Events `snapshot`, `update` and `location`; `id` is the version, `data` one JSON object",
+            content_type = "text/event-stream", body = String),
+        (status = 204, description = "The client has the final version: nothing will follow"),
+        ReadErrors)
+)]
 pub async fn stream_order_events(
     State(state): State<TrackState>,
-    OriginalUri(uri): OriginalUri,
-    id: Result<Path<uuid::Uuid>, PathRejection>,
-    query: Result<Query<EventsQuery>, QueryRejection>,
+    OrderPath(order): OrderPath,
+    uri: Uri,
     headers: HeaderMap,
-) -> Response {
-    open(state, id, query, &headers)
-        .await
-        .unwrap_or_else(|problem| problem.at(uri.path()).into_response())
-}
-
-async fn open(
-    state: TrackState,
-    id: Result<Path<uuid::Uuid>, PathRejection>,
-    query: Result<Query<EventsQuery>, QueryRejection>,
-    headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let Path(id) =
-        id.map_err(|_| Problem::new(Code::InvalidParameter, "the order's id is no UUID"))?;
-    let Query(query) = query.map_err(|e| Problem::new(Code::InvalidParameter, e.body_text()))?;
-    let last_event = last_event_id(headers)?;
-    if state.shutdown.is_cancelled() {
-        return Err(stopping());
-    }
-    let order = OrderId(id);
-    let since = last_event.or(query.since.map(Version));
+    let since = match last_event_id(&headers)? {
+        Some(version) => Some(version),
+        None => since_parameter(&uri)?,
+    };
+    state.admit()?;
     let queue = Queue::with_limits(Arc::clone(&state.hub), state.limits.queue);
     queue
         .follow(order, since)
         .map_err(|e| Problem::new(Code::TooManySubscriptions, e.to_string()))?;
-    let current = state
-        .orders
-        .subscribe(order, since, Arc::clone(&queue) as _)
-        .await?;
+    let current = state.subscribe(order, since, Arc::clone(&queue)).await?;
     if current.status().is_final() && since == Some(current.version()) {
         // Tells the browser to stop coming back.
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -86,6 +76,17 @@ async fn open(
     .map(|(name, value)| (name, HeaderValue::from_static(value)));
     let body = Body::from_stream(stream::unfold(events, Events::next));
     Ok((headers, body).into_response())
+}
+
+fn since_parameter(uri: &Uri) -> Result<Option<Version>, Problem> {
+    let query = Query::of(uri);
+    let Some(text) = query.get("since") else {
+        return Ok(None);
+    };
+    let version = text
+        .parse()
+        .map_err(|_| invalid("since must be a version"))?;
+    Ok(Some(Version(version)))
 }
 
 /// The version that the client has, if it names one.

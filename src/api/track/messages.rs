@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use trackops_domain::ids::{OrderId, Version};
 
+use crate::api::params;
 use crate::api::problem::{Problem, ProblemBody};
 use crate::api::problem_code::Code;
 use crate::codec::live::ClientMessage;
@@ -36,8 +37,8 @@ pub fn parse(text: &str) -> Result<(OrderId, Wanted), Problem> {
         }
         ClientMessage::Unsubscribe { order_id } => (order_id, Wanted::Unsubscribe),
     };
-    let order = uuid::Uuid::try_parse(&order)
-        .map_err(|_| Problem::invalid_field("/orderId", "must be a UUID"))?;
+    let order =
+        params::uuid(&order).ok_or_else(|| Problem::invalid_field("/orderId", "must be a UUID"))?;
     Ok((OrderId(order), wanted))
 }
 

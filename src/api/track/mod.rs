@@ -11,12 +11,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::order::Order;
 
 use super::problem::Problem;
 use super::problem_code::Code;
 use crate::live::backlog::QueueLimits;
+use crate::live::queue::Queue;
 use crate::ports::live::LiveHub;
 use crate::ports::orders::Orders;
 
@@ -42,9 +46,15 @@ pub struct TrackState {
     pub limits: Arc<Limits>,
 }
 
-/// Bounds of a connection.
+/// When a client should come back: to another replica, to this one started again, or once somebody
+/// has left.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Bounds of live connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Sockets and streams of this replica. An idle one takes about 10 KiB: half a GiB for all.
+    pub connections_max: usize,
     /// Between pings. Proxies cut idle connections after 60 s or more.
     pub ping_interval: Duration,
     /// Silence on a stream after which a comment is sent.
@@ -63,6 +73,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections_max: 50_000,
             ping_interval: Duration::from_secs(25),
             keep_alive: Duration::from_secs(15),
             write_timeout: Duration::from_secs(30),
@@ -88,13 +99,35 @@ impl TrackState {
             limits: Arc::new(Limits::default()),
         }
     }
-}
 
-/// When a client should come back to another replica, or to this one started again.
-const RETRY_AFTER_STOP: Duration = Duration::from_secs(1);
+    /// Subscribes `queue`, which follows `order` already; an answer comes in any case.
+    async fn subscribe(
+        &self,
+        order: OrderId,
+        since: Option<Version>,
+        queue: Arc<Queue>,
+    ) -> Result<Arc<Order>, Problem> {
+        let limit = self.limits.subscribe_timeout;
+        time::timeout(limit, self.orders.subscribe(order, since, queue))
+            .await
+            .map_err(|_| {
+                Problem::new(Code::Unavailable, "the order didn't answer in time")
+                    .retry_after(RETRY_AFTER)
+            })?
+            .map_err(Problem::from)
+    }
 
-fn stopping() -> Problem {
-    Problem::new(Code::Unavailable, "this replica is stopping").retry_after(RETRY_AFTER_STOP)
+    /// Whether another connection may begin.
+    fn admit(&self) -> Result<(), Problem> {
+        let refusal = if self.shutdown.is_cancelled() {
+            Problem::new(Code::Unavailable, "this replica is stopping")
+        } else if self.connections.len() >= self.limits.connections_max {
+            Problem::new(Code::Overloaded, "too many live connections are open")
+        } else {
+            return Ok(());
+        };
+        Err(refusal.retry_after(RETRY_AFTER))
+    }
 }
 
 /// The two routes, to be merged into the router of the public listener.

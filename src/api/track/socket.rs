@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use futures_util::SinkExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
@@ -23,8 +23,9 @@ use tokio_tungstenite::tungstenite;
 use trackops_domain::ids::{OrderId, Version};
 
 use super::messages::{Wanted, error_message, parse};
-use super::{TRACK_PATH, TrackState, stopping};
-use crate::api::problem::Problem;
+use super::{TRACK_PATH, TrackState};
+use crate::api::openapi::ReadErrors;
+use crate::api::problem::{Problem, ProblemBody};
 use crate::api::problem_code::Code;
 use crate::live::queue::Queue;
 use crate::telemetry::names;
@@ -51,20 +52,26 @@ const WRITE_BATCH: usize = 64;
 /// Pings without any sign of life after which the peer is given up.
 const UNANSWERED_PINGS_MAX: u8 = 2;
 
-/// Upgrades to a WebSocket on which orders are followed.
+/// A WebSocket on which orders are followed.
+///
+/// The client sends `{"type":"subscribe","orderId":…,"since":12}` and
+/// `{"type":"unsubscribe","orderId":…}`; the server `snapshot`, `update`, `location` and `error`.
+#[utoipa::path(
+    get, path = "/api/v1/track", tag = "live",
+    responses(
+        (status = 101, description = "A WebSocket (RFC 6455)"),
+        (status = 426, description = "Not asked for as a WebSocket",
+            content_type = "application/problem+json", body = ProblemBody),
+        ReadErrors)
+)]
 pub async fn open_socket(
     State(state): State<TrackState>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => return refuse_upgrade(&rejection),
-    };
-    if state.shutdown.is_cancelled() {
-        return stopping().at(TRACK_PATH).into_response();
-    }
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|rejection| refused(&rejection))?;
+    state.admit()?;
     let open = state.connections.token();
-    upgrade
+    let response = upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
@@ -73,13 +80,14 @@ pub async fn open_socket(
         .on_upgrade(move |socket| async move {
             Connection::new(socket, state).run().await;
             drop(open);
-        })
+        });
+    Ok(response)
 }
 
-fn refuse_upgrade(rejection: &WebSocketUpgradeRejection) -> Response {
+fn refused(rejection: &WebSocketUpgradeRejection) -> Problem {
     use WebSocketUpgradeRejection as Rejection;
     let detail = rejection.body_text();
-    let problem = match rejection {
+    match rejection {
         Rejection::MethodNotGet(_) | Rejection::MethodNotConnect(_) => {
             Problem::new(Code::MethodNotAllowed, detail)
                 .header(header::ALLOW, HeaderValue::from_static("GET"))
@@ -92,8 +100,7 @@ fn refuse_upgrade(rejection: &WebSocketUpgradeRejection) -> Response {
                 header::SEC_WEBSOCKET_VERSION,
                 HeaderValue::from_static("13"),
             ),
-    };
-    problem.at(TRACK_PATH).into_response()
+    }
 }
 
 /// How a connection ends.
@@ -218,20 +225,11 @@ impl Connection {
     }
 
     fn subscribe(&self, order: OrderId, since: Option<Version>) -> Subscribing {
-        let orders = Arc::clone(&self.state.orders);
-        let session = Arc::clone(&self.queue);
-        let limit = self.state.limits.subscribe_timeout;
+        let state = self.state.clone();
+        let queue = Arc::clone(&self.queue);
         Box::pin(async move {
-            let outcome = time::timeout(limit, orders.subscribe(order, since, session)).await;
-            let outcome = match outcome {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) => Err(error.into()),
-                Err(_) => Err(
-                    Problem::new(Code::Unavailable, "the order didn't answer in time")
-                        .retry_after(limit),
-                ),
-            };
-            (order, outcome)
+            let outcome = state.subscribe(order, since, queue).await;
+            (order, outcome.map(|_| ()))
         })
     }
 
