@@ -1,5 +1,5 @@
 //! REST, the management routes and the HTTP server under them. `router.rs` has every route; each
-//! endpoint is a file. Leaves what an order may do to `domain`, and WebSocket and SSE to `track`.
+//! endpoint is a file. Leaves what an order may do to `domain`.
 
 mod connection;
 pub mod router;

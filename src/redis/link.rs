@@ -97,7 +97,8 @@ impl Link {
             shared.reconnect();
             return Err(RedisFailure::NotConnected(shared.last_error.lock().clone()));
         };
-        if shared.asked() > STALLED_AFTER {
+        let question = Question::ask(shared);
+        if question.silence > STALLED_AFTER {
             shared.lost(live.session, "no answer over this connection any more");
         }
         let mut connection = live.connection.clone();
@@ -107,7 +108,7 @@ impl Link {
         };
         let error = match answer {
             Ok(answer) => {
-                shared.unanswered_since.store(0, Ordering::Relaxed);
+                question.answered();
                 return Ok(answer);
             }
             Err(error) => error,
@@ -116,25 +117,13 @@ impl Link {
         if error.is_unrecoverable_error() || error.is_io_error() || error.is_connection_dropped() {
             shared.lost(live.session, &detail);
         } else {
-            shared.unanswered_since.store(0, Ordering::Relaxed);
+            question.answered();
         }
         Err(RedisFailure::Failed { operation, detail })
     }
 }
 
 impl Shared {
-    /// Notes a question; says for how long none was answered.
-    fn asked(&self) -> Duration {
-        let now = u64::try_from(self.origin.elapsed().as_millis())
-            .unwrap_or(u64::MAX)
-            .max(1);
-        let oldest = &self.unanswered_since;
-        match oldest.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => Duration::ZERO,
-            Err(since) => Duration::from_millis(now.saturating_sub(since)),
-        }
-    }
-
     /// Gives up connection `session`, if it is still the one in use, and starts making another.
     fn lost(self: &Arc<Self>, session: u64, why: &str) {
         let current = self.live.load();
@@ -192,8 +181,59 @@ impl Shared {
     }
 }
 
+/// A question under way.
+struct Question<'a> {
+    shared: &'a Shared,
+    asked: Instant,
+    /// For how long none was answered, when this one was asked.
+    silence: Duration,
+}
+
+impl<'a> Question<'a> {
+    fn ask(shared: &'a Shared) -> Self {
+        let now = u64::try_from(shared.origin.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1);
+        let oldest = &shared.unanswered_since;
+        let since = oldest.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        Self {
+            shared,
+            asked: Instant::now(),
+            silence: since.map_or_else(
+                |since| Duration::from_millis(now.saturating_sub(since)),
+                |_| Duration::ZERO,
+            ),
+        }
+    }
+
+    fn answered(&self) {
+        self.shared.unanswered_since.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Question<'_> {
+    /// One that its caller gave up early (a client that left) says nothing about the connection.
+    fn drop(&mut self) {
+        if self.asked.elapsed() < self.shared.response_timeout / 2 {
+            self.answered();
+        }
+    }
+}
+
+/// Says that somebody connects, and that nobody does any more, also after a panic.
+struct Connecting(Weak<Shared>);
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.reconnecting.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
 /// Connects, with pauses that double, until it is done or nobody holds the link any more.
 async fn keep_connecting(link: Weak<Shared>) {
+    let connecting = Connecting(Weak::clone(&link));
     let mut pause = RECONNECT_BASE;
     let mut warned = false;
     loop {
@@ -201,8 +241,8 @@ async fn keep_connecting(link: Weak<Shared>) {
             return;
         };
         if shared.connect().await.is_ok() {
-            // Only now: a loss of the new connection must find the way here open.
-            shared.reconnecting.store(false, Ordering::SeqCst);
+            // Before looking again: a loss of the new connection must find the way here open.
+            drop(connecting);
             tracing::info!("connected to redis");
             if shared.live.load().is_none() {
                 shared.reconnect();

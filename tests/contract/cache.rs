@@ -252,7 +252,7 @@ async fn proxy(listener: TcpListener, server: String, muted: watch::Receiver<boo
                 _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
                 Ok(()) = async { muted.wait_for(|muted| *muted).await.map(drop) } => {}
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
     }
 }
