@@ -7,7 +7,6 @@ use axum::response::Redirect;
 use axum::routing::{get, post, put};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::admin::ReleaseState;
 use super::state::{ApiState, InventoryState, ManagementState};
 use super::{admin, documents, inventory, openapi, orders, probes};
 
@@ -70,24 +69,13 @@ pub fn management_routes(state: ManagementState) -> Router {
                 .with_state(state.readiness),
         );
     if let Some(orders) = state.orders {
-        let release = ReleaseState {
-            orders: Arc::clone(&orders),
-            dead_letters: state.dead_letters.clone(),
-        };
-        routes = routes
-            .merge(
-                Router::new()
-                    .route("/admin/v1/actors/{orderId}", get(admin::get_actor))
-                    .with_state(orders),
-            )
-            .merge(
-                Router::new()
-                    .route(
-                        "/admin/v1/actors/{orderId}/release",
-                        post(admin::release_actor),
-                    )
-                    .with_state(release),
+        let actors = Router::new()
+            .route("/admin/v1/actors/{orderId}", get(admin::get_actor))
+            .route(
+                "/admin/v1/actors/{orderId}/release",
+                post(admin::release_actor),
             );
+        routes = routes.merge(actors.with_state(orders));
     }
     if !state.outboxes.is_empty() {
         let outbox = Router::new().route("/admin/v1/outbox", get(admin::get_outbox));

@@ -386,6 +386,13 @@ pub async fn a_known_key_changes_nothing<F: StockFixture>() {
     assert!(known);
     assert_eq!(level_now.on_hand, 7);
     assert_eq!(level(&*stock, "A").await, (7, 0));
+    // The key stands for that item and quantity, and for no other.
+    for (other, on_hand) in [("A", 6), ("B", 5)] {
+        let refused = stock.set_on_hand(&sku(other), on_hand, Some("k1")).await;
+        assert!(matches!(refused, Err(StockError::KeyReused)), "{refused:?}");
+    }
+    assert_eq!(stock.item(&sku("B")).await.unwrap(), None);
+    assert_eq!(level(&*stock, "A").await, (7, 0));
     let (_, known) = stock.set_on_hand(&sku("A"), 5, None).await.unwrap();
     assert!(!known);
     assert_eq!(level(&*stock, "A").await, (5, 0));

@@ -6,7 +6,6 @@ use std::fmt;
 
 use async_trait::async_trait;
 use thiserror::Error;
-use trackops_domain::ids::OrderId;
 
 use crate::ports::journal::BoxError;
 
@@ -92,8 +91,4 @@ pub trait DeadLetterDesk: Send + Sync + 'static {
     /// Publishes it to its topic again, as it first was; returns when the bus has acknowledged it.
     /// It stays listed until the topic's retention takes it.
     async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeskError>;
-
-    /// Sends again what was parked of `order` because it was quarantined, oldest first; how many.
-    /// Harmless to repeat.
-    async fn send_order_again(&self, order: OrderId) -> Result<usize, DeskError>;
 }

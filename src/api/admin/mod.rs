@@ -12,4 +12,4 @@ pub use dead_letters::{
 };
 pub use get_actor::{__path_get_actor, ActorView, LastErrorView, get_actor};
 pub use get_outbox::{__path_get_outbox, OutboxList, OutboxView, get_outbox};
-pub use release_actor::{__path_release_actor, ReleaseState, ReleasedView, release_actor};
+pub use release_actor::{__path_release_actor, ReleasedView, release_actor};

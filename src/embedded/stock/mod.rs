@@ -140,7 +140,10 @@ async fn set_on_hand(
                 .bind(key)
                 .fetch_optional(&mut *conn)
                 .await?;
-        if known.is_some_and(|(of, to)| of == sku.as_str() && to == wanted) {
+        if let Some((of, to)) = known {
+            if of != sku.as_str() || to != wanted {
+                return Ok(Err(StockError::KeyReused));
+            }
             return Ok(Ok((level_of(current, reserved), true)));
         }
     }

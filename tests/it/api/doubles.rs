@@ -447,8 +447,4 @@ impl DeadLetterDesk for Desk {
         self.sent.lock().push(id.clone());
         Ok(())
     }
-
-    async fn send_order_again(&self, _: OrderId) -> Result<usize, DeskError> {
-        Ok(2)
-    }
 }

@@ -7,10 +7,13 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use trackops::api::probes::readiness::Readiness;
 use trackops::api::router;
 use trackops::api::service::ApiService;
 use trackops::api::state::{ApiState, InventoryState, ManagementState};
+use trackops::api::track::{self, TrackState};
+use trackops::live::hub::Hub;
 use trackops::ports::clock::SystemClock;
 
 use super::doubles::{Desk, MemoryOrders, MemoryOutbox, MemoryStock};
@@ -52,7 +55,13 @@ impl Api {
         let stocked = InventoryState {
             stock: Arc::clone(&stock) as _,
         };
+        let live = TrackState::new(
+            Arc::clone(&orders) as _,
+            Hub::new(),
+            CancellationToken::new(),
+        );
         let routes = router::public_order_routes(public)
+            .merge(track::routes(live))
             .merge(router::public_inventory_routes(stocked))
             .merge(router::management_routes(management))
             .merge(router::document_routes())
