@@ -2,6 +2,8 @@
 
 #[path = "it/consumers.rs"]
 mod consumers;
+#[path = "it/api/mod.rs"]
+mod api;
 #[path = "contract/mod.rs"]
 mod contract;
 
