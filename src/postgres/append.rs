@@ -47,7 +47,7 @@ pub(super) async fn append(
             .run(async |connection| call.send(connection).await)
             .await?;
         if answer.fenced.is_empty() {
-            call.mark_conflicts(&answer, rows, &mut outcomes);
+            Call::mark_conflicts(&answer, rows, &mut outcomes);
             break;
         }
         for position in answer.fenced {
@@ -216,7 +216,7 @@ impl<'a> Call<'a> {
         Ok(expected)
     }
 
-    fn mark_conflicts(&self, answer: &Answer, rows: &[AppendRow], outcomes: &mut [RowOutcome]) {
+    fn mark_conflicts(answer: &Answer, rows: &[AppendRow], outcomes: &mut [RowOutcome]) {
         if answer.created.is_none() && answer.updated.is_none() {
             return;
         }
