@@ -2,6 +2,8 @@
 
 #[path = "it/api/mod.rs"]
 mod api;
+#[path = "it/consumers.rs"]
+mod consumers;
 #[path = "contract/mod.rs"]
 mod contract;
 
@@ -17,6 +19,8 @@ mod kafka;
 mod live;
 #[path = "it/live_support.rs"]
 mod live_support;
+#[path = "it/saga.rs"]
+mod saga;
 #[path = "it/track.rs"]
 mod track;
 #[path = "it/track_events.rs"]

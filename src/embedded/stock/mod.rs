@@ -20,7 +20,7 @@ use crate::ports::stock::{ReservationView, StockError, StockOutcome, StockReques
 
 /// How long a client's idempotency key is remembered. A client retries within minutes; a week
 /// covers one that was switched off over a weekend.
-const KEYS_KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
+const KEYS_KEPT: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
 /// The stock on the file.
 #[derive(Debug)]
@@ -140,11 +140,12 @@ async fn set_on_hand(
                 .bind(key)
                 .fetch_optional(&mut *conn)
                 .await?;
-        if let Some((of, to)) = known {
-            if of != sku.as_str() || to != wanted {
-                return Ok(Err(StockError::KeyReused));
+        match known {
+            Some((of, to)) if of == sku.as_str() && to == wanted => {
+                return Ok(Ok((level_of(current, reserved), true)));
             }
-            return Ok(Ok((level_of(current, reserved), true)));
+            Some(_) => return Ok(Err(StockError::KeyReused)),
+            None => {}
         }
     }
     if wanted < reserved {
@@ -178,8 +179,7 @@ async fn remember(
         .await?;
     sqlx::query(
         "INSERT INTO stock_keys (key, sku, on_hand, at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (key) DO UPDATE SET sku = excluded.sku, on_hand = excluded.on_hand,
-             at = excluded.at",
+         ON CONFLICT (key) DO NOTHING",
     )
     .bind(key)
     .bind(sku.as_str())
