@@ -27,3 +27,5 @@ mod track;
 mod track_events;
 #[path = "it/track_support.rs"]
 mod track_support;
+#[path = "it/world.rs"]
+mod world;

@@ -12,6 +12,7 @@ use trackops_domain::stock::{Ledger, Level, Outcome, Request, Reservation};
 use trackops_domain::time::Timestamp;
 
 use super::connections::Connections;
+use super::listener;
 use super::stock_rows::{self as rows, Record};
 use crate::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
 
@@ -28,7 +29,11 @@ pub struct PgStock {
 
 /// How a transaction of a batch ended.
 enum Attempt {
-    Done(Vec<StockOutcome>),
+    Done {
+        outcomes: Vec<StockOutcome>,
+        /// Replies were put into the outbox.
+        has_replies: bool,
+    },
     /// Another batch inserted one of the same orders in between.
     Overtaken,
 }
@@ -36,6 +41,13 @@ enum Attempt {
 impl PgStock {
     pub(super) fn new(writes: Arc<Connections>, reads: Arc<Connections>) -> Self {
         Self { writes, reads }
+    }
+
+    /// What it announces is committed and will be found by the relay's timer anyway.
+    async fn announce(&self) {
+        if let Err(error) = listener::announce(&self.reads).await {
+            tracing::debug!(%error, "replies could not be announced");
+        }
     }
 }
 
@@ -57,7 +69,15 @@ impl StockStore for PgStock {
                 .run(async |connection| try_apply(connection, batch, now).await)
                 .await;
             match attempt {
-                Ok(Attempt::Done(outcomes)) => return Ok(outcomes),
+                Ok(Attempt::Done {
+                    outcomes,
+                    has_replies,
+                }) => {
+                    if has_replies {
+                        self.announce().await;
+                    }
+                    return Ok(outcomes);
+                }
                 Err(failure) if !failure.is_transient() => return Err(failure.into()),
                 Ok(Attempt::Overtaken) | Err(_) if tries < TRIES_MAX => {}
                 Ok(Attempt::Overtaken) => {
@@ -138,9 +158,9 @@ async fn try_apply(
     let mut transaction = connection.begin().await?;
     let attempt = decide_and_store(&mut transaction, batch, now).await;
     match attempt {
-        Ok(Attempt::Done(outcomes)) => {
+        Ok(done @ Attempt::Done { .. }) => {
             transaction.commit().await?;
-            Ok(Attempt::Done(outcomes))
+            Ok(done)
         }
         Ok(Attempt::Overtaken) => {
             transaction.rollback().await?;
@@ -204,7 +224,10 @@ async fn decide_and_store(
         return Ok(Attempt::Overtaken);
     }
     rows::insert_messages(connection, &messages).await?;
-    Ok(Attempt::Done(outcomes))
+    Ok(Attempt::Done {
+        outcomes,
+        has_replies: !messages.is_empty(),
+    })
 }
 
 /// Every SKU that the batch may touch: what is asked for, and what is held by orders that may give
