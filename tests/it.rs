@@ -2,6 +2,8 @@
 
 #[path = "it/consumers.rs"]
 mod consumers;
+#[path = "it/api/mod.rs"]
+mod api;
 #[path = "contract/mod.rs"]
 mod contract;
 
@@ -25,3 +27,5 @@ mod track;
 mod track_events;
 #[path = "it/track_support.rs"]
 mod track_support;
+#[path = "it/world.rs"]
+mod world;

@@ -389,16 +389,13 @@ pub async fn a_known_key_changes_nothing<F: StockFixture>() {
     assert!(known);
     assert_eq!(level_now.on_hand, 7);
     assert_eq!(level(&*stock, "A").await, (7, 0));
-    // Under another item or quantity it is a mistake.
-    for (name, quantity) in [("A", 6), ("B", 5)] {
-        let reused = stock.set_on_hand(&sku(name), quantity, Some("k1")).await;
-        assert!(
-            matches!(reused, Err(StockError::BadRequest(_))),
-            "{reused:?}"
-        );
+    // The key stands for that item and quantity, and for no other.
+    for (other, on_hand) in [("A", 6), ("B", 5)] {
+        let refused = stock.set_on_hand(&sku(other), on_hand, Some("k1")).await;
+        assert!(matches!(refused, Err(StockError::KeyReused)), "{refused:?}");
     }
-    assert_eq!(level(&*stock, "A").await, (7, 0));
     assert_eq!(stock.item(&sku("B")).await.unwrap(), None);
+    assert_eq!(level(&*stock, "A").await, (7, 0));
     let (_, known) = stock.set_on_hand(&sku("A"), 5, None).await.unwrap();
     assert!(!known);
     assert_eq!(level(&*stock, "A").await, (5, 0));

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::contract::bus::BusFixture;
 use crate::kafka::Kafka;
-use crate::saga::World;
+use crate::world::World;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -80,12 +80,16 @@ impl Running {
     }
 
     async fn reaches(&self, order: OrderId, status: Status) {
-        within(async || (self.world.order(order).status() == status).then_some(())).await;
+        let what = format!("{order} to be {status}");
+        within(&what, async || {
+            (self.world.order(order).status() == status).then_some(())
+        })
+        .await;
     }
 
     /// The dead letters of fulfilment once there are `count`.
     async fn letters(&self, count: usize) -> Vec<DeadLetter> {
-        within(async || {
+        within("dead letters", async || {
             let topic = Topic::FulfillmentUpdates;
             let letters = self.letters.list(topic, None, 100).await.unwrap();
             (letters.len() >= count).then_some(letters)
@@ -119,7 +123,7 @@ async fn relay(bus: Arc<dyn Bus>, world: World, shutdown: CancellationToken) {
     }
 }
 
-async fn within<T>(look: impl AsyncFn() -> Option<T>) -> T {
+async fn within<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
     let seen = async {
         loop {
             if let Some(found) = look().await {
@@ -128,47 +132,32 @@ async fn within<T>(look: impl AsyncFn() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, seen).await.unwrap()
+    let seen = tokio::time::timeout(PATIENCE, seen).await;
+    seen.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn orders_go_round_and_what_is_wrong_is_parked() {
     let running = Running::start().await;
-    let order = running.order().await;
+    // Before its stock is reserved, and without a key: tried again until it fits.
+    let order = OrderId(Uuid::now_v7());
+    running.world.place(order);
+    let early = json!({"orderId": order.0, "status": "PREPARING", "by": "oven 3"});
+    running.report(None, early).await;
+    running.reaches(order, Status::Preparing).await;
 
     // Wrong in four ways, without holding up the rest.
     let unknown = OrderId(Uuid::now_v7());
+    let body = |order: OrderId, status: &str| json!({"orderId": order.0, "status": status});
     running
         .report(Some(order), json!({"orderId": order.0}))
         .await;
+    running.report(Some(order), body(order, "CONFIRMED")).await;
     running
-        .report(
-            Some(order),
-            json!({"orderId": order.0, "status": "CONFIRMED"}),
-        )
+        .report(Some(unknown), body(order, "PREPARING"))
         .await;
-    running
-        .report(
-            Some(unknown),
-            json!({"orderId": order.0, "status": "PREPARING"}),
-        )
-        .await;
-    running
-        .report(None, json!({"orderId": unknown.0, "status": "PREPARING"}))
-        .await;
-    // Without a key, and before the step that it needs.
-    running
-        .report(
-            Some(order),
-            json!({"orderId": order.0, "status": "IN_TRANSIT"}),
-        )
-        .await;
-    running
-        .report(
-            None,
-            json!({"orderId": order.0, "status": "PREPARING", "by": "oven 3"}),
-        )
-        .await;
+    running.report(None, body(unknown, "PREPARING")).await;
+    running.report(Some(order), body(order, "IN_TRANSIT")).await;
     running.reaches(order, Status::InTransit).await;
     assert_eq!(&*running.world.order(order).log[2].by, "oven 3");
 
