@@ -51,11 +51,6 @@ impl Lifecycle {
         self.stop.cancelled().await;
     }
 
-    /// Whether it is time to stop.
-    pub fn is_stopping(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
     /// The process' result.
     pub fn result(self) -> anyhow::Result<()> {
         drop(self.stop);

@@ -28,11 +28,6 @@ pub struct PgStock {
     reads: Arc<Connections>,
 }
 
-/// The client's key stands for something else.
-#[derive(Debug, Error)]
-#[error("the idempotency key was used with another item or quantity")]
-struct KeyReused;
-
 /// How a transaction of a batch ended.
 enum Attempt {
     Done {
@@ -266,7 +261,7 @@ async fn set_level(
             let level = rows::level(&mut transaction, sku).await?;
             transaction.rollback().await?;
             if known_sku != sku.as_str() || known != wanted {
-                return Ok(Err(StockError::BadRequest(KeyReused.into())));
+                return Ok(Err(StockError::KeyReused));
             }
             return Ok(Ok((level.unwrap_or_default(), true)));
         }

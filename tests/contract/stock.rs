@@ -47,7 +47,6 @@ macro_rules! stock_suite {
                 items_are_listed_in_pages,
                 concurrent_appliers_never_oversell,
                 the_stock_adds_up_whatever_comes,
-                the_relay_is_woken,
             );
         }
     };
@@ -390,16 +389,13 @@ pub async fn a_known_key_changes_nothing<F: StockFixture>() {
     assert!(known);
     assert_eq!(level_now.on_hand, 7);
     assert_eq!(level(&*stock, "A").await, (7, 0));
-    // Under another item or quantity it is a mistake.
-    for (name, quantity) in [("A", 6), ("B", 5)] {
-        let reused = stock.set_on_hand(&sku(name), quantity, Some("k1")).await;
-        assert!(
-            matches!(reused, Err(StockError::BadRequest(_))),
-            "{reused:?}"
-        );
+    // The key stands for that item and quantity, and for no other.
+    for (other, on_hand) in [("A", 6), ("B", 5)] {
+        let refused = stock.set_on_hand(&sku(other), on_hand, Some("k1")).await;
+        assert!(matches!(refused, Err(StockError::KeyReused)), "{refused:?}");
     }
-    assert_eq!(level(&*stock, "A").await, (7, 0));
     assert_eq!(stock.item(&sku("B")).await.unwrap(), None);
+    assert_eq!(level(&*stock, "A").await, (7, 0));
     let (_, known) = stock.set_on_hand(&sku("A"), 5, None).await.unwrap();
     assert!(!known);
     assert_eq!(level(&*stock, "A").await, (5, 0));
@@ -422,6 +418,8 @@ pub async fn items_are_listed_in_pages<F: StockFixture>() {
     assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), expected);
 }
 
+/// A reply wakes whoever waits for the outbox. Apart from the list above, for adapters that signal
+/// with the transaction itself.
 pub async fn the_relay_is_woken<F: StockFixture>() {
     let (fixture, stock) = stocked::<F>(&[("A", 5)]).await;
     let outbox = fixture.outbox();

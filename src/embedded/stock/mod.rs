@@ -145,12 +145,11 @@ async fn set_on_hand(
                 .bind(key)
                 .fetch_optional(&mut *conn)
                 .await?;
-        match known {
-            Some((of, to)) if of == sku.as_str() && to == wanted => {
-                return Ok(Ok((level_of(current, reserved), true)));
+        if let Some((of, to)) = known {
+            if of != sku.as_str() || to != wanted {
+                return Ok(Err(StockError::KeyReused));
             }
-            Some(_) => return Ok(Err(StockError::BadRequest(KeyReused.into()))),
-            None => {}
+            return Ok(Ok((level_of(current, reserved), true)));
         }
     }
     if wanted < reserved {
