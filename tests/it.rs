@@ -2,3 +2,6 @@
 
 #[path = "contract/mod.rs"]
 mod contract;
+
+#[path = "it/cli.rs"]
+mod cli;

@@ -148,8 +148,9 @@ pub struct DevArgs {
     /// Where orders, stock and messages are kept; made if it isn't there
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
     pub data_dir: PathBuf,
-    /// Address to listen on [default: 127.0.0.1:8080] [env: TRACKOPS_LISTEN]
+    /// Address to listen on.
     #[arg(long, value_name = "ADDR")]
+    #[arg(help = "Address to listen on [default: 127.0.0.1:8080] [env: TRACKOPS_LISTEN]")]
     pub listen: Option<String>,
     /// Stock a catalogue and let simulated customers, kitchens and couriers work
     #[arg(long)]
@@ -162,8 +163,9 @@ pub struct RoleArgs {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Public address to listen on [default: the role's port on 127.0.0.1] [env: TRACKOPS_LISTEN]
+    /// Public address to listen on.
     #[arg(long, value_name = "ADDR")]
+    #[arg(help = "Public address [default: the role's port on 127.0.0.1] [env: TRACKOPS_LISTEN]")]
     pub listen: Option<String>,
 }
 
