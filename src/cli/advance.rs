@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::json;
 use trackops_domain::status::Status;
 
-use super::args::AdvanceArgs;
 use super::client::{Ask, Client};
+use super::client_args::AdvanceArgs;
 use super::failure::CliError;
 use super::output::Output;
 use super::show;

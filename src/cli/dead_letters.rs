@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::args::{DeadLetterAction, DeadLetterId, DeadLettersArgs};
 use super::client::{Ask, Client};
+use super::client_args::{DeadLetterAction, DeadLetterId, DeadLettersArgs};
 use super::failure::CliError;
 use super::output::Output;
 use super::text::{printable, table};

@@ -3,7 +3,7 @@
 use clap::Args;
 use uuid::Uuid;
 
-use super::args::Target;
+use super::client_args::Target;
 use crate::codec::content::{AddressV1, ContentV1, ItemV1};
 
 /// After the flags in `trackops place --help`.
@@ -171,7 +171,8 @@ fn parse_item(text: &str) -> Result<ItemV1, String> {
 mod tests {
     use clap::Parser as _;
 
-    use super::super::args::{Cli, ClientCommand, Command};
+    use super::super::args::{Cli, Command};
+    use super::super::client_args::ClientCommand;
     use super::*;
 
     fn parse(flags: &[&str]) -> Result<PlaceArgs, clap::Error> {

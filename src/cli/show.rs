@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::args::ShowArgs;
 use super::client::{Answer, Ask, Client};
+use super::client_args::ShowArgs;
 use super::failure::CliError;
 use super::output::Output;
 use super::text::{money, printable, table};

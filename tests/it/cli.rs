@@ -4,12 +4,13 @@ use std::process::{Output, Stdio};
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
 const ID: &str = "01927c3e-8f1a-7000-8000-0123456789ab";
@@ -90,6 +91,27 @@ async fn list_letters(request: Request) -> Json<Value> {
     Json(json!({"items": [letter]}))
 }
 
+/// Tells of one version, and of a new one whenever the client says anything more.
+async fn track(mut socket: WebSocket) {
+    for version in 1.. {
+        let Some(Ok(_)) = socket.recv().await else {
+            return;
+        };
+        for version in [version * 2 - 1, version * 2] {
+            let update = json!({"type": "update", "orderId": ID, "version": version,
+                "previousStatus": null, "status": "PENDING", "by": "client",
+                "at": "2026-01-31T12:00:00.000Z"});
+            if socket
+                .send(Message::text(update.to_string()))
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
 async fn start() -> Arc<str> {
     let history = json!({"orderId": ID, "items": [{"version": 1, "previousStatus": null,
         "status": "PENDING", "at": "2026-01-31T12:00:00.000Z", "by": "client", "commandId": ID}]});
@@ -99,6 +121,10 @@ async fn start() -> Arc<str> {
     };
     let router = axum::Router::new()
         .route("/api/v1/orders", post(place_order))
+        .route(
+            "/api/v1/track",
+            get(|upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(track) }),
+        )
         .route("/api/v1/orders/{id}", get(get_order))
         .route("/api/v1/orders/{id}/status", put(put_status))
         .route(
@@ -225,4 +251,45 @@ async fn dead_letters_are_listed_and_sent_again() {
         "{}",
         err(&sent)
     );
+}
+
+#[tokio::test]
+async fn watch_prints_at_once_and_ends_by_ctrl_c() {
+    let url = start().await;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_trackops"))
+        .args(["watch", ID, "--since", "0", "--url", &*url])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    for version in ["v1", "v2"] {
+        let line = lines.next_line().await.expect("readable").expect("a line");
+        let expected = format!("12:00:00.000Z  …456789ab  placed → PENDING          {version}");
+        assert_eq!(line, format!("{expected}  by client"));
+    }
+    let pid = child.id().expect("it runs").to_string();
+    let interrupted = Command::new("kill").args(["-INT", &pid]).status().await;
+    assert!(interrupted.expect("kill is there").success());
+    let ended = child.wait().await.expect("it ends");
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[tokio::test]
+async fn watch_ends_quietly_with_its_reader() {
+    let url = start().await;
+    let binary = env!("CARGO_BIN_EXE_trackops");
+    let script =
+        format!("'{binary}' watch {ID} --since 0 --json | head -n 1; echo ${{PIPESTATUS[0]}}");
+    // The second version finds the pipe closed, or a ping's answer does.
+    let ended = Command::new("bash")
+        .args(["-c", &script])
+        .env("TRACKOPS_URL", &*url)
+        .output()
+        .await
+        .expect("bash is there");
+    let text = out(&ended);
+    assert!(text.starts_with(r#"{"at":"#), "{text}");
+    assert!(text.ends_with("\n0\n"), "{text}");
+    assert_eq!(err(&ended), "");
 }
