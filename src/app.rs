@@ -1,27 +1,47 @@
-//! Wires ports to adapters and roles to ports: the only file that names adapters.
+//! Wires ports to adapters and roles to ports: the only place that names adapters. Each role is a
+//! file; `core` is the order service without its adapters, shared by the role `order` and by `dev`.
+
+mod checks;
+mod core;
+mod desk;
+mod dev;
+mod inventory;
+mod late;
+mod lifecycle;
+mod listeners;
+mod migrate;
+mod order;
+mod relay;
+mod replica;
 
 use std::path::PathBuf;
 
 use crate::cli::args::{DevArgs, Role};
+use crate::config::{Config, Flags};
 
 /// `trackops dev`.
-#[expect(clippy::unused_async, reason = "servers run in it")]
-pub async fn run_dev(_args: DevArgs) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+pub async fn run_dev(args: DevArgs) -> anyhow::Result<()> {
+    let flags = Flags {
+        listen: args.listen.clone(),
+    };
+    dev::run(Config::load(None, &flags)?, args).await
 }
 
 /// `trackops order|inventory|relay`.
-#[expect(clippy::unused_async, reason = "servers run in it")]
 pub async fn run_role(
-    _role: Role,
-    _config: Option<PathBuf>,
-    _listen: Option<String>,
+    role: Role,
+    file: Option<PathBuf>,
+    listen: Option<String>,
 ) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+    let config = Config::load(file.as_deref(), &Flags { listen })?;
+    match role {
+        Role::Order => order::run(config).await,
+        Role::Inventory => inventory::run(config).await,
+        Role::Relay => relay::run(config).await,
+    }
 }
 
 /// `trackops migrate`.
-#[expect(clippy::unused_async, reason = "databases are talked to")]
-pub async fn migrate(_config: Option<PathBuf>) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+pub async fn migrate(file: Option<PathBuf>) -> anyhow::Result<()> {
+    migrate::run(Config::load(file.as_deref(), &Flags::default())?).await
 }

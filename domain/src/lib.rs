@@ -17,3 +17,6 @@ pub mod saga;
 pub mod status;
 pub mod stock;
 pub mod time;
+
+#[cfg(test)]
+mod laws;

@@ -1,0 +1,305 @@
+//! The laws of order and stock, by property: whatever is asked, in whatever order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::command::{Command, Origin};
+use crate::decide::{Decision, decide, place};
+use crate::event::{Change, OrderEvent};
+use crate::evolve::evolve;
+use crate::ids::{CommandId, CustomerId, OrderId, Sku, Version};
+use crate::invariants::check_log;
+use crate::money::{Amount, Currency};
+use crate::order::Order;
+use crate::placed::{Address, Item, Placed};
+use crate::saga::{Intent, Policy, Saga, Stock, intents};
+use crate::status::Status;
+use crate::stock::{Ledger, Level, Outcome, Request, Reservation};
+use crate::time::Timestamp;
+
+fn placed() -> Placed {
+    let items = [Item {
+        sku: Sku::parse("PIZZA").expect("valid"),
+        quantity: 2,
+        unit_price: Amount(950),
+    }];
+    Placed {
+        customer: CustomerId(Uuid::from_u128(7)),
+        currency: Currency::parse("EUR").expect("valid"),
+        total: Placed::total_of(&items).expect("small"),
+        items: items.into(),
+        address: Address {
+            street: "a".into(),
+            city: "b".into(),
+            postal_code: "c".into(),
+            country: "DE".into(),
+            lat: None,
+            lon: None,
+            phone: None,
+        },
+        instructions: None,
+    }
+}
+
+fn origin(id: u128, now: i64) -> Origin {
+    Origin {
+        command: CommandId(Uuid::from_u128(id)),
+        by: "test".into(),
+        now: Timestamp(now),
+    }
+}
+
+fn new_order() -> (Order, OrderEvent) {
+    let event = place(
+        OrderId(Uuid::from_u128(1)),
+        Arc::new(placed()),
+        None,
+        origin(1, 1_000),
+    );
+    let saga = Saga::started(event.at, &Policy::default());
+    (
+        Order::from_placed(&event, saga).expect("a placement"),
+        event,
+    )
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        8 => (0..Status::ALL.len()).prop_map(|i| Command::Advance(Status::ALL[i])),
+        1 => Just(Command::Cancel { reason: "no longer hungry".into() }),
+        4 => Just(Command::StockReserved),
+        1 => Just(Command::StockRefused { reason: "none left".into() }),
+        2 => Just(Command::StockReleased),
+        2 => (any::<bool>(), 0..3_i64).prop_map(|(request_unsent, back)| Command::DeadlineDue {
+            deadline: Timestamp(61_000 + back * 60_000),
+            request_unsent,
+        }),
+    ]
+}
+
+proptest! {
+    /// Replay gives the same state; no illegal step is accepted; versions have no gap; time never
+    /// runs back; a refused or repeated command changes nothing.
+    #[test]
+    fn an_order_obeys_its_laws(commands in prop::collection::vec((any_command(), 0..200_000_i64), 0..24)) {
+        let (mut order, first) = new_order();
+        let start = order.clone();
+        let mut events = vec![first];
+        for (index, (command, now)) in commands.into_iter().enumerate() {
+            let before = order.clone();
+            match decide(&order, &command, origin(100 + index as u128, now), &Policy::default()) {
+                Ok(Decision::Event(event)) => {
+                    prop_assert_eq!(event.version, order.version().next());
+                    prop_assert!(event.at >= order.updated_at());
+                    prop_assert!(before.status().steps().contains(&event.change.status()));
+                    order = evolve(order, &event);
+                    prop_assert_eq!(order.answered(event.command), Some(event.version));
+                    events.push(event);
+                }
+                Ok(Decision::Bookkeep { saga, .. }) => {
+                    prop_assert!(saga != order.saga, "bookkeeping without a change would loop");
+                    order.saga = saga;
+                }
+                Ok(Decision::Unchanged) => {}
+                Err(rejection) => {
+                    prop_assert!(!before.status().client_steps().contains(&rejection.wanted));
+                    prop_assert!(rejection.wanted != before.status());
+                }
+            }
+        }
+        let log: Vec<_> = order.log.iter().zip(1..).map(|(entry, n)| (Version(n), entry.status)).collect();
+        prop_assert_eq!(check_log(&log), Ok(()));
+        let mut replayed = events[1..].iter().fold(start, evolve_ref);
+        replayed.saga = order.saga;
+        prop_assert_eq!(&replayed, &order);
+        // An event that is applied twice changes nothing.
+        let again = events.iter().fold(order.clone(), evolve_ref);
+        prop_assert_eq!(again, order);
+    }
+
+    /// Reserved plus available is on hand, none negative, and every reservation is settled once,
+    /// whatever the order of creations, cancellations and deliveries, however often repeated.
+    #[test]
+    fn the_ledger_balances(
+        requests in prop::collection::vec((0..6_usize, 0..3_usize, 1..5_u64, 1..5_u64), 1..80)
+    ) {
+        let skus: Vec<Sku> = ["A", "B"].iter().map(|s| Sku::parse(s).expect("valid")).collect();
+        let mut ledger = Ledger::new(skus.iter().map(|sku| (sku.clone(), Level { on_hand: 10, reserved: 0 })).collect());
+        let mut state: BTreeMap<usize, (Reservation, Vec<(Sku, u64)>)> = BTreeMap::new();
+        let mut shipped = BTreeMap::<Sku, u64>::new();
+        for (order, kind, a, b) in requests {
+            let demand = vec![(skus[0].clone(), a), (skus[1].clone(), b)];
+            let request = match kind {
+                0 => Request::Reserve(demand.clone()),
+                1 => Request::Release,
+                _ => Request::Ship,
+            };
+            let (before, held) = match state.get(&order) {
+                Some((state, items)) => (Some(*state), items.clone()),
+                None => (None, Vec::new()),
+            };
+            if let Outcome::Now { state: after, .. } = ledger.apply(&request, before, &held) {
+                let legal = matches!(
+                    (before, after),
+                    (None, Reservation::Held | Reservation::Failed | Reservation::Barred)
+                        | (Some(Reservation::Held), Reservation::Released | Reservation::Shipped)
+                        | (Some(Reservation::Failed), Reservation::Released)
+                );
+                prop_assert!(legal, "{before:?} to {after:?}");
+                if after == Reservation::Shipped {
+                    for (sku, quantity) in &held {
+                        *shipped.entry(sku.clone()).or_default() += quantity;
+                    }
+                }
+                let items = if after == Reservation::Held { demand } else { held };
+                state.insert(order, (after, items));
+            }
+            for sku in &skus {
+                let level = ledger.levels()[sku];
+                let held: u64 = state
+                    .values()
+                    .filter(|(state, _)| *state == Reservation::Held)
+                    .flat_map(|(_, items)| items)
+                    .filter(|(held, _)| held == sku)
+                    .map(|(_, quantity)| quantity)
+                    .sum();
+                prop_assert_eq!(level.reserved, held);
+                prop_assert_eq!(level.on_hand, 10 - shipped.get(sku).copied().unwrap_or(0));
+                prop_assert_eq!(level.reserved + level.available(), level.on_hand);
+            }
+        }
+    }
+}
+
+fn evolve_ref(order: Order, event: &OrderEvent) -> Order {
+    evolve(order, event)
+}
+
+#[test]
+fn only_the_table_of_steps_is_accepted() {
+    use Status::{Cancelled, Confirmed, Delivered, InTransit, Pending, Preparing, Rejected};
+    let table = [
+        (Pending, vec![Cancelled]),
+        (Confirmed, vec![Preparing, Cancelled]),
+        (Preparing, vec![InTransit, Cancelled]),
+        (InTransit, vec![Delivered]),
+        (Delivered, vec![]),
+        (Rejected, vec![]),
+        (Cancelled, vec![]),
+    ];
+    for (status, steps) in table {
+        assert_eq!(status.client_steps(), steps, "{status}");
+        assert_eq!(status.is_final(), steps.is_empty(), "{status}");
+    }
+}
+
+#[test]
+fn the_reservation_deadline_asks_once_and_then_cancels() {
+    let (mut order, _) = new_order();
+    let due = |order: &Order, unsent| Command::DeadlineDue {
+        deadline: order.saga.deadline.expect("pending orders have one"),
+        request_unsent: unsent,
+    };
+    let decide = |order: &Order, command: &Command, now| {
+        decide(order, command, origin(9, now), &Policy::default())
+    };
+
+    // The request still waits in the outbox: moved on, not fired, however often.
+    let Ok(Decision::Bookkeep { saga, resend }) = decide(&order, &due(&order, true), 61_000) else {
+        panic!("moved on")
+    };
+    assert_eq!((saga.asked_again, resend), (0, &[][..]));
+    order.saga = saga;
+
+    let command = due(&order, false);
+    let Ok(Decision::Bookkeep { saga, resend }) = decide(&order, &command, 122_000) else {
+        panic!("asked again")
+    };
+    assert_eq!(
+        (saga.asked_again, resend),
+        (1, &[Intent::AnnounceCreated][..])
+    );
+    order.saga = saga;
+    assert_eq!(
+        decide(&order, &command, 122_001),
+        Ok(Decision::Unchanged),
+        "a wake for the old deadline"
+    );
+
+    let Ok(Decision::Event(event)) = decide(&order, &due(&order, false), 183_000) else {
+        panic!("cancelled")
+    };
+    assert!(matches!(event.change, Change::Cancelled { .. }));
+    assert!(
+        intents(&event).contains(&Intent::AnnounceCancelled),
+        "compensates"
+    );
+    let order = evolve(order, &event);
+    assert_eq!(order.saga.stock, Stock::Releasing);
+    assert_eq!(
+        decide(&order, &Command::StockReserved, 184_000),
+        Ok(Decision::Unchanged),
+        "too late"
+    );
+}
+
+#[test]
+fn an_orders_time_never_runs_back() {
+    let (order, _) = new_order();
+    let Ok(Decision::Event(event)) = decide(
+        &order,
+        &Command::StockReserved,
+        origin(2, -5),
+        &Policy::default(),
+    ) else {
+        panic!("confirmed")
+    };
+    assert_eq!(event.at, order.updated_at());
+    assert_eq!(event.at.since(order.created_at()), Duration::ZERO);
+}
+
+#[test]
+fn a_broken_log_is_named() {
+    use crate::invariants::Invariant;
+    let log = |steps: &[(u32, Status)]| {
+        steps
+            .iter()
+            .map(|(v, s)| (Version(*v), *s))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        check_log(&log(&[(1, Status::Pending), (3, Status::Confirmed)])),
+        Err(Invariant::OneWriter)
+    );
+    assert_eq!(
+        check_log(&log(&[(1, Status::Pending), (2, Status::Delivered)])),
+        Err(Invariant::Legal)
+    );
+    assert_eq!(
+        check_log(&log(&[(1, Status::Confirmed)])),
+        Err(Invariant::Legal)
+    );
+}
+
+#[test]
+fn a_sku_that_stands_twice_is_added_up() {
+    let item = |sku: &str, quantity| Item {
+        sku: Sku::parse(sku).expect("valid"),
+        quantity,
+        unit_price: Amount(1),
+    };
+    let content = Placed {
+        items: [item("B", 2), item("A", 1), item("B", 3)].into(),
+        ..placed()
+    };
+    let demand: Vec<_> = content
+        .demand()
+        .into_iter()
+        .map(|(sku, n)| (sku.as_str().to_owned(), n))
+        .collect();
+    assert_eq!(demand, [("A".to_owned(), 1), ("B".to_owned(), 5)]);
+}

@@ -1,0 +1,94 @@
+//! The desk where parked messages are looked at and sent again, as the routes need it. Leaves how a
+//! message is parked, and what its headers say, to `messaging`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::ports::journal::BoxError;
+
+/// The most dead letters in one list: a page that a person reads.
+pub const LIST_MAX: usize = 200;
+
+/// Finds a dead letter: its place in the dead-letter topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterId {
+    /// The topic that it was meant for, without `.dlq`.
+    pub topic: String,
+    /// Partition of the dead-letter topic.
+    pub partition: i32,
+    /// Offset there.
+    pub offset: i64,
+}
+
+impl fmt::Display for DeadLetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.topic, self.partition, self.offset)
+    }
+}
+
+/// A parked message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Where it is.
+    pub id: DeadLetterId,
+    /// Where it stood in its own topic: partition and offset.
+    pub origin: Option<(i32, i64)>,
+    /// Its key, an order's id as a rule, if it is text.
+    pub key: Option<String>,
+    /// Short stable name of what was wrong.
+    pub code: String,
+    /// What was wrong.
+    pub reason: String,
+    /// The consumer group that could not handle it.
+    pub group: String,
+    /// When it was parked, RFC 3339.
+    pub parked_at: String,
+    /// Where it first stood, as `topic/partition/offset`, if it had been sent again before.
+    pub sent_again: Option<String>,
+    /// Its size in bytes, if it was too large to be parked whole.
+    pub payload_left_out: Option<String>,
+    /// Its own headers, as text.
+    pub headers: BTreeMap<String, String>,
+    /// Its value, as text. `None` for a tombstone.
+    pub payload: Option<String>,
+}
+
+/// The desk failed.
+#[derive(Debug, Error)]
+pub enum DeskError {
+    /// The bus is away.
+    #[error("the bus is away")]
+    Unavailable(#[source] BoxError),
+    /// No topic of that name has dead letters.
+    #[error("there is no topic of that name")]
+    UnknownTopic,
+    /// There is none at that place.
+    #[error("there is no dead letter at that place")]
+    NotFound,
+    /// It was too large to be parked whole, so it can't be sent again.
+    #[error("the dead letter was parked without its content")]
+    LeftOut,
+}
+
+/// Looks at dead letters and sends them again.
+#[async_trait]
+pub trait DeadLetterDesk: Send + Sync + 'static {
+    /// Dead letters of `topic`, or of every topic, by topic, partition and offset, beginning at
+    /// `from`; at most `limit`, and [`LIST_MAX`].
+    async fn list(
+        &self,
+        topic: Option<&str>,
+        from: Option<&DeadLetterId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, DeskError>;
+
+    /// One dead letter.
+    async fn show(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, DeskError>;
+
+    /// Publishes it to its topic again, as it first was; returns when the bus has acknowledged it.
+    /// It stays listed until the topic's retention takes it.
+    async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeskError>;
+}

@@ -1,0 +1,207 @@
+//! `/admin/v1/dead-letters`: list, show, send again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::dead_letter_desk::{DeadLetter, DeadLetterDesk, DeadLetterId, DeskError, LIST_MAX};
+use crate::api::cursor;
+use crate::api::openapi::ReadErrors;
+use crate::api::params::{self, LIMIT_MAX, Query};
+use crate::api::problem::Problem;
+use crate::api::problem_code::Code;
+use crate::api::problem_of;
+use crate::api::request_headers::idempotency_key;
+
+const _: () = assert!(LIST_MAX == LIMIT_MAX as usize, "a page is a page");
+
+/// A page of dead letters.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetterList {
+    /// By topic, partition and offset.
+    pub items: Vec<DeadLetterView>,
+    /// For the next page, which may be empty; null if this page isn't full.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+}
+
+/// A message that could not be handled.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetterView {
+    /// Its place, as in the path: `<topic>/<partition>/<offset>`.
+    pub id: String,
+    /// The topic that it came from.
+    pub topic: String,
+    /// Partition of the dead-letter topic.
+    pub partition: i32,
+    /// Offset there.
+    pub offset: i64,
+    /// Where it stood in its own topic.
+    #[schema(required)]
+    pub origin: Option<OriginView>,
+    /// Its key, an order's id as a rule.
+    #[schema(required)]
+    pub key: Option<String>,
+    /// Short stable name of what was wrong.
+    pub code: String,
+    /// What was wrong.
+    pub reason: String,
+    /// The consumer group that could not handle it.
+    pub group: String,
+    /// When it was parked.
+    #[schema(format = DateTime)]
+    pub parked_at: String,
+    /// Where it first stood, if it had been sent again before.
+    #[schema(required)]
+    pub sent_again: Option<String>,
+    /// Its size in bytes, if it was too large to be parked whole.
+    #[schema(required)]
+    pub payload_left_out: Option<String>,
+    /// Its own headers.
+    pub headers: BTreeMap<String, String>,
+    /// Its value as text.
+    #[schema(required)]
+    pub payload: Option<String>,
+}
+
+/// A place in a topic.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OriginView {
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SentView {
+    /// The topic that it went to.
+    pub topic: String,
+}
+
+impl From<DeadLetter> for DeadLetterView {
+    fn from(letter: DeadLetter) -> Self {
+        Self {
+            id: letter.id.to_string(),
+            topic: letter.id.topic,
+            partition: letter.id.partition,
+            offset: letter.id.offset,
+            origin: letter
+                .origin
+                .map(|(partition, offset)| OriginView { partition, offset }),
+            key: letter.key,
+            code: letter.code,
+            reason: letter.reason,
+            group: letter.group,
+            parked_at: letter.parked_at,
+            sent_again: letter.sent_again,
+            payload_left_out: letter.payload_left_out,
+            headers: letter.headers,
+            payload: letter.payload,
+        }
+    }
+}
+
+impl From<DeskError> for Problem {
+    fn from(error: DeskError) -> Self {
+        match &error {
+            DeskError::Unavailable(_) => problem_of::unavailable(&error),
+            DeskError::UnknownTopic => Self::new(Code::InvalidParameter, error.to_string()),
+            DeskError::NotFound => Self::new(Code::DeadLetterNotFound, error.to_string()),
+            DeskError::LeftOut => Self::new(Code::ContentLeftOut, error.to_string()),
+        }
+    }
+}
+
+/// The `{topic}/{partition}/{offset}` of a dead letter's path.
+pub struct LetterPath(DeadLetterId);
+
+impl<S: Send + Sync> FromRequestParts<S> for LetterPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<(String, i32, i64)>::from_request_parts(parts, state).await;
+        let Path((topic, partition, offset)) = path.map_err(|_| {
+            params::invalid("partition and offset in the path must be whole numbers")
+        })?;
+        Ok(Self(DeadLetterId {
+            topic,
+            partition,
+            offset,
+        }))
+    }
+}
+
+/// List dead letters.
+#[utoipa::path(
+    get, path = "/admin/v1/dead-letters", tag = "operations",
+    params(("topic" = Option<String>, Query, description = "Only of this topic, without `.dlq`"),
+        ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
+            minimum = 1, maximum = 200)),
+    responses((status = 200, description = "Dead letters", body = DeadLetterList), ReadErrors)
+)]
+pub async fn list_dead_letters(
+    State(desk): State<Arc<dyn DeadLetterDesk>>,
+    uri: Uri,
+) -> Result<Json<DeadLetterList>, Problem> {
+    let query = Query::of(&uri);
+    let limit = usize::try_from(query.limit()?).unwrap_or(LIST_MAX);
+    let from = query.get("cursor").map(cursor::letter).transpose()?;
+    let letters = desk.list(query.get("topic"), from.as_ref(), limit).await?;
+    let last = letters.last().filter(|_| letters.len() == limit);
+    Ok(Json(DeadLetterList {
+        next_cursor: last.map(|letter| cursor::after_letter(&letter.id)),
+        items: letters.into_iter().map(Into::into).collect(),
+    }))
+}
+
+/// Show a dead letter.
+#[utoipa::path(
+    get, path = "/admin/v1/dead-letters/{topic}/{partition}/{offset}", tag = "operations",
+    params(("topic" = String, Path, description = "The topic, without `.dlq`"),
+        ("partition" = i32, Path, description = "Partition of the dead-letter topic"),
+        ("offset" = i64, Path, description = "Offset there")),
+    responses((status = 200, description = "The dead letter", body = DeadLetterView), ReadErrors)
+)]
+pub async fn get_dead_letter(
+    State(desk): State<Arc<dyn DeadLetterDesk>>,
+    LetterPath(id): LetterPath,
+) -> Result<Json<DeadLetterView>, Problem> {
+    let letter = desk.show(&id).await?.ok_or(DeskError::NotFound)?;
+    Ok(Json(letter.into()))
+}
+
+/// Publish a dead letter to its topic again.
+#[utoipa::path(
+    post, path = "/admin/v1/dead-letters/{topic}/{partition}/{offset}/send", tag = "operations",
+    params(("topic" = String, Path, description = "The topic, without `.dlq`"),
+        ("partition" = i32, Path, description = "Partition of the dead-letter topic"),
+        ("offset" = i64, Path, description = "Offset there")),
+    responses((status = 200, description = "The bus has acknowledged it", body = SentView),
+        ReadErrors)
+)]
+pub async fn send_dead_letter(
+    State(desk): State<Arc<dyn DeadLetterDesk>>,
+    LetterPath(id): LetterPath,
+    headers: HeaderMap,
+) -> Result<Json<SentView>, Problem> {
+    idempotency_key(&headers)?;
+    desk.send_again(&id).await?;
+    tracing::info!(
+        topic = id.topic,
+        partition = id.partition,
+        offset = id.offset,
+        "dead letter sent again"
+    );
+    Ok(Json(SentView { topic: id.topic }))
+}
