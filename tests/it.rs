@@ -1,16 +1,16 @@
 //! The one integration-test binary: contract suites, end to end, fault injection.
 
-#[path = "it/consumers.rs"]
-mod consumers;
 #[path = "it/api/mod.rs"]
 mod api;
+#[path = "it/consumers.rs"]
+mod consumers;
 #[path = "contract/mod.rs"]
 mod contract;
 
-#[path = "it/cli.rs"]
-mod cli;
 #[path = "it/actors/mod.rs"]
 mod actors;
+#[path = "it/cli.rs"]
+mod cli;
 #[path = "it/doubles/mod.rs"]
 mod doubles;
 #[path = "it/embedded.rs"]

@@ -20,7 +20,7 @@ use crate::codec::content::ContentV1;
 use crate::codec::messages::FulfillmentUpdateV1;
 use crate::codec::topics::Topic;
 use crate::ports::bus::{
-    BusError, Consumer, InMessage, OutMessage, Polled, PublishError, Subscription,
+    BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage, Subscription,
 };
 
 const UNDER_WAY_MAX: usize = 20;
@@ -196,6 +196,10 @@ impl Bus for World {
         }
         self.1.notify_waiters();
         results
+    }
+
+    async fn forward(&self, _: RawMessage) -> Result<(), PublishError> {
+        unreachable!("the shop forwards nothing")
     }
 
     async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>, BusError> {
