@@ -7,6 +7,8 @@ mod contract;
 mod actors;
 #[path = "it/api/mod.rs"]
 mod api;
+#[path = "it/cli.rs"]
+mod cli;
 #[path = "it/consumers.rs"]
 mod consumers;
 #[path = "it/doubles/mod.rs"]
