@@ -13,7 +13,8 @@ use trackops_domain::time::Timestamp;
 
 use super::connections::Connections;
 use super::listener;
-use super::stock_rows::{self as rows, Record};
+use super::stock_record::Record;
+use super::stock_rows as rows;
 use crate::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
 
 /// How often a batch is tried when it loses against an overlapping one (deadlock, serialization, the
@@ -254,9 +255,11 @@ async fn set_level(
     key: Option<&str>,
 ) -> Result<Result<(Level, bool), StockError>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    if let Some(key) = key
-        && let Some((known_sku, known)) = rows::take_key(&mut transaction, key, sku, wanted).await?
-    {
+    let known = match key {
+        Some(key) => rows::take_key(&mut transaction, key, sku, wanted).await?,
+        None => None,
+    };
+    if let Some((known_sku, known)) = known {
         let level = rows::level(&mut transaction, sku).await?;
         transaction.rollback().await?;
         if known_sku != sku.as_str() || known != wanted {

@@ -1,6 +1,8 @@
 //! The suite of [`trackops::ports::journal::Journal`], with what an append does to the outbox.
 //! An adapter runs it by `journal_suite!(module_name, Fixture);`.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
