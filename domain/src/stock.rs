@@ -161,14 +161,20 @@ impl Ledger {
     }
 
     fn reserve(&mut self, demand: &[(Sku, u64)]) -> Outcome {
-        let short: Vec<Sku> = demand
+        // A SKU that stands twice counts with its sum, also against a caller that didn't add it up.
+        let mut sums = BTreeMap::<&Sku, u64>::new();
+        for (sku, quantity) in demand {
+            let sum = sums.entry(sku).or_default();
+            *sum = sum.saturating_add(*quantity);
+        }
+        let short: Vec<Sku> = sums
             .iter()
             .filter(|(sku, quantity)| {
                 self.levels
-                    .get(sku)
-                    .is_none_or(|level| level.available() < *quantity)
+                    .get(**sku)
+                    .is_none_or(|level| level.available() < **quantity)
             })
-            .map(|(sku, _)| sku.clone())
+            .map(|(sku, _)| (*sku).clone())
             .collect();
         if !short.is_empty() {
             return Outcome::Now {

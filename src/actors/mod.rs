@@ -1,1 +1,22 @@
-//! The order actors and those above them.
+//! The order actors and those above them: node supervisor, one shard supervisor per owned shard,
+//! one actor per live order. What an order does is decided in the domain; where it is stored, cached
+//! and shown is behind ports; this module owns who works on what, and when.
+pub mod admission;
+pub mod announcer;
+pub mod cache_gate;
+pub mod failures;
+pub mod node;
+pub mod order;
+mod order_append;
+mod order_settle;
+pub mod ownership;
+pub mod positions;
+pub mod reads;
+pub mod scanner;
+pub mod settings;
+pub mod shard;
+pub mod supervisor;
+pub mod sweeper;
+pub mod writer;
+pub use node::Node;
+pub use settings::Settings;

@@ -1,1 +1,27 @@
-//! REST, WebSocket and SSE.
+//! REST, the management routes and the HTTP server under them. `router.rs` has every route; each
+//! endpoint is a file. Leaves what an order may do to `domain`.
+
+mod connection;
+pub mod router;
+pub mod server;
+pub mod service;
+pub mod state;
+
+pub mod admin;
+pub mod inventory;
+pub mod orders;
+pub mod probes;
+pub mod track;
+
+pub mod documents;
+pub mod openapi;
+pub mod problem;
+pub mod problem_code;
+mod problem_of;
+
+mod body;
+mod cursor;
+pub mod etag;
+mod json;
+pub mod params;
+pub mod request_headers;

@@ -7,6 +7,8 @@ use trackops_domain::money::{Amount, Currency};
 use trackops_domain::placed::{Address, Item, Placed, limits};
 use utoipa::ToSchema;
 
+use super::object;
+
 /// The content of an order.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -16,8 +18,10 @@ pub struct ContentV1 {
     /// ISO 4217 code, e.g. `EUR`.
     pub currency: String,
     /// 1 to 100 lines.
+    #[serde(deserialize_with = "object::many")]
     pub items: Vec<ItemV1>,
     /// Where to deliver.
+    #[serde(deserialize_with = "object::one")]
     pub address: AddressV1,
     /// For the courier; at most 1,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]

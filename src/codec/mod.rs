@@ -5,6 +5,7 @@ pub mod content;
 pub mod live;
 pub mod message_id;
 pub mod messages;
+pub mod object;
 pub mod rfc3339;
 pub mod stored;
 pub mod topics;

@@ -76,9 +76,12 @@ impl Topic {
     }
 }
 
+/// What the name of a dead-letter topic ends in.
+pub const DEAD_LETTER_SUFFIX: &str = ".dlq";
+
 /// Where what can't be handled of `topic` goes.
 pub fn dead_letter_topic(topic: &str) -> String {
-    format!("{topic}.dlq")
+    format!("{topic}{DEAD_LETTER_SUFFIX}")
 }
 
 impl fmt::Display for Topic {

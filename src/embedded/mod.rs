@@ -1,1 +1,153 @@
-//! Adapters with nothing to install: SQLite, moka, a single node.
+//! Adapters with nothing to install: journal, outboxes, stock, bus and membership on one SQLite
+//! file in a locked directory, and an in-process cache. Leaves who runs on them to `app`.
+
+mod append;
+mod bus;
+pub mod cache;
+mod db;
+mod error;
+mod journal;
+mod lanes;
+mod membership;
+mod outbox;
+mod stock;
+mod text;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use trackops_cluster::ShardCount;
+use trackops_cluster::membership::Membership;
+
+pub use self::error::OpenError;
+
+use self::bus::{EmbeddedBus, Retention};
+use self::db::Db;
+use self::journal::SqliteJournal;
+use self::membership::SingleNode;
+use self::outbox::{Owner, SqliteOutbox};
+use self::stock::SqliteStock;
+use crate::ports::bus::Bus;
+use crate::ports::clock::Clock;
+use crate::ports::journal::Journal;
+use crate::ports::outbox::Outbox;
+use crate::ports::stock::StockStore;
+
+/// A clock in a struct that derives `Debug`.
+#[derive(Clone)]
+struct SharedClock(Arc<dyn Clock>);
+
+impl From<Arc<dyn Clock>> for SharedClock {
+    fn from(clock: Arc<dyn Clock>) -> Self {
+        Self(clock)
+    }
+}
+
+impl std::ops::Deref for SharedClock {
+    type Target = dyn Clock;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl std::fmt::Debug for SharedClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// Everything that one node needs, on one file.
+#[derive(Debug)]
+pub struct Embedded {
+    db: Arc<Db>,
+    journal: Arc<SqliteJournal>,
+    orders_outbox: Arc<SqliteOutbox>,
+    inventory_outbox: Arc<SqliteOutbox>,
+    stock: Arc<SqliteStock>,
+    bus: Arc<EmbeddedBus>,
+    membership: Arc<SingleNode>,
+}
+
+impl Embedded {
+    /// Opens the store in `dir`, creating it if it isn't there; `dir` is locked until
+    /// [`Self::close`] or the end of the process. Leases and relays of an earlier process are over:
+    /// it held the lock, so it is gone.
+    pub async fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database {
+            dir: dir.into(),
+            source: sqlx::Error::Configuration(source),
+        };
+        let db = Arc::new(Db::open(dir).await?);
+        let orders_outbox = SqliteOutbox::new(Arc::clone(&db), Owner::Orders, Arc::clone(&clock));
+        let inventory_outbox =
+            SqliteOutbox::new(Arc::clone(&db), Owner::Inventory, Arc::clone(&clock));
+        let (orders_outbox, inventory_outbox) =
+            (Arc::new(orders_outbox), Arc::new(inventory_outbox));
+        outbox::forget_leases(&db)
+            .await
+            .map_err(|e| failed(e.into()))?;
+        let membership =
+            SingleNode::start(Arc::clone(&db), Arc::clone(&clock), ShardCount::DEFAULT)
+                .await
+                .map_err(|e| failed(e.into()))?;
+        let bus = EmbeddedBus::start(Arc::clone(&db), Arc::clone(&clock), Retention::default())
+            .await
+            .map_err(|e| failed(e.into()))?;
+        Ok(Self {
+            journal: Arc::new(SqliteJournal::new(
+                Arc::clone(&db),
+                Arc::clone(&orders_outbox),
+                Arc::clone(&clock),
+            )),
+            stock: Arc::new(SqliteStock::new(
+                Arc::clone(&db),
+                Arc::clone(&inventory_outbox),
+                clock,
+            )),
+            membership: Arc::new(membership),
+            orders_outbox,
+            inventory_outbox,
+            bus,
+            db,
+        })
+    }
+
+    /// The orders' journal.
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::clone(&self.journal) as _
+    }
+
+    /// What the orders want published.
+    pub fn orders_outbox(&self) -> Arc<dyn Outbox> {
+        Arc::clone(&self.orders_outbox) as _
+    }
+
+    /// What the inventory wants published.
+    pub fn inventory_outbox(&self) -> Arc<dyn Outbox> {
+        Arc::clone(&self.inventory_outbox) as _
+    }
+
+    /// The inventory's stock.
+    pub fn stock(&self) -> Arc<dyn StockStore> {
+        Arc::clone(&self.stock) as _
+    }
+
+    /// The message bus.
+    pub fn bus(&self) -> Arc<dyn Bus> {
+        Arc::clone(&self.bus) as _
+    }
+
+    /// The authority over the shards. Nobody else can open the file, so a lease of any length does,
+    /// also `Duration::MAX` with `Lease::unlimited()` and no keeper.
+    pub fn membership(&self) -> Arc<dyn Membership> {
+        Arc::clone(&self.membership) as _
+    }
+
+    /// Finishes what is queued, checkpoints and unlocks. Adapters that are still held fail from
+    /// now on.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}

@@ -1,1 +1,101 @@
-//! The bus on Apache Kafka.
+//! The bus on Apache Kafka, by librdkafka. Knows topics and bytes; what is in a message is others'.
+
+mod admin;
+mod client;
+mod consumer;
+mod context;
+mod convert;
+mod producer;
+mod read;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::ports::bus::{
+    Bus, BusError, Consumer, InMessage, OutMessage, PublishError, RawMessage, Subscription,
+};
+use client::Client;
+use producer::Producer;
+
+/// Where Kafka is and how to speak to it.
+#[derive(Clone, Debug)]
+pub struct KafkaSettings {
+    /// `host:port`, comma-separated.
+    pub brokers: String,
+    /// Before every topic and group, so that installations can share a cluster.
+    pub prefix: String,
+    /// How the broker's logs name this client.
+    pub client_id: String,
+    /// Partitions of topics that this creates: the most consumers that can share one.
+    pub partitions: i32,
+    /// Replicas of topics that this creates; -1 for the broker's default.
+    pub replication: i32,
+    /// Further librdkafka properties, passed on as they are: `security.protocol`, `sasl.*`, `ssl.*`.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl KafkaSettings {
+    /// The usual settings for `brokers`.
+    pub fn new(brokers: impl Into<String>) -> Self {
+        Self {
+            brokers: brokers.into(),
+            prefix: String::new(),
+            client_id: "trackops".into(),
+            partitions: 12,
+            replication: 1,
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+/// A connection to Kafka. Made without the network: a broker that is away shows when it is used.
+pub struct KafkaBus {
+    client: Client,
+    producer: Producer,
+}
+
+impl KafkaBus {
+    /// Checks the settings and starts the producer's threads.
+    pub fn new(settings: KafkaSettings) -> Result<Self, BusError> {
+        let client = Client::new(settings);
+        let producer = Producer::new(client.clone())?;
+        Ok(Self { client, producer })
+    }
+}
+
+#[async_trait]
+impl Bus for KafkaBus {
+    async fn publish(&self, messages: Vec<OutMessage>) -> Vec<Result<(), PublishError>> {
+        let messages = messages.into_iter().map(convert::raw).collect();
+        self.producer.publish(messages).await
+    }
+
+    async fn forward(&self, message: RawMessage) -> Result<(), PublishError> {
+        let results = self.producer.publish(vec![message]).await;
+        results.into_iter().collect()
+    }
+
+    async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>, BusError> {
+        consumer::KafkaConsumer::join(self.client.clone(), subscription)
+            .map(|consumer| Box::new(consumer) as Box<dyn Consumer>)
+    }
+
+    async fn missing_topics(&self, topics: &[Arc<str>]) -> Result<Vec<Arc<str>>, BusError> {
+        admin::missing_topics(&self.client, topics).await
+    }
+
+    async fn create_topics(&self, topics: &[Arc<str>]) -> Result<(), BusError> {
+        admin::create_topics(&self.client, topics).await
+    }
+
+    async fn read(
+        &self,
+        topic: &str,
+        from: Option<(i32, i64)>,
+        limit: usize,
+    ) -> Result<Vec<InMessage>, BusError> {
+        read::read(&self.client, topic, from, limit).await
+    }
+}

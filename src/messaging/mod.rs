@@ -1,1 +1,20 @@
-//! The consumer loop over the bus port: offsets, retries, dead letters.
+//! Consuming the bus: the loop that polls, keeps the order of each key, retries, parks dead letters
+//! and commits offsets; and the order service's handlers. Leaves what a message means to its handler.
+
+mod backoff;
+pub mod dead_letters;
+mod desk;
+pub mod envelope;
+pub mod handler;
+mod lane;
+mod offsets;
+pub mod orders;
+mod parking;
+mod partitions;
+pub mod runner;
+mod work;
+
+#[cfg(test)]
+mod runner_tests;
+#[cfg(test)]
+mod testing;

@@ -10,6 +10,10 @@ use thiserror::Error;
 
 use super::journal::BoxError;
 
+/// Key, headers and value together that every adapter takes: just under what Kafka's brokers take
+/// unless told otherwise. What is larger than twice this is refused by all of them.
+pub const MESSAGE_BYTES_MAX: usize = 1_000_000;
+
 /// A message to publish.
 #[derive(Clone, Debug)]
 pub struct OutMessage {
@@ -21,6 +25,19 @@ pub struct OutMessage {
     pub headers: Vec<(&'static str, String)>,
     /// The value.
     pub payload: Bytes,
+}
+
+/// A message to pass on as it is: keys, headers and values of others need not be text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawMessage {
+    /// Topic name without the configured prefix.
+    pub topic: Arc<str>,
+    /// Key, if any.
+    pub key: Option<Bytes>,
+    /// Headers.
+    pub headers: Vec<(String, Bytes)>,
+    /// The value; `None` for a tombstone.
+    pub payload: Option<Bytes>,
 }
 
 /// A message as received.
@@ -117,6 +134,9 @@ pub trait Bus: Send + Sync + 'static {
     /// or refused it. Messages of one partition keep their order. The results are in the order given.
     async fn publish(&self, messages: Vec<OutMessage>) -> Vec<Result<(), PublishError>>;
 
+    /// Publishes one message as it is, acknowledged like any other: for dead letters, there and back.
+    async fn forward(&self, message: RawMessage) -> Result<(), PublishError>;
+
     /// Joins a consumer group; a new group starts at the beginning of its topics.
     async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>, BusError>;
 
@@ -126,8 +146,9 @@ pub trait Bus: Send + Sync + 'static {
     /// Creates the missing ones of `topics`.
     async fn create_topics(&self, topics: &[Arc<str>]) -> Result<(), BusError>;
 
-    /// Reads messages of a topic outside any group, for looking at dead letters: at most `limit`
-    /// starting at `from` (partition, offset) or the beginning.
+    /// Reads messages of a topic outside any group, for looking at dead letters: those that are
+    /// there now, by partition and then offset, at most `limit`, starting at `from` (partition,
+    /// offset) or the beginning.
     async fn read(
         &self,
         topic: &str,

@@ -61,6 +61,13 @@ pub trait Cache: Send + Sync + 'static {
     /// A cheap round trip, for readiness.
     async fn ping(&self) -> Result<(), CacheError>;
 
+    /// Counts the connections made so far: rises before the first answer that comes over a new one.
+    /// What was stored over an older one may be gone or replaced by something older (a restart from
+    /// a snapshot, a failover). Always 0 where nothing can be lost that way.
+    fn session(&self) -> u64 {
+        0
+    }
+
     /// Only one process may use it (in-process memory).
     fn is_local(&self) -> bool;
 }

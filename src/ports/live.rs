@@ -43,6 +43,8 @@ pub enum LiveItem {
     Location {
         /// Whose.
         order: OrderId,
+        /// Where to; a conflating listener puts it into its snapshot.
+        position: Position,
         /// The encoded `location` frame.
         frame: bytes::Bytes,
     },

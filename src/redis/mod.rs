@@ -1,1 +1,13 @@
-//! The cache on Redis.
+//! The cache port on Redis. Leaves to the cache gate when an entry may be believed, and to the
+//! configuration where the URL comes from.
+
+mod cache;
+mod entry;
+mod failure;
+mod link;
+mod scripts;
+mod settings;
+
+pub use cache::RedisCache;
+pub use failure::RedisFailure;
+pub use settings::{RedisConfigError, RedisSettings};

@@ -46,3 +46,7 @@ pub const LIVE_CONFLATED: &str = "trackops_live_conflated_total";
 pub const SAGA_DURATION: &str = "trackops_saga_duration_seconds";
 /// Broken invariants by `invariant`.
 pub const INVARIANT_VIOLATIONS: &str = "trackops_invariant_violations_total";
+/// HTTP requests answered, by `class` of status (`2xx`).
+pub const HTTP_REQUESTS: &str = "trackops_http_requests_total";
+/// Open HTTP connections (gauge).
+pub const HTTP_CONNECTIONS: &str = "trackops_http_connections";

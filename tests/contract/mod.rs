@@ -1,1 +1,11 @@
 //! One suite per port, run against every adapter of it.
+
+mod cache;
+#[macro_use]
+pub mod bus;
+pub mod journal;
+pub mod membership;
+pub mod outbox;
+mod postgres;
+pub mod stock;
+pub mod support;

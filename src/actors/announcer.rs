@@ -1,0 +1,45 @@
+//! Tells the relays that there is work: after commits, at most every 5 ms, never by the append
+//! itself (`NOTIFY` holds an instance-wide lock through its commit).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ports::journal::Journal;
+
+/// Between two announcements: far below what a person or a saga notices, far above the cost of one.
+const EVERY: Duration = Duration::from_millis(5);
+
+/// A cheap signal to the announcing task.
+#[derive(Clone, Debug, Default)]
+pub struct Announcer(Arc<Notify>);
+
+impl Announcer {
+    /// Starts the task.
+    pub fn start(journal: Arc<dyn Journal>, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+        let announcer = Self::default();
+        let signal = Arc::clone(&announcer.0);
+        tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = signal.notified() => {}
+                    () = stop.cancelled() => return,
+                }
+                if let Err(error) = journal.announce().await {
+                    // The relays look by themselves every second.
+                    tracing::debug!(%error, "announcement failed");
+                }
+                tokio::time::sleep(EVERY).await;
+            }
+        });
+        announcer
+    }
+
+    /// There is something to publish.
+    pub fn announce(&self) {
+        self.0.notify_one();
+    }
+}

@@ -1,0 +1,133 @@
+//! Putting the cache back into use: a probe until it answers, then higher generations for the shards
+//! that nobody may read meanwhile. Runs only while there is something to repair.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use trackops_cluster::ShardId;
+
+use super::CacheGate;
+
+/// What one step came to.
+enum Step {
+    Done,
+    Pause(Duration),
+}
+
+impl CacheGate {
+    /// The cache failed: asks nothing of it until a probe succeeds.
+    pub(super) fn trip(&self, why: &str) {
+        self.failures.fetch_add(1, Ordering::SeqCst);
+        if !self.open.swap(true, Ordering::SeqCst) {
+            tracing::warn!(why, "going on without the cache");
+        }
+        self.repair();
+    }
+
+    /// Starts the repair, unless it runs.
+    pub(super) fn repair(&self) {
+        if !self.repairing.swap(true, Ordering::SeqCst) {
+            tokio::spawn(run(Weak::clone(&self.itself)));
+        }
+    }
+
+    fn needs_repair(&self) -> bool {
+        self.open.load(Ordering::SeqCst) || self.generations.any_distrusted()
+    }
+
+    async fn step(&self) -> Step {
+        if self.open.load(Ordering::SeqCst) {
+            let probe = timeout(self.settings.write_limit, self.cache.ping());
+            if !matches!(probe.await, Ok(Ok(()))) {
+                self.failures.fetch_add(1, Ordering::SeqCst);
+                return Step::Pause(self.pause());
+            }
+            // Before anybody reads again: the connection may be a new one.
+            self.check_session();
+            self.open.store(false, Ordering::SeqCst);
+            tracing::info!("the cache answers again");
+        }
+        let asked = self.generations.distrusted();
+        if asked.is_empty() {
+            return Step::Done;
+        }
+        let shards: Vec<ShardId> = asked.iter().map(|(shard, _)| *shard).collect();
+        let raise = timeout(self.settings.raise_limit, self.raiser.raise(&shards));
+        match raise.await {
+            Ok(Ok(raised)) => {
+                self.generations.raised(&asked, &raised);
+                if !self.generations.any_distrusted() {
+                    return Step::Done;
+                }
+            }
+            Ok(Err(error)) => tracing::warn!(error, "cache generations could not be raised"),
+            Err(_) => tracing::warn!("raising cache generations took too long"),
+        }
+        Step::Pause(self.pause())
+    }
+
+    /// The pause after the failures so far: doubled by each, less up to a quarter so that replicas
+    /// that lost the cache together don't come back together.
+    fn pause(&self) -> Duration {
+        let doublings = self
+            .failures
+            .load(Ordering::SeqCst)
+            .saturating_sub(1)
+            .min(16);
+        let full = self.settings.repair_base.saturating_mul(1 << doublings);
+        let full = full.min(self.settings.repair_cap);
+        full.mul_f64(1.0 - rand::random::<f64>() / 4.0)
+    }
+}
+
+async fn run(gate: Weak<CacheGate>) {
+    let mut running = Running(gate);
+    // A failure a moment ago is no time for a probe; raising alone begins at once.
+    let mut pause = running
+        .gate()
+        .filter(|gate| gate.open.load(Ordering::SeqCst))
+        .map(|gate| gate.pause());
+    loop {
+        if let Some(pause) = pause {
+            sleep(pause).await;
+        }
+        let Some(gate) = running.gate() else {
+            return;
+        };
+        match gate.step().await {
+            Step::Pause(next) => pause = Some(next),
+            Step::Done => {
+                running.end(&gate);
+                return;
+            }
+        }
+    }
+}
+
+/// Says that the repair runs, and that it no longer does, also after a panic.
+struct Running(Weak<CacheGate>);
+
+impl Running {
+    fn gate(&self) -> Option<Arc<CacheGate>> {
+        self.0.upgrade()
+    }
+
+    /// Ends, and begins anew if something came up that found the task still there.
+    fn end(&mut self, gate: &CacheGate) {
+        self.0 = Weak::new();
+        gate.repairing.store(false, Ordering::SeqCst);
+        if gate.needs_repair() {
+            gate.repair();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(gate) = self.gate() {
+            gate.repairing.store(false, Ordering::SeqCst);
+        }
+    }
+}

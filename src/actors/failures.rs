@@ -1,0 +1,164 @@
+//! The memory of failures: how often an order has failed lately, and whether it is quarantined.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use trackops_domain::ids::OrderId;
+use trackops_domain::time::Timestamp;
+
+/// Orders remembered per shard at most; beyond it the oldest records go. A shard in which a thousand
+/// orders fail within a minute has another problem.
+const RECORDS_MAX: usize = 1_024;
+
+/// The last error is cut to so many bytes.
+const ERROR_BYTES_MAX: usize = 500;
+
+/// What the supervisor does about a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Start it again after this long.
+    Restart(Duration),
+    /// Leave it to an operator.
+    Quarantine,
+}
+
+/// An order's failures.
+#[derive(Clone, Debug)]
+pub struct Record {
+    times: VecDeque<Instant>,
+    /// The last failure's words.
+    pub last_error: String,
+    /// When it was, by the wall clock.
+    pub last_at: Timestamp,
+    /// Waits for an operator.
+    pub quarantined: bool,
+}
+
+impl Record {
+    /// Failures within the window.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.times.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// The failures of one shard's orders.
+#[derive(Debug)]
+pub struct Failures {
+    max: usize,
+    window: Duration,
+    records: Mutex<HashMap<OrderId, Record>>,
+}
+
+impl Failures {
+    /// Quarantines at `max` failures within `window`.
+    pub fn new(max: usize, window: Duration) -> Self {
+        Self {
+            max,
+            window,
+            records: Mutex::default(),
+        }
+    }
+
+    /// Counts a failure.
+    pub fn record(&self, order: OrderId, error: &str, now: Timestamp) -> Verdict {
+        let instant = Instant::now();
+        let mut records = self.records.lock();
+        if records.len() >= RECORDS_MAX {
+            records.retain(|_, record| {
+                record.quarantined
+                    || record
+                        .times
+                        .back()
+                        .is_some_and(|last| instant - *last < self.window)
+            });
+        }
+        let record = records.entry(order).or_insert_with(|| Record {
+            times: VecDeque::new(),
+            last_error: String::new(),
+            last_at: now,
+            quarantined: false,
+        });
+        while record
+            .times
+            .front()
+            .is_some_and(|first| instant - *first >= self.window)
+        {
+            record.times.pop_front();
+        }
+        record.times.push_back(instant);
+        record.last_error = error.chars().take(ERROR_BYTES_MAX).collect();
+        record.last_at = now;
+        if record.times.len() >= self.max {
+            record.quarantined = true;
+            return Verdict::Quarantine;
+        }
+        // At once, then 100 ms, 200 ms, 400 ms: all five fit into the window with room to spare.
+        let step = u32::try_from(record.times.len() - 1).unwrap_or(0);
+        Verdict::Restart(if step == 0 {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(50) * 2_u32.pow(step.min(6))
+        })
+    }
+
+    /// What is known of `order`.
+    pub fn get(&self, order: OrderId) -> Option<Record> {
+        self.records.lock().get(&order).cloned()
+    }
+
+    /// Whether `order` waits for an operator.
+    pub fn is_quarantined(&self, order: OrderId) -> bool {
+        self.records
+            .lock()
+            .get(&order)
+            .is_some_and(|record| record.quarantined)
+    }
+
+    /// Forgets the failures of `order`; whether it was quarantined.
+    pub fn clear(&self, order: OrderId) -> bool {
+        self.records
+            .lock()
+            .remove(&order)
+            .is_some_and(|record| record.quarantined)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_fifth_failure_in_a_minute_quarantines() {
+        let failures = Failures::new(5, Duration::from_secs(60));
+        let order = OrderId(uuid::Uuid::from_u128(1));
+        let mut last = Duration::ZERO;
+        for round in 0..4 {
+            match failures.record(order, "boom", Timestamp(0)) {
+                Verdict::Restart(after) => {
+                    assert!(round == 0 || after > last, "backoff grows");
+                    last = after;
+                }
+                Verdict::Quarantine => panic!("too early"),
+            }
+            tokio::time::advance(Duration::from_secs(10)).await;
+        }
+        assert_eq!(
+            failures.record(order, "boom", Timestamp(0)),
+            Verdict::Quarantine
+        );
+        assert!(failures.clear(order));
+        assert!(failures.get(order).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rare_failures_never_quarantine() {
+        let failures = Failures::new(5, Duration::from_secs(60));
+        for _ in 0..20 {
+            let verdict = failures.record(OrderId(uuid::Uuid::from_u128(1)), "boom", Timestamp(0));
+            assert!(matches!(verdict, Verdict::Restart(_)));
+            tokio::time::advance(Duration::from_secs(20)).await;
+        }
+    }
+}

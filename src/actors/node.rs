@@ -1,0 +1,340 @@
+//! One replica: starts writer, supervisors, scanner and sweeper; routes commands to the order's
+//! actor; implements the `Orders` port.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ractor::{Actor, ActorRef};
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use trackops_cluster::ShardId;
+use trackops_cluster::keeper::Standing;
+use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::order::Order;
+
+use super::admission::Admission;
+use super::announcer::Announcer;
+use super::cache_gate::CacheGate;
+use super::order::{OrderMessage, Reply, Start};
+use super::order_append as append;
+use super::ownership::Ownership;
+use super::positions::Positions;
+use super::settings::Settings;
+use super::shard::{Context, Shard};
+use super::supervisor::NodeSupervisor;
+use super::writer::{Shared, Writer};
+use super::{scanner, sweeper};
+use crate::ports::cache::{Cache, Position};
+use crate::ports::clock::Clock;
+use crate::ports::journal::Journal;
+use crate::ports::live::{LiveHub, Session};
+use crate::ports::orders::{
+    ActorReport, CommandRequest, Done, Orders, OrdersError, PlaceRequest, Read, keyed_order_id,
+};
+use crate::telemetry::names;
+
+/// Ids drawn until one falls on an owned shard; with any owned share worth serving from, a few do.
+const DRAWS_MAX: u32 = 4_096;
+
+/// What a node is built from.
+pub struct Parts {
+    /// Where orders are stored.
+    pub journal: Arc<dyn Journal>,
+    /// Where views are cached.
+    pub cache: Arc<dyn Cache>,
+    /// The guard before the cache.
+    pub gate: Arc<CacheGate>,
+    /// Listeners.
+    pub hub: Arc<dyn LiveHub>,
+    /// Time and ids.
+    pub clock: Arc<dyn Clock>,
+    /// Shards and lease, claimed.
+    pub ownership: Arc<Ownership>,
+    /// What the lease keeper knows; `None` where the node is alone by construction.
+    pub standing: Option<watch::Receiver<Standing>>,
+}
+
+/// A running replica.
+pub struct Node {
+    context: Arc<Context>,
+    journal: Arc<dyn Journal>,
+    gate: Arc<CacheGate>,
+    shards: Arc<[Arc<Shard>]>,
+    standing: Option<watch::Receiver<Standing>>,
+    supervisor: ActorRef<()>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Node {
+    /// Starts everything but the claims, which `parts.ownership` has made or will make.
+    pub async fn start(parts: Parts, settings: Settings) -> Result<Arc<Self>, ractor::SpawnErr> {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let announcer = Announcer::start(Arc::clone(&parts.journal), &tasks, stop.clone());
+        let shared = Arc::new(Shared {
+            journal: Arc::clone(&parts.journal),
+            ownership: Arc::clone(&parts.ownership),
+            gate: Arc::clone(&parts.gate),
+            announcer,
+            tasks: tasks.clone(),
+        });
+        let context = Arc::new(Context {
+            writer: Writer::start(&shared, settings.lanes, &stop),
+            positions: Positions::start(parts.cache, &tasks, stop.clone()),
+            admission: Admission::new(settings.node_waiting_max, settings.order_waiting_max),
+            clock: parts.clock,
+            ownership: parts.ownership,
+            hub: parts.hub,
+            live: AtomicU32::new(0),
+            started: Instant::now(),
+            settings,
+        });
+        let shards: Arc<[Arc<Shard>]> = context
+            .ownership
+            .count()
+            .iter()
+            .map(|id| Shard::new(id, Arc::clone(&context)))
+            .collect();
+        let (supervisor, _) = Actor::spawn(None, NodeSupervisor, shards.to_vec()).await?;
+        let node = Arc::new(Self {
+            context,
+            journal: parts.journal,
+            gate: parts.gate,
+            shards,
+            standing: parts.standing,
+            supervisor,
+            tasks,
+            stop,
+        });
+        node.tasks
+            .spawn(sweeper::run(Arc::clone(&node.shards), node.stop.clone()));
+        node.tasks.spawn(scanner::run(
+            Arc::clone(&node),
+            Arc::clone(&node.journal),
+            node.stop.clone(),
+        ));
+        Ok(node)
+    }
+
+    /// Finishes what was admitted, at most for `limit`, then ends the actors and the writer and gives
+    /// up the shards. Nobody may send commands any more.
+    pub async fn shut_down(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while self.context.admission.waiting() > 0 && Instant::now() < deadline {
+            // Nothing signals the last ticket, on purpose: a ticket is on every command's path.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout_at(deadline, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the writer did not finish in time");
+        }
+        self.supervisor.stop(None);
+        if let Err(error) = self.context.ownership.leave().await {
+            tracing::warn!(%error, "shards not given up: they are free when the lease ends");
+        }
+    }
+
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    pub(super) fn journal(&self) -> &Arc<dyn Journal> {
+        &self.journal
+    }
+
+    pub(super) fn gate(&self) -> &CacheGate {
+        &self.gate
+    }
+
+    pub(super) fn shard_of(&self, order: OrderId) -> &Arc<Shard> {
+        &self.shards[usize::from(self.context.ownership.shard_of(order).0)]
+    }
+
+    /// Since when the authority has not answered, if that is why the lease has run out. `None` if
+    /// the lease holds, or if this replica was told that it is over.
+    pub(super) fn cut_off_for(&self) -> Option<Duration> {
+        let standing = self.standing.as_ref()?;
+        (*standing.borrow() == Standing::Unreachable)
+            .then(|| self.context.ownership.lease_over_for())
+    }
+
+    /// Sends a message and waits for its answer.
+    async fn ask<T>(
+        &self,
+        order: OrderId,
+        start: Start,
+        message: impl FnOnce(Reply<T>, super::admission::Ticket) -> OrderMessage,
+    ) -> Result<T, OrdersError> {
+        let (reply, answer) = oneshot::channel();
+        self.shard_of(order)
+            .send(order, start, |ticket| message(reply, ticket))?;
+        match tokio::time::timeout(self.context.settings.answer_timeout, answer).await {
+            Ok(Ok(result)) => result,
+            // The actor failed with the message in hand or in its mailbox.
+            Ok(Err(_)) => Err(OrdersError::Restarted),
+            Err(_) => Err(append::unavailable(
+                "no answer in time; the command may still happen",
+            )),
+        }
+    }
+
+    /// A new id on a shard that this replica owns.
+    fn draw_id(&self) -> Result<OrderId, OrdersError> {
+        let ownership = &self.context.ownership;
+        let mut draws = (0..DRAWS_MAX).map(|_| OrderId(self.context.clock.uuid_v7()));
+        let owned = |order: &OrderId| ownership.epoch(ownership.shard_of(*order)).is_some();
+        draws
+            .find(owned)
+            .ok_or_else(|| append::unavailable("this replica owns no shard"))
+    }
+
+    fn owned(&self, order: OrderId) -> Result<(), OrdersError> {
+        let shard: ShardId = self.context.ownership.shard_of(order);
+        if self.context.ownership.epoch(shard).is_none() {
+            return Err(append::unavailable(
+                "the order's shard is not owned here now",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn count<T>(command: &'static str, started: Instant, result: &Result<T, OrdersError>) {
+    let outcome = match result {
+        Ok(_) => "ok",
+        Err(OrdersError::NotFound) => "not_found",
+        Err(
+            OrdersError::Rejected(_)
+            | OrdersError::PreconditionFailed { .. }
+            | OrdersError::KeyReused
+            | OrdersError::NotInTransit { .. },
+        ) => "refused",
+        Err(OrdersError::Quarantined) => "quarantined",
+        Err(OrdersError::Restarted) => "restarted",
+        Err(OrdersError::Overloaded { .. }) => "overloaded",
+        Err(OrdersError::Unavailable { .. }) => "unavailable",
+    };
+    metrics::counter!(names::ORDER_COMMANDS, "command" => command, "outcome" => outcome)
+        .increment(1);
+    metrics::histogram!(names::ORDER_COMMAND_DURATION, "command" => command)
+        .record(started.elapsed());
+}
+
+#[async_trait]
+impl Orders for Node {
+    async fn place(&self, request: PlaceRequest) -> Result<Done, OrdersError> {
+        let started = Instant::now();
+        let (order, start) = match &request.key {
+            Some((key, _)) => (keyed_order_id(key), Start::Stored),
+            None => (self.draw_id()?, Start::Fresh),
+        };
+        self.owned(order)?;
+        let request = Box::new(request);
+        let result = self
+            .ask(order, start, |reply, ticket| {
+                OrderMessage::Place(request, reply, ticket)
+            })
+            .await;
+        count("place", started, &result);
+        result
+    }
+
+    async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
+        let started = Instant::now();
+        let (order, command) = (request.order, request.command.name());
+        self.owned(order)?;
+        let request = Box::new(request);
+        let result = self
+            .ask(order, Start::Stored, |reply, ticket| {
+                OrderMessage::Execute(request, reply, ticket)
+            })
+            .await;
+        count(command, started, &result);
+        result
+    }
+
+    async fn read(&self, order: OrderId) -> Result<Read, OrdersError> {
+        self.read_view(order).await
+    }
+
+    async fn history(&self, order: OrderId) -> Result<Arc<Order>, OrdersError> {
+        self.read_order(order).await
+    }
+
+    async fn locate(&self, order: OrderId, position: Position) -> Result<(), OrdersError> {
+        self.owned(order)?;
+        self.ask(order, Start::Stored, |reply, ticket| {
+            OrderMessage::Locate(position, reply, ticket)
+        })
+        .await
+    }
+
+    async fn subscribe(
+        &self,
+        order: OrderId,
+        since: Option<Version>,
+        session: Arc<dyn Session>,
+    ) -> Result<Arc<Order>, OrdersError> {
+        self.owned(order)?;
+        self.ask(order, Start::Stored, |reply, ticket| {
+            OrderMessage::Subscribe(session, since, reply, ticket)
+        })
+        .await
+    }
+
+    async fn inspect(&self, order: OrderId) -> Result<ActorReport, OrdersError> {
+        let shard = self.shard_of(order);
+        let record = shard.failures.get(order);
+        let entry = shard.peek(order);
+        let state = if record.as_ref().is_some_and(|record| record.quarantined) {
+            "quarantined"
+        } else if entry.is_some() {
+            "live"
+        } else if shard.is_restarting(order) {
+            "restarting"
+        } else {
+            "passive"
+        };
+        let known = entry.as_ref().and_then(|entry| entry.order.load_full());
+        if known.is_none() && record.is_none() {
+            // Nothing in memory: is there such an order at all?
+            self.read_order(order).await?;
+        }
+        Ok(ActorReport {
+            state,
+            shard: shard.id.0,
+            epoch: self
+                .context
+                .ownership
+                .epoch(shard.id)
+                .map_or(-1, |epoch| epoch.0),
+            version: known.map(|order| order.version()),
+            mailbox: entry.map_or(0, |entry| {
+                entry.waiting.load(std::sync::atomic::Ordering::Relaxed)
+            }),
+            restarts: record.as_ref().map_or(0, super::failures::Record::count),
+            last_error: record.map(|record| (record.last_error, record.last_at)),
+        })
+    }
+
+    async fn release(&self, order: OrderId) -> Result<bool, OrdersError> {
+        let shard = self.shard_of(order);
+        let released = shard.failures.clear(order);
+        if released {
+            metrics::gauge!(names::ACTORS_QUARANTINED).decrement(1.0);
+            shard.forget(order);
+            shard.send(order, Start::Restarted, OrderMessage::Wake)?;
+        } else if shard.peek(order).is_none() {
+            self.read_order(order).await?;
+        }
+        Ok(released)
+    }
+}

@@ -1,0 +1,121 @@
+//! What an order's actor writes, and what a failed write means to the caller.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use trackops_cluster::{Epoch, ShardId};
+use trackops_domain::event::OrderEvent;
+use trackops_domain::ids::Version;
+use trackops_domain::invariants::check_log;
+use trackops_domain::order::Order;
+use trackops_domain::saga::{Intent, intents};
+
+use super::writer::WriteError;
+use crate::codec::{messages, stored};
+use crate::ports::journal::{AppendRow, EventRow, Head, JournalError};
+use crate::ports::orders::OrdersError;
+use crate::telemetry;
+
+/// When to come back after the journal was away: it is back within seconds or it takes minutes.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The row that commits `event`, which leads to `after`. `expected` is the version before; `None` creates.
+pub(super) fn event_row(
+    shard: ShardId,
+    after: &Order,
+    event: &OrderEvent,
+    expected: Option<Version>,
+    traceparent: Option<&Arc<str>>,
+) -> AppendRow {
+    let all = intents(event);
+    row(
+        shard,
+        after,
+        expected,
+        Some(EventRow::of(event)),
+        messages::outbox_rows(after, all, all, traceparent),
+    )
+}
+
+/// The row that commits saga bookkeeping and sends `resend` again under their first ids.
+pub(super) fn bookkeeping_row(
+    shard: ShardId,
+    after: &Order,
+    resend: &[Intent],
+    traceparent: Option<&Arc<str>>,
+) -> AppendRow {
+    // Only the request for stock is ever asked for again, and it is the only message of version 1.
+    let outbox = messages::outbox_rows(after, &[Intent::AnnounceCreated], resend, traceparent);
+    row(shard, after, Some(after.version()), None, outbox)
+}
+
+fn row(
+    shard: ShardId,
+    after: &Order,
+    expected: Option<Version>,
+    event: Option<EventRow>,
+    outbox: SmallVec<[crate::ports::outbox::OutboxRow; 2]>,
+) -> AppendRow {
+    AppendRow {
+        order: after.id,
+        shard,
+        // Filled in by the writer's lane, as late as possible.
+        epoch: Epoch(0),
+        expected,
+        head: Head {
+            version: after.version(),
+            status: after.status(),
+            customer: after.placed.customer,
+            created_at: after.created_at(),
+            updated_at: after.updated_at(),
+            deadline: after.saga.deadline,
+            saga: stored::saga(after),
+        },
+        event,
+        outbox,
+    }
+}
+
+/// I1 and I4 in running code: every log that is loaded is checked.
+pub(super) fn check(order: &Order) {
+    let log: SmallVec<[_; 8]> = order
+        .log
+        .iter()
+        .zip(1..)
+        .map(|(entry, version)| (Version(version), entry.status))
+        .collect();
+    if let Err(invariant) = check_log(&log) {
+        telemetry::violated(invariant, &format!("order {}", order.id));
+    }
+}
+
+/// The caller's error for a write that did not happen.
+pub(super) fn failed(error: WriteError) -> OrdersError {
+    match error {
+        WriteError::Unavailable => unavailable("the journal is away"),
+        WriteError::Unknown => unavailable("the journal was lost; the outcome is being settled"),
+        WriteError::NotOwner => unavailable("another replica owns the order"),
+        WriteError::Conflict => OrdersError::Restarted,
+        WriteError::Refused => unavailable("the journal refuses the data"),
+    }
+}
+
+/// The caller's error for a load that failed.
+pub(super) fn load_failed(error: JournalError) -> OrdersError {
+    match error {
+        JournalError::Unavailable(_) => unavailable("the journal is away"),
+        JournalError::Corrupt(source) => {
+            tracing::error!(%source, "a stored order can't be read");
+            unavailable("the stored order can't be read")
+        }
+    }
+}
+
+/// Not now; `why` goes into the problem's detail.
+pub(super) fn unavailable(why: &'static str) -> OrdersError {
+    OrdersError::Unavailable {
+        why,
+        retry_after: RETRY_AFTER,
+    }
+}

@@ -1,0 +1,60 @@
+//! After an append that failed or whose outcome is unknown: the journal says what is true.
+
+use std::sync::Arc;
+
+use trackops_domain::invariants::Invariant;
+
+use super::order::{SETTLE_MAX, State};
+use super::order_append as append;
+use super::writer::WriteError;
+use crate::ports::orders::{CommandRequest, Done, OrdersError};
+use crate::telemetry;
+
+/// Waits until the shard's lost statement is settled, then loads the order again.
+pub(super) async fn settle(state: &mut State) -> Result<(), OrdersError> {
+    state.unload();
+    let shard = state.shard.id;
+    let context = Arc::clone(&state.shard.context);
+    if !context.ownership.settled(shard, SETTLE_MAX).await {
+        return Err(append::failed(WriteError::Unknown));
+    }
+    state.load().await
+}
+
+/// What to tell the caller of a command whose append failed with `error`.
+pub(super) async fn after_failure(
+    state: &mut State,
+    error: WriteError,
+    request: &CommandRequest,
+) -> Result<Done, OrdersError> {
+    match error {
+        WriteError::Unavailable | WriteError::Refused => Err(append::failed(error)),
+        WriteError::NotOwner => {
+            state.unload();
+            Err(append::failed(error))
+        }
+        WriteError::Conflict => {
+            // Under our own epoch nobody else writes: what was in memory was not what is stored.
+            telemetry::violated(
+                Invariant::OneWriter,
+                &format!("order {}: unexpected version", request.order),
+            );
+            state.unload();
+            Err(append::failed(error))
+        }
+        WriteError::Unknown => {
+            settle(state).await?;
+            let order = state.order.clone().ok_or(OrdersError::NotFound)?;
+            match order.answered(request.id) {
+                Some(version) => Ok(Done {
+                    order: Arc::new(order.as_of(version)),
+                    replayed: false,
+                    position: None,
+                }),
+                None => Err(append::unavailable(
+                    "the journal was lost; the command did not happen",
+                )),
+            }
+        }
+    }
+}

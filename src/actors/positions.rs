@@ -1,0 +1,63 @@
+//! Courier positions on their way to the cache: never in the way of an order's actor.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use trackops_domain::ids::OrderId;
+
+use crate::ports::cache::{Cache, Position};
+
+/// Positions waiting at most. They are live data: the next ping is seconds away, so a full queue drops.
+const WAITING_MAX: usize = 1_024;
+
+enum Job {
+    Put(OrderId, Position),
+    Drop(OrderId),
+}
+
+/// The handle.
+#[derive(Clone)]
+pub struct Positions {
+    jobs: mpsc::Sender<Job>,
+    cache: Arc<dyn Cache>,
+}
+
+impl Positions {
+    /// Starts the task.
+    pub fn start(cache: Arc<dyn Cache>, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+        let (jobs, mut queue) = mpsc::channel(WAITING_MAX);
+        let store = Arc::clone(&cache);
+        tasks.spawn(async move {
+            while let Some(job) = tokio::select! {
+                job = queue.recv() => job,
+                () = stop.cancelled() => None,
+            } {
+                let done = match job {
+                    Job::Put(order, position) => store.put_position(order, position).await,
+                    Job::Drop(order) => store.drop_position(order).await,
+                };
+                if let Err(error) = done {
+                    tracing::debug!(%error, "courier position not kept");
+                }
+            }
+        });
+        Self { jobs, cache }
+    }
+
+    /// Keeps `position`.
+    pub fn put(&self, order: OrderId, position: Position) {
+        drop(self.jobs.try_send(Job::Put(order, position)));
+    }
+
+    /// Forgets the courier of a finished order.
+    pub fn forget(&self, order: OrderId) {
+        drop(self.jobs.try_send(Job::Drop(order)));
+    }
+
+    /// The last known position, if the cache can be asked.
+    pub async fn get(&self, order: OrderId) -> Option<Position> {
+        self.cache.position(order).await.ok().flatten()
+    }
+}

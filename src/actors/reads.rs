@@ -1,0 +1,121 @@
+//! Reads: the live actor's last state, else the cache, else the journal; under the lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trackops_domain::ids::OrderId;
+use trackops_domain::order::Order;
+use trackops_domain::status::Status;
+
+use super::cache_gate::LoadError;
+use super::node::Node;
+use super::order_append as append;
+use crate::codec::view;
+use crate::ports::orders::{OrdersError, Read};
+
+impl Node {
+    pub(super) async fn read_view(&self, order: OrderId) -> Result<Read, OrdersError> {
+        let context = self.context();
+        let shard = self.shard_of(order);
+        // Cut off from the journal nobody can write: then what is in memory is the newest there is,
+        // and the answer says how old it may be.
+        let age = self.age()?;
+        if let Some(live) = shard.peek(order)
+            && let Some(state) = live.order.load_full()
+        {
+            let in_transit = state.status() == Status::InTransit;
+            let position = if in_transit {
+                live.position.load().as_deref().copied()
+            } else {
+                None
+            };
+            return self.still(
+                age,
+                Read {
+                    version: state.version(),
+                    view: view::render(&state),
+                    position,
+                    age,
+                },
+            );
+        }
+        let journal = Arc::clone(self.journal());
+        let load =
+            async move { Ok::<_, OrdersError>(load_one(&*journal, order).await?.map(Arc::new)) };
+        let entry = self
+            .gate()
+            .get_or_load(shard.id, order, load)
+            .await
+            .map_err(|error| load_error(&error))?
+            .ok_or(OrdersError::NotFound)?;
+        let position = if is_in_transit(&entry.view) {
+            context.positions.get(order).await
+        } else {
+            None
+        };
+        self.still(
+            age,
+            Read {
+                version: entry.version,
+                view: entry.view,
+                position,
+                age,
+            },
+        )
+    }
+
+    pub(super) async fn read_order(&self, order: OrderId) -> Result<Arc<Order>, OrdersError> {
+        let age = self.age()?;
+        let live = self
+            .shard_of(order)
+            .peek(order)
+            .and_then(|entry| entry.order.load_full());
+        let found = match live {
+            Some(state) => state,
+            None => Arc::new(
+                load_one(&**self.journal(), order)
+                    .await?
+                    .ok_or(OrdersError::NotFound)?,
+            ),
+        };
+        self.still(age, found)
+    }
+
+    /// How old an answer from memory may be: `None` under the lease. An error where this replica may
+    /// not speak at all.
+    fn age(&self) -> Result<Option<Duration>, OrdersError> {
+        if self.context().ownership.lease_holds() {
+            return Ok(None);
+        }
+        self.cut_off_for()
+            .map(Some)
+            .ok_or_else(|| append::unavailable("the replica's lease has run out"))
+    }
+
+    /// The lease must still hold when the answer is ready, not only when the work began.
+    fn still<T>(&self, age: Option<Duration>, answer: T) -> Result<T, OrdersError> {
+        if age.is_some() || self.context().ownership.lease_holds() {
+            return Ok(answer);
+        }
+        Err(append::unavailable("the replica's lease has run out"))
+    }
+}
+
+async fn load_one(
+    journal: &dyn crate::ports::journal::Journal,
+    order: OrderId,
+) -> Result<Option<Order>, OrdersError> {
+    let loaded = journal.load(&[order]).await.map_err(append::load_failed)?;
+    Ok(loaded.into_iter().next().flatten())
+}
+
+/// The loader's error, which was shared by all who waited for it.
+fn load_error(error: &LoadError) -> OrdersError {
+    tracing::debug!(error = %error.0, "order not loaded");
+    append::unavailable("the journal is away")
+}
+
+fn is_in_transit(view: &[u8]) -> bool {
+    const MARK: &[u8] = b"\"status\":\"IN_TRANSIT\"";
+    view.windows(MARK.len()).any(|window| window == MARK)
+}

@@ -1,0 +1,53 @@
+//! The bounds and timings of the actors, each with the reason for its default.
+
+use std::time::Duration;
+
+use trackops_domain::saga::Policy;
+
+/// How the actors behave.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The saga's timings.
+    pub policy: Policy,
+    /// A live order's actor ends after so long without work: most orders see their next step later.
+    pub passivate_live: Duration,
+    /// A finished order's actor ends after so long: only late readers come.
+    pub passivate_final: Duration,
+    /// Live actors at most; beyond it the idlest go first. About 10 KiB each.
+    pub actors_max: usize,
+    /// Commands waiting for one order at most. Orders see a command a minute; more is a fault.
+    pub order_waiting_max: u32,
+    /// Commands waiting on this replica at most: a second's worth at the rate of a small machine.
+    pub node_waiting_max: u32,
+    /// Failures within [`Settings::failure_window`] after which an order is quarantined.
+    pub failures_max: usize,
+    /// See [`Settings::failures_max`].
+    pub failure_window: Duration,
+    /// Parallel commits. Two overlap one's flush with the other's execution; more only shrink batches.
+    pub lanes: usize,
+    /// How often the scanner looks for passed deadlines.
+    pub scan_every: Duration,
+    /// Deadlines woken per scan at most, so that a backlog starts no storm.
+    pub wakes_per_scan_max: u32,
+    /// An answer that takes longer is given up; the command may still happen.
+    pub answer_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            passivate_live: Duration::from_secs(300),
+            passivate_final: Duration::from_secs(30),
+            actors_max: 200_000,
+            order_waiting_max: 64,
+            node_waiting_max: 20_000,
+            failures_max: 5,
+            failure_window: Duration::from_secs(60),
+            lanes: 2,
+            scan_every: Duration::from_secs(1),
+            wakes_per_scan_max: 500,
+            answer_timeout: Duration::from_secs(15),
+        }
+    }
+}

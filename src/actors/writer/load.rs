@@ -1,0 +1,39 @@
+//! Loads of one batch, in one round trip.
+
+use std::sync::Arc;
+
+use super::{LoadJob, Shared};
+use crate::ports::journal::JournalError;
+
+/// Loads every order of `jobs`. One that can't be read fails alone.
+pub(super) async fn load(shared: Arc<Shared>, jobs: Vec<LoadJob>) {
+    let orders: Vec<_> = jobs.iter().map(|job| job.order).collect();
+    match shared.journal.load(&orders).await {
+        Ok(loaded) => {
+            for (job, order) in jobs.into_iter().zip(loaded) {
+                // Nobody waits any more: the actor has ended.
+                drop(job.reply.send(Ok(order)));
+            }
+        }
+        Err(_) if jobs.len() > 1 => {
+            for job in jobs {
+                let alone = shared.journal.load(&[job.order]).await;
+                drop(
+                    job.reply
+                        .send(alone.map(|mut orders| orders.pop().flatten())),
+                );
+            }
+        }
+        Err(error) => answer_alone(jobs, error),
+    }
+}
+
+fn answer_alone(jobs: Vec<LoadJob>, error: JournalError) {
+    let mut error = Some(error);
+    for job in jobs {
+        let error = error
+            .take()
+            .unwrap_or_else(|| JournalError::Unavailable("load failed".into()));
+        drop(job.reply.send(Err(error)));
+    }
+}

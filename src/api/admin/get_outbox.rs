@@ -1,0 +1,53 @@
+//! `GET /admin/v1/outbox`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::openapi::ReadErrors;
+use crate::api::problem::Problem;
+use crate::ports::outbox::Outbox;
+
+/// The outboxes of this role.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OutboxList {
+    /// One entry an outbox.
+    pub items: Vec<OutboxView>,
+}
+
+/// How much waits in an outbox.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboxView {
+    /// `orders` or `inventory`.
+    #[schema(value_type = String, example = "orders")]
+    pub name: &'static str,
+    /// Messages that the bus has not acknowledged yet.
+    pub pending: u64,
+    /// Age of the oldest in seconds; null if none waits.
+    #[schema(required)]
+    pub oldest_age_seconds: Option<f64>,
+}
+
+/// Show how much waits in the outboxes.
+#[utoipa::path(
+    get, path = "/admin/v1/outbox", tag = "operations",
+    responses((status = 200, description = "The outboxes", body = OutboxList), ReadErrors)
+)]
+pub async fn get_outbox(
+    State(outboxes): State<Arc<[Arc<dyn Outbox>]>>,
+) -> Result<Json<OutboxList>, Problem> {
+    let mut items = Vec::with_capacity(outboxes.len());
+    for outbox in &*outboxes {
+        let stats = outbox.stats().await?;
+        items.push(OutboxView {
+            name: outbox.name(),
+            pending: stats.pending,
+            oldest_age_seconds: stats.oldest_age.map(|age| age.as_secs_f64()),
+        });
+    }
+    Ok(Json(OutboxList { items }))
+}

@@ -1,0 +1,46 @@
+//! `POST /admin/v1/actors/{orderId}/release`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::openapi::ReadErrors;
+use crate::api::params::OrderPath;
+use crate::api::problem::Problem;
+use crate::api::request_headers::idempotency_key;
+use crate::ports::orders::Orders;
+
+/// What came of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleasedView {
+    /// The order.
+    pub order_id: uuid::Uuid,
+    /// It was quarantined and may try again; `false` if it wasn't quarantined.
+    pub released: bool,
+}
+
+/// Let a quarantined order try again.
+#[utoipa::path(
+    post, path = "/admin/v1/actors/{orderId}/release", tag = "operations",
+    params(("orderId" = uuid::Uuid, Path, description = "The order")),
+    responses((status = 200, description = "Whether it was quarantined", body = ReleasedView),
+        ReadErrors)
+)]
+pub async fn release_actor(
+    State(orders): State<Arc<dyn Orders>>,
+    OrderPath(id): OrderPath,
+    headers: HeaderMap,
+) -> Result<Json<ReleasedView>, Problem> {
+    idempotency_key(&headers)?;
+    let released = orders.release(id).await?;
+    tracing::info!(order = %id, released, "release of a quarantined order asked for");
+    Ok(Json(ReleasedView {
+        order_id: id.0,
+        released,
+    }))
+}

@@ -1,0 +1,105 @@
+//! One connection: requests one after the other, until it ends or the server stops.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+use super::problem::Problem;
+use super::problem_code::Code;
+use super::server::Limits;
+use super::service::ApiService;
+
+/// The largest request head, and the most of a body that is read at once: twice what common
+/// gateways let through.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// An accepted connection's surroundings.
+pub struct Connection {
+    /// Answers its requests.
+    pub service: ApiService,
+    /// Its bounds.
+    pub limits: Limits,
+    /// No further request is taken.
+    pub stop: CancellationToken,
+    /// It ends at once.
+    pub cut: CancellationToken,
+    /// Its place among the connections allowed, held while it lasts.
+    pub slot: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Serves `stream` until it ends, is upgraded, or is cut.
+    pub async fn serve(self, stream: TcpStream) {
+        let _slot = self.slot;
+        // Answers are written whole; waiting to fill a packet would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "the client is gone");
+            return;
+        }
+        let service = self.service;
+        let answer = service_fn(move |request: Request<Incoming>| {
+            let service = service.clone();
+            async move {
+                let response: Response<Body> = service.handle(request.map(Body::new)).await;
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        });
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head_timeout)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), answer)
+            .with_upgrades();
+        let running = tokio::select! {
+            biased;
+            ended = &mut connection => Some(ended),
+            () = self.stop.cancelled() => None,
+        };
+        let ended = if let Some(ended) = running {
+            ended
+        } else {
+            Pin::new(&mut connection).graceful_shutdown();
+            tokio::select! {
+                biased;
+                ended = &mut connection => ended,
+                () = self.cut.cancelled() => return,
+            }
+        };
+        let Err(error) = ended else { return };
+        tracing::debug!(%error, "connection ended");
+        if error.is_timeout()
+            && let Some(parts) = connection.into_parts()
+            && !parts.read_buf.is_empty()
+        {
+            answer_slow_head(parts.io.into_inner(), self.limits.head_timeout).await;
+        }
+    }
+}
+
+/// A client that began a request and didn't finish its head is told so; one that was idle isn't.
+async fn answer_slow_head(mut stream: TcpStream, limit: Duration) {
+    let detail = format!(
+        "the head of the request took longer than {} s",
+        limit.as_secs()
+    );
+    let problem = Problem::new(Code::RequestTimeout, detail);
+    let body = serde_json::to_string(problem.body()).unwrap_or_default();
+    let answer = format!(
+        "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    // It fits the socket's buffer; a client that has gone needs no answer.
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
+}

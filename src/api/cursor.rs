@@ -1,0 +1,89 @@
+//! Opaque cursors: where a page ended, in hexadecimal. Clients pass them back and read nothing in.
+
+use trackops_domain::ids::{OrderId, Sku};
+use trackops_domain::time::Timestamp;
+use uuid::Uuid;
+
+use super::problem::Problem;
+use super::problem_code::Code;
+
+/// Bytes of an order's cursor: milliseconds and id.
+const ORDER_BYTES: usize = 8 + 16;
+
+/// After the order placed at `created_at`.
+pub fn of_order(created_at: Timestamp, id: OrderId) -> String {
+    let mut bytes = [0; ORDER_BYTES];
+    bytes[..8].copy_from_slice(&created_at.0.to_be_bytes());
+    bytes[8..].copy_from_slice(id.0.as_bytes());
+    encode(&bytes)
+}
+
+/// What [`of_order`] said.
+pub fn order(text: &str) -> Result<(Timestamp, OrderId), Problem> {
+    let bytes: [u8; ORDER_BYTES] = decode(text)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(invalid)?;
+    let (millis, id) = bytes.split_at(8);
+    let millis = millis.try_into().map_err(|_| invalid())?;
+    let id = Uuid::from_slice(id).map_err(|_| invalid())?;
+    Ok((Timestamp(i64::from_be_bytes(millis)), OrderId(id)))
+}
+
+/// After the item `sku`.
+pub fn of_sku(sku: &Sku) -> String {
+    encode(sku.as_str().as_bytes())
+}
+
+/// What [`of_sku`] said.
+pub fn sku(text: &str) -> Result<Sku, Problem> {
+    decode(text)
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .and_then(|text| Sku::parse(&text))
+        .ok_or_else(invalid)
+}
+
+fn invalid() -> Problem {
+    Problem::new(
+        Code::InvalidCursor,
+        "cursor must be the nextCursor of a page",
+    )
+}
+
+fn encode(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 0xf])
+        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+        .collect()
+}
+
+fn decode(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) || digits.len() > 2 * Sku::BYTES_MAX {
+        return None;
+    }
+    let nibble = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    digits
+        .chunks_exact(2)
+        .map(|pair| Some(nibble(pair[0])? << 4 | nibble(pair[1])?))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_comes_back_as_it_went() {
+        let id = OrderId(Uuid::from_u128(0x0190_a5c2_7b1e_7cc3_98c4_dc0c_0c07_398f));
+        let at = Timestamp(1_767_225_600_123);
+        assert_eq!(order(&of_order(at, id)).expect("ours"), (at, id));
+        let pizza = Sku::parse("PIZZA-MARGHERITA").expect("a SKU");
+        assert_eq!(sku(&of_sku(&pizza)).expect("ours"), pizza);
+    }
+}

@@ -1,0 +1,191 @@
+//! Entity tags (RFC 9110, 8.8.3): an order's is its version in quotes.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use trackops_domain::ids::Version;
+
+use super::problem::Problem;
+use super::problem_code::Code;
+
+/// The most tags that one conditional header may name: an order has fewer versions than this.
+const TAGS_MAX: usize = 64;
+
+/// The tag of `version`.
+pub fn of(version: Version) -> HeaderValue {
+    let mut buffer = [b'"'; 12];
+    let mut digits = version.0;
+    let mut start = buffer.len() - 1;
+    loop {
+        start -= 1;
+        buffer[start] = b'0' + u8::try_from(digits % 10).unwrap_or(0);
+        digits /= 10;
+        if digits == 0 {
+            break;
+        }
+    }
+    // Quotes and digits are always a valid header value.
+    HeaderValue::from_bytes(&buffer[start - 1..])
+        .unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
+}
+
+/// `If-Match` by the strong comparison: `None` if any version will do (absent, or `*`), else the
+/// versions that were named. A weak tag, or one that we never give, names none.
+pub fn if_match(headers: &HeaderMap) -> Result<Option<Vec<Version>>, Problem> {
+    Ok(match parse(headers, &header::IF_MATCH)? {
+        Condition::Absent | Condition::Any => None,
+        Condition::Tags(tags) => Some(
+            tags.iter()
+                .filter(|tag| !tag.weak)
+                .filter_map(|tag| tag.version)
+                .collect(),
+        ),
+    })
+}
+
+/// Whether `If-None-Match` names `version`, by the weak comparison that RFC 9110 (13.1.2) asks for.
+pub fn if_none_match(headers: &HeaderMap, version: Version) -> Result<bool, Problem> {
+    Ok(match parse(headers, &header::IF_NONE_MATCH)? {
+        Condition::Absent => false,
+        Condition::Any => true,
+        Condition::Tags(tags) => tags.iter().any(|tag| tag.version == Some(version)),
+    })
+}
+
+enum Condition {
+    Absent,
+    Any,
+    Tags(Vec<Tag>),
+}
+
+struct Tag {
+    weak: bool,
+    /// `None` for a tag that is none of ours.
+    version: Option<Version>,
+}
+
+fn parse(headers: &HeaderMap, name: &HeaderName) -> Result<Condition, Problem> {
+    let malformed = || {
+        Problem::new(
+            Code::InvalidHeader,
+            format!("{name} must be * or a list of entity tags such as \"3\""),
+        )
+    };
+    let mut tags = Vec::new();
+    let mut present = false;
+    for value in headers.get_all(name) {
+        present = true;
+        let mut rest = trim(value.as_bytes());
+        if rest == b"*" {
+            return Ok(Condition::Any);
+        }
+        while !rest.is_empty() {
+            if let Some(after) = rest.strip_prefix(b",") {
+                rest = trim(after);
+                continue;
+            }
+            let (tag, after) = take_tag(rest).ok_or_else(malformed)?;
+            tags.push(tag);
+            rest = trim(after);
+            if tags.len() > TAGS_MAX || !(rest.is_empty() || rest.starts_with(b",")) {
+                return Err(malformed());
+            }
+        }
+    }
+    match (present, tags.is_empty()) {
+        (false, _) => Ok(Condition::Absent),
+        (true, true) => Err(malformed()),
+        (true, false) => Ok(Condition::Tags(tags)),
+    }
+}
+
+fn take_tag(text: &[u8]) -> Option<(Tag, &[u8])> {
+    let (weak, rest) = match text.strip_prefix(b"W/") {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let rest = rest.strip_prefix(b"\"")?;
+    let end = rest.iter().position(|byte| *byte == b'"')?;
+    let opaque = &rest[..end];
+    let is_etagc = |byte: &u8| *byte == 0x21 || (0x23..=0x7e).contains(byte) || *byte >= 0x80;
+    if !opaque.iter().all(is_etagc) {
+        return None;
+    }
+    Some((
+        Tag {
+            weak,
+            version: version(opaque),
+        },
+        &rest[end + 1..],
+    ))
+}
+
+fn version(opaque: &[u8]) -> Option<Version> {
+    // "07" and "+7" are other tags than "7".
+    let canonical = opaque
+        .first()
+        .is_some_and(|first| (b'1'..=b'9').contains(first));
+    let digits = std::str::from_utf8(opaque).ok().filter(|_| canonical)?;
+    digits.parse().ok().map(Version)
+}
+
+fn trim(text: &[u8]) -> &[u8] {
+    text.trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        values
+            .iter()
+            .map(|value| {
+                (
+                    header::IF_MATCH,
+                    HeaderValue::from_str(value).expect("visible"),
+                )
+            })
+            .collect()
+    }
+
+    fn versions(values: &[&str]) -> Option<Option<Vec<u32>>> {
+        let parsed = if_match(&headers(values)).ok()?;
+        Some(parsed.map(|all| all.iter().map(|version| version.0).collect()))
+    }
+
+    #[test]
+    fn a_tag_is_the_version_in_quotes() {
+        for (version, tag) in [(1, "\"1\""), (10, "\"10\""), (u32::MAX, "\"4294967295\"")] {
+            assert_eq!(of(Version(version)), tag);
+        }
+    }
+
+    #[test]
+    fn strong_comparison_ignores_weak_and_foreign_tags() {
+        assert_eq!(versions(&[]), Some(None));
+        assert_eq!(versions(&["*"]), Some(None));
+        assert_eq!(versions(&["\"3\""]), Some(Some(vec![3])));
+        assert_eq!(versions(&["\"3\", W/\"4\" ,\"5\""]), Some(Some(vec![3, 5])));
+        assert_eq!(versions(&["\"3\"", "\"9\""]), Some(Some(vec![3, 9])));
+        assert_eq!(versions(&["W/\"3\""]), Some(Some(vec![])));
+        assert_eq!(
+            versions(&["\"03\", \"+3\", \"abc\", \"\""]),
+            Some(Some(vec![]))
+        );
+        assert_eq!(versions(&["\"99999999999\""]), Some(Some(vec![])));
+    }
+
+    #[test]
+    fn what_is_no_tag_is_refused() {
+        for bad in [
+            "3",
+            "",
+            "\"3",
+            "\"3\"\"4\"",
+            "\"3\" \"4\"",
+            "w/\"3\"",
+            "\"a b\"",
+        ] {
+            assert_eq!(versions(&[bad]), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `GET /api/v1/inventory/items`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::ItemView;
+use crate::api::cursor;
+use crate::api::openapi::ReadErrors;
+use crate::api::params::Query;
+use crate::api::problem::Problem;
+use crate::api::state::InventoryState;
+
+/// A page of items.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemPage {
+    /// In order of SKU.
+    pub items: Vec<ItemView>,
+    /// For the next page; null on the last one.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+}
+
+/// List the items and their stock, in order of SKU.
+#[utoipa::path(
+    get, path = "/api/v1/inventory/items", tag = "inventory",
+    params(("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
+            minimum = 1, maximum = 200)),
+    responses((status = 200, description = "A page", body = ItemPage), ReadErrors)
+)]
+pub async fn list_items(
+    State(state): State<Arc<InventoryState>>,
+    uri: Uri,
+) -> Result<Json<ItemPage>, Problem> {
+    let query = Query::of(&uri);
+    let limit = query.limit()?;
+    let after = query.get("cursor").map(cursor::sku).transpose()?;
+    // One more says whether there is a next page.
+    let mut levels = state.stock.items(after.as_ref(), limit + 1).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = levels.len() > limit;
+    levels.truncate(limit);
+    let last = levels.last().filter(|_| has_more);
+    Ok(Json(ItemPage {
+        next_cursor: last.map(|(sku, _)| cursor::of_sku(sku)),
+        items: levels
+            .iter()
+            .map(|(sku, level)| ItemView::of(sku, *level))
+            .collect(),
+    }))
+}

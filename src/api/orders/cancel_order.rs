@@ -1,0 +1,71 @@
+//! `POST /api/v1/orders/{id}/cancel`.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde::Deserialize;
+use trackops_domain::command::Command;
+use trackops_domain::placed::limits::REASON_CHARS_MAX;
+use utoipa::ToSchema;
+
+use super::answer;
+use crate::api::json;
+use crate::api::openapi::WriteErrors;
+use crate::api::params::OrderPath;
+use crate::api::problem::Problem;
+use crate::api::state::ApiState;
+use crate::codec::view::OrderView;
+
+/// Why.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub struct CancelBody {
+    /// 1 to 500 characters, shown to everyone who watches; `cancelled` unless given.
+    #[serde(default)]
+    #[schema(example = "changed my mind")]
+    pub reason: Option<String>,
+}
+
+/// Cancel an order and give back what was reserved for it.
+///
+/// Cancelling a cancelled order changes nothing and is a success.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/cancel", tag = "orders",
+    params(("id" = uuid::Uuid, Path, description = "The order"),
+        ("If-Match" = Option<String>, Header, description = "ETags of which the order must have one"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 visible ASCII characters")),
+    request_body = CancelBody,
+    responses(
+        (status = 200, description = "The cancelled order", body = OrderView, headers(
+            ("ETag" = String, description = "The version in quotes"),
+            ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
+        WriteErrors)
+)]
+pub async fn cancel_order(
+    State(state): State<Arc<ApiState>>,
+    OrderPath(id): OrderPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let body: CancelBody = json::read_or_default(&parts.headers, body).await?;
+    let reason = reason(body.reason)?;
+    answer::command(&state, id, &parts.headers, Command::Cancel { reason }).await
+}
+
+fn reason(given: Option<String>) -> Result<Box<str>, Problem> {
+    let Some(reason) = given else {
+        return Ok("cancelled".into());
+    };
+    if !(1..=REASON_CHARS_MAX).contains(&reason.chars().count()) {
+        return Err(Problem::invalid_field(
+            "/reason",
+            format!("must have 1 to {REASON_CHARS_MAX} characters"),
+        ));
+    }
+    // Valid JSON, but neither PostgreSQL's text nor its jsonb takes it.
+    if reason.contains('\0') {
+        return Err(Problem::invalid_field("/reason", "must not contain U+0000"));
+    }
+    Ok(reason.into())
+}

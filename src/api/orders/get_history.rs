@@ -1,0 +1,44 @@
+//! `GET /api/v1/orders/{id}/history`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::answer;
+use crate::api::openapi::ReadErrors;
+use crate::api::params::OrderPath;
+use crate::api::problem::Problem;
+use crate::api::state::ApiState;
+use crate::codec::view::{self, HistoryEntry};
+
+/// An order's history.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryView {
+    /// The order.
+    pub order_id: uuid::Uuid,
+    /// Every version, oldest first.
+    pub items: Vec<HistoryEntry>,
+}
+
+/// Every version of an order: what, when, by whom.
+#[utoipa::path(
+    get, path = "/api/v1/orders/{id}/history", tag = "orders",
+    params(("id" = uuid::Uuid, Path, description = "The order")),
+    responses((status = 200, description = "The history", body = HistoryView), ReadErrors)
+)]
+pub async fn get_history(
+    State(state): State<Arc<ApiState>>,
+    OrderPath(id): OrderPath,
+) -> Result<Response, Problem> {
+    let order = state.orders.history(id).await?;
+    let history = HistoryView {
+        order_id: id.0,
+        items: view::history(&order),
+    };
+    answer::json_of(StatusCode::OK, &history)
+}

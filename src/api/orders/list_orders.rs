@@ -1,0 +1,82 @@
+//! `GET /api/v1/orders`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use serde::Serialize;
+use trackops_domain::ids::CustomerId;
+use trackops_domain::status::Status;
+use utoipa::ToSchema;
+
+use super::answer;
+use crate::api::cursor;
+use crate::api::openapi::ReadErrors;
+use crate::api::params::{self, Query};
+use crate::api::problem::Problem;
+use crate::api::state::ApiState;
+use crate::codec::view::OrderView;
+use crate::ports::journal::ListFilter;
+
+/// A page of orders.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderPage {
+    /// Newest first, by `createdAt` and `id`.
+    pub items: Vec<OrderView>,
+    /// For the next page; null on the last one.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+}
+
+/// List orders, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/orders", tag = "orders",
+    params(("status" = Option<String>, Query, description = "Only of this status"),
+        ("customerId" = Option<uuid::Uuid>, Query, description = "Only of this customer"),
+        ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
+            minimum = 1, maximum = 200)),
+    responses((status = 200, description = "A page", body = OrderPage), ReadErrors)
+)]
+pub async fn list_orders(
+    State(state): State<Arc<ApiState>>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let query = Query::of(&uri);
+    let limit = query.limit()?;
+    let filter = ListFilter {
+        status: query.get("status").map(status).transpose()?,
+        customer: query.get("customerId").map(customer).transpose()?,
+        before: query.get("cursor").map(cursor::order).transpose()?,
+        // One more says whether there is a next page.
+        limit: limit + 1,
+    };
+    let mut orders = state.journal.list(&filter).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let has_more = orders.len() > limit;
+    orders.truncate(limit);
+    let last = orders.last().filter(|_| has_more);
+    let page = OrderPage {
+        next_cursor: last.map(|order| cursor::of_order(order.created_at(), order.id)),
+        items: orders
+            .iter()
+            .map(|order| OrderView::of(order, None))
+            .collect(),
+    };
+    answer::json_of(StatusCode::OK, &page)
+}
+
+fn status(name: &str) -> Result<Status, Problem> {
+    Status::parse(name).ok_or_else(|| {
+        let names = Status::ALL.map(Status::as_str).join(", ");
+        params::invalid(format!("status must be one of {names}"))
+    })
+}
+
+fn customer(text: &str) -> Result<CustomerId, Problem> {
+    params::uuid(text)
+        .map(CustomerId)
+        .ok_or_else(|| params::invalid("customerId must be a UUID"))
+}

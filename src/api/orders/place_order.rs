@@ -1,0 +1,79 @@
+//! `POST /api/v1/orders`.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use sha2::{Digest as _, Sha256};
+use trackops_domain::ids::OrderId;
+
+use super::answer;
+use crate::api::json;
+use crate::api::openapi::WriteErrors;
+use crate::api::problem::Problem;
+use crate::api::request_headers::{idempotency_key, traceparent};
+use crate::api::state::ApiState;
+use crate::codec::content::ContentV1;
+use crate::codec::view::OrderView;
+use crate::ports::orders::PlaceRequest;
+
+/// Place an order.
+///
+/// Answered after the order is durable. With an `Idempotency-Key`, a repeat of the same body gives
+/// the first answer again; another body is refused.
+#[utoipa::path(
+    post, path = "/api/v1/orders", tag = "orders",
+    params(("Idempotency-Key" = Option<String>, Header,
+        description = "1 to 255 visible ASCII characters")),
+    request_body = ContentV1,
+    responses(
+        (status = 201, description = "Placed", body = OrderView, headers(
+            ("Location" = String, description = "Where the order is"),
+            ("ETag" = String, description = "The version in quotes"),
+            ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
+        WriteErrors)
+)]
+pub async fn place_order(
+    State(state): State<Arc<ApiState>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let content: ContentV1 = json::read(&parts.headers, body).await?;
+    let key =
+        idempotency_key(&parts.headers)?.map(|key| (Box::from(key), canonical_hash(&content)));
+    let placed = content.check().map_err(Problem::invalid)?;
+    let done = state
+        .orders
+        .place(PlaceRequest {
+            content: Arc::new(placed),
+            key,
+            traceparent: traceparent(&parts.headers),
+        })
+        .await?;
+    let mut response = answer::done(StatusCode::CREATED, &done);
+    response
+        .headers_mut()
+        .insert(header::LOCATION, location(done.order.id));
+    Ok(response)
+}
+
+/// SHA-256 of the body as we understand it: the order of keys, white space and unknown fields make
+/// no other order.
+fn canonical_hash(content: &ContentV1) -> [u8; 32] {
+    // Writing plain structs to memory has no way to fail.
+    let canonical = serde_json::to_vec(content).unwrap_or_default();
+    Sha256::digest(&canonical).into()
+}
+
+fn location(order: OrderId) -> HeaderValue {
+    const PREFIX: &[u8] = b"/api/v1/orders/";
+    let mut path = [0; PREFIX.len() + 36];
+    path[..PREFIX.len()].copy_from_slice(PREFIX);
+    order
+        .0
+        .as_hyphenated()
+        .encode_lower(&mut path[PREFIX.len()..]);
+    // Letters, digits, slashes and hyphens are always a valid header value.
+    HeaderValue::from_bytes(&path).unwrap_or_else(|_| HeaderValue::from_static("/api/v1/orders"))
+}

@@ -1,0 +1,94 @@
+//! `PUT /api/v1/orders/{id}/location`.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use trackops_domain::time::Timestamp;
+use utoipa::ToSchema;
+
+use crate::api::json;
+use crate::api::openapi::WriteErrors;
+use crate::api::params::OrderPath;
+use crate::api::problem::Problem;
+use crate::api::request_headers::idempotency_key;
+use crate::api::state::ApiState;
+use crate::codec::content::FieldError;
+use crate::codec::rfc3339;
+use crate::ports::cache::Position;
+
+/// Where the courier is.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct LocationBody {
+    /// Degrees, WGS 84.
+    #[schema(minimum = -90, maximum = 90)]
+    pub lat: f64,
+    /// Degrees, WGS 84.
+    #[schema(minimum = -180, maximum = 180)]
+    pub lon: f64,
+    /// When it was measured, RFC 3339; now, unless given.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<String>,
+}
+
+/// Tell where the courier of an order is.
+///
+/// Only while the order is IN_TRANSIT. The position is pushed to everyone who watches; it makes no
+/// version.
+#[utoipa::path(
+    put, path = "/api/v1/orders/{id}/location", tag = "orders",
+    params(("id" = uuid::Uuid, Path, description = "The order"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 visible ASCII characters; the same position twice is one")),
+    request_body = LocationBody,
+    responses((status = 204, description = "Taken"), WriteErrors)
+)]
+pub async fn put_location(
+    State(state): State<Arc<ApiState>>,
+    OrderPath(id): OrderPath,
+    request: Request,
+) -> Result<StatusCode, Problem> {
+    let (parts, body) = request.into_parts();
+    let body: LocationBody = json::read(&parts.headers, body).await?;
+    idempotency_key(&parts.headers)?;
+    let position = position(&body, || state.clock.now()).map_err(Problem::invalid)?;
+    state.orders.locate(id, position).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn position(
+    body: &LocationBody,
+    now: impl FnOnce() -> Timestamp,
+) -> Result<Position, Vec<FieldError>> {
+    let mut errors = Vec::new();
+    let mut refuse = |pointer: &str, detail: &str| {
+        errors.push(FieldError {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        });
+    };
+    if !(-90.0..=90.0).contains(&body.lat) {
+        refuse("/lat", "must be -90 to 90 degrees");
+    }
+    if !(-180.0..=180.0).contains(&body.lon) {
+        refuse("/lon", "must be -180 to 180 degrees");
+    }
+    let at = match &body.at {
+        None => Some(now()),
+        Some(text) => rfc3339::parse(text),
+    };
+    match at {
+        None => refuse("/at", "must be an RFC 3339 timestamp"),
+        Some(at) if errors.is_empty() => {
+            return Ok(Position {
+                lat: body.lat,
+                lon: body.lon,
+                at,
+            });
+        }
+        Some(_) => {}
+    }
+    Err(errors)
+}

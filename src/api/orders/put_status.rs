@@ -1,0 +1,56 @@
+//! `PUT /api/v1/orders/{id}/status`.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde::Deserialize;
+use trackops_domain::command::Command;
+use trackops_domain::status::Status;
+use utoipa::ToSchema;
+
+use super::answer;
+use crate::api::json;
+use crate::api::openapi::WriteErrors;
+use crate::api::params::OrderPath;
+use crate::api::problem::Problem;
+use crate::api::state::ApiState;
+use crate::codec::view::OrderView;
+
+/// The step to take.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct StatusBody {
+    /// The status to go to; `CANCELLED` means cancel.
+    #[schema(example = "PREPARING")]
+    pub status: String,
+}
+
+/// Take the next step of an order.
+///
+/// The step to the status that the order already has changes nothing and is a success.
+#[utoipa::path(
+    put, path = "/api/v1/orders/{id}/status", tag = "orders",
+    params(("id" = uuid::Uuid, Path, description = "The order"),
+        ("If-Match" = Option<String>, Header, description = "ETags of which the order must have one"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 visible ASCII characters")),
+    request_body = StatusBody,
+    responses(
+        (status = 200, description = "The order after the step", body = OrderView, headers(
+            ("ETag" = String, description = "The version in quotes"),
+            ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
+        WriteErrors)
+)]
+pub async fn put_status(
+    State(state): State<Arc<ApiState>>,
+    OrderPath(id): OrderPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let body: StatusBody = json::read(&parts.headers, body).await?;
+    let wanted = Status::parse(&body.status).ok_or_else(|| {
+        let names = Status::ALL.map(Status::as_str).join(", ");
+        Problem::invalid_field("/status", format!("must be one of {names}"))
+    })?;
+    answer::command(&state, id, &parts.headers, Command::Advance(wanted)).await
+}

@@ -1,0 +1,128 @@
+//! Path and query parameters: 400 with the parameter's name if they can't be understood; unknown
+//! query keys, and known ones without a value, are as good as absent.
+
+use std::borrow::Cow;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::Uri;
+use axum::http::request::Parts;
+use trackops_domain::ids::{OrderId, Sku};
+use uuid::Uuid;
+
+use super::problem::Problem;
+use super::problem_code::Code;
+
+/// The most items of a page.
+pub const LIMIT_MAX: u32 = 200;
+
+/// The items of a page if the client doesn't say.
+pub const LIMIT_DEFAULT: u32 = 50;
+
+/// The `{id}` of an order's path.
+#[derive(Clone, Copy, Debug)]
+pub struct OrderPath(pub OrderId);
+
+/// The `{sku}` of an item's path.
+#[derive(Clone, Debug)]
+pub struct SkuPath(pub Sku);
+
+impl<S: Send + Sync> FromRequestParts<S> for OrderPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = path(parts, state).await?;
+        uuid(&text).map(|id| Self(OrderId(id))).ok_or_else(|| {
+            invalid("the order id in the path must be a UUID, such as 0190a5c2-7b1e-7cc3-98c4-dc0c0c07398f")
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SkuPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = path(parts, state).await?;
+        Sku::parse(&text)
+            .map(Self)
+            .ok_or_else(|| invalid("the SKU in the path must be 1 to 64 visible ASCII characters"))
+    }
+}
+
+async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, Problem> {
+    Path::<String>::from_request_parts(parts, state)
+        .await
+        .map(|Path(text)| text)
+        .map_err(|rejection| invalid(rejection.body_text()))
+}
+
+/// A 400 of a parameter.
+pub fn invalid(detail: impl Into<String>) -> Problem {
+    Problem::new(Code::InvalidParameter, detail)
+}
+
+/// A UUID in its hyphenated form, the one that we give.
+pub fn uuid(text: &str) -> Option<Uuid> {
+    (text.len() == 36)
+        .then(|| Uuid::try_parse(text).ok())
+        .flatten()
+}
+
+/// The query's parameters.
+pub struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Query<'a> {
+    /// Those of `uri`.
+    pub fn of(uri: &'a Uri) -> Self {
+        let pairs = uri.query().unwrap_or_default().split('&');
+        Self(
+            pairs
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(key, value)| (decode(key), decode(value)))
+                .collect(),
+        )
+    }
+
+    /// The value of `name`; `None` if it is absent or empty. The first one counts.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| &**value)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// The page size.
+    pub fn limit(&self) -> Result<u32, Problem> {
+        let Some(text) = self.get("limit") else {
+            return Ok(LIMIT_DEFAULT);
+        };
+        text.parse()
+            .ok()
+            .filter(|limit| (1..=LIMIT_MAX).contains(limit))
+            .ok_or_else(|| invalid(format!("limit must be 1 to {LIMIT_MAX}")))
+    }
+}
+
+/// `application/x-www-form-urlencoded`; what is no escape stands for itself, and what is not UTF-8
+/// is replaced, which no value of ours matches.
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = (*first == b'%').then(|| after.get(..2)).flatten();
+        let value =
+            escaped.and_then(|digits| Some(hex_digit(digits[0])? << 4 | hex_digit(digits[1])?));
+        rest = if value.is_some() { &after[2..] } else { after };
+        bytes.push(value.unwrap_or(if *first == b'+' { b' ' } else { *first }));
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}

@@ -1,0 +1,80 @@
+//! `GET /readyz`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::readiness::{Readiness, Verdict};
+use crate::api::problem::{Problem, ProblemBody};
+use crate::api::problem_code::Code;
+
+/// Ready, perhaps with something away that requests can do without.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReadyView {
+    /// `ready` or `degraded`.
+    #[schema(value_type = String, example = "ready")]
+    pub status: &'static str,
+    /// Every check.
+    pub checks: Vec<CheckView>,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CheckView {
+    /// What was looked at.
+    #[schema(value_type = String, example = "postgresql")]
+    pub name: &'static str,
+    /// `ready`, `degraded` or `unready`.
+    #[schema(value_type = String, example = "ready")]
+    pub status: &'static str,
+    /// Why it isn't ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl CheckView {
+    fn of(name: &'static str, verdict: Verdict) -> Self {
+        let (status, reason) = match verdict {
+            Verdict::Ready => ("ready", None),
+            Verdict::Degraded(reason) => ("degraded", Some(reason)),
+            Verdict::Unready(reason) => ("unready", Some(reason)),
+        };
+        Self {
+            name,
+            status,
+            reason,
+        }
+    }
+}
+
+/// Whether requests should come here.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations",
+    responses((status = 200, description = "Ready; what is away is named", body = ReadyView),
+        (status = 503, description = "Not ready, with the checks", body = ProblemBody,
+            content_type = "application/problem+json"))
+)]
+pub async fn get_readyz(
+    State(readiness): State<Arc<Readiness>>,
+) -> Result<Json<ReadyView>, Problem> {
+    let report = readiness.report().await;
+    let checks: Vec<CheckView> = report
+        .checks
+        .into_iter()
+        .map(|(name, verdict)| CheckView::of(name, verdict))
+        .collect();
+    if report.ready {
+        let degraded = checks.iter().any(|check| check.status == "degraded");
+        let status = if degraded { "degraded" } else { "ready" };
+        return Ok(Json(ReadyView { status, checks }));
+    }
+    let why: Vec<String> = checks
+        .iter()
+        .filter(|check| check.status == "unready")
+        .map(|check| format!("{}: {}", check.name, check.reason.as_deref().unwrap_or("")))
+        .collect();
+    Err(Problem::new(Code::NotReady, why.join("; ")).with_checks(checks))
+}

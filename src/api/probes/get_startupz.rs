@@ -1,0 +1,27 @@
+//! `GET /startupz`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+
+use super::AliveView;
+use super::readiness::Readiness;
+use crate::api::problem::{Problem, ProblemBody};
+use crate::api::problem_code::Code;
+
+/// Whether the process has started.
+#[utoipa::path(
+    get, path = "/startupz", tag = "operations",
+    responses((status = 200, description = "Started", body = AliveView),
+        (status = 503, description = "Still starting", body = ProblemBody,
+            content_type = "application/problem+json"))
+)]
+pub async fn get_startupz(
+    State(readiness): State<Arc<Readiness>>,
+) -> Result<Json<AliveView>, Problem> {
+    if readiness.has_started() {
+        return Ok(Json(AliveView { status: "started" }));
+    }
+    Err(Problem::new(Code::NotStarted, "the process is starting"))
+}

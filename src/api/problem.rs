@@ -1,0 +1,188 @@
+//! The one form of every error: `application/problem+json` (RFC 9457). Which code has which status
+//! is in [`super::problem_code`]; `instance` is put in by [`super::service`], which knows the path.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use trackops_domain::status::Status;
+use utoipa::ToSchema;
+
+use super::probes::CheckView;
+use super::problem_code::Code;
+use crate::codec::content::FieldError;
+
+/// An error answer.
+#[derive(Clone, Debug)]
+pub struct Problem(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
+    code: Code,
+    body: ProblemBody,
+    headers: HeaderMap,
+}
+
+/// A problem as sent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProblemBody {
+    /// `/problems/<code>`: a page that says what to do.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The same for every occurrence of a code.
+    #[schema(value_type = String)]
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong this time.
+    pub detail: String,
+    /// Stable, for programs.
+    #[schema(value_type = String)]
+    pub code: &'static str,
+    /// The path of the request.
+    pub instance: String,
+    /// The fields that break a rule.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// A refused step: where the order stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub current_status: Option<&'static str>,
+    /// A refused step: what a client may do instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub allowed: Option<Vec<&'static str>>,
+    /// Less on hand than is reserved: how many are reserved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<u64>,
+    /// Not ready: what every check found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Vec<CheckView>>,
+}
+
+impl Problem {
+    /// A problem of `code`; `detail` says what is wrong this time.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let facts = code.facts();
+        let body = ProblemBody {
+            kind: format!("/problems/{}", facts.code),
+            title: facts.title,
+            status: facts.status.as_u16(),
+            detail: detail.into(),
+            code: facts.code,
+            instance: String::new(),
+            errors: Vec::new(),
+            current_status: None,
+            allowed: None,
+            reserved: None,
+            checks: None,
+        };
+        Self(Box::new(Inner {
+            code,
+            body,
+            headers: HeaderMap::new(),
+        }))
+    }
+
+    /// A 422 that names the fields.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let count = errors.len();
+        let noun = if count == 1 { "field is" } else { "fields are" };
+        let mut problem = Self::new(Code::ValidationFailed, format!("{count} {noun} not valid"));
+        problem.0.body.errors = errors;
+        problem
+    }
+
+    /// A 422 of one field.
+    pub fn invalid_field(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }])
+    }
+
+    /// With where the order stands and what a client may do instead.
+    #[must_use]
+    pub fn standing_at(mut self, status: Status) -> Self {
+        self.0.body.current_status = Some(status.as_str());
+        let steps = status.client_steps().iter().map(|step| step.as_str());
+        self.0.body.allowed = Some(steps.collect());
+        self
+    }
+
+    /// With how many are reserved.
+    #[must_use]
+    pub fn reserved(mut self, reserved: u64) -> Self {
+        self.0.body.reserved = Some(reserved);
+        self
+    }
+
+    /// With what the readiness checks found.
+    #[must_use]
+    pub fn with_checks(mut self, checks: Vec<CheckView>) -> Self {
+        self.0.body.checks = Some(checks);
+        self
+    }
+
+    /// With `Retry-After`, in whole seconds, at least one (RFC 9110 has no fractions).
+    #[must_use]
+    pub fn retry_after(self, wait: Duration) -> Self {
+        let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.header(header::RETRY_AFTER, HeaderValue::from(whole.max(1)))
+    }
+
+    /// With another header.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.insert(name, value);
+        self
+    }
+
+    /// With the path of the request.
+    #[must_use]
+    pub fn at(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.0.body.instance);
+        self
+    }
+
+    /// With another status of the same kind, for what only the framework tells apart.
+    #[must_use]
+    pub(super) fn status(mut self, status: StatusCode) -> Self {
+        self.0.body.status = status.as_u16();
+        self
+    }
+
+    /// The code.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// What is sent.
+    pub fn body(&self) -> &ProblemBody {
+        &self.0.body
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // Writing a plain struct to memory has no way to fail.
+        let json = serde_json::to_vec(&self.0.body).unwrap_or_default();
+        let mut response = Response::new(Body::from(json));
+        *response.status_mut() =
+            StatusCode::from_u16(self.0.body.status).unwrap_or(self.0.code.facts().status);
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        for (name, value) in &self.0.headers {
+            headers.insert(name, value.clone());
+        }
+        // The service finds it here and renders it again with `instance`.
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,229 @@
+//! The error codes: the one place that says which status each has and what a person can do about it.
+//!
+//! Policy: 400 for what can't be read (syntax, path, query, headers), 422 for what was read and
+//! breaks a rule, 409 for what the resource's state forbids, 412 for a precondition, 503 with
+//! `Retry-After` for whatever a retry can cure, 500 only for a fault of ours.
+
+use axum::http::StatusCode;
+
+/// A stable error code, as in a problem's `code` and at the end of its `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// The body is not JSON in UTF-8.
+    MalformedJson,
+    /// The body broke off or can't be read.
+    UnreadableBody,
+    /// A path or query parameter can't be understood.
+    InvalidParameter,
+    /// The cursor is not one that a list gave.
+    InvalidCursor,
+    /// A header can't be understood.
+    InvalidHeader,
+    /// The `Idempotency-Key` is not 1 to 255 visible ASCII characters.
+    InvalidIdempotencyKey,
+    /// No route of that path.
+    NotFound,
+    /// No such order.
+    OrderNotFound,
+    /// No such item.
+    ItemNotFound,
+    /// The order has no reservation.
+    ReservationNotFound,
+    /// No such dead letter.
+    DeadLetterNotFound,
+    /// The path is there, the method isn't.
+    MethodNotAllowed,
+    /// The client was too slow to send.
+    RequestTimeout,
+    /// The order's status forbids the step.
+    IllegalStep,
+    /// A courier's position needs an order that is IN_TRANSIT.
+    NotInTransit,
+    /// Less on hand than is reserved.
+    BelowReserved,
+    /// `If-Match` names another version.
+    PreconditionFailed,
+    /// The body is too large.
+    PayloadTooLarge,
+    /// The body is not declared as JSON.
+    UnsupportedMediaType,
+    /// Fields break rules or have the wrong type.
+    ValidationFailed,
+    /// The idempotency key was used for something else.
+    IdempotencyKeyReused,
+    /// The request needs a protocol upgrade that it doesn't ask for.
+    UpgradeRequired,
+    /// A live connection follows as many orders as it may.
+    TooManySubscriptions,
+    /// Any other fault of the request.
+    BadRequest,
+    /// A fault of ours.
+    InternalError,
+    /// The order waits for an operator.
+    OrderQuarantined,
+    /// The order's actor failed under the request.
+    OrderRestarted,
+    /// Too much to do.
+    Overloaded,
+    /// A dependency is away.
+    Unavailable,
+    /// `/readyz`: don't send requests here.
+    NotReady,
+    /// `/startupz`: still starting.
+    NotStarted,
+}
+
+/// What is fixed for a code.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The code on the wire.
+    pub code: &'static str,
+    /// The problem's title, the same for every occurrence.
+    pub title: &'static str,
+    /// What a person can do.
+    pub advice: &'static str,
+}
+
+const fn facts(
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    advice: &'static str,
+) -> Facts {
+    Facts {
+        status,
+        code,
+        title,
+        advice,
+    }
+}
+
+impl Code {
+    /// All codes.
+    pub const ALL: [Self; 31] = [
+        Self::MalformedJson,
+        Self::UnreadableBody,
+        Self::InvalidParameter,
+        Self::InvalidCursor,
+        Self::InvalidHeader,
+        Self::InvalidIdempotencyKey,
+        Self::NotFound,
+        Self::OrderNotFound,
+        Self::ItemNotFound,
+        Self::ReservationNotFound,
+        Self::DeadLetterNotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::IllegalStep,
+        Self::NotInTransit,
+        Self::BelowReserved,
+        Self::PreconditionFailed,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::ValidationFailed,
+        Self::IdempotencyKeyReused,
+        Self::UpgradeRequired,
+        Self::TooManySubscriptions,
+        Self::BadRequest,
+        Self::InternalError,
+        Self::OrderQuarantined,
+        Self::OrderRestarted,
+        Self::Overloaded,
+        Self::Unavailable,
+        Self::NotReady,
+        Self::NotStarted,
+    ];
+
+    /// The code of that name on the wire.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.facts().code == name)
+    }
+
+    /// The code that fits a bare status, as the router gives it.
+    pub fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            StatusCode::UNPROCESSABLE_ENTITY => Self::ValidationFailed,
+            StatusCode::UPGRADE_REQUIRED => Self::UpgradeRequired,
+            StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
+            status if status.is_client_error() => Self::BadRequest,
+            _ => Self::InternalError,
+        }
+    }
+
+    /// Status, name, title and advice.
+    #[rustfmt::skip]
+    pub const fn facts(self) -> Facts {
+        use StatusCode as S;
+        match self {
+            Self::MalformedJson => facts(S::BAD_REQUEST, "malformed-json", "The body is not JSON",
+                "Send one JSON value in UTF-8; the detail says where the parser stopped."),
+            Self::UnreadableBody => facts(S::BAD_REQUEST, "unreadable-body", "The body can't be read",
+                "The body broke off or its transfer coding is wrong. Send the request again."),
+            Self::InvalidParameter => facts(S::BAD_REQUEST, "invalid-parameter", "A parameter can't be understood",
+                "Correct the path or query parameter that the detail names."),
+            Self::InvalidCursor => facts(S::BAD_REQUEST, "invalid-cursor", "The cursor can't be understood",
+                "Use nextCursor of the page before as it is, or leave cursor out to start again."),
+            Self::InvalidHeader => facts(S::BAD_REQUEST, "invalid-header", "A header can't be understood",
+                "Correct the header that the detail names."),
+            Self::InvalidIdempotencyKey => facts(S::BAD_REQUEST, "invalid-idempotency-key", "The Idempotency-Key is not valid",
+                "Send one Idempotency-Key of 1 to 255 visible ASCII characters; a UUID will do."),
+            Self::NotFound => facts(S::NOT_FOUND, "not-found", "There is nothing at this path",
+                "Look for the path in /api/v1/openapi.json."),
+            Self::OrderNotFound => facts(S::NOT_FOUND, "order-not-found", "There is no such order",
+                "Check the order's id."),
+            Self::ItemNotFound => facts(S::NOT_FOUND, "item-not-found", "There is no such item",
+                "Check the SKU, or set its stock by PUT."),
+            Self::ReservationNotFound => facts(S::NOT_FOUND, "reservation-not-found", "The order has no reservation",
+                "Inventory has not heard of this order, or not yet."),
+            Self::DeadLetterNotFound => facts(S::NOT_FOUND, "dead-letter-not-found", "There is no such dead letter",
+                "List the dead letters; old ones are removed by the topic's retention."),
+            Self::MethodNotAllowed => facts(S::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here",
+                "Use one of the methods in the Allow header."),
+            Self::RequestTimeout => facts(S::REQUEST_TIMEOUT, "request-timeout", "The request took too long to arrive",
+                "Send the request again, on a new connection."),
+            Self::IllegalStep => facts(S::CONFLICT, "illegal-step", "The order's status doesn't allow this step",
+                "Take one of the steps in allowed, or read the order again."),
+            Self::NotInTransit => facts(S::CONFLICT, "not-in-transit", "The order is not in transit",
+                "Send positions only while the order is IN_TRANSIT."),
+            Self::BelowReserved => facts(S::CONFLICT, "below-reserved", "More is reserved than this",
+                "Set onHand to at least what is reserved, or cancel orders first."),
+            Self::PreconditionFailed => facts(S::PRECONDITION_FAILED, "precondition-failed", "The order has another version",
+                "Read the order again, decide anew, and send its present ETag."),
+            Self::PayloadTooLarge => facts(S::PAYLOAD_TOO_LARGE, "payload-too-large", "The body is too large",
+                "Send at most 256 KiB."),
+            Self::UnsupportedMediaType => facts(S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not declared as JSON",
+                "Send Content-Type: application/json."),
+            Self::ValidationFailed => facts(S::UNPROCESSABLE_ENTITY, "validation-failed", "Some fields are not valid",
+                "Correct the fields in errors; each pointer is a JSON pointer into the body."),
+            Self::IdempotencyKeyReused => facts(S::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The Idempotency-Key was used for another request",
+                "Use a new key for every new request, and the same key only to repeat one."),
+            Self::UpgradeRequired => facts(S::UPGRADE_REQUIRED, "upgrade-required", "This path speaks WebSocket",
+                "Open it as a WebSocket (RFC 6455)."),
+            Self::TooManySubscriptions => facts(S::TOO_MANY_REQUESTS, "too-many-subscriptions", "The connection follows too many orders",
+                "Unsubscribe from orders that are done, or open another connection."),
+            Self::BadRequest => facts(S::BAD_REQUEST, "bad-request", "The request can't be understood",
+                "Compare the request with /api/v1/openapi.json."),
+            Self::InternalError => facts(S::INTERNAL_SERVER_ERROR, "internal-error", "The server failed",
+                "It is a fault of the server and in its log. Repeating with the same Idempotency-Key is safe."),
+            Self::OrderQuarantined => facts(S::SERVICE_UNAVAILABLE, "order-quarantined", "The order failed again and again and was set aside",
+                "An operator looks at /admin/v1/actors/{orderId} and releases it."),
+            Self::OrderRestarted => facts(S::SERVICE_UNAVAILABLE, "order-restarted", "The order was started again under the request",
+                "Repeat the request with the same Idempotency-Key."),
+            Self::Overloaded => facts(S::SERVICE_UNAVAILABLE, "overloaded", "Too many requests are waiting",
+                "Repeat after the seconds in Retry-After."),
+            Self::Unavailable => facts(S::SERVICE_UNAVAILABLE, "unavailable", "Not available just now",
+                "Repeat after the seconds in Retry-After with the same Idempotency-Key."),
+            Self::NotReady => facts(S::SERVICE_UNAVAILABLE, "not-ready", "This process doesn't take requests",
+                "The checks say what is missing."),
+            Self::NotStarted => facts(S::SERVICE_UNAVAILABLE, "not-started", "This process is still starting",
+                "Wait; the log says what it waits for."),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Which problem each failure of the ports is.
+
+use std::time::Duration;
+
+use axum::http::header;
+
+use super::etag;
+use super::problem::Problem;
+use super::problem_code::Code;
+use crate::ports::journal::JournalError;
+use crate::ports::orders::OrdersError;
+use crate::ports::outbox::OutboxError;
+use crate::ports::stock::StockError;
+
+/// When to come back if a database is away: long enough to spare it, short enough that clients go
+/// on within a second or two of its return.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl From<OrdersError> for Problem {
+    fn from(error: OrdersError) -> Self {
+        let detail = error.to_string();
+        match error {
+            OrdersError::NotFound => Self::new(Code::OrderNotFound, detail),
+            OrdersError::Rejected(rejection) => {
+                Self::new(Code::IllegalStep, detail).standing_at(rejection.current)
+            }
+            OrdersError::PreconditionFailed { current } => {
+                Self::new(Code::PreconditionFailed, detail).header(header::ETAG, etag::of(current))
+            }
+            OrdersError::KeyReused => Self::new(Code::IdempotencyKeyReused, detail),
+            OrdersError::NotInTransit { status } => {
+                Self::new(Code::NotInTransit, detail).standing_at(status)
+            }
+            OrdersError::Quarantined => {
+                // An operator has to act first; asking every second helps nobody.
+                Self::new(Code::OrderQuarantined, detail).retry_after(Duration::from_secs(30))
+            }
+            OrdersError::Restarted => {
+                Self::new(Code::OrderRestarted, detail).retry_after(RETRY_AFTER)
+            }
+            OrdersError::Overloaded { retry_after } => {
+                Self::new(Code::Overloaded, detail).retry_after(retry_after)
+            }
+            OrdersError::Unavailable { retry_after, .. } => {
+                Self::new(Code::Unavailable, detail).retry_after(retry_after)
+            }
+        }
+    }
+}
+
+impl From<JournalError> for Problem {
+    fn from(error: JournalError) -> Self {
+        match &error {
+            JournalError::Unavailable(_) => unavailable(&error),
+            JournalError::Corrupt(_) => internal(&error),
+        }
+    }
+}
+
+impl From<StockError> for Problem {
+    fn from(error: StockError) -> Self {
+        match &error {
+            StockError::Unavailable(_) => unavailable(&error),
+            StockError::BadRequest(_) => internal(&error),
+            StockError::BelowReserved { reserved } => {
+                Self::new(Code::BelowReserved, error.to_string()).reserved(*reserved)
+            }
+        }
+    }
+}
+
+impl From<OutboxError> for Problem {
+    fn from(error: OutboxError) -> Self {
+        unavailable(&error)
+    }
+}
+
+/// A dependency is away: logged here, where it is handled; the client learns only which.
+pub fn unavailable(error: &dyn std::error::Error) -> Problem {
+    tracing::warn!(error = %Chain(error), "request failed, a dependency is away");
+    Problem::new(Code::Unavailable, error.to_string()).retry_after(RETRY_AFTER)
+}
+
+/// A fault of ours: logged here, where it is handled.
+pub fn internal(error: &dyn std::error::Error) -> Problem {
+    tracing::error!(error = %Chain(error), "request failed");
+    Problem::new(Code::InternalError, error.to_string())
+}
+
+/// An error with its sources, on one line.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}

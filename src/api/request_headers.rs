@@ -1,0 +1,97 @@
+//! Request headers that several endpoints honour.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderName};
+
+use super::problem::Problem;
+use super::problem_code::Code;
+
+/// `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// `Idempotency-Replayed`, on the answer to a repeat.
+pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The longest key, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+
+/// The idempotency key, if there is one; 400 if it is not 1 to 255 visible ASCII characters or
+/// stands twice.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let bytes = value.as_bytes();
+    let sound = (1..=KEY_BYTES_MAX).contains(&bytes.len())
+        && bytes.iter().all(u8::is_ascii_graphic)
+        && values.next().is_none();
+    std::str::from_utf8(bytes)
+        .ok()
+        .filter(|_| sound)
+        .map(Some)
+        .ok_or_else(|| {
+            Problem::new(
+                Code::InvalidIdempotencyKey,
+                format!("Idempotency-Key must be one value of 1 to {KEY_BYTES_MAX} visible ASCII characters"),
+            )
+        })
+}
+
+/// The trace context to pass on; a malformed one is as good as none (W3C Trace Context, 3.2).
+pub fn traceparent(headers: &HeaderMap) -> Option<Arc<str>> {
+    let text = headers.get(TRACEPARENT)?.to_str().ok()?;
+    is_traceparent(text).then(|| text.into())
+}
+
+fn is_traceparent(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let lower_hex = |part: &[u8]| {
+        part.iter()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
+    // 00-<32 hex>-<16 hex>-<2 hex>; later versions may go on after another hyphen.
+    if bytes.len() < 55 || [2, 35, 52].iter().any(|at| bytes[*at] != b'-') {
+        return false;
+    }
+    let (version, trace, parent, flags) =
+        (&bytes[..2], &bytes[3..35], &bytes[36..52], &bytes[53..55]);
+    let ends = bytes.len() == 55 || (version != b"00" && bytes[55] == b'-');
+    ends && version != b"ff"
+        && [version, trace, parent, flags].into_iter().all(lower_hex)
+        && !zero(trace)
+        && !zero(parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_sound_traceparent_is_passed_on() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert!(is_traceparent(good));
+        assert!(is_traceparent(&good.replacen("00", "01", 1)));
+        assert!(is_traceparent(&format!(
+            "{}-more",
+            good.replacen("00", "01", 1)
+        )));
+        for bad in [
+            format!("{good}-more"),
+            format!("{good}0"),
+            good.replacen("00", "ff", 1),
+            good.to_uppercase(),
+            good.replace("b7ad6b7169203331", "0000000000000000"),
+            good.replace("0af7651916cd43dd8448eb211c80319c", &"0".repeat(32)),
+            good.replace('-', "_"),
+            good[..54].to_owned(),
+        ] {
+            assert!(!is_traceparent(&bad), "{bad}");
+        }
+    }
+}

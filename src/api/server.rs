@@ -1,0 +1,202 @@
+//! The HTTP/1.1 server: accepts connections up to a bound, gives a slow client a limit, and stops in
+//! good order. Sockets that were upgraded to WebSocket are their owner's from then on.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection::Connection;
+use super::service::ApiService;
+use crate::telemetry::names;
+
+/// How many connections may wait to be accepted: a burst of ten thousand sockets comes in a few of
+/// these; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
+
+/// How long to wait after the kernel refused a connection for want of files or memory, which only
+/// ending others cures.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bounds of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open connections; more wait in the backlog.
+    pub connections_max: usize,
+    /// How long a request's head may take, and how long a connection may be idle.
+    pub head_timeout: Duration,
+}
+
+impl Default for Limits {
+    /// 16,384 connections are 10,000 watchers and room for writers, at about 10 KiB each; 30 s is
+    /// longer than common clients keep an idle connection, so that they close it first as a rule.
+    fn default() -> Self {
+        Self {
+            connections_max: 16_384,
+            head_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why a listener can't be opened.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// Somebody else listens there.
+    #[error("port {} on {} is in use: stop what listens there, or choose another address with {flag}", .addr.port(), .addr.ip())]
+    Busy {
+        /// Where.
+        addr: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+    },
+    /// Anything else, such as an address that is not this machine's.
+    #[error("can't listen on {addr} (set by {flag})")]
+    Refused {
+        /// Where.
+        addr: SocketAddr,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// The kernel's word.
+        source: std::io::Error,
+    },
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Connections that were cut because the time was up.
+    pub cut: usize,
+}
+
+/// An open listener.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+    limits: Limits,
+}
+
+impl Server {
+    /// Opens `addr`, which `flag` (`--listen`) sets. Port 0 takes a free one. Called within a runtime.
+    pub fn bind(addr: SocketAddr, flag: &'static str) -> Result<Self, BindError> {
+        let refused = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::AddrInUse => BindError::Busy { addr, flag },
+            _ => BindError::Refused { addr, flag, source },
+        };
+        let open = || {
+            let socket = if addr.is_ipv4() {
+                TcpSocket::new_v4()?
+            } else {
+                TcpSocket::new_v6()?
+            };
+            // A restart must not wait for the last process' connections to time out.
+            socket.set_reuseaddr(true)?;
+            socket.bind(addr)?;
+            let listener = socket.listen(BACKLOG)?;
+            let addr = listener.local_addr()?;
+            Ok((listener, addr))
+        };
+        let (listener, addr) = open().map_err(refused)?;
+        Ok(Self {
+            listener,
+            addr,
+            limits: Limits::default(),
+        })
+    }
+
+    /// With other bounds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where it listens, with the port that was taken.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `stop`; then takes no more connections, closes idle ones, ends the others after
+    /// their answer (which says `Connection: close`), and cuts what is left after `grace`.
+    pub async fn serve(
+        self,
+        service: ApiService,
+        stop: CancellationToken,
+        grace: Duration,
+    ) -> Stopped {
+        let slots = Arc::new(Semaphore::new(self.limits.connections_max));
+        let connections = TaskTracker::new();
+        let cut = CancellationToken::new();
+        let open = metrics::gauge!(names::HTTP_CONNECTIONS);
+        while let Some((stream, slot)) = self.accept(&slots, &stop).await {
+            let connection = Connection {
+                service: service.clone(),
+                limits: self.limits,
+                stop: stop.clone(),
+                cut: cut.clone(),
+                slot,
+            };
+            let open = open.clone();
+            connections.spawn(async move {
+                open.increment(1);
+                connection.serve(stream).await;
+                open.decrement(1);
+            });
+        }
+        drop(self.listener);
+        connections.close();
+        if timeout(grace, connections.wait()).await.is_ok() {
+            return Stopped { cut: 0 };
+        }
+        let left = connections.len();
+        tracing::warn!(
+            connections = left,
+            "cutting connections that didn't end in time"
+        );
+        cut.cancel();
+        connections.wait().await;
+        Stopped { cut: left }
+    }
+
+    /// The next connection and its place among those allowed; `None` when it is time to stop.
+    async fn accept(
+        &self,
+        slots: &Arc<Semaphore>,
+        stop: &CancellationToken,
+    ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+        let accepted = async {
+            // Closed by nobody: it always grants in the end.
+            let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+            loop {
+                match self.listener.accept().await {
+                    Ok((stream, _)) => return Some((stream, slot)),
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "can't accept connections for a moment");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            accepted = accepted => accepted,
+        }
+    }
+}
+
+/// The connection went away before it was accepted; the next one may be sound.
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::ConnectionRefused
+    )
+}

@@ -1,0 +1,156 @@
+//! `GET /api/v1/orders/{id}/events`: one order as server-sent events (WHATWG HTML, "Server-sent
+//! events"). `event:` is the message's type, `id:` the version, `data:` the message.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use metrics::Histogram;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use trackops_domain::ids::Version;
+
+use super::TrackState;
+use crate::api::openapi::ReadErrors;
+use crate::api::params::{OrderPath, Query, invalid};
+use crate::api::problem::Problem;
+use crate::api::problem_code::Code;
+use crate::live::backlog::{Frame, FrameKind};
+use crate::live::queue::Queue;
+use crate::telemetry::names;
+
+/// The header by which a client says what it has.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// An order's snapshots, updates and courier positions as they come.
+///
+/// Without `Last-Event-ID` it begins with a snapshot; with one, with the version after it. The
+/// stream goes on until the client leaves or this replica stops.
+#[utoipa::path(
+    get, path = "/api/v1/orders/{id}/events", tag = "live",
+    params(("id" = uuid::Uuid, Path, description = "The order"),
+        ("Last-Event-ID" = Option<u32>, Header, description = "The version that the client has"),
+        ("since" = Option<u32>, Query, description = "The same, where no header can be sent")),
+    responses(
+        (status = 200, description =
+            "Events `snapshot`, `update` and `location`; `id` is the version, `data` one JSON object",
+            content_type = "text/event-stream", body = String),
+        (status = 204, description = "The client has the final version: nothing will follow"),
+        ReadErrors)
+)]
+pub async fn stream_order_events(
+    State(state): State<TrackState>,
+    OrderPath(order): OrderPath,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let since = match last_event_id(&headers)? {
+        Some(version) => Some(version),
+        None => since_parameter(&uri)?,
+    };
+    state.admit()?;
+    let queue = Queue::with_limits(Arc::clone(&state.hub), state.limits.queue);
+    queue
+        .follow(order, since)
+        .map_err(|e| Problem::new(Code::TooManySubscriptions, e.to_string()))?;
+    let current = state.subscribe(order, since, Arc::clone(&queue)).await?;
+    if current.status().is_final() && since == Some(current.version()) {
+        // Tells the browser to stop coming back.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let events = Events {
+        queue,
+        push_duration: metrics::histogram!(names::LIVE_PUSH_DURATION),
+        _open: state.connections.token(),
+        state,
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ]
+    .map(|(name, value)| (name, HeaderValue::from_static(value)));
+    let body = Body::from_stream(stream::unfold(events, Events::next));
+    Ok((headers, body).into_response())
+}
+
+fn since_parameter(uri: &Uri) -> Result<Option<Version>, Problem> {
+    let query = Query::of(uri);
+    let Some(text) = query.get("since") else {
+        return Ok(None);
+    };
+    let version = text
+        .parse()
+        .map_err(|_| invalid("since must be a version"))?;
+    Ok(Some(Version(version)))
+}
+
+/// The version that the client has, if it names one.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<Version>, Problem> {
+    let Some(value) = headers.get(LAST_EVENT_ID).filter(|v| !v.is_empty()) else {
+        return Ok(None);
+    };
+    let version = value.to_str().ok().and_then(|text| text.parse().ok());
+    let version = version.ok_or_else(|| {
+        Problem::new(
+            Code::InvalidHeader,
+            "Last-Event-ID must be the id of an event of this stream",
+        )
+    })?;
+    Ok(Some(Version(version)))
+}
+
+struct Events {
+    queue: Arc<Queue>,
+    state: TrackState,
+    push_duration: Histogram,
+    _open: TaskTrackerToken,
+}
+
+impl Events {
+    /// The next piece of the body. Asked for only while the connection takes more, so a slow
+    /// reader's frames wait, bounded, in the queue.
+    async fn next(self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        while !self.state.shutdown.is_cancelled() {
+            tokio::select! {
+                () = self.queue.ready() => {}
+                () = self.state.shutdown.cancelled() => return None,
+                () = tokio::time::sleep(self.state.limits.keep_alive) => {
+                    return Some((Ok(Bytes::from_static(b": keep-alive\n\n")), self));
+                }
+            }
+            // After a broken sequence the client comes back with the version that it has.
+            if let Some(frame) = self.queue.take().ok()? {
+                if let Some(committed) = frame.committed {
+                    self.push_duration.record(committed.elapsed());
+                }
+                return Some((Ok(encode(&frame)), self));
+            }
+        }
+        None
+    }
+}
+
+fn encode(frame: &Frame) -> Bytes {
+    let name = match frame.kind {
+        FrameKind::Snapshot => "snapshot",
+        FrameKind::Update => "update",
+        FrameKind::Location => "location",
+    };
+    let mut head = format!("event: {name}\n");
+    if let Some(version) = frame.version {
+        // Writing to a String has no way to fail.
+        let _ = writeln!(head, "id: {version}");
+    }
+    head.push_str("data: ");
+    let mut event = head.into_bytes();
+    // JSON written by serde has no line breaks, which would end the field.
+    event.reserve_exact(frame.json.len() + 2);
+    event.extend_from_slice(&frame.json);
+    event.extend_from_slice(b"\n\n");
+    event.into()
+}

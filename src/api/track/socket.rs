@@ -1,0 +1,319 @@
+//! `GET /api/v1/track`: one WebSocket (RFC 6455) follows many orders.
+//!
+//! One task a socket. It handles one message at a time and reads the next when the last is answered,
+//! so a client that floods waits in its own TCP window. Memory: an idle socket holds this task's
+//! small state and tungstenite's read buffer, nothing else.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::SinkExt as _;
+use futures_util::future::{BoxFuture, OptionFuture};
+use metrics::Histogram;
+use smallvec::SmallVec;
+use tokio::time::{self, Instant, MissedTickBehavior};
+use tokio_tungstenite::tungstenite;
+use trackops_domain::ids::{OrderId, Version};
+
+use super::messages::{Wanted, error_message, parse};
+use super::{TRACK_PATH, TrackState};
+use crate::api::openapi::ReadErrors;
+use crate::api::problem::{Problem, ProblemBody};
+use crate::api::problem_code::Code;
+use crate::live::queue::Queue;
+use crate::telemetry::names;
+
+/// The library's is 128 KiB, zero-filled at the first read of every socket.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Frames are gathered up to this before they go to the kernel.
+const WRITE_BUFFER_BYTES: usize = 4 * 1024;
+
+/// What may be unwritten: several times the largest snapshot (about 25 KiB).
+const WRITE_BUFFER_BYTES_MAX: usize = 128 * 1024;
+
+/// Largest message of a client; a `subscribe` has about 100 bytes.
+const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+
+/// Largest frame that is read to its end, so that a client whose message is too large sees why: a
+/// connection that is closed with unread data is reset, and a reset can overtake the close.
+const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// Frames written before the socket looks at its reading side again.
+const WRITE_BATCH: usize = 64;
+
+/// Pings without any sign of life after which the peer is given up.
+const UNANSWERED_PINGS_MAX: u8 = 2;
+
+/// A WebSocket on which orders are followed.
+///
+/// The client sends `{"type":"subscribe","orderId":…,"since":12}` and
+/// `{"type":"unsubscribe","orderId":…}`; the server `snapshot`, `update`, `location` and `error`.
+#[utoipa::path(
+    get, path = "/api/v1/track", tag = "live",
+    responses(
+        (status = 101, description = "A WebSocket (RFC 6455)"),
+        (status = 426, description = "Not asked for as a WebSocket",
+            content_type = "application/problem+json", body = ProblemBody),
+        ReadErrors)
+)]
+pub async fn open_socket(
+    State(state): State<TrackState>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|rejection| refused(&rejection))?;
+    state.admit()?;
+    let open = state.connections.token();
+    let response = upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .on_upgrade(move |socket| async move {
+            Connection::new(socket, state).run().await;
+            drop(open);
+        });
+    Ok(response)
+}
+
+fn refused(rejection: &WebSocketUpgradeRejection) -> Problem {
+    use WebSocketUpgradeRejection as Rejection;
+    let detail = rejection.body_text();
+    match rejection {
+        Rejection::MethodNotGet(_) | Rejection::MethodNotConnect(_) => {
+            Problem::new(Code::MethodNotAllowed, detail)
+                .header(header::ALLOW, HeaderValue::from_static("GET"))
+        }
+        Rejection::WebSocketKeyHeaderMissing(_) => Problem::new(Code::BadRequest, detail),
+        // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: say what would be accepted.
+        _ => Problem::new(Code::UpgradeRequired, detail)
+            .header(header::UPGRADE, HeaderValue::from_static("websocket"))
+            .header(
+                header::SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static("13"),
+            ),
+    }
+}
+
+/// How a connection ends.
+enum End {
+    /// The peer has left or is given up.
+    Gone,
+    /// This side closes and says why.
+    Close {
+        code: u16,
+        reason: &'static str,
+        /// The peer may have sent what won't be read: hold the connection a moment, so that the
+        /// reset that follows doesn't overtake the close.
+        linger: bool,
+    },
+}
+
+impl End {
+    const fn close(code: u16, reason: &'static str) -> Self {
+        Self::Close {
+            code,
+            reason,
+            linger: false,
+        }
+    }
+}
+
+/// A subscription that is being made: which order, and what became of it.
+type Subscribing = BoxFuture<'static, (OrderId, Result<(), Problem>)>;
+
+struct Connection {
+    socket: WebSocket,
+    state: TrackState,
+    queue: Arc<Queue>,
+    push_duration: Histogram,
+    /// While there is one, nothing more is read.
+    subscribing: Option<Subscribing>,
+    unanswered_pings: u8,
+}
+
+impl Connection {
+    fn new(socket: WebSocket, state: TrackState) -> Self {
+        Self {
+            socket,
+            queue: Queue::with_limits(Arc::clone(&state.hub), state.limits.queue),
+            push_duration: metrics::histogram!(names::LIVE_PUSH_DURATION),
+            subscribing: None,
+            unanswered_pings: 0,
+            state,
+        }
+    }
+
+    async fn run(mut self) {
+        let Err(end) = self.serve().await;
+        if let End::Close {
+            code,
+            reason,
+            linger,
+        } = end
+        {
+            self.close(code, reason, linger).await;
+        }
+    }
+
+    /// Serves until there is an end.
+    async fn serve(&mut self) -> Result<Infallible, End> {
+        let shutdown = self.state.shutdown.clone();
+        let mut stopped = pin!(shutdown.cancelled());
+        let period = self.state.limits.ping_interval;
+        let mut ping = time::interval_at(Instant::now() + period, period);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let is_subscribing = self.subscribing.is_some();
+            tokio::select! {
+                () = &mut stopped => {
+                    return Err(End::close(close_code::RESTART, "this replica is stopping"));
+                }
+                () = self.queue.ready() => self.write_frames().await?,
+                Some((order, outcome)) = OptionFuture::from(self.subscribing.as_mut()) => {
+                    self.subscribing = None;
+                    if let Err(problem) = outcome {
+                        self.queue.unfollow(order);
+                        self.write_problem(problem, Some(order)).await?;
+                    }
+                }
+                message = self.socket.recv(), if !is_subscribing => {
+                    let message = message.ok_or(End::Gone)?.map_err(end_of)?;
+                    self.unanswered_pings = 0;
+                    self.handle(message).await?;
+                }
+                _ = ping.tick() => self.ping().await?,
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: Message) -> Result<(), End> {
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Binary(_) => {
+                let problem = Problem::new(Code::BadRequest, "messages are text, not binary");
+                return self.write_problem(problem, None).await;
+            }
+            // The library answers pings, and a pong has done its work by arriving.
+            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            Message::Close(_) => {
+                // The library has prepared the answer.
+                let _ = time::timeout(self.state.limits.close_timeout, self.socket.flush()).await;
+                return Err(End::Gone);
+            }
+        };
+        match parse(&text) {
+            Ok((order, Wanted::Unsubscribe)) => self.queue.unfollow(order),
+            Ok((order, Wanted::Subscribe { since })) => match self.queue.follow(order, since) {
+                Ok(()) => self.subscribing = Some(self.subscribe(order, since)),
+                Err(error) => {
+                    let problem = Problem::new(Code::TooManySubscriptions, error.to_string());
+                    return self.write_problem(problem, Some(order)).await;
+                }
+            },
+            Err(problem) => return self.write_problem(problem, None).await,
+        }
+        Ok(())
+    }
+
+    fn subscribe(&self, order: OrderId, since: Option<Version>) -> Subscribing {
+        let state = self.state.clone();
+        let queue = Arc::clone(&self.queue);
+        Box::pin(async move {
+            let outcome = state.subscribe(order, since, queue).await;
+            (order, outcome.map(|_| ()))
+        })
+    }
+
+    /// Writes what waits, at most a batch of it.
+    async fn write_frames(&mut self) -> Result<(), End> {
+        let mut committed = SmallVec::<[Instant; 4]>::new();
+        let written = time::timeout(self.state.limits.write_timeout, async {
+            for _ in 0..WRITE_BATCH {
+                let frame = self.queue.take();
+                let frame =
+                    frame.map_err(|_| End::close(close_code::ERROR, "subscribe again, since"))?;
+                let Some(frame) = frame else { break };
+                committed.extend(frame.committed);
+                self.socket.feed(text(frame.json)).await.map_err(end_of)?;
+            }
+            self.socket.flush().await.map_err(end_of)
+        });
+        written.await.unwrap_or(Err(End::Gone))?;
+        for committed in committed {
+            self.push_duration.record(committed.elapsed());
+        }
+        Ok(())
+    }
+
+    async fn write_problem(&mut self, problem: Problem, order: Option<OrderId>) -> Result<(), End> {
+        let message = text(error_message(&problem.at(TRACK_PATH), order));
+        self.write(message).await
+    }
+
+    async fn ping(&mut self) -> Result<(), End> {
+        if self.unanswered_pings >= UNANSWERED_PINGS_MAX {
+            return Err(End::Gone);
+        }
+        self.unanswered_pings += 1;
+        self.write(Message::Ping(Bytes::new())).await
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), End> {
+        let sent = time::timeout(self.state.limits.write_timeout, self.socket.send(message));
+        sent.await.map_err(|_| End::Gone)?.map_err(end_of)
+    }
+
+    /// Says why, and waits a moment for the peer to close too.
+    async fn close(mut self, code: u16, reason: &'static str, linger: bool) {
+        let close = Message::Close(Some(CloseFrame {
+            code,
+            reason: reason.into(),
+        }));
+        let limit = self.state.limits.close_timeout;
+        let _ = time::timeout(limit, async {
+            if self.socket.send(close).await.is_err() {
+                return;
+            }
+            if linger {
+                return std::future::pending().await;
+            }
+            // What comes before the peer's close was sent before it knew.
+            while let Some(Ok(_)) = self.socket.recv().await {}
+        })
+        .await;
+    }
+}
+
+/// A text message; what serde wrote is UTF-8.
+fn text(json: Bytes) -> Message {
+    Message::Text(Utf8Bytes::try_from(json).unwrap_or_default())
+}
+
+/// What an error of the library means for the connection.
+fn end_of(error: axum::Error) -> End {
+    use tungstenite::Error as E;
+    let error = error.into_inner();
+    let (code, reason) = match error.downcast_ref::<E>() {
+        Some(E::Capacity(_)) => (close_code::SIZE, "the message is too large"),
+        Some(E::Utf8(_)) => (close_code::INVALID, "the text is not UTF-8"),
+        Some(E::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
+            return End::Gone;
+        }
+        Some(E::Protocol(_)) => (close_code::PROTOCOL, "not as RFC 6455 has it"),
+        _ => return End::Gone,
+    };
+    End::Close {
+        code,
+        reason,
+        linger: true,
+    }
+}

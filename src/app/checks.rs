@@ -1,0 +1,89 @@
+//! What makes a role ready, and what it must find before it starts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+
+use super::lifecycle::Lifecycle;
+use crate::api::probes::readiness::{Need, Readiness, Verdict};
+use crate::codec::topics::Topic;
+use crate::ports::bus::Bus;
+use crate::ports::cache::Cache;
+use crate::postgres::{Database, SchemaState};
+
+/// Between two looks at a database that is away at the start.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Waits until `database` answers and is migrated. An error if it needs `trackops migrate`; `false`
+/// if it is time to stop.
+pub(super) async fn until_migrated(database: &Database, life: &Lifecycle) -> anyhow::Result<bool> {
+    loop {
+        match database.schema_state().await {
+            Ok(SchemaState::Migrated) => return Ok(true),
+            Ok(state) => bail!("{}: {state}", database.kind().as_str()),
+            Err(error) => tracing::warn!(database = database.kind().as_str(), %error, "waiting for the database"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = life.stopped() => return Ok(false),
+        }
+    }
+}
+
+/// Not ready while `database` is away or not migrated.
+pub(super) fn database(readiness: &Readiness, name: &'static str, database: &Database) {
+    let database = database.clone();
+    readiness.check(name, Need::Required, move || {
+        let database = database.clone();
+        async move {
+            match database.schema_state().await {
+                Ok(SchemaState::Migrated) => Verdict::Ready,
+                Ok(state) => Verdict::Unready(state.to_string()),
+                Err(error) => Verdict::Unready(error.to_string()),
+            }
+        }
+    });
+}
+
+/// Not ready while a topic is missing; ready, and saying so, while the bus is away.
+pub(super) fn bus(readiness: &Readiness, bus: &Arc<dyn Bus>) {
+    let bus = Arc::clone(bus);
+    readiness.check("kafka", Need::Optional, move || {
+        let bus = Arc::clone(&bus);
+        async move {
+            match bus.missing_topics(&topics()).await {
+                Ok(missing) if missing.is_empty() => Verdict::Ready,
+                Ok(missing) => {
+                    Verdict::Unready(format!("missing topics: {}: run `trackops migrate`", missing.join(", ")))
+                }
+                Err(error) => Verdict::Degraded(error.to_string()),
+            }
+        }
+    });
+}
+
+/// Ready, and saying so, while the cache is away.
+pub(super) fn cache(readiness: &Readiness, cache: &Arc<dyn Cache>) {
+    let cache = Arc::clone(cache);
+    readiness.ping("redis", Need::Optional, move || {
+        let cache = Arc::clone(&cache);
+        async move { cache.ping().await }
+    });
+}
+
+/// Not ready until the replica has started: its lease, its shards.
+pub(super) fn started(readiness: &Arc<Readiness>) {
+    let process = Arc::downgrade(readiness);
+    readiness.check("shards", Need::Required, move || {
+        let started = process.upgrade().is_some_and(|readiness| readiness.has_started());
+        async move {
+            if started { Verdict::Ready } else { Verdict::Unready("waiting for the lease or for shards".into()) }
+        }
+    });
+}
+
+/// Every topic that a role needs.
+pub(super) fn topics() -> Vec<Arc<str>> {
+    Topic::all_with_dead_letters().into_iter().map(Arc::from).collect()
+}

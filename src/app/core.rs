@@ -1,0 +1,152 @@
+//! The order service over whatever adapters: replica, actors, consumer; and its end, in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use trackops_cluster::keeper::{Keeper, Standing};
+use trackops_cluster::lease::{Lease, LeaseTiming};
+use trackops_cluster::membership::{Membership, NodeId};
+
+use super::late::LateOrders;
+use super::lifecycle::Lifecycle;
+use super::replica;
+use crate::actors::cache_gate::{CacheGate, CacheGateSettings};
+use crate::actors::node::{Node, Parts};
+use crate::actors::ownership::Ownership;
+use crate::actors::settings::Settings;
+use crate::config::OrdersConfig;
+use crate::messaging;
+use crate::ports::bus::Bus;
+use crate::ports::cache::Cache;
+use crate::ports::clock::Clock;
+use crate::ports::journal::Journal;
+use crate::ports::live::LiveHub;
+
+/// Makes a membership on a connection of its own, within the runtime that calls it.
+pub(super) type MembershipFactory = Box<dyn FnOnce() -> Arc<dyn Membership> + Send>;
+
+/// What the order service works with.
+pub(super) struct CoreParts {
+    pub journal: Arc<dyn Journal>,
+    pub cache: Arc<dyn Cache>,
+    pub bus: Arc<dyn Bus>,
+    pub hub: Arc<dyn LiveHub>,
+    pub clock: Arc<dyn Clock>,
+    pub membership: Arc<dyn Membership>,
+    /// For the lease keeper; `None` where the node is alone by construction.
+    pub keeper: Option<MembershipFactory>,
+    pub node: NodeId,
+    pub timing: LeaseTiming,
+}
+
+/// A running order service.
+pub(super) struct Core {
+    node: Arc<Node>,
+    keeper: Option<Keeper>,
+    consumer_stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Joins, claims, starts; then `orders` answers. `None` if it was time to stop before that.
+pub(super) async fn start(
+    parts: CoreParts,
+    settings: Settings,
+    orders: &LateOrders,
+    life: &Lifecycle,
+) -> anyhow::Result<Option<Core>> {
+    let Some(count) = replica::shard_count(&*parts.membership, life).await else { return Ok(None) };
+    // Nobody else calls this replica yet, so its address is its name.
+    let joined = replica::join(&*parts.membership, &parts.node, &parts.node.0, &parts.timing, life).await?;
+    let Some((incarnation, sent)) = joined else { return Ok(None) };
+    let tasks = TaskTracker::new();
+    let (lease, keeper) = match parts.keeper {
+        None => (Lease::unlimited(), None),
+        Some(factory) => {
+            let lease = Lease::new();
+            let keeper =
+                Keeper::start(factory, parts.node.clone(), incarnation, parts.timing, lease.clone(), sent)?;
+            (lease, Some(keeper))
+        }
+    };
+    let ownership =
+        Ownership::new(Arc::clone(&parts.membership), parts.node.clone(), incarnation, lease, count);
+    let gate = CacheGate::new(Arc::clone(&parts.cache), ownership.clone(), CacheGateSettings::default());
+    if let Some(keeper) = &keeper {
+        tasks.spawn(watch_standing(keeper.standing(), ownership.clone(), life.clone()));
+    }
+    if !replica::claim_all(&ownership, &gate, life).await {
+        if let Err(error) = ownership.leave().await {
+            tracing::warn!(%error, "lease not given up: it ends by itself");
+        }
+        return Ok(None);
+    }
+    let standing = keeper.as_ref().map(Keeper::standing);
+    let node_parts = Parts {
+        journal: parts.journal,
+        cache: parts.cache,
+        gate,
+        hub: parts.hub,
+        clock: Arc::clone(&parts.clock),
+        ownership,
+        standing,
+    };
+    let node = Node::start(node_parts, settings).await?;
+    orders.set(Arc::clone(&node) as _);
+    let consumer_stop = CancellationToken::new();
+    let consumer = messaging::orders::runner(parts.bus, Arc::clone(&node) as _, parts.clock, &parts.node.0);
+    tasks.spawn(consumer.run(consumer_stop.clone()));
+    Ok(Some(Core { node, keeper, consumer_stop, tasks }))
+}
+
+/// A deposed replica writes and answers nothing any more, and ends.
+async fn watch_standing(
+    mut standing: tokio::sync::watch::Receiver<Standing>,
+    ownership: Arc<Ownership>,
+    life: Lifecycle,
+) {
+    let deposed = standing.wait_for(|standing| *standing == Standing::Deposed);
+    tokio::select! {
+        seen = deposed => if seen.is_ok() {
+            ownership.suspend_all();
+            life.fail(anyhow!("this replica's lease has ended and another may own its shards"));
+        },
+        () = life.stopped() => {}
+    }
+}
+
+impl Core {
+    /// The consumer takes no more messages, what was admitted is finished, the shards are given up.
+    /// All within `limit`.
+    pub async fn stop(self, limit: Duration) {
+        self.consumer_stop.cancel();
+        self.tasks.close();
+        let consumed = tokio::time::timeout(limit / 2, self.tasks.wait()).await;
+        if consumed.is_err() {
+            tracing::warn!("the consumer did not close in time: its last messages will come again");
+        }
+        self.node.shut_down(limit / 2).await;
+        if let Some(keeper) = self.keeper {
+            // Joins a thread: not on the runtime's own.
+            let _ = tokio::task::spawn_blocking(|| keeper.stop()).await;
+        }
+    }
+}
+
+/// The actors' settings of a configuration.
+pub(super) fn settings(config: &OrdersConfig) -> Settings {
+    let mut settings = Settings {
+        passivate_live: Duration::from_millis(config.passivate_live_ms),
+        passivate_final: Duration::from_millis(config.passivate_final_ms),
+        actors_max: config.actors_max,
+        order_waiting_max: config.order_waiting_max,
+        node_waiting_max: config.node_waiting_max,
+        lanes: config.writer_lanes,
+        ..Settings::default()
+    };
+    settings.policy.reservation_timeout = Duration::from_millis(config.reservation_timeout_ms);
+    settings.policy.ask_again_max = config.reservation_ask_again_max;
+    settings
+}

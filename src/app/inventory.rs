@@ -1,0 +1,81 @@
+//! The role `inventory`: stock and reservations on PostgreSQL and Kafka.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::lifecycle::{Lifecycle, ROLE_STOP};
+use super::listeners::Port;
+use super::{checks, desk, order};
+use crate::api::probes::readiness::Readiness;
+use crate::api::router;
+use crate::api::state::{InventoryState, ManagementState};
+use crate::config::Config;
+use crate::inventory;
+use crate::messaging::dead_letters::DeadLetters;
+use crate::ports::bus::Bus;
+use crate::ports::clock::{Clock, SystemClock};
+use crate::ports::stock::StockStore;
+use crate::postgres::Kind;
+use crate::telemetry::{logs, prometheus};
+
+/// Runs the role until a signal.
+pub async fn run_inventory(config: Config) -> anyhow::Result<()> {
+    logs::start(&config.log);
+    let metrics = prometheus::install()?;
+    let life = Lifecycle::start()?;
+    let database = order::open_database(config.inventory_database()?, Kind::Inventory, &config.stores)?;
+    let bus: Arc<dyn Bus> = Arc::new(order::open_bus(&config)?);
+    let public = Port::open(&config.http.listen, 8081, "--listen", &config.http)?;
+    let management =
+        Port::open(&config.http.management_listen, 9081, "TRACKOPS_MANAGEMENT_LISTEN", &config.http)?;
+    let limit = config.http.shutdown(ROLE_STOP);
+
+    let stock: Arc<dyn StockStore> = Arc::new(database.stock());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let readiness = Readiness::new();
+    checks::database(&readiness, "postgres", &database);
+    checks::bus(&readiness, &bus);
+
+    let background = CancellationToken::new();
+    tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
+    let public_routes = router::public_inventory_routes(InventoryState { stock: Arc::clone(&stock) })
+        .merge(router::document_routes())
+        .merge(router::front_page_routes());
+    let management_routes = router::management_routes(ManagementState {
+        readiness: Arc::clone(&readiness),
+        metrics,
+        orders: None,
+        outboxes: vec![Arc::new(database.outbox())],
+        dead_letters: Some(desk::of(DeadLetters::new(Arc::clone(&bus)))),
+    });
+    let management = management.serve(management_routes, limit / 4);
+    let public = public.serve(public_routes, limit / 2);
+    tracing::info!(public = %public.addr(), management = %management.addr(), "role inventory");
+
+    let consumer_stop = CancellationToken::new();
+    let mut consumer = None;
+    match checks::until_migrated(&database, &life).await {
+        Ok(true) => {
+            let runner = inventory::runner(bus, stock, clock, &config.replica.name());
+            consumer = Some(tokio::spawn(runner.run(consumer_stop.clone())));
+            readiness.set_started();
+            tracing::info!("ready");
+        }
+        Ok(false) => {}
+        Err(error) => life.fail(error),
+    }
+    life.stopped().await;
+
+    readiness.set_draining();
+    consumer_stop.cancel();
+    public.stop().await;
+    if let Some(consumer) = consumer
+        && tokio::time::timeout(limit / 2, consumer).await.is_err()
+    {
+        tracing::warn!("the consumer did not close in time: its last messages will come again");
+    }
+    management.stop().await;
+    background.cancel();
+    life.result()
+}

@@ -1,0 +1,88 @@
+//! The role `relay`: the outboxes of both databases to Kafka.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::lifecycle::{Lifecycle, ROLE_STOP};
+use super::listeners::Port;
+use super::{checks, desk, order};
+use crate::api::probes::readiness::Readiness;
+use crate::api::router;
+use crate::api::state::ManagementState;
+use crate::config::Config;
+use crate::messaging::dead_letters::DeadLetters;
+use crate::outbox::{Relay, RelaySettings};
+use crate::ports::bus::Bus;
+use crate::ports::clock::{Clock as _, SystemClock};
+use crate::ports::outbox::Outbox;
+use crate::postgres::Kind;
+use crate::telemetry::{logs, prometheus};
+
+/// Runs the role until a signal. It has no public routes: its listener is the management one.
+pub async fn run_relay(config: Config) -> anyhow::Result<()> {
+    logs::start(&config.log);
+    let metrics = prometheus::install()?;
+    let life = Lifecycle::start()?;
+    let orders = order::open_database(config.orders_database()?, Kind::Orders, &config.stores)?;
+    let inventory = order::open_database(config.inventory_database()?, Kind::Inventory, &config.stores)?;
+    let bus: Arc<dyn Bus> = Arc::new(order::open_bus(&config)?);
+    let public = Port::open(&config.http.listen, 8082, "--listen", &config.http)?;
+    let management =
+        Port::open(&config.http.management_listen, 9082, "TRACKOPS_MANAGEMENT_LISTEN", &config.http)?;
+    let limit = config.http.shutdown(ROLE_STOP);
+
+    let outboxes: Vec<Arc<dyn Outbox>> = vec![Arc::new(orders.outbox()), Arc::new(inventory.outbox())];
+    let readiness = Readiness::new();
+    checks::database(&readiness, "postgres-orders", &orders);
+    checks::database(&readiness, "postgres-inventory", &inventory);
+    checks::bus(&readiness, &bus);
+
+    let background = CancellationToken::new();
+    tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
+    let management_routes = router::management_routes(ManagementState {
+        readiness: Arc::clone(&readiness),
+        metrics,
+        orders: None,
+        outboxes: outboxes.clone(),
+        dead_letters: Some(desk::of(DeadLetters::new(Arc::clone(&bus)))),
+    });
+    let management = management.serve(management_routes, limit / 4);
+    let public = public.serve(router::document_routes().merge(router::front_page_routes()), limit / 4);
+    tracing::info!(public = %public.addr(), management = %management.addr(), "role relay");
+
+    let relay_stop = CancellationToken::new();
+    let mut relay = None;
+    let migrated = async {
+        Ok::<_, anyhow::Error>(
+            checks::until_migrated(&orders, &life).await? && checks::until_migrated(&inventory, &life).await?,
+        )
+    };
+    match migrated.await {
+        Ok(true) => {
+            // A new name at every start: the lanes of a predecessor that was killed are free when
+            // their leases end, and nothing of it can be taken for ours.
+            let holder = format!("{}-{}", config.replica.name(), SystemClock.uuid_v7());
+            let running = Relay::new(outboxes, bus, RelaySettings::default(), holder);
+            let stop = relay_stop.clone();
+            relay = Some(tokio::spawn(async move { running.run(stop).await }));
+            readiness.set_started();
+            tracing::info!("ready");
+        }
+        Ok(false) => {}
+        Err(error) => life.fail(error),
+    }
+    life.stopped().await;
+
+    readiness.set_draining();
+    relay_stop.cancel();
+    if let Some(relay) = relay
+        && tokio::time::timeout(limit * 3 / 4, relay).await.is_err()
+    {
+        tracing::warn!("the relay did not finish in time: what it had sent is sent again");
+    }
+    public.stop().await;
+    management.stop().await;
+    background.cancel();
+    life.result()
+}

@@ -1,0 +1,95 @@
+//! Becoming a replica: the node's lease, then its shards. Waits where another is in the way, and says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use tokio::time::Instant;
+use trackops_cluster::lease::LeaseTiming;
+use trackops_cluster::membership::{Incarnation, Membership, MembershipError, NodeId};
+use trackops_cluster::{ShardCount, ShardId};
+
+use super::lifecycle::Lifecycle;
+use crate::actors::cache_gate::CacheGate;
+use crate::actors::ownership::Ownership;
+
+/// Between two looks at an authority that is away or shards that are another's.
+const RETRY: Duration = Duration::from_millis(500);
+/// A wait that goes on is said again after so many looks.
+const SAY_EVERY: u32 = 20;
+
+/// The number of shards, once the authority answers; `None` if it is time to stop.
+pub(super) async fn shard_count(membership: &dyn Membership, life: &Lifecycle) -> Option<ShardCount> {
+    for look in 0_u32.. {
+        match membership.shard_count().await {
+            Ok(count) => return Some(count),
+            Err(error) if look % SAY_EVERY == 0 => tracing::warn!(%error, "waiting for the membership store"),
+            Err(_) => {}
+        }
+        if pause(life).await {
+            return None;
+        }
+    }
+    None
+}
+
+/// Takes the lease of `node`. If the id is in use, waits for that lease to end; if it is renewed
+/// meanwhile, another replica is alive under this id, and this one must not start. `None` if it is
+/// time to stop. The instant is from before the call that was granted.
+pub(super) async fn join(
+    membership: &dyn Membership,
+    node: &NodeId,
+    address: &str,
+    timing: &LeaseTiming,
+    life: &Lifecycle,
+) -> anyhow::Result<Option<(Incarnation, Instant)>> {
+    let mut in_use_until = None;
+    loop {
+        let sent = Instant::now();
+        match membership.join(node, address, timing.length).await {
+            Ok(incarnation) => return Ok(Some((incarnation, sent))),
+            Err(MembershipError::Taken { remaining, .. }) => match in_use_until {
+                None => {
+                    tracing::warn!(node = node.0, ?remaining, "the node id is in use: waiting for its lease to end");
+                    in_use_until = Some(sent + remaining + timing.margin);
+                }
+                Some(until) if Instant::now() > until => {
+                    bail!("node id {} is in use by a replica that is alive: give this one another (TRACKOPS_NODE_ID)", node.0)
+                }
+                Some(_) => {}
+            },
+            Err(error) => tracing::warn!(%error, "can't join yet"),
+        }
+        if pause(life).await {
+            return Ok(None);
+        }
+    }
+}
+
+/// Claims every shard; waits while some are another replica's. `false` if it is time to stop.
+pub(super) async fn claim_all(ownership: &Arc<Ownership>, gate: &CacheGate, life: &Lifecycle) -> bool {
+    let mut missing: Vec<ShardId> = ownership.count().iter().collect();
+    for look in 0_u32.. {
+        match ownership.claim(&missing, gate).await {
+            Ok(claimed) => missing.retain(|shard| !claimed.contains(shard)),
+            Err(error) => tracing::warn!(%error, "can't claim shards yet"),
+        }
+        if missing.is_empty() {
+            return true;
+        }
+        if look % SAY_EVERY == 0 {
+            tracing::warn!(shards = missing.len(), "waiting: another replica owns shards");
+        }
+        if pause(life).await {
+            return false;
+        }
+    }
+    false
+}
+
+async fn pause(life: &Lifecycle) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(RETRY) => false,
+        () = life.stopped() => true,
+    }
+}

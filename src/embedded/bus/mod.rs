@@ -1,0 +1,149 @@
+//! The bus on the file: topics of four partitions, offsets and headers as Kafka has them, so that
+//! what runs on it can't tell. Leaves dead letters and retries to those who consume.
+
+mod assign;
+mod consumer;
+mod headers;
+mod hub;
+mod publish;
+mod retention;
+mod rows;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
+
+pub(super) use self::retention::Retention;
+
+use self::consumer::EmbeddedConsumer;
+use self::hub::{Hub, Partition};
+use self::publish::Message;
+use super::db::Db;
+use super::error::WriteError;
+use crate::ports::bus::{
+    Bus, BusError, Consumer, InMessage, OutMessage, PublishError, RawMessage, Subscription,
+};
+use crate::ports::clock::Clock;
+
+/// Partitions of a topic: enough to see several at work, few enough for a laptop.
+const PARTITIONS: i32 = 4;
+
+/// The bus.
+#[derive(Debug)]
+pub(super) struct EmbeddedBus {
+    db: Arc<Db>,
+    clock: super::SharedClock,
+    hub: Arc<Hub>,
+    /// Counts messages without a key, which go round the partitions.
+    keyless: std::sync::atomic::AtomicUsize,
+    /// Ends the retention with the bus.
+    _retention: tokio_util::sync::DropGuard,
+}
+
+impl EmbeddedBus {
+    /// Reads where the partitions stand and starts the retention.
+    pub(super) async fn start(
+        db: Arc<Db>,
+        clock: Arc<dyn Clock>,
+        retention: Retention,
+    ) -> Result<Arc<Self>, WriteError> {
+        let hub = Arc::new(Hub::default());
+        // By the writer, as every later change of partitions: none can be missed.
+        let partitions = db
+            .writer
+            .write(|conn| async move { rows::partitions(conn, &[]).await }.boxed())
+            .await?;
+        hub.put(partitions);
+        let stop = CancellationToken::new();
+        let clean = retention::run(
+            Arc::clone(&db),
+            Arc::clone(&hub),
+            Arc::clone(&clock),
+            retention,
+            stop.clone(),
+        );
+        tokio::spawn(clean);
+        Ok(Arc::new(Self {
+            db,
+            clock: clock.into(),
+            hub,
+            keyless: std::sync::atomic::AtomicUsize::new(0),
+            _retention: stop.drop_guard(),
+        }))
+    }
+}
+
+#[async_trait]
+impl Bus for EmbeddedBus {
+    async fn publish(&self, messages: Vec<OutMessage>) -> Vec<Result<(), PublishError>> {
+        let messages: Vec<_> = messages.iter().map(Message::of).collect();
+        publish::publish(self, &messages).await
+    }
+
+    async fn forward(&self, message: RawMessage) -> Result<(), PublishError> {
+        let mut results = publish::publish(self, &[Message::of_raw(&message)]).await;
+        // One message, one result.
+        results.pop().unwrap_or(Ok(()))
+    }
+
+    async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>, BusError> {
+        if self.db.closing.is_cancelled() {
+            return Err(BusError(WriteError::Closed.into()));
+        }
+        Ok(Box::new(EmbeddedConsumer::join(
+            Arc::clone(&self.db),
+            Arc::clone(&self.hub),
+            subscription,
+        )))
+    }
+
+    async fn missing_topics(&self, topics: &[Arc<str>]) -> Result<Vec<Arc<str>>, BusError> {
+        let missing = topics
+            .iter()
+            .filter(|topic| self.hub.topic(topic).is_empty());
+        Ok(missing.cloned().collect())
+    }
+
+    async fn create_topics(&self, topics: &[Arc<str>]) -> Result<(), BusError> {
+        let topics = self.missing_topics(topics).await?;
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let hub = Arc::clone(&self.hub);
+        let created = self.db.writer.write_then(
+            move |conn| async move { rows::create_topics(conn, &topics, PARTITIONS).await }.boxed(),
+            move |partitions: &Vec<Partition>| hub.put(partitions.clone()),
+        );
+        created
+            .await
+            .map(drop)
+            .map_err(|error| BusError(error.into()))
+    }
+
+    async fn read(
+        &self,
+        topic: &str,
+        from: Option<(i32, i64)>,
+        limit: usize,
+    ) -> Result<Vec<InMessage>, BusError> {
+        let (number, offset) = from.unwrap_or((0, 0));
+        let mut messages = Vec::new();
+        for partition in self.hub.topic(topic) {
+            if partition.number < number || messages.len() >= limit {
+                continue;
+            }
+            let start = if partition.number == number {
+                offset
+            } else {
+                0
+            };
+            let left = limit - messages.len();
+            rows::fetch(&self.db.reads, &partition, start, left, &mut messages)
+                .await
+                .map_err(|error| BusError(error.into()))?;
+        }
+        Ok(messages)
+    }
+}

@@ -1,0 +1,207 @@
+//! The orders' journal: reads, and the way of an append to the writer.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row as _, Sqlite};
+use trackops_cluster::{Epoch, ShardId};
+use trackops_domain::ids::{CommandId, OrderId, Version};
+use trackops_domain::order::Order;
+use trackops_domain::status::Status;
+use trackops_domain::time::Timestamp;
+use uuid::Uuid;
+
+use super::append::append;
+use super::db::Db;
+use super::error::{WriteError, corrupt};
+use super::outbox::SqliteOutbox;
+use super::text::{hex, json};
+use crate::codec::stored;
+use crate::ports::clock::Clock;
+use crate::ports::journal::{
+    AppendError, AppendRow, Due, EventRow, Journal, JournalError, ListFilter, RowOutcome,
+};
+
+/// Columns of a log line: of the order first, then of the event.
+const LOGS: &str = "
+    SELECT o.id, o.saga, o.deadline, e.version, e.at, e.by, e.command, e.status, e.data, e.epoch
+    FROM orders o JOIN order_events e ON e.order_id = o.id
+    WHERE o.id IN (SELECT unhex(value) FROM json_each(?1))
+    ORDER BY o.id, e.version";
+
+const DUE: &str = "
+    SELECT o.id, o.deadline, EXISTS (SELECT 1 FROM outbox x WHERE x.order_id = o.id AND x.owner = 0)
+    FROM orders o
+    WHERE o.deadline <= ?1 AND o.shard IN (SELECT value FROM json_each(?2))
+    ORDER BY o.deadline
+    LIMIT ?3";
+
+/// The journal on the file.
+#[derive(Debug)]
+pub(super) struct SqliteJournal {
+    db: Arc<Db>,
+    outbox: Arc<SqliteOutbox>,
+    clock: super::SharedClock,
+}
+
+impl SqliteJournal {
+    pub(super) fn new(db: Arc<Db>, outbox: Arc<SqliteOutbox>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            db,
+            outbox,
+            clock: clock.into(),
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    async fn append(&self, rows: &[AppendRow]) -> Result<Vec<RowOutcome>, AppendError> {
+        // Cloning shares every payload; the request has to outlive a caller that gives up.
+        let rows = rows.to_vec();
+        let now = self.clock.now();
+        let written = self
+            .db
+            .writer
+            .write(move |conn| async move { append(conn, &rows, now).await }.boxed());
+        written.await.map_err(|error| match error {
+            WriteError::Refused(_) => AppendError::BadRow(error.into()),
+            WriteError::Failed(_) | WriteError::Closed => AppendError::Unavailable(error.into()),
+            WriteError::Unknown(_) | WriteError::Lost => AppendError::Unknown(error.into()),
+        })
+    }
+
+    async fn announce(&self) -> Result<(), JournalError> {
+        self.outbox.announce();
+        Ok(())
+    }
+
+    async fn load(&self, orders: &[OrderId]) -> Result<Vec<Option<Order>>, JournalError> {
+        let ids: Vec<String> = orders.iter().map(|order| hex(order.0)).collect();
+        let rows = sqlx::query(LOGS)
+            .bind(json(&ids))
+            .fetch_all(&self.db.reads)
+            .await
+            .map_err(failed)?;
+        let mut found = assemble(rows)?;
+        found.sort_by_key(|order| order.id);
+        let by_id = |order: &OrderId| {
+            let at = found.binary_search_by_key(order, |found| found.id).ok()?;
+            Some(found[at].clone())
+        };
+        Ok(orders.iter().map(by_id).collect())
+    }
+
+    async fn list(&self, filter: &ListFilter) -> Result<Vec<Order>, JournalError> {
+        let rows = page(filter)
+            .build()
+            .fetch_all(&self.db.reads)
+            .await
+            .map_err(failed)?;
+        assemble(rows)
+    }
+
+    async fn due(
+        &self,
+        shards: &[ShardId],
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Due>, JournalError> {
+        let shards: Vec<u16> = shards.iter().map(|shard| shard.0).collect();
+        let rows = sqlx::query(DUE)
+            .bind(now.0)
+            .bind(json(&shards))
+            .bind(limit)
+            .fetch_all(&self.db.reads)
+            .await
+            .map_err(failed)?;
+        rows.iter()
+            .map(|row| {
+                Ok(Due {
+                    order: OrderId(row.try_get(0)?),
+                    deadline: Timestamp(row.try_get(1)?),
+                    request_unsent: row.try_get(2)?,
+                })
+            })
+            .collect::<sqlx::Result<_>>()
+            .map_err(failed)
+    }
+
+    async fn ping(&self) -> Result<(), JournalError> {
+        let ping = sqlx::query("SELECT 1").execute(&self.db.reads);
+        ping.await.map(drop).map_err(failed)
+    }
+}
+
+/// One page of whole logs, newest order first.
+fn page(filter: &ListFilter) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(
+        "SELECT o.id, o.saga, o.deadline, e.version, e.at, e.by, e.command, e.status, e.data, e.epoch
+         FROM (SELECT id, saga, deadline, created_at FROM orders WHERE true",
+    );
+    if let Some(status) = filter.status {
+        query.push(" AND status = ").push_bind(status.as_str());
+    }
+    if let Some(customer) = filter.customer {
+        query.push(" AND customer = ").push_bind(customer.0);
+    }
+    if let Some((at, order)) = filter.before {
+        query.push(" AND (created_at, id) < (").push_bind(at.0);
+        query.push(", ").push_bind(order.0).push(")");
+    }
+    query.push(" ORDER BY created_at DESC, id DESC LIMIT ");
+    query.push_bind(filter.limit).push(
+        ") o JOIN order_events e ON e.order_id = o.id
+         ORDER BY o.created_at DESC, o.id DESC, e.version",
+    );
+    query
+}
+
+/// Puts together the orders whose log lines follow each other in `rows`.
+fn assemble(rows: Vec<SqliteRow>) -> Result<Vec<Order>, JournalError> {
+    let mut orders = Vec::new();
+    let mut log: Vec<EventRow> = Vec::new();
+    let mut rows = rows.into_iter().peekable();
+    while let Some(row) = rows.next() {
+        let id: Uuid = row.try_get(0).map_err(failed)?;
+        log.push(event(&row).map_err(failed)?);
+        let next: Option<Uuid> = rows
+            .peek()
+            .map(|row| row.try_get(0))
+            .transpose()
+            .map_err(failed)?;
+        if next == Some(id) {
+            continue;
+        }
+        let saga: &[u8] = row.try_get(1).map_err(failed)?;
+        let deadline: Option<i64> = row.try_get(2).map_err(failed)?;
+        let order = stored::assemble(OrderId(id), saga, deadline.map(Timestamp), &log);
+        orders.push(order.map_err(|error| JournalError::Corrupt(error.into()))?);
+        log.clear();
+    }
+    Ok(orders)
+}
+
+fn event(row: &SqliteRow) -> sqlx::Result<EventRow> {
+    let data: Option<&[u8]> = row.try_get(8)?;
+    Ok(EventRow {
+        version: Version(row.try_get(3)?),
+        epoch: Epoch(row.try_get(9)?),
+        at: Timestamp(row.try_get(4)?),
+        by: row.try_get::<&str, _>(5)?.into(),
+        command: CommandId(row.try_get(6)?),
+        status: Status::parse(row.try_get(7)?).ok_or_else(|| corrupt("unknown status"))?,
+        data: data.map(bytes::Bytes::copy_from_slice),
+    })
+}
+
+fn failed(error: sqlx::Error) -> JournalError {
+    match error {
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
+            JournalError::Corrupt(error.into())
+        }
+        _ => JournalError::Unavailable(error.into()),
+    }
+}

@@ -1,0 +1,223 @@
+//! The one writer of the file: requests queue up, and those that wait together share a transaction
+//! and its flush. Each keeps its own fate: one that is refused is rolled back to its savepoint.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::error::WriteError;
+
+/// Requests that may wait. Callers are the journal's writer, the relay, consumers and a handful of
+/// requests to the inventory: far fewer than this, so a full queue means a file that has stalled.
+const QUEUE_MAX: usize = 1024;
+/// Requests of one transaction: enough to share a flush, few enough that the first doesn't wait
+/// for the last noticeably.
+const GROUP_MAX: usize = 64;
+
+/// The way to the writer.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Box<dyn Job>>,
+}
+
+/// A request: some statements, and who wants to know.
+trait Job: Send {
+    /// Runs the statements; `false` if they are to be rolled back.
+    fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
+    /// Tells how it ended. `Ok` is the commit; a request that failed by itself tells that instead.
+    fn finish(self: Box<Self>, committed: Result<(), WriteError>);
+}
+
+struct Request<T, W, A> {
+    work: Option<W>,
+    after: A,
+    result: Option<Result<T, WriteError>>,
+    reply: oneshot::Sender<Result<T, WriteError>>,
+}
+
+impl<T, W, A> Job for Request<T, W, A>
+where
+    T: Send + 'static,
+    W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send,
+    A: FnOnce(&T) + Send,
+{
+    fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> BoxFuture<'c, bool> {
+        let work = self.work.take();
+        let result = &mut self.result;
+        async move {
+            let Some(work) = work else { return false };
+            let outcome = work(conn).await.map_err(WriteError::of_work);
+            let keep = outcome.is_ok();
+            *result = Some(outcome);
+            keep
+        }
+        .boxed()
+    }
+
+    fn finish(self: Box<Self>, committed: Result<(), WriteError>) {
+        let result = match (committed, self.result) {
+            (Ok(()), Some(Ok(value))) => {
+                (self.after)(&value);
+                Ok(value)
+            }
+            (_, Some(Err(error))) | (Err(error), _) => Err(error),
+            (Ok(()), None) => Err(WriteError::Lost),
+        };
+        // The caller may have gone; what was asked for is done all the same.
+        drop(self.reply.send(result));
+    }
+}
+
+impl Writer {
+    /// Starts the writer on `conn`; it reopens by `options` after a failure. It ends when `closing`
+    /// is cancelled and the queue is empty, and holds `guard` until the file is closed.
+    pub(super) fn start<G: Send + Sync + 'static>(
+        conn: SqliteConnection,
+        options: SqliteConnectOptions,
+        closing: CancellationToken,
+        guard: G,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
+        let (queue, requests) = mpsc::channel(QUEUE_MAX);
+        let task = tokio::spawn(async move {
+            work_off(conn, options, requests, closing).await;
+            drop(guard);
+        });
+        (Self { queue }, task)
+    }
+
+    /// Runs `work` in a transaction; what it returned comes back once it is durable.
+    pub(super) async fn write<T, W>(&self, work: W) -> Result<T, WriteError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>>
+            + Send
+            + 'static,
+    {
+        self.write_then(work, |_| ()).await
+    }
+
+    /// As [`Self::write`]; `after` is called once it is durable, even if the caller has gone.
+    pub(super) async fn write_then<T, W, A>(&self, work: W, after: A) -> Result<T, WriteError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>>
+            + Send
+            + 'static,
+        A: FnOnce(&T) + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let request = Request {
+            work: Some(work),
+            after,
+            result: None,
+            reply,
+        };
+        self.queue
+            .send(Box::new(request))
+            .await
+            .map_err(|_| WriteError::Closed)?;
+        answer.await.map_err(|_| WriteError::Lost)?
+    }
+}
+
+async fn work_off(
+    conn: SqliteConnection,
+    options: SqliteConnectOptions,
+    mut requests: mpsc::Receiver<Box<dyn Job>>,
+    closing: CancellationToken,
+) {
+    let mut conn = Some(conn);
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    loop {
+        tokio::select! {
+            biased;
+            () = closing.cancelled(), if !requests.is_closed() => {
+                requests.close();
+                continue;
+            }
+            taken = requests.recv_many(&mut group, GROUP_MAX) => if taken == 0 { break },
+        }
+        let mut open = match conn.take() {
+            Some(open) => open,
+            None => match options.connect().await {
+                Ok(open) => open,
+                Err(error) => {
+                    fail(&mut group, &WriteError::Failed(Arc::new(error)));
+                    continue;
+                }
+            },
+        };
+        if commit(&mut open, &mut group).await {
+            conn = Some(open);
+        } else if let Err(error) = open.close_hard().await {
+            tracing::warn!(%error, "closing the database after a failure");
+        }
+    }
+    if let Some(mut open) = conn {
+        checkpoint(&mut open).await;
+        if let Err(error) = open.close().await {
+            tracing::warn!(%error, "closing the database");
+        }
+    }
+}
+
+fn fail(group: &mut Vec<Box<dyn Job>>, error: &WriteError) {
+    for job in group.drain(..) {
+        job.finish(Err(error.clone()));
+    }
+}
+
+/// One transaction for `group`, which it empties. `false` if the connection is of no use any more.
+async fn commit(conn: &mut SqliteConnection, group: &mut Vec<Box<dyn Job>>) -> bool {
+    let run = AssertUnwindSafe(run_all(conn, group)).catch_unwind().await;
+    let ran = run.unwrap_or_else(|_| Err(sqlx::Error::Protocol("a write panicked".into())));
+    if let Err(error) = ran {
+        tracing::error!(%error, "a write failed, its transaction is rolled back");
+        let rolled_back = execute(conn, "ROLLBACK").await.is_ok();
+        fail(group, &WriteError::Failed(Arc::new(error)));
+        return rolled_back;
+    }
+    match execute(conn, "COMMIT").await {
+        Ok(()) => {
+            for job in group.drain(..) {
+                job.finish(Ok(()));
+            }
+            true
+        }
+        Err(error) => {
+            tracing::error!(%error, "a commit failed");
+            fail(group, &WriteError::Unknown(Arc::new(error)));
+            false
+        }
+    }
+}
+
+async fn run_all(conn: &mut SqliteConnection, group: &mut [Box<dyn Job>]) -> sqlx::Result<()> {
+    execute(conn, "BEGIN IMMEDIATE").await?;
+    for job in group {
+        execute(conn, "SAVEPOINT request").await?;
+        if !job.run(conn).await {
+            // Fails if the error ended the whole transaction (disk full, I/O): then all go.
+            execute(conn, "ROLLBACK TO request").await?;
+        }
+        execute(conn, "RELEASE request").await?;
+    }
+    Ok(())
+}
+
+async fn execute(conn: &mut SqliteConnection, sql: &'static str) -> sqlx::Result<()> {
+    sqlx::query(sql).execute(conn).await.map(drop)
+}
+
+/// Leaves one file behind instead of a file and its log.
+async fn checkpoint(conn: &mut SqliteConnection) {
+    if let Err(error) = execute(conn, "PRAGMA wal_checkpoint(TRUNCATE)").await {
+        tracing::warn!(%error, "checkpoint at close");
+    }
+}

@@ -1,0 +1,120 @@
+//! What every kind of client shares: the configuration, the prefix, and calls that block.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+
+use super::KafkaSettings;
+use crate::ports::bus::{BusError, Subscription};
+
+/// How long one question to the broker may take before the bus counts as away.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The settings, shared.
+#[derive(Clone)]
+pub(super) struct Client(Arc<KafkaSettings>);
+
+impl Client {
+    pub(super) fn new(settings: KafkaSettings) -> Self {
+        Self(Arc::new(settings))
+    }
+
+    pub(super) fn settings(&self) -> &KafkaSettings {
+        &self.0
+    }
+
+    /// The name on the broker of one of our topics or groups.
+    pub(super) fn prefixed(&self, name: &str) -> String {
+        format!("{}{name}", self.0.prefix)
+    }
+
+    /// For metadata, administration and reading.
+    pub(super) fn base_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.0.brokers)
+            .set("client.id", &self.0.client_id)
+            .set("socket.timeout.ms", "10000")
+            .set("socket.keepalive.enable", "true")
+            // Well under a session: a broker that is back is found within a second.
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "1000");
+        for (name, value) in &self.0.properties {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// Every message acknowledged by all replicas in sync, none twice, none out of order.
+    pub(super) fn producer_config(&self) -> ClientConfig {
+        let mut config = self.base_config();
+        config
+            .set("acks", "all")
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            // Long enough to fill a request under load, short beside the broker's own flush.
+            .set("linger.ms", "2")
+            // Whoever publishes keeps the message and tries again: better soon than blindly.
+            .set("message.timeout.ms", "10000")
+            .set("request.timeout.ms", "5000")
+            // A few of the relay's batches; past it the publisher waits.
+            .set("queue.buffering.max.messages", "20000")
+            .set("queue.buffering.max.kbytes", "65536");
+        config
+    }
+
+    /// A static member of a group that commits only what it is told to.
+    pub(super) fn consumer_config(&self, subscription: &Subscription) -> ClientConfig {
+        let mut config = self.base_config();
+        config
+            .set("group.id", self.prefixed(&subscription.group))
+            .set("group.instance.id", &*subscription.member)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "6000")
+            .set("heartbeat.interval.ms", "2000")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("isolation.level", "read_committed")
+            .set("topic.metadata.refresh.interval.ms", "5000")
+            // A resumed or newly assigned partition waits for the fetch under way.
+            .set("fetch.wait.max.ms", "100")
+            // What is fetched ahead; the default of 64 MiB a consumer is more than a replica needs.
+            .set("queued.min.messages", "10000")
+            .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.queue.backoff.ms", "50");
+        config
+    }
+
+    /// Reads partitions by hand. The group is never joined; librdkafka asks for a name all the same.
+    pub(super) fn reader_config(&self) -> ClientConfig {
+        let mut config = self.base_config();
+        config
+            .set("group.id", self.prefixed("trackops-reader"))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            .set("fetch.wait.max.ms", "10");
+        config
+    }
+}
+
+/// Runs a call of librdkafka that blocks, for at most [`CALL_TIMEOUT`] and a little: the call has
+/// the same limit of its own, this one covers what has none.
+pub(super) async fn blocking<T, E>(
+    call: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, BusError>
+where
+    T: Send + 'static,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let limit = CALL_TIMEOUT + Duration::from_secs(1);
+    match tokio::time::timeout(limit, tokio::task::spawn_blocking(call)).await {
+        Ok(Ok(result)) => result.map_err(|error| BusError(Box::new(error))),
+        Ok(Err(join)) => Err(BusError(Box::new(join))),
+        Err(elapsed) => Err(BusError(Box::new(elapsed))),
+    }
+}

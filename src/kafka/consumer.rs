@@ -1,0 +1,284 @@
+//! One member of a consumer group.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{FutureExt as _, StreamExt as _};
+use rdkafka::Message as _;
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::client::{CALL_TIMEOUT, Client, blocking};
+use super::context::{Assigned, Place};
+use super::convert;
+use crate::ports::bus::{BusError, Consumer, InMessage, Polled, Subscription};
+
+/// How long leaving may take: the closing handshake with a broker that is there takes less.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+type Native = StreamConsumer<Assigned>;
+
+/// A member over librdkafka's consumer.
+pub(super) struct KafkaConsumer {
+    client: Client,
+    subscription: Subscription,
+    /// `None` after an error that ended it, until the next poll makes another one.
+    native: Option<Arc<Native>>,
+    /// Topics by their name on the broker.
+    names: HashMap<String, Arc<str>>,
+    /// Read after the rebalance that the last poll reported.
+    stash: Vec<InMessage>,
+    /// Came up while messages were at hand; the next poll's to report.
+    failure: Option<KafkaError>,
+    /// Taken away with a consumer that had to be made anew.
+    lost: Vec<Place>,
+}
+
+impl KafkaConsumer {
+    pub(super) fn join(client: Client, subscription: Subscription) -> Result<Self, BusError> {
+        let names = subscription
+            .topics
+            .iter()
+            .map(|topic| (client.prefixed(topic), Arc::clone(topic)))
+            .collect();
+        let mut consumer = Self {
+            client,
+            subscription,
+            native: None,
+            names,
+            stash: Vec::new(),
+            failure: None,
+            lost: Vec::new(),
+        };
+        consumer.native()?;
+        Ok(consumer)
+    }
+
+    fn native(&mut self) -> Result<Arc<Native>, BusError> {
+        if let Some(native) = &self.native {
+            return Ok(Arc::clone(native));
+        }
+        let config = self.client.consumer_config(&self.subscription);
+        let native: Native = config
+            .create_with_context(Assigned::default())
+            .map_err(away)?;
+        let topics: Vec<&str> = self.names.keys().map(String::as_str).collect();
+        native.subscribe(&topics).map_err(away)?;
+        let native = Arc::new(native);
+        self.native = Some(Arc::clone(&native));
+        Ok(native)
+    }
+
+    fn ours(&self, places: Vec<Place>) -> Vec<(Arc<str>, i32)> {
+        places
+            .into_iter()
+            .filter_map(|(topic, partition)| Some((Arc::clone(self.names.get(&topic)?), partition)))
+            .collect()
+    }
+
+    fn list(&self, partitions: &[(Arc<str>, i32)]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            list.add_partition(&self.client.prefixed(topic), *partition);
+        }
+        list
+    }
+
+    /// An error of the whole client. What ends it, ends every assignment with it.
+    fn fail(&mut self, error: KafkaError) -> BusError {
+        let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
+            || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
+            || error.rdkafka_error_code() == Some(RDKafkaErrorCode::FencedInstanceId);
+        if fatal && let Some(native) = self.native.take() {
+            tracing::error!(
+                %error,
+                group = &*self.subscription.group,
+                member = &*self.subscription.member,
+                "consumer ended by a fatal error (is a second member of this name running?)"
+            );
+            self.lost.extend(native.context().assigned());
+            self.stash.clear();
+            drop(release(native));
+        }
+        away(error)
+    }
+}
+
+#[async_trait]
+impl Consumer for KafkaConsumer {
+    async fn poll(&mut self, max: usize, timeout: Duration) -> Result<Polled, BusError> {
+        if !self.lost.is_empty() {
+            let lost = std::mem::take(&mut self.lost);
+            return Ok(Polled::Revoked(self.ours(lost)));
+        }
+        if let Some(error) = self.failure.take() {
+            return Err(self.fail(error));
+        }
+        let native = self.native()?;
+        let mut stream = native.stream();
+        let mut messages = std::mem::take(&mut self.stash);
+        while messages.len() < max {
+            // Waits only with nothing in hand, so that dropping this future loses nothing.
+            let next = if messages.is_empty() {
+                tokio::time::timeout(timeout, stream.next()).await.ok()
+            } else {
+                stream.next().now_or_never()
+            };
+            let revoked = native.context().take_revoked();
+            let read = match next.flatten() {
+                Some(Ok(message)) => self
+                    .names
+                    .get(message.topic())
+                    .map(|topic| convert::received(&message, Arc::clone(topic))),
+                Some(Err(error)) if is_about_one_topic(&error) => {
+                    tracing::warn!(%error, group = &*self.subscription.group, "topic can't be read");
+                    None
+                }
+                Some(Err(error)) => {
+                    self.failure = Some(error);
+                    None
+                }
+                None if revoked.is_empty() => break,
+                None => None,
+            };
+            if !revoked.is_empty() {
+                let revoked = self.ours(revoked);
+                messages.retain(|m: &InMessage| {
+                    !revoked
+                        .iter()
+                        .any(|(topic, partition)| *topic == m.topic && *partition == m.partition)
+                });
+                // A rebalance runs before the message that the same call returns.
+                messages.extend(read);
+                self.stash = messages;
+                return Ok(Polled::Revoked(revoked));
+            }
+            messages.extend(read);
+            if self.failure.is_some() {
+                break;
+            }
+        }
+        match self.failure.take() {
+            Some(error) if messages.is_empty() => Err(self.fail(error)),
+            failure => {
+                self.failure = failure;
+                Ok(Polled::Messages(messages))
+            }
+        }
+    }
+
+    async fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Result<(), BusError> {
+        let native = self.native()?;
+        let mut list = TopicPartitionList::with_capacity(next.len());
+        for (topic, partition, offset) in next {
+            list.add_partition_offset(
+                &self.client.prefixed(topic),
+                *partition,
+                Offset::Offset(*offset),
+            )
+            .map_err(away)?;
+        }
+        blocking(move || native.commit(&list, CommitMode::Sync)).await
+    }
+
+    async fn pause(&mut self, partitions: &[(Arc<str>, i32)]) -> Result<(), BusError> {
+        let list = self.list(partitions);
+        self.native()?.pause(&list).map_err(away)
+    }
+
+    async fn resume(&mut self, partitions: &[(Arc<str>, i32)]) -> Result<(), BusError> {
+        let list = self.list(partitions);
+        self.native()?.resume(&list).map_err(away)
+    }
+
+    async fn lag(&mut self) -> Result<BTreeMap<Arc<str>, u64>, BusError> {
+        let native = self.native()?;
+        let behind = blocking(move || unread(&native)).await?;
+        let mut by_topic: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for (topic, count) in behind {
+            if let Some(topic) = self.names.get(&topic) {
+                *by_topic.entry(Arc::clone(topic)).or_default() += count;
+            }
+        }
+        for message in &self.stash {
+            *by_topic.entry(Arc::clone(&message.topic)).or_default() += 1;
+        }
+        Ok(by_topic)
+    }
+
+    async fn close(mut self: Box<Self>) {
+        let Some(native) = self.native.take() else {
+            return;
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, release(native))
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                group = &*self.subscription.group,
+                "consumer is slow to close"
+            );
+        }
+    }
+}
+
+impl Drop for KafkaConsumer {
+    fn drop(&mut self) {
+        if let Some(native) = self.native.take() {
+            drop(release(native));
+        }
+    }
+}
+
+/// Closes on a thread of its own: it blocks, and a broker that is away must not hold up a runtime
+/// that wants to end. The receiver hears when it is done.
+fn release(native: Arc<Native>) -> tokio::sync::oneshot::Receiver<()> {
+    let (done, wait) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        drop(native);
+        // Nobody need wait for it.
+        let _ = done.send(());
+    });
+    wait
+}
+
+/// From the position, or else the committed offset, or else the beginning, to the end of each
+/// assigned partition. Asks the broker; blocks.
+fn unread(native: &Native) -> Result<Vec<(String, u64)>, KafkaError> {
+    let assigned = native.assignment()?;
+    let positions = native.position()?;
+    let committed = native.committed_offsets(assigned.clone(), CALL_TIMEOUT)?;
+    let mut behind = Vec::with_capacity(assigned.count());
+    for element in assigned.elements() {
+        let (topic, partition) = (element.topic(), element.partition());
+        let (low, high) = native.fetch_watermarks(topic, partition, CALL_TIMEOUT)?;
+        let at = |list: &TopicPartitionList| match list.find_partition(topic, partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        let next = at(&positions).or_else(|| at(&committed)).unwrap_or(low);
+        let count = u64::try_from(high - next.max(low)).unwrap_or(0);
+        behind.push((topic.to_owned(), count));
+    }
+    Ok(behind)
+}
+
+/// Errors that leave the other topics readable.
+fn is_about_one_topic(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+        )
+    )
+}
+
+fn away(error: KafkaError) -> BusError {
+    BusError(Box::new(error))
+}

@@ -1,0 +1,254 @@
+//! The registry of listeners: by order, each with the last version that it was given. Decides what
+//! each listener lacks; how a listener copes with it is the listener's business.
+//!
+//! Listeners are held weakly: a socket that ends takes its queue with it, and the queue's end takes
+//! the entries out. Locks: the map's shard only to find an order's entry; the entry's own lock while
+//! its listeners are served, which keeps their order and holds up nobody but that order.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::order::Order;
+
+use crate::codec::live;
+use crate::ports::cache::Position;
+use crate::ports::live::{LiveHub, LiveItem, Session};
+
+/// The hub of one replica.
+#[derive(Default)]
+pub struct Hub {
+    orders: DashMap<OrderId, Arc<Watchers>>,
+}
+
+/// The listeners of one order.
+#[derive(Default)]
+struct Watchers {
+    state: Mutex<WatchersState>,
+}
+
+#[derive(Default)]
+struct WatchersState {
+    /// Most orders are watched by one customer.
+    listeners: SmallVec<[Listener; 1]>,
+    /// Taken out of the map when it became empty: whoever still holds it must look again.
+    is_closed: bool,
+}
+
+struct Listener {
+    id: u64,
+    last: Version,
+    session: Weak<dyn Session>,
+}
+
+/// Sessions that were alive during a walk over the listeners. The last reference to a session takes
+/// its entries out of the hub as it goes, so it must not go while an entry is locked: declare this
+/// before taking the lock.
+type Held = Vec<Arc<dyn Session>>;
+
+impl Hub {
+    /// An empty hub.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// How many orders have listeners; for tests and gauges.
+    pub fn watched_orders(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// Runs `serve` on every listener of `order` that is alive, and forgets the others.
+    fn for_each(&self, order: OrderId, mut serve: impl FnMut(&mut Listener, &dyn Session)) {
+        let Some(watchers) = self.find(order) else {
+            return;
+        };
+        let mut held: Held = Vec::new();
+        let is_empty = {
+            let mut state = watchers.state.lock();
+            held.reserve_exact(state.listeners.len());
+            state.listeners.retain(|listener| {
+                let Some(session) = listener.session.upgrade() else {
+                    return false;
+                };
+                serve(listener, &*session);
+                held.push(session);
+                true
+            });
+            state.close_if_empty()
+        };
+        if is_empty {
+            self.forget(order, &watchers);
+        }
+    }
+
+    fn find(&self, order: OrderId) -> Option<Arc<Watchers>> {
+        self.orders.get(&order).map(|entry| Arc::clone(&entry))
+    }
+
+    fn forget(&self, order: OrderId, closed: &Arc<Watchers>) {
+        self.orders
+            .remove_if(&order, |_, current| Arc::ptr_eq(current, closed));
+    }
+}
+
+impl LiveHub for Hub {
+    fn attach(
+        &self,
+        session: Arc<dyn Session>,
+        since: Option<Version>,
+        order: &Arc<Order>,
+        position: Option<Position>,
+    ) {
+        let listener = Listener {
+            id: session.id(),
+            last: order.version(),
+            session: Arc::downgrade(&session),
+        };
+        // Ends: an entry is closed once, and a closed one is taken out before the next look.
+        loop {
+            let watchers = Arc::clone(&self.orders.entry(order.id).or_default());
+            let mut state = watchers.state.lock();
+            if state.is_closed {
+                drop(state);
+                self.forget(order.id, &watchers);
+                continue;
+            }
+            catch_up(&*session, since, order, position);
+            match state.listeners.iter_mut().find(|l| l.id == listener.id) {
+                Some(known) => *known = listener,
+                None => state.listeners.push(listener),
+            }
+            return;
+        }
+    }
+
+    fn detach(&self, order: OrderId, session: u64) {
+        let Some(watchers) = self.find(order) else {
+            return;
+        };
+        let is_empty = {
+            let mut state = watchers.state.lock();
+            if let Some(index) = state.listeners.iter().position(|l| l.id == session) {
+                state.listeners.swap_remove(index);
+            }
+            state.close_if_empty()
+        };
+        if is_empty {
+            self.forget(order, &watchers);
+        }
+    }
+
+    fn publish(&self, order: &Arc<Order>, committed: Option<Instant>) {
+        let current = order.version();
+        let mut frames = Frames::of(order);
+        self.for_each(order.id, |listener, session| {
+            while listener.last < current {
+                let version = listener.last.next();
+                let Some(frame) = frames.update(version) else {
+                    session.deliver(LiveItem::Snapshot {
+                        order: Arc::clone(order),
+                        position: None,
+                    });
+                    listener.last = current;
+                    return;
+                };
+                session.deliver(LiveItem::Update {
+                    order: Arc::clone(order),
+                    version,
+                    frame,
+                    committed: committed.filter(|_| version == current),
+                });
+                listener.last = version;
+            }
+        });
+    }
+
+    fn locate(&self, order: OrderId, position: Position) {
+        let mut frame: Option<Bytes> = None;
+        self.for_each(order, |_, session| {
+            let frame = frame.get_or_insert_with(|| live::location(order, position));
+            session.deliver(LiveItem::Location {
+                order,
+                position,
+                frame: frame.clone(),
+            });
+        });
+    }
+
+    fn is_watched(&self, order: OrderId) -> bool {
+        self.orders.contains_key(&order)
+    }
+}
+
+impl WatchersState {
+    fn close_if_empty(&mut self) -> bool {
+        self.is_closed |= self.listeners.is_empty();
+        self.is_closed
+    }
+}
+
+/// What a new listener lacks.
+fn catch_up(
+    session: &dyn Session,
+    since: Option<Version>,
+    order: &Arc<Order>,
+    position: Option<Position>,
+) {
+    let snapshot = || LiveItem::Snapshot {
+        order: Arc::clone(order),
+        position,
+    };
+    let current = order.version();
+    let Some(mut last) = since.filter(|since| *since <= current) else {
+        return session.deliver(snapshot());
+    };
+    while last < current {
+        let version = last.next();
+        let Some(frame) = live::update(order, version) else {
+            return session.deliver(snapshot());
+        };
+        session.deliver(LiveItem::Update {
+            order: Arc::clone(order),
+            version,
+            frame,
+            committed: None,
+        });
+        last = version;
+    }
+    // A position has no version to be missed by: whoever comes back gets the last one.
+    if let Some(position) = position {
+        session.deliver(LiveItem::Location {
+            order: order.id,
+            position,
+            frame: live::location(order.id, position),
+        });
+    }
+}
+
+/// The update frames of one order, each encoded at most once, and only if somebody lacks it.
+struct Frames<'a> {
+    order: &'a Order,
+    encoded: SmallVec<[(Version, Bytes); 2]>,
+}
+
+impl<'a> Frames<'a> {
+    fn of(order: &'a Order) -> Self {
+        Self {
+            order,
+            encoded: SmallVec::new(),
+        }
+    }
+
+    fn update(&mut self, version: Version) -> Option<Bytes> {
+        if let Some((_, frame)) = self.encoded.iter().find(|(known, _)| *known == version) {
+            return Some(frame.clone());
+        }
+        let frame = live::update(self.order, version)?;
+        self.encoded.push((version, frame.clone()));
+        Some(frame)
+    }
+}

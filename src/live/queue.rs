@@ -1,0 +1,130 @@
+//! The queue between the hub and one socket or stream: a [`Backlog`] that the hub pushes into and
+//! the socket takes from, and the subscriptions that end with it. Pushing never waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::sync::Notify;
+use trackops_domain::ids::{OrderId, Version};
+
+use super::backlog::{Backlog, BrokenSequence, Frame, FrameKind, Next, QueueLimits};
+use crate::codec::live;
+use crate::ports::live::{LiveHub, LiveItem, Session};
+use crate::telemetry::names;
+
+/// A queue of frames for one socket or stream.
+pub struct Queue {
+    id: u64,
+    limits: QueueLimits,
+    hub: Arc<dyn LiveHub>,
+    backlog: Mutex<Backlog>,
+    wake: Notify,
+}
+
+/// The client follows as many orders as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a connection may follow {limit} orders")]
+pub struct TooManyOrders {
+    /// How many it may.
+    pub limit: usize,
+}
+
+impl Queue {
+    /// A queue with the usual limits.
+    pub fn open(hub: Arc<dyn LiveHub>) -> Arc<Self> {
+        Self::with_limits(hub, QueueLimits::default())
+    }
+
+    /// A queue with other limits.
+    pub fn with_limits(hub: Arc<dyn LiveHub>, limits: QueueLimits) -> Arc<Self> {
+        static IDS: AtomicU64 = AtomicU64::new(1);
+        metrics::gauge!(names::LIVE_SESSIONS).increment(1);
+        Arc::new(Self {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            limits,
+            hub,
+            backlog: Mutex::default(),
+            wake: Notify::new(),
+        })
+    }
+
+    /// Expects `order` from `since` on; to be called before the subscription is asked for. An
+    /// earlier subscription to it ends here, with what of it is unwritten.
+    pub fn follow(&self, order: OrderId, since: Option<Version>) -> Result<(), TooManyOrders> {
+        let limit = self.limits.orders;
+        // Only this connection's own task follows and unfollows, so what was seen stays so.
+        let (follows, count) = {
+            let backlog = self.backlog.lock();
+            (backlog.follows(order), backlog.followed_count())
+        };
+        if follows {
+            // First the hub, which then delivers no more of the earlier subscription; without this
+            // queue's lock, because the hub delivers while it holds its own.
+            self.hub.detach(order, self.id);
+        } else if count >= limit {
+            return Err(TooManyOrders { limit });
+        }
+        self.backlog.lock().follow(order, since);
+        Ok(())
+    }
+
+    /// Ends the subscription to `order`: nothing of it is taken after this.
+    pub fn unfollow(&self, order: OrderId) {
+        self.hub.detach(order, self.id);
+        self.backlog.lock().unfollow(order);
+    }
+
+    /// The next frame, if any waits.
+    pub fn take(&self) -> Result<Option<Frame>, BrokenSequence> {
+        let (order, position) = {
+            match self.backlog.lock().take()? {
+                None => return Ok(None),
+                Some(Next::Ready(frame)) => return Ok(Some(frame)),
+                Some(Next::Snapshot(order, position)) => (order, position),
+            }
+        };
+        // Encoded without the lock: the actor may be pushing.
+        Ok(Some(Frame {
+            kind: FrameKind::Snapshot,
+            version: Some(order.version()),
+            json: live::snapshot(&order, position),
+            committed: None,
+        }))
+    }
+
+    /// Returns when something waits to be taken. For one task.
+    pub async fn ready(&self) {
+        // A push leaves its signal behind, so one that comes after the look is not missed; and a
+        // signal for what has been taken meanwhile only costs a look.
+        while self.backlog.lock().is_empty() {
+            self.wake.notified().await;
+        }
+    }
+
+    /// How much waits, for tests: items, and bytes of updates.
+    pub fn backlog_size(&self) -> (usize, usize) {
+        self.backlog.lock().size()
+    }
+}
+
+impl Session for Queue {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn deliver(&self, item: LiveItem) {
+        self.backlog.lock().push(item, &self.limits);
+        self.wake.notify_one();
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        for order in self.backlog.get_mut().followed() {
+            self.hub.detach(order, self.id);
+        }
+        metrics::gauge!(names::LIVE_SESSIONS).decrement(1);
+    }
+}

@@ -1,0 +1,287 @@
+//! What one consumer has in hand: lanes, who works on what, and their retries. Pure bookkeeping: no
+//! bus, no handler, time comes in.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::handler::Reason;
+use super::lane::{Item, Lane, LaneId, LaneKey, Place, Stage};
+use super::partitions::Partitions;
+use crate::ports::bus::InMessage;
+
+/// Between attempts at one message. Short at first, because what it waits for is usually on its way.
+const RETRY: Backoff = Backoff {
+    first: Duration::from_millis(50),
+    cap: Duration::from_secs(2),
+};
+
+/// A message given out to be handled or parked.
+#[derive(Clone, Debug)]
+pub(super) struct Ticket {
+    pub(super) lane: LaneId,
+    pub(super) message: Arc<InMessage>,
+    generation: u64,
+}
+
+/// Everything in hand.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    pub(super) partitions: Partitions,
+    lanes: HashMap<LaneId, Lane>,
+    /// Lanes whose first message is to be handled, in order of arrival.
+    to_handle: VecDeque<LaneId>,
+    /// Lanes whose first message is to be parked.
+    to_park: VecDeque<LaneId>,
+    waiting: BTreeMap<(Instant, u64), LaneId>,
+    /// Waiting lanes by key: a neighbour's progress may be what they wait for.
+    waiting_keys: HashMap<LaneKey, SmallVec<[LaneId; 1]>>,
+    numbers: u64,
+}
+
+impl Desk {
+    /// Takes in messages as polled; `lane` says what order each one needs.
+    pub(super) fn absorb(
+        &mut self,
+        messages: Vec<InMessage>,
+        lane: impl Fn(&InMessage) -> LaneKey,
+    ) {
+        for message in messages {
+            let place = (Arc::clone(&message.topic), message.partition);
+            if !self.partitions.read(&place, &message) {
+                continue;
+            }
+            let key = lane(&message);
+            let id = LaneId { place, key };
+            let item = Item::new(message);
+            if let Some(lane) = self.lanes.get_mut(&id) {
+                lane.items.push_back(item);
+            } else {
+                let lane = Lane {
+                    items: VecDeque::from([item]),
+                    stage: Stage::Ready,
+                };
+                self.lanes.insert(id.clone(), lane);
+                self.to_handle.push_back(id);
+            }
+        }
+    }
+
+    /// Forgets these partitions: what is still being handled of them no longer counts.
+    pub(super) fn revoke(&mut self, places: &[Place]) {
+        self.partitions.revoke(places);
+        let gone: Vec<LaneId> = self
+            .lanes
+            .keys()
+            .filter(|id| places.contains(&id.place))
+            .cloned()
+            .collect();
+        for id in &gone {
+            self.stop_waiting(id);
+            self.lanes.remove(id);
+        }
+        // One pass each: a queue may hold thousands.
+        self.to_handle.retain(|id| !places.contains(&id.place));
+        self.to_park.retain(|id| !places.contains(&id.place));
+    }
+
+    /// Up to `max` messages to handle, of different lanes, the oldest first.
+    pub(super) fn take(&mut self, max: usize) -> Vec<Ticket> {
+        let mut tickets = Vec::new();
+        while tickets.len() < max
+            && let Some(id) = self.to_handle.pop_front()
+        {
+            tickets.extend(self.start(id).map(|(ticket, _)| ticket));
+        }
+        tickets
+    }
+
+    /// A message to park, and why.
+    pub(super) fn take_parking(&mut self) -> Option<(Ticket, Reason)> {
+        let id = self.to_park.pop_front()?;
+        let (ticket, reason) = self.start(id)?;
+        Some((ticket, reason?))
+    }
+
+    /// Makes ready what is due.
+    pub(super) fn wake_due(&mut self, now: Instant) {
+        while let Some((&(due, _), id)) = self.waiting.first_key_value()
+            && due <= now
+        {
+            let id = id.clone();
+            self.wake(&id, now);
+        }
+    }
+
+    /// When the next one is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.waiting.keys().next().map(|(due, _)| *due)
+    }
+
+    /// Its effects are durable, or it is parked: the lane goes on, and whatever waits with the same
+    /// key elsewhere is tried at once.
+    pub(super) fn finish(&mut self, ticket: &Ticket, now: Instant) {
+        if !self.is_current(ticket) {
+            return;
+        }
+        self.partitions.finish(&ticket.lane.place, &ticket.message);
+        if let Some(lane) = self.lanes.get_mut(&ticket.lane) {
+            lane.items.pop_front();
+            if lane.items.is_empty() {
+                self.lanes.remove(&ticket.lane);
+            } else {
+                lane.stage = Stage::Ready;
+                self.to_handle.push_back(ticket.lane.clone());
+            }
+        }
+        if let Some(neighbours) = self.waiting_keys.get(&ticket.lane.key) {
+            for id in neighbours.clone() {
+                self.wake(&id, now);
+            }
+        }
+    }
+
+    /// Tries it again later; parks it with `reason` once it has waited for `limit` in all.
+    pub(super) fn retry(&mut self, ticket: &Ticket, reason: Reason, limit: Wait, now: Instant) {
+        let Some(item) = self.item(ticket) else {
+            return;
+        };
+        item.failures += 1;
+        let pause = RETRY.after(item.failures);
+        let (waited, limit) = match limit {
+            Wait::Retry(limit) => (&mut item.retried, limit),
+            Wait::Busy(limit) => (&mut item.kept_busy, limit),
+        };
+        if *waited >= limit {
+            self.park(ticket, reason);
+            return;
+        }
+        *waited += pause;
+        self.wait(&ticket.lane, now + pause);
+    }
+
+    /// It is to be parked, now or (after a failure) after a pause.
+    pub(super) fn park(&mut self, ticket: &Ticket, reason: Reason) {
+        let Some(item) = self.item(ticket) else {
+            return;
+        };
+        item.parking = Some(reason);
+        self.ready(&ticket.lane);
+    }
+
+    /// Parking failed: that is tried again for as long as it takes.
+    pub(super) fn park_again(&mut self, ticket: &Ticket, now: Instant) {
+        if let Some(item) = self.item(ticket) {
+            item.failures += 1;
+            let pause = RETRY.after(item.failures);
+            self.wait(&ticket.lane, now + pause);
+        }
+    }
+
+    /// Not its fault: in the queue again as if it had not been tried, behind the other lanes, so
+    /// that a single one in trouble isn't always the one to be tried first.
+    pub(super) fn put_back(&mut self, ticket: &Ticket) {
+        if self.is_current(ticket) {
+            self.ready(&ticket.lane);
+        }
+    }
+
+    fn start(&mut self, id: LaneId) -> Option<(Ticket, Option<Reason>)> {
+        let generation = self.partitions.generation(&id.place)?;
+        let lane = self.lanes.get_mut(&id)?;
+        let item = lane.items.front()?;
+        lane.stage = Stage::Working;
+        let reason = item.parking.clone();
+        let message = Arc::clone(&item.message);
+        let ticket = Ticket {
+            lane: id,
+            message,
+            generation,
+        };
+        Some((ticket, reason))
+    }
+
+    fn is_current(&self, ticket: &Ticket) -> bool {
+        self.partitions.generation(&ticket.lane.place) == Some(ticket.generation)
+    }
+
+    fn item(&mut self, ticket: &Ticket) -> Option<&mut Item> {
+        if !self.is_current(ticket) {
+            return None;
+        }
+        self.lanes.get_mut(&ticket.lane)?.items.front_mut()
+    }
+
+    fn ready(&mut self, id: &LaneId) {
+        let Some(lane) = self.lanes.get_mut(id) else {
+            return;
+        };
+        lane.stage = Stage::Ready;
+        let parking = lane
+            .items
+            .front()
+            .is_some_and(|item| item.parking.is_some());
+        if parking {
+            self.to_park.push_back(id.clone());
+        } else {
+            self.to_handle.push_back(id.clone());
+        }
+    }
+
+    fn wait(&mut self, id: &LaneId, due: Instant) {
+        let Some(lane) = self.lanes.get_mut(id) else {
+            return;
+        };
+        self.numbers += 1;
+        let number = self.numbers;
+        lane.stage = Stage::Waiting { due, number };
+        self.waiting.insert((due, number), id.clone());
+        self.waiting_keys
+            .entry(id.key.clone())
+            .or_default()
+            .push(id.clone());
+    }
+
+    fn wake(&mut self, id: &LaneId, now: Instant) {
+        self.stop_waiting(id);
+        if let Some(lane) = self.lanes.get_mut(id)
+            && let Stage::Waiting { due, .. } = lane.stage
+            && let Some(item) = lane.items.front_mut()
+        {
+            // Woken early, it has waited less than was counted.
+            let left = due.saturating_duration_since(now);
+            item.retried = item.retried.saturating_sub(left);
+        }
+        self.ready(id);
+    }
+
+    fn stop_waiting(&mut self, id: &LaneId) {
+        let Some(Lane {
+            stage: Stage::Waiting { due, number },
+            ..
+        }) = self.lanes.get(id)
+        else {
+            return;
+        };
+        self.waiting.remove(&(*due, *number));
+        if let Some(ids) = self.waiting_keys.get_mut(&id.key) {
+            ids.retain(|other| other != id);
+            if ids.is_empty() {
+                self.waiting_keys.remove(&id.key);
+            }
+        }
+    }
+}
+
+/// How long a message is tried again, and on whose account.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wait {
+    /// It came too early.
+    Retry(Duration),
+    /// Whoever handles it is busy.
+    Busy(Duration),
+}

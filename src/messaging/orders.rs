@@ -1,0 +1,186 @@
+//! The order service's side of the bus: inventory's replies and fulfilment's progress become
+//! commands to orders.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use trackops_domain::command::Command;
+use trackops_domain::placed::limits;
+use trackops_domain::status::Status;
+
+use super::envelope::{self, Fields, MALFORMED, malformed};
+use super::handler::{Handler, Reason, Verdict};
+use super::runner::{Runner, RunnerSettings};
+use crate::codec::topics::Topic;
+use crate::ports::bus::{Bus, InMessage, Subscription};
+use crate::ports::clock::Clock;
+use crate::ports::orders::{CommandRequest, Orders, OrdersError};
+
+/// The consumer group.
+pub const GROUP: &str = "trackops-orders";
+
+/// What it consumes.
+pub const TOPICS: [Topic; 4] = [
+    Topic::InventoryReserved,
+    Topic::InventoryReservationFailed,
+    Topic::InventoryReleased,
+    Topic::FulfillmentUpdates,
+];
+
+/// Code of messages parked because their order was in quarantine; they are sent again when it is
+/// released.
+pub const QUARANTINED: &str = "quarantined";
+
+/// Characters of the name of who reports progress.
+const BY_CHARS_MAX: usize = 64;
+
+/// Commands under way at once: enough of them ride in one commit of the journal.
+const IN_FLIGHT_MAX: usize = 256;
+
+/// The consumer, ready to run. `member` is this replica's name in the group.
+pub fn runner(
+    bus: Arc<dyn Bus>,
+    orders: Arc<dyn Orders>,
+    clock: Arc<dyn Clock>,
+    member: &str,
+) -> Runner {
+    let subscription = Subscription {
+        group: GROUP.into(),
+        topics: TOPICS.iter().map(|topic| topic.as_str().into()).collect(),
+        member: member.into(),
+    };
+    let settings = RunnerSettings {
+        batch_max: 1,
+        in_flight_max: IN_FLIGHT_MAX,
+    };
+    Runner::new(
+        bus,
+        subscription,
+        Arc::new(OrderHandler::new(orders)),
+        settings,
+        clock,
+    )
+}
+
+/// Turns messages into commands.
+pub struct OrderHandler {
+    orders: Arc<dyn Orders>,
+}
+
+impl OrderHandler {
+    /// For these orders.
+    pub fn new(orders: Arc<dyn Orders>) -> Self {
+        Self { orders }
+    }
+
+    async fn handle_one(&self, message: &InMessage) -> Verdict {
+        let request = match command_request(message) {
+            Ok(request) => request,
+            Err(reason) => return Verdict::DeadLetter(reason),
+        };
+        match self.orders.execute(request).await {
+            Ok(_) => Verdict::Done,
+            Err(error) => verdict(&error),
+        }
+    }
+}
+
+#[async_trait]
+impl Handler for OrderHandler {
+    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<Verdict> {
+        futures_util::future::join_all(batch.iter().map(|message| self.handle_one(message))).await
+    }
+
+    /// By order, also where a sender sets no key.
+    fn lane(&self, message: &InMessage) -> Option<Bytes> {
+        message.key.clone().or_else(|| {
+            let order = envelope::order_of(message)?;
+            Some(order.to_string().into())
+        })
+    }
+}
+
+/// What a message asks of which order.
+pub fn command_request(message: &InMessage) -> Result<CommandRequest, Reason> {
+    let topic = Topic::parse(&message.topic)
+        .ok_or_else(|| Reason::new("unknown-topic", "no command belongs to this topic"))?;
+    let fields = Fields::of(message)?;
+    let order = fields.order("orderId", message)?;
+    let (by, command) = match topic {
+        Topic::InventoryReserved => ("inventory", Command::StockReserved),
+        Topic::InventoryReservationFailed => {
+            let reason = refusal(&fields)?;
+            ("inventory", Command::StockRefused { reason })
+        }
+        Topic::InventoryReleased => ("inventory", Command::StockReleased),
+        Topic::FulfillmentUpdates => progress(&fields)?,
+        _ => {
+            let detail = "no command belongs to this topic";
+            return Err(Reason::new("unknown-topic", detail));
+        }
+    };
+    Ok(CommandRequest {
+        order,
+        id: envelope::command_id(order, message),
+        keyed: false,
+        by: by.into(),
+        if_match: None,
+        command,
+        traceparent: envelope::traceparent(message),
+    })
+}
+
+fn refusal(fields: &Fields) -> Result<Box<str>, Reason> {
+    // Inventory names every item that is short; what people are shown is cut to what an order keeps.
+    let reason = fields.optional_text("reason", 64 * 1024)?;
+    let shown = reason.unwrap_or("out of stock").chars();
+    let shown: String = shown.take(limits::REASON_CHARS_MAX).collect();
+    Ok(shown.into())
+}
+
+fn progress(fields: &Fields) -> Result<(&str, Command), Reason> {
+    let by = fields.optional_text("by", BY_CHARS_MAX)?;
+    let by = by.unwrap_or("fulfilment");
+    let name = fields.text("status", 64)?;
+    let command = match Status::parse(name) {
+        Some(step @ (Status::Preparing | Status::InTransit | Status::Delivered)) => {
+            Command::Advance(step)
+        }
+        Some(Status::Cancelled) => Command::Cancel {
+            reason: format!("cancelled by {by}").into(),
+        },
+        Some(Status::Pending | Status::Confirmed | Status::Rejected) => {
+            return Err(malformed(format!(
+                "status {name} is not for fulfilment to set"
+            )));
+        }
+        None => return Err(Reason::new(MALFORMED, format!("status {name} is unknown"))),
+    };
+    Ok((by, command))
+}
+
+fn verdict(error: &OrdersError) -> Verdict {
+    match error {
+        OrdersError::NotFound => Verdict::DeadLetter(Reason::new("unknown-order", "no such order")),
+        OrdersError::Rejected(rejection) if rejection.may_come() => {
+            Verdict::RetryLater(Reason::new("too-early", rejection.to_string()))
+        }
+        OrdersError::Rejected(rejection) if rejection.current.is_final() => {
+            Verdict::Drop("final-order")
+        }
+        OrdersError::Rejected(_) => Verdict::Drop("earlier-step"),
+        OrdersError::Quarantined => {
+            Verdict::DeadLetter(Reason::new(QUARANTINED, error.to_string()))
+        }
+        OrdersError::Restarted | OrdersError::Overloaded { .. } => {
+            Verdict::Busy(Reason::new("busy", error.to_string()))
+        }
+        OrdersError::Unavailable { why, .. } => Verdict::DependencyDown((*why).into()),
+        OrdersError::PreconditionFailed { .. }
+        | OrdersError::KeyReused
+        | OrdersError::NotInTransit { .. } => {
+            Verdict::DeadLetter(Reason::new("unexpected", error.to_string()))
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The partitions that a consumer has: what may be committed of each, and which have to be paused
+//! because too much of them is in hand.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::lane::Place;
+use super::offsets::Offsets;
+use crate::ports::bus::InMessage;
+
+/// Unfinished messages of one partition, past which it is paused: several batches.
+const PARTITION_MESSAGES_MAX: usize = 2_000;
+/// Unfinished messages of all partitions, past which all are paused.
+const TOTAL_MESSAGES_MAX: usize = 10_000;
+/// The same in bytes of key and value: what a replica can spare.
+const TOTAL_BYTES_MAX: usize = 32 << 20;
+/// How far reading may run ahead of a message that is being retried: what a crash repeats.
+const WINDOW_MAX: u64 = 50_000;
+
+#[derive(Debug)]
+struct Partition {
+    offsets: Offsets,
+    /// Which assignment of this partition; what belongs to an earlier one is void.
+    generation: u64,
+    unfinished: usize,
+    bytes: usize,
+    paused: bool,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Partitions {
+    by_place: HashMap<Place, Partition>,
+    generations: u64,
+    total: usize,
+    total_bytes: usize,
+}
+
+impl Partitions {
+    /// Notes a message that was read; `false` if it is in hand or behind already.
+    pub(super) fn read(&mut self, place: &Place, message: &InMessage) -> bool {
+        let generations = &mut self.generations;
+        let partition = self.by_place.entry(place.clone()).or_insert_with(|| {
+            *generations += 1;
+            Partition {
+                offsets: Offsets::starting_at(message.offset),
+                generation: *generations,
+                unfinished: 0,
+                bytes: 0,
+                paused: false,
+            }
+        });
+        if !partition.offsets.read(message.offset) {
+            return false;
+        }
+        partition.unfinished += 1;
+        partition.bytes += size(message);
+        self.total += 1;
+        self.total_bytes += size(message);
+        true
+    }
+
+    /// A message in hand is done with.
+    pub(super) fn finish(&mut self, place: &Place, message: &InMessage) {
+        let Some(partition) = self.by_place.get_mut(place) else {
+            return;
+        };
+        partition.offsets.finish(message.offset);
+        partition.unfinished -= 1;
+        partition.bytes -= size(message);
+        self.total -= 1;
+        self.total_bytes -= size(message);
+    }
+
+    /// Forgets these.
+    pub(super) fn revoke(&mut self, places: &[Place]) {
+        for place in places {
+            if let Some(partition) = self.by_place.remove(place) {
+                self.total -= partition.unfinished;
+                self.total_bytes -= partition.bytes;
+            }
+        }
+    }
+
+    /// The current assignment of a partition.
+    pub(super) fn generation(&self, place: &Place) -> Option<u64> {
+        self.by_place.get(place).map(|state| state.generation)
+    }
+
+    /// What may be committed and has not been.
+    pub(super) fn to_commit(&self) -> Vec<(Arc<str>, i32, i64)> {
+        self.by_place
+            .iter()
+            .filter_map(|((topic, partition), state)| {
+                let next = state.offsets.to_commit()?;
+                Some((Arc::clone(topic), *partition, next))
+            })
+            .collect()
+    }
+
+    /// These are durable with the bus.
+    pub(super) fn committed(&mut self, next: &[(Arc<str>, i32, i64)]) {
+        for (topic, partition, offset) in next {
+            if let Some(state) = self.by_place.get_mut(&(Arc::clone(topic), *partition)) {
+                state.offsets.committed(*offset);
+            }
+        }
+    }
+
+    /// Those that have enough in hand and are still being fetched from.
+    pub(super) fn to_pause(&self) -> Vec<Place> {
+        let full = self.total >= TOTAL_MESSAGES_MAX || self.total_bytes >= TOTAL_BYTES_MAX;
+        self.which(|state| {
+            let enough =
+                state.unfinished >= PARTITION_MESSAGES_MAX || state.offsets.window() >= WINDOW_MAX;
+            !state.paused && (full || enough)
+        })
+    }
+
+    /// Paused ones that have room again, at half of each limit so that it isn't done message by
+    /// message.
+    pub(super) fn to_resume(&self) -> Vec<Place> {
+        let room = self.total <= TOTAL_MESSAGES_MAX / 2 && self.total_bytes <= TOTAL_BYTES_MAX / 2;
+        self.which(|state| {
+            let few = state.unfinished <= PARTITION_MESSAGES_MAX / 2
+                && state.offsets.window() <= WINDOW_MAX / 2;
+            state.paused && room && few
+        })
+    }
+
+    /// The consumer has paused or resumed these.
+    pub(super) fn set_paused(&mut self, places: &[Place], paused: bool) {
+        for place in places {
+            if let Some(state) = self.by_place.get_mut(place) {
+                state.paused = paused;
+            }
+        }
+    }
+
+    /// Unfinished messages by topic.
+    pub(super) fn in_hand(&self) -> BTreeMap<Arc<str>, u64> {
+        let mut by_topic = BTreeMap::new();
+        for ((topic, _), state) in &self.by_place {
+            *by_topic.entry(Arc::clone(topic)).or_default() += state.unfinished as u64;
+        }
+        by_topic
+    }
+
+    fn which(&self, wanted: impl Fn(&Partition) -> bool) -> Vec<Place> {
+        let matching = self.by_place.iter().filter(|(_, state)| wanted(state));
+        matching.map(|(place, _)| place.clone()).collect()
+    }
+}
+
+fn size(message: &InMessage) -> usize {
+    message.key.as_ref().map_or(0, bytes::Bytes::len)
+        + message.payload.as_ref().map_or(0, bytes::Bytes::len)
+}

@@ -1,0 +1,66 @@
+//! Outbox rows as messages of the bus, and as dead letters.
+
+use std::sync::{Arc, LazyLock};
+
+use crate::codec::messages::headers;
+use crate::codec::rfc3339;
+use crate::codec::topics::{Topic, dead_letter_topic};
+use crate::ports::bus::{OutMessage, PublishError};
+use crate::ports::clock::{Clock, SystemClock};
+use crate::ports::outbox::OutboxEntry;
+
+/// Bytes of a reason in a header: enough for any broker's message, far below any limit of headers.
+const REASON_BYTES_MAX: usize = 500;
+
+/// Names and dead-letter names, in the order of [`Topic::ALL`], so that a message costs no new text.
+static NAMES: LazyLock<[(Arc<str>, Arc<str>); 8]> = LazyLock::new(|| {
+    Topic::ALL.map(|topic| {
+        let name = topic.as_str();
+        (name.into(), dead_letter_topic(name).into())
+    })
+});
+
+/// The message of `entry`, published by `source`.
+pub(super) fn message(entry: &OutboxEntry, source: &str) -> OutMessage {
+    OutMessage {
+        topic: Arc::clone(&NAMES[index(entry.row.topic)].0),
+        key: entry.order.to_string().into(),
+        headers: headers(entry, source),
+        payload: entry.row.payload.clone(),
+    }
+}
+
+/// The same for `<topic>.dlq`, with the headers that every dead letter has: where it was to go, why
+/// it could not, who says so and when.
+pub(super) fn dead_letter(entry: &OutboxEntry, source: &str, error: &PublishError) -> OutMessage {
+    let mut letter = message(entry, source);
+    letter.topic = Arc::clone(&NAMES[index(entry.row.topic)].1);
+    letter.headers.extend([
+        ("dlq_topic", entry.row.topic.as_str().to_owned()),
+        ("dlq_code", REFUSED.to_owned()),
+        ("dlq_reason", reason(error)),
+        ("dlq_group", "relay".to_owned()),
+        ("dlq_time", rfc3339::format(SystemClock.now())),
+    ]);
+    letter
+}
+
+/// Why a dead letter of the relay is one: the bus will never take it. Label and header.
+pub(super) const REFUSED: &str = "refused-by-bus";
+
+/// Where a topic stands in [`Topic::ALL`].
+pub(super) const fn index(topic: Topic) -> usize {
+    topic as usize
+}
+
+/// An error with its causes, in one line of bounded length.
+pub(super) fn reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
+    text
+}

@@ -1,0 +1,137 @@
+//! The Event Relay: takes what appends left in the outboxes to the bus. Several relays may run side by
+//! side; lanes, held by leases that expire, keep each order with one of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::keeper::Keeper;
+use crate::ports::bus::Bus;
+use crate::ports::outbox::{Outbox, OutboxStats};
+
+/// Timings and limits of the relay.
+#[derive(Clone, Debug)]
+pub struct RelaySettings {
+    /// How long a lane's lease lasts without renewal; renewed at a third of it, and not relied on in
+    /// its last fifth. After a relay is killed, its lanes stand still for this long.
+    pub lease: Duration,
+    /// Rows fetched at once from a lane: enough for one flush of the bus to carry many, little
+    /// enough to hold in memory for every lane.
+    pub batch: u32,
+    /// How long to wait without a signal before looking anyway.
+    pub poll: Duration,
+    /// The least time between two looks at a lane that has a little to do, so that rows gather and
+    /// a statement is worth its price. A lane that had nothing looks at once when it is signalled.
+    pub pace: Duration,
+    /// First pause after a failure, doubled up to `backoff_cap`.
+    pub backoff_base: Duration,
+    /// The longest pause: a bus that is back is used again within this.
+    pub backoff_cap: Duration,
+    /// How long one call to the outbox may take; a lost connection is no reason to hang.
+    pub call_limit: Duration,
+    /// How long the wave under way may take at a stop.
+    pub stop_limit: Duration,
+    /// Between two counts of what waits.
+    pub stats_every: Duration,
+}
+
+impl Default for RelaySettings {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(5),
+            batch: 1000,
+            poll: Duration::from_secs(1),
+            pace: Duration::from_millis(20),
+            backoff_base: Duration::from_millis(100),
+            backoff_cap: Duration::from_secs(5),
+            call_limit: Duration::from_secs(10),
+            stop_limit: Duration::from_secs(5),
+            stats_every: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The relay of one process. Cheap to share; [`Self::run`] is to be called once.
+pub struct Relay {
+    keepers: Vec<Arc<Keeper>>,
+}
+
+/// What operations sees of one outbox.
+#[derive(Clone, Debug)]
+pub struct OutboxReport {
+    /// Whose.
+    pub outbox: &'static str,
+    /// The lanes that this relay holds.
+    pub lanes: Vec<u16>,
+    /// Messages that the bus has acknowledged, since the start.
+    pub published: u64,
+    /// Messages that the bus will never take, now dead letters, since the start.
+    pub parked: u64,
+    /// Passes over a lane in which something failed, since the start.
+    pub failures: u64,
+    /// The last failure.
+    pub last_error: Option<String>,
+    /// What waits; `None` if the outbox can't be asked now.
+    pub waiting: Option<OutboxStats>,
+}
+
+/// What an outbox's workers count.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) lanes: Mutex<Vec<u16>>,
+    pub(super) published: AtomicU64,
+    pub(super) parked: AtomicU64,
+    pub(super) failures: AtomicU64,
+    pub(super) last_error: Mutex<Option<String>>,
+}
+
+impl Relay {
+    /// A relay named `holder` (unlike every other's, and new with each start of the process).
+    pub fn new(
+        outboxes: Vec<Arc<dyn Outbox>>,
+        bus: Arc<dyn Bus>,
+        settings: RelaySettings,
+        holder: String,
+    ) -> Self {
+        let holder: Arc<str> = holder.into();
+        let keeper = move |outbox| {
+            let (bus, holder) = (Arc::clone(&bus), Arc::clone(&holder));
+            Arc::new(Keeper::new(outbox, bus, settings.clone(), holder))
+        };
+        Self {
+            keepers: outboxes.into_iter().map(keeper).collect(),
+        }
+    }
+
+    /// Relays until `stop`; then ends the waves under way, removes what was acknowledged and gives up
+    /// the leases.
+    pub async fn run(&self, stop: CancellationToken) {
+        join_all(self.keepers.iter().map(|keeper| keeper.run(&stop))).await;
+    }
+
+    /// How each outbox stands.
+    pub async fn stats(&self) -> Vec<OutboxReport> {
+        join_all(self.keepers.iter().map(|keeper| keeper.report())).await
+    }
+}
+
+impl Keeper {
+    async fn report(&self) -> OutboxReport {
+        let waiting = timeout(self.settings.call_limit, self.outbox.stats()).await;
+        let counters = &self.counters;
+        OutboxReport {
+            outbox: self.outbox.name(),
+            lanes: counters.lanes.lock().clone(),
+            published: counters.published.load(Ordering::Relaxed),
+            parked: counters.parked.load(Ordering::Relaxed),
+            failures: counters.failures.load(Ordering::Relaxed),
+            last_error: counters.last_error.lock().clone(),
+            waiting: waiting.ok().and_then(Result::ok),
+        }
+    }
+}

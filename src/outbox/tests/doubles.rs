@@ -1,0 +1,327 @@
+//! An outbox and a bus in memory that fail as they are told.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+use trackops_domain::ids::{MessageId, OrderId};
+use trackops_domain::time::Timestamp;
+
+use crate::codec::topics::Topic;
+use crate::ports::bus::{
+    Bus, BusError, Consumer, InMessage, OutMessage, PublishError, Subscription,
+};
+use crate::ports::outbox::{LANES, Outbox, OutboxEntry, OutboxError, OutboxRow, OutboxStats};
+
+pub fn order() -> OrderId {
+    OrderId(uuid::Uuid::now_v7())
+}
+
+/// The outbox.
+pub struct Store {
+    name: &'static str,
+    rows: Mutex<BTreeMap<i64, OutboxEntry>>,
+    leases: Mutex<HashMap<u16, (String, Instant)>>,
+    signal: Notify,
+    next: AtomicU64,
+    calls: AtomicU64,
+    fail_every: AtomicU64,
+    refuse_leases: AtomicBool,
+}
+
+impl Store {
+    pub fn new(name: &'static str) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            rows: Mutex::default(),
+            leases: Mutex::default(),
+            signal: Notify::new(),
+            next: AtomicU64::new(1),
+            calls: AtomicU64::new(0),
+            fail_every: AtomicU64::new(u64::MAX),
+            refuse_leases: AtomicBool::new(false),
+        })
+    }
+
+    /// Every `n`-th fetch or removal fails; a removal may have happened all the same.
+    pub fn fail_every(&self, n: u64) {
+        self.fail_every.store(n, Ordering::SeqCst);
+    }
+
+    pub fn refuse_leases(&self, refuse: bool) {
+        self.refuse_leases.store(refuse, Ordering::SeqCst);
+    }
+
+    pub fn insert(&self, order: OrderId, version: u32, ordinals: &[u16]) {
+        let mut rows = self.rows.lock();
+        for &ordinal in ordinals {
+            let seq = i64::try_from(self.next.fetch_add(1, Ordering::SeqCst)).expect("few");
+            let topic = match (version, ordinal) {
+                (1, _) => Topic::OrderCreated,
+                (_, 0) => Topic::OrderStatusUpdated,
+                _ => Topic::OrderDelivered,
+            };
+            let row = OutboxRow {
+                id: MessageId(uuid::Uuid::now_v7()),
+                topic,
+                version,
+                ordinal,
+                at: Timestamp(0),
+                payload: Bytes::from_static(b"{}"),
+                traceparent: None,
+            };
+            rows.insert(seq, OutboxEntry { seq, order, row });
+        }
+        self.signal.notify_one();
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn holders(&self) -> Vec<String> {
+        let leases = self.leases.lock();
+        leases.values().map(|(holder, _)| holder.clone()).collect()
+    }
+
+    fn fails(&self) -> bool {
+        let n = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        n.is_multiple_of(self.fail_every.load(Ordering::SeqCst))
+    }
+}
+
+fn away() -> OutboxError {
+    OutboxError("double".into())
+}
+
+#[async_trait]
+impl Outbox for Store {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    async fn lease(&self, holder: &str, ttl: Duration) -> Result<Vec<u16>, OutboxError> {
+        if self.refuse_leases.load(Ordering::SeqCst) {
+            return Err(away());
+        }
+        let now = Instant::now();
+        let mut leases = self.leases.lock();
+        leases.retain(|_, (_, until)| *until > now);
+        let others = leases.values().any(|(other, _)| other != holder);
+        let share = if others { LANES / 2 } else { LANES };
+        let mut held = Vec::new();
+        for lane in 0..LANES {
+            let mine = leases.get(&lane).is_none_or(|(other, _)| other == holder);
+            if mine && held.len() < usize::from(share) {
+                leases.insert(lane, (holder.to_owned(), now + ttl));
+                held.push(lane);
+            } else if mine {
+                leases.remove(&lane);
+            }
+        }
+        Ok(held)
+    }
+
+    async fn release(&self, holder: &str) -> Result<(), OutboxError> {
+        self.leases.lock().retain(|_, (other, _)| other != holder);
+        Ok(())
+    }
+
+    async fn fetch(&self, lane: u16, limit: u32) -> Result<Vec<OutboxEntry>, OutboxError> {
+        if self.fails() {
+            return Err(away());
+        }
+        let rows = self.rows.lock();
+        let of_lane =
+            |entry: &&OutboxEntry| u16::from(entry.order.0.as_bytes()[15]) % LANES == lane;
+        Ok(rows
+            .values()
+            .filter(of_lane)
+            .take(limit as usize)
+            .cloned()
+            .collect())
+    }
+
+    async fn acknowledge(&self, seqs: &[i64]) -> Result<(), OutboxError> {
+        let fails = self.fails();
+        if !fails || seqs.len().is_multiple_of(2) {
+            self.rows.lock().retain(|seq, _| !seqs.contains(seq));
+        }
+        if fails { Err(away()) } else { Ok(()) }
+    }
+
+    async fn wait(&self, limit: Duration) {
+        let _ = timeout(limit, self.signal.notified()).await;
+    }
+
+    async fn stats(&self) -> Result<OutboxStats, OutboxError> {
+        Ok(OutboxStats {
+            pending: self.len() as u64,
+            oldest_age: None,
+        })
+    }
+}
+
+/// What becomes of a message.
+#[derive(Clone, Copy)]
+pub enum Answer {
+    Taken,
+    /// Not written, and said so.
+    Lost,
+    /// Written, and said not to be.
+    AckLost,
+    Refused,
+}
+
+/// A message as the bus has it.
+#[derive(Clone)]
+pub struct Seen {
+    pub topic: String,
+    pub key: String,
+    pub version: u32,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Seen {
+    pub fn is_dead_letter(&self) -> bool {
+        self.header("dlq_topic").is_some()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers
+            .find(|(n, _)| *n == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+type Decide = Box<dyn Fn(u64, &Seen) -> Answer + Send + Sync>;
+
+/// The bus.
+pub struct Log {
+    seen: Mutex<Vec<Seen>>,
+    decide: Decide,
+    takes: Mutex<Duration>,
+    /// Messages offered.
+    pub calls: AtomicU64,
+}
+
+impl Log {
+    pub fn new(decide: impl Fn(u64, &Seen) -> Answer + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            seen: Mutex::default(),
+            decide: Box::new(decide),
+            takes: Mutex::new(Duration::from_millis(3)),
+            calls: AtomicU64::new(0),
+        })
+    }
+
+    pub fn take_time(&self, time: Duration) {
+        *self.takes.lock() = time;
+    }
+
+    pub fn len(&self) -> usize {
+        self.seen.lock().len()
+    }
+
+    /// `topic/version` of everything about `order`.
+    pub fn of(&self, order: OrderId) -> Vec<String> {
+        let (seen, key) = (self.seen.lock(), order.to_string());
+        let of_order = seen.iter().filter(|message| message.key == key);
+        of_order
+            .map(|m| format!("{}/{}", m.topic, m.version))
+            .collect()
+    }
+
+    pub fn dead_letter(&self, order: OrderId) -> Seen {
+        let (seen, key) = (self.seen.lock(), order.to_string());
+        let mut letters = seen.iter().filter(|m| m.key == key && m.is_dead_letter());
+        letters.next().cloned().expect("a dead letter")
+    }
+
+    /// Each order's first occurrences: versions 1 to `versions`, two messages each, in order.
+    pub fn check(&self, orders: &[OrderId], versions: u32) {
+        let seen = self.seen.lock();
+        let mut firsts = HashMap::<&str, Vec<(&str, &Seen)>>::new();
+        for message in &*seen {
+            let of_order = firsts.entry(&message.key).or_default();
+            let id = message.header("ce_id").expect("an id");
+            if of_order.iter().all(|(known, _)| *known != id) {
+                of_order.push((id, message));
+            }
+        }
+        for order in orders {
+            let of_order = &firsts[order.to_string().as_str()];
+            let got = of_order.iter().map(|(_, m)| (m.version, m.topic.as_str()));
+            let expected = (1..=versions).flat_map(|version| match version {
+                1 => [(1, "ORDER_CREATED"); 2],
+                _ => [
+                    (version, "ORDER_STATUS_UPDATED"),
+                    (version, "ORDER_DELIVERED"),
+                ],
+            });
+            assert_eq!(got.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        }
+    }
+}
+
+#[async_trait]
+impl Bus for Log {
+    async fn publish(&self, messages: Vec<OutMessage>) -> Vec<Result<(), PublishError>> {
+        let takes = *self.takes.lock();
+        let mut results = Vec::new();
+        for message in messages {
+            let n = self.calls.fetch_add(1, Ordering::SeqCst);
+            let header = |name| message.headers.iter().find(|(n, _)| *n == name);
+            let version = header("ce_orderversion").expect("a version").1.parse();
+            let seen = Seen {
+                topic: message.topic.to_string(),
+                key: message.key.to_string(),
+                version: version.expect("a number"),
+                headers: message.headers.clone(),
+            };
+            let answer = (self.decide)(n, &seen);
+            if matches!(answer, Answer::Taken | Answer::AckLost) {
+                self.seen.lock().push(seen);
+            }
+            results.push(match answer {
+                Answer::Taken => Ok(()),
+                Answer::Lost | Answer::AckLost => Err(PublishError::Unavailable("double".into())),
+                Answer::Refused => Err(PublishError::Refused("too large".into())),
+            });
+        }
+        sleep(takes).await;
+        results
+    }
+
+    async fn subscribe(&self, _: Subscription) -> Result<Box<dyn Consumer>, BusError> {
+        Err(BusError("a relay only publishes".into()))
+    }
+
+    async fn missing_topics(&self, _: &[Arc<str>]) -> Result<Vec<Arc<str>>, BusError> {
+        Ok(Vec::new())
+    }
+
+    async fn create_topics(&self, _: &[Arc<str>]) -> Result<(), BusError> {
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        _: &str,
+        _: Option<(i32, i64)>,
+        _: usize,
+    ) -> Result<Vec<InMessage>, BusError> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,63 @@
+//! I5 as the relay sees it: no version of an order is published for the first time after a higher
+//! one. Looks at the orders lately published, in bounded memory.
+
+use std::collections::HashMap;
+
+use smallvec::SmallVec;
+use trackops_domain::ids::OrderId;
+
+use crate::ports::outbox::OutboxEntry;
+
+/// Orders remembered for sure; up to twice as many are. An order's messages come within minutes.
+const ORDERS_MAX: usize = 4096;
+/// Messages remembered of one order: several times what the longest life of an order has.
+const MESSAGES_MAX: usize = 32;
+
+/// Version and ordinal of each message published, oldest first.
+type Published = SmallVec<[(u32, u16); 4]>;
+
+/// What was published since the lane was taken over.
+#[derive(Default)]
+pub(super) struct Watch {
+    young: HashMap<OrderId, Published>,
+    old: HashMap<OrderId, Published>,
+}
+
+impl Watch {
+    /// The highest version published of the order of `entry`, if publishing `entry` now is a first
+    /// occurrence that comes after it. A repeat may come at any time.
+    pub(super) fn overtaken(&self, entry: &OutboxEntry) -> Option<u32> {
+        let published = self
+            .young
+            .get(&entry.order)
+            .or_else(|| self.old.get(&entry.order))?;
+        let highest = published.iter().map(|(version, _)| *version).max()?;
+        let repeat = published.contains(&(entry.row.version, entry.row.ordinal));
+        (highest > entry.row.version && !repeat).then_some(highest)
+    }
+
+    /// The bus has acknowledged `entry`.
+    pub(super) fn published(&mut self, entry: &OutboxEntry) {
+        let key = (entry.row.version, entry.row.ordinal);
+        if self.young.len() >= ORDERS_MAX && !self.young.contains_key(&entry.order) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        let old = &mut self.old;
+        let published = self
+            .young
+            .entry(entry.order)
+            .or_insert_with(|| old.remove(&entry.order).unwrap_or_default());
+        if !published.contains(&key) {
+            if published.len() >= MESSAGES_MAX {
+                published.remove(0);
+            }
+            published.push(key);
+        }
+    }
+
+    /// Others may have published since: what was seen says nothing any more.
+    pub(super) fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+}

@@ -1,0 +1,123 @@
+//! What a failure says about the statement: not run, refused, or nobody knows.
+
+use thiserror::Error;
+
+use crate::ports::journal::{AppendError, BoxError, JournalError};
+use crate::ports::outbox::OutboxError;
+use crate::ports::stock::StockError;
+
+/// Why a call failed.
+#[derive(Debug, Error)]
+pub(super) enum Failure {
+    /// No connection: nothing was sent.
+    #[error("no connection")]
+    NotStarted(#[source] BoxError),
+    /// The server refused it and has undone it.
+    #[error("refused with SQLSTATE {code}")]
+    Refused {
+        /// SQLSTATE.
+        code: String,
+        /// What the server said.
+        source: BoxError,
+    },
+    /// Sent, and no answer that can be relied on: it may have been committed or may be yet.
+    #[error("the connection was lost")]
+    Lost(#[source] BoxError),
+    /// The answer came, and can't be understood.
+    #[error("the answer can't be read")]
+    Unreadable(#[source] BoxError),
+}
+
+impl Failure {
+    /// The failure of a statement that was sent.
+    pub fn of_run(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(refused) => {
+                let code = refused.code().unwrap_or_default().into_owned();
+                // Connection exceptions and shutdowns: the server says that it stops, not whether
+                // the commit came first.
+                if code.is_empty() || code.starts_with("08") || matches!(&*code, "57P01" | "57P02")
+                {
+                    return Self::Lost(refused.into());
+                }
+                Self::Refused {
+                    code,
+                    source: refused.into(),
+                }
+            }
+            // Failed while the parameters were put together, before anything was sent.
+            sqlx::Error::Encode(error) => Self::Refused {
+                code: "22000".into(),
+                source: error,
+            },
+            error @ (sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnIndexOutOfBounds { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::RowNotFound) => Self::Unreadable(error.into()),
+            error => Self::Lost(error.into()),
+        }
+    }
+
+    /// The connection is in a known state and can be used again. Others are closed, also where a
+    /// plan of an older schema may be cached.
+    pub fn leaves_connection(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => {
+                self.is_bad_data() || self.is_transient() || code == "55P03" || code == "57014"
+            }
+            _ => false,
+        }
+    }
+
+    /// SQLSTATE class 22 (data exception) or 23 (constraint violation).
+    pub fn is_bad_data(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code.starts_with("22") || code.starts_with("23"))
+    }
+
+    /// Serialization failure or deadlock: the same again may well succeed.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "40001" || code == "40P01")
+    }
+
+    /// Whether the server refused with this SQLSTATE.
+    pub fn has_code(&self, wanted: &str) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == wanted)
+    }
+}
+
+impl From<Failure> for AppendError {
+    fn from(failure: Failure) -> Self {
+        if failure.is_bad_data() {
+            return Self::BadRow(failure.into());
+        }
+        match failure {
+            Failure::NotStarted(_) | Failure::Refused { .. } => Self::Unavailable(failure.into()),
+            Failure::Lost(_) | Failure::Unreadable(_) => Self::Unknown(failure.into()),
+        }
+    }
+}
+
+impl From<Failure> for JournalError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unreadable(_) => Self::Corrupt(failure.into()),
+            _ => Self::Unavailable(failure.into()),
+        }
+    }
+}
+
+impl From<Failure> for OutboxError {
+    fn from(failure: Failure) -> Self {
+        Self(failure.into())
+    }
+}
+
+impl From<Failure> for StockError {
+    fn from(failure: Failure) -> Self {
+        if failure.is_bad_data() {
+            return Self::BadRequest(failure.into());
+        }
+        Self::Unavailable(failure.into())
+    }
+}

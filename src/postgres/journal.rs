@@ -1,0 +1,224 @@
+//! The journal of orders: appends on connections of their own, reads on others.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use trackops_cluster::{Epoch, ShardId};
+use trackops_domain::ids::{CommandId, OrderId, Version};
+use trackops_domain::order::Order;
+use trackops_domain::status::Status;
+use trackops_domain::time::Timestamp;
+use uuid::Uuid;
+
+use super::append;
+use super::connections::Connections;
+use super::types::{INFINITY, Json, Millis};
+use crate::codec::stored;
+use crate::ports::journal::{
+    AppendError, AppendRow, Due, EventRow, Journal, JournalError, ListFilter, RowOutcome,
+};
+
+/// Columns 0 to 2 are the order's, the others one event's; an order's rows are together.
+const LOAD: &str = "
+    SELECT o.id, o.saga, o.deadline_at,
+           e.version, e.at, e.by, e.command_id, e.status, e.data, e.epoch
+    FROM unnest($1::uuid[]) AS wanted(id)
+    JOIN orders o ON o.id = wanted.id
+    JOIN order_events e ON e.order_id = o.id
+    ORDER BY o.id, e.version";
+
+/// Of each wanted status the newest, of those the newest: so one index serves the list of all
+/// orders as well as that of one status.
+const LIST: &str = "
+    WITH page AS (
+        SELECT o.* FROM unnest($1::text[]) AS wanted(status)
+        CROSS JOIN LATERAL (
+            SELECT id, saga, deadline_at, created_at FROM orders
+            WHERE status = wanted.status AND (created_at, id) < ($2, $3)
+            ORDER BY created_at DESC, id DESC LIMIT $4
+        ) o
+        ORDER BY o.created_at DESC, o.id DESC LIMIT $4
+    )
+    SELECT o.id, o.saga, o.deadline_at,
+           e.version, e.at, e.by, e.command_id, e.status, e.data, e.epoch
+    FROM page o JOIN order_events e ON e.order_id = o.id
+    ORDER BY o.created_at DESC, o.id DESC, e.version";
+
+const LIST_OF_CUSTOMER: &str = "
+    WITH page AS (
+        SELECT id, saga, deadline_at, created_at FROM orders
+        WHERE customer_id = $5 AND status = ANY ($1::text[]) AND (created_at, id) < ($2, $3)
+        ORDER BY created_at DESC, id DESC LIMIT $4
+    )
+    SELECT o.id, o.saga, o.deadline_at,
+           e.version, e.at, e.by, e.command_id, e.status, e.data, e.epoch
+    FROM page o JOIN order_events e ON e.order_id = o.id
+    ORDER BY o.created_at DESC, o.id DESC, e.version";
+
+const DUE: &str = "
+    SELECT o.id, o.deadline_at, EXISTS (SELECT FROM outbox x WHERE x.order_id = o.id)
+    FROM orders o
+    WHERE o.deadline_at <= $2 AND o.shard = ANY ($1::smallint[])
+    ORDER BY o.deadline_at LIMIT $3";
+
+/// The orders' journal on PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PgJournal {
+    appends: Arc<Connections>,
+    reads: Arc<Connections>,
+}
+
+impl PgJournal {
+    pub(super) fn new(appends: Arc<Connections>, reads: Arc<Connections>) -> Self {
+        Self { appends, reads }
+    }
+}
+
+#[async_trait]
+impl Journal for PgJournal {
+    async fn append(&self, rows: &[AppendRow]) -> Result<Vec<RowOutcome>, AppendError> {
+        append::append(&self.appends, rows).await
+    }
+
+    async fn announce(&self) -> Result<(), JournalError> {
+        let connection = self.reads.take().await?;
+        connection
+            .run(async |connection| {
+                sqlx::query("SELECT pg_notify('trackops_outbox', '')")
+                    .execute(connection)
+                    .await
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn load(&self, orders: &[OrderId]) -> Result<Vec<Option<Order>>, JournalError> {
+        if orders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut ids: Vec<Uuid> = orders.iter().map(|order| order.0).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let connection = self.reads.take().await?;
+        let rows = connection
+            .run(async |connection| sqlx::query(LOAD).bind(&ids).fetch_all(connection).await)
+            .await?;
+        let loaded = assemble(&rows)?;
+        let find = |wanted: &OrderId| loaded.iter().find(|order| order.id == *wanted).cloned();
+        if orders.len() <= 8 {
+            return Ok(orders.iter().map(find).collect());
+        }
+        let by_id: std::collections::HashMap<_, _> =
+            loaded.into_iter().map(|order| (order.id, order)).collect();
+        Ok(orders.iter().map(|id| by_id.get(id).cloned()).collect())
+    }
+
+    async fn list(&self, filter: &ListFilter) -> Result<Vec<Order>, JournalError> {
+        let statuses: Vec<&str> = match filter.status {
+            Some(status) => vec![status.as_str()],
+            None => Status::ALL.map(Status::as_str).to_vec(),
+        };
+        let (before_at, before_id) = match filter.before {
+            Some((at, id)) => (Millis(at), id.0),
+            None => (INFINITY, Uuid::max()),
+        };
+        let sql = if filter.customer.is_some() {
+            LIST_OF_CUSTOMER
+        } else {
+            LIST
+        };
+        let mut query = sqlx::query(sql)
+            .bind(statuses)
+            .bind(before_at)
+            .bind(before_id)
+            .bind(i64::from(filter.limit));
+        if let Some(customer) = filter.customer {
+            query = query.bind(customer.0);
+        }
+        let connection = self.reads.take().await?;
+        let rows = connection
+            .run(async move |connection| query.fetch_all(connection).await)
+            .await?;
+        assemble(&rows)
+    }
+
+    async fn due(
+        &self,
+        shards: &[ShardId],
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Due>, JournalError> {
+        let shards: Vec<i16> = shards.iter().filter_map(|s| s.0.try_into().ok()).collect();
+        let connection = self.reads.take().await?;
+        let due = connection
+            .run(async |connection| {
+                sqlx::query_as::<_, (Uuid, Millis, bool)>(DUE)
+                    .bind(&shards)
+                    .bind(Millis(now))
+                    .bind(i64::from(limit))
+                    .fetch_all(connection)
+                    .await
+            })
+            .await?;
+        let due = due
+            .into_iter()
+            .map(|(order, Millis(deadline), request_unsent)| Due {
+                order: OrderId(order),
+                deadline,
+                request_unsent,
+            });
+        Ok(due.collect())
+    }
+
+    async fn ping(&self) -> Result<(), JournalError> {
+        let connection = self.reads.take().await?;
+        connection
+            .run(async |connection| sqlx::query("SELECT 1").execute(connection).await)
+            .await?;
+        Ok(())
+    }
+}
+
+fn corrupt(error: impl Into<crate::ports::journal::BoxError>) -> JournalError {
+    JournalError::Corrupt(error.into())
+}
+
+/// The orders of rows in which each order's events are together, in the order in which they come.
+fn assemble(rows: &[PgRow]) -> Result<Vec<Order>, JournalError> {
+    let mut orders = Vec::new();
+    let mut rest = rows;
+    while let Some(first) = rest.first() {
+        let id: Uuid = first.try_get(0).map_err(corrupt)?;
+        let same = |row: &PgRow| row.try_get::<Uuid, _>(0).is_ok_and(|other| other == id);
+        let end = rest.iter().position(|row| !same(row)).unwrap_or(rest.len());
+        let (its, others) = rest.split_at(end);
+        let saga: Json<'_> = first.try_get(1).map_err(corrupt)?;
+        let deadline: Option<Millis> = first.try_get(2).map_err(corrupt)?;
+        let events = its.iter().map(event).collect::<Result<Vec<_>, _>>()?;
+        let order = stored::assemble(OrderId(id), saga.0, deadline.map(|d| d.0), &events);
+        orders.push(order.map_err(corrupt)?);
+        rest = others;
+    }
+    Ok(orders)
+}
+
+fn event(row: &PgRow) -> Result<EventRow, JournalError> {
+    let version: i32 = row.try_get(3).map_err(corrupt)?;
+    let at: Millis = row.try_get(4).map_err(corrupt)?;
+    let by: &str = row.try_get(5).map_err(corrupt)?;
+    let command: Uuid = row.try_get(6).map_err(corrupt)?;
+    let status: &str = row.try_get(7).map_err(corrupt)?;
+    let data: Option<Json<'_>> = row.try_get(8).map_err(corrupt)?;
+    Ok(EventRow {
+        version: Version(u32::try_from(version).map_err(corrupt)?),
+        epoch: Epoch(row.try_get(9).map_err(corrupt)?),
+        at: at.0,
+        by: by.into(),
+        command: CommandId(command),
+        status: Status::parse(status).ok_or_else(|| corrupt("unknown status"))?,
+        data: data.map(|json| Bytes::copy_from_slice(json.0)),
+    })
+}

@@ -1,0 +1,80 @@
+//! Hears the announcements of new outbox rows, over a connection of its own that it makes again
+//! whenever it is lost. A signal is only a hint: whoever waits also wakes on a timer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+/// The channel of `pg_notify`.
+const CHANNEL: &str = "trackops_outbox";
+
+/// Between attempts to connect: doubled from the first to the last, which is short enough that a
+/// returning server is used at once and long enough not to disturb one that is starting.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// A running listener; ends when dropped.
+#[derive(Debug)]
+pub(super) struct Listener {
+    signal: Arc<Notify>,
+    task: AbortHandle,
+}
+
+impl Listener {
+    /// Starts the task on the current runtime.
+    pub fn start(options: PgConnectOptions) -> Self {
+        let signal = Arc::new(Notify::new());
+        let task = tokio::spawn(listen(options, Arc::clone(&signal))).abort_handle();
+        Self { signal, task }
+    }
+
+    /// Returns once there was a signal since the last call. One is kept while nobody waits.
+    pub async fn signalled(&self) {
+        self.signal.notified().await;
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn listen(options: PgConnectOptions, signal: Arc<Notify>) {
+    let mut backoff = BACKOFF.0;
+    loop {
+        match listen_once(&options, &signal, &mut backoff).await {
+            Ok(()) => tracing::debug!("listener lost its connection"),
+            Err(error) => tracing::debug!(%error, "listener can't connect"),
+        }
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(BACKOFF.1);
+    }
+}
+
+/// Listens until the connection is lost.
+async fn listen_once(
+    options: &PgConnectOptions,
+    signal: &Notify,
+    backoff: &mut Duration,
+) -> Result<(), sqlx::Error> {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(BACKOFF.1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_with(options.clone())
+        .await?;
+    let mut listener = PgListener::connect_with(&pool).await?;
+    listener.eager_reconnect(false);
+    listener.listen(CHANNEL).await?;
+    *backoff = BACKOFF.0;
+    // There may be work from before.
+    signal.notify_one();
+    while listener.try_recv().await?.is_some() {
+        signal.notify_one();
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Why a call to Redis failed, in words that never hold the password.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// A call's failure. The library's error is kept as scrubbed text and not as a source: a server that
+/// doesn't know a command repeats its arguments, and one of them may be the password.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RedisFailure {
+    /// There is no connection now; one is being made.
+    #[error("not connected to redis: {0}")]
+    NotConnected(String),
+    /// No answer in time. It may have been carried out, or may be later.
+    #[error("redis did not answer {operation} within {limit:?}")]
+    TimedOut {
+        /// What was asked.
+        operation: &'static str,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// Redis, or the way there, failed.
+    #[error("redis failed at {operation}: {detail}")]
+    Failed {
+        /// What was asked.
+        operation: &'static str,
+        /// The library's words.
+        detail: String,
+    },
+}
+
+/// The password, kept only to take it out of texts.
+#[derive(Clone, Default)]
+pub(super) struct Scrubber(Vec<String>);
+
+impl Scrubber {
+    /// Takes out the password of `info` wherever it turns up.
+    pub(super) fn of(info: &redis::ConnectionInfo) -> Self {
+        let secret = info.redis_settings().password();
+        Self(
+            secret
+                .filter(|secret| !secret.is_empty())
+                .map(str::to_owned)
+                .into_iter()
+                .collect(),
+        )
+    }
+
+    /// `error` as text without the password.
+    pub(super) fn text(&self, error: &redis::RedisError) -> String {
+        let mut text = error.to_string();
+        for secret in &self.0 {
+            text = text.replace(secret, "***");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_repeats_the_password_is_not_repeated() {
+        let client = redis::Client::open("redis://:s3cret@127.0.0.1/").expect("a good URL");
+        let scrubber = Scrubber::of(client.get_connection_info());
+        let error = redis::make_extension_error(
+            "ERR".into(),
+            Some("unknown command `AUTH`, with args beginning with: `s3cret`".into()),
+        );
+        let text = scrubber.text(&error);
+        assert!(text.contains("AUTH") && !text.contains("s3cret"), "{text}");
+    }
+}

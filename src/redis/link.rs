@@ -1,0 +1,260 @@
+//! The one connection to Redis: shared by all callers, made again in the background when it is lost,
+//! and never waited for. Leaves what is said over it to `cache`.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisResult};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::failure::{RedisFailure, Scrubber};
+use super::scripts::Scripts;
+use super::settings::{RedisConfigError, RedisSettings};
+
+/// First pause between two attempts to connect, doubled up to [`RECONNECT_CAP`].
+const RECONNECT_BASE: Duration = Duration::from_millis(50);
+/// A Redis that is back is used again within this.
+const RECONNECT_CAP: Duration = Duration::from_secs(2);
+/// A connection that was asked and gave no answer for this long is given up: a path that swallows
+/// packets would otherwise hold it for the minutes that TCP takes to notice.
+const STALLED_AFTER: Duration = Duration::from_secs(3);
+/// Requests that may wait to be written. Calls are few and large (a batch each); reads of a burst
+/// wait here rather than fail.
+const QUEUE_MAX: usize = 1024;
+
+/// A handle to the connection. The last one dropped ends the attempts to reconnect.
+pub(super) struct Link {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: redis::Client,
+    scripts: Scripts,
+    scrubber: Scrubber,
+    response_timeout: Duration,
+    connect_timeout: Duration,
+    live: ArcSwapOption<Live>,
+    /// How many connections there were: see `Cache::session`.
+    session: AtomicU64,
+    reconnecting: AtomicBool,
+    last_error: Mutex<String>,
+    /// Milliseconds after `origin` (at least 1) of the oldest question without an answer; 0 if none.
+    unanswered_since: AtomicU64,
+    origin: Instant,
+}
+
+struct Live {
+    connection: MultiplexedConnection,
+    session: u64,
+}
+
+impl Link {
+    /// Tries to connect once; if that fails, goes on trying in the background.
+    pub(super) async fn open(settings: &RedisSettings) -> Result<Self, RedisConfigError> {
+        let client = settings.client()?;
+        let shared = Arc::new(Shared {
+            scrubber: Scrubber::of(client.get_connection_info()),
+            client,
+            scripts: Scripts::new(),
+            response_timeout: settings.response_timeout,
+            connect_timeout: settings.connect_timeout,
+            live: ArcSwapOption::empty(),
+            session: AtomicU64::new(0),
+            reconnecting: AtomicBool::new(false),
+            last_error: Mutex::default(),
+            unanswered_since: AtomicU64::new(0),
+            origin: Instant::now(),
+        });
+        if shared.connect().await.is_err() {
+            shared.reconnect();
+        }
+        Ok(Self { shared })
+    }
+
+    /// See `Cache::session`.
+    pub(super) fn session(&self) -> u64 {
+        self.shared.session.load(Ordering::SeqCst)
+    }
+
+    /// The scripts, loaded on every connection.
+    pub(super) fn scripts(&self) -> &Scripts {
+        &self.shared.scripts
+    }
+
+    /// Runs `ask` on the connection, for the response time-out at most. Fails at once when there is
+    /// no connection.
+    pub(super) async fn run<T>(
+        &self,
+        operation: &'static str,
+        ask: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, RedisFailure> {
+        let shared = &self.shared;
+        let Some(live) = shared.live.load_full() else {
+            shared.reconnect();
+            return Err(RedisFailure::NotConnected(shared.last_error.lock().clone()));
+        };
+        let question = Question::ask(shared);
+        if question.silence > STALLED_AFTER {
+            shared.lost(live.session, "no answer over this connection any more");
+        }
+        let mut connection = live.connection.clone();
+        let limit = shared.response_timeout;
+        let Ok(answer) = timeout(limit, ask(&mut connection)).await else {
+            return Err(RedisFailure::TimedOut { operation, limit });
+        };
+        let error = match answer {
+            Ok(answer) => {
+                question.answered();
+                return Ok(answer);
+            }
+            Err(error) => error,
+        };
+        let detail = shared.scrubber.text(&error);
+        if error.is_unrecoverable_error() || error.is_io_error() || error.is_connection_dropped() {
+            shared.lost(live.session, &detail);
+        } else {
+            question.answered();
+        }
+        Err(RedisFailure::Failed { operation, detail })
+    }
+}
+
+impl Shared {
+    /// Gives up connection `session`, if it is still the one in use, and starts making another.
+    fn lost(self: &Arc<Self>, session: u64, why: &str) {
+        let current = self.live.load();
+        if current.as_ref().is_none_or(|live| live.session != session) {
+            return;
+        }
+        let before = self.live.compare_and_swap(&current, None);
+        if before
+            .as_ref()
+            .is_some_and(|before| before.session == session)
+        {
+            tracing::warn!(why, "connection to redis lost");
+            why.clone_into(&mut self.last_error.lock());
+            self.reconnect();
+        }
+    }
+
+    /// Starts the task that connects again, unless it runs.
+    fn reconnect(self: &Arc<Self>) {
+        if !self.reconnecting.swap(true, Ordering::SeqCst) {
+            tokio::spawn(keep_connecting(Arc::downgrade(self)));
+        }
+    }
+
+    async fn connect(&self) -> Result<(), ()> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.connect_timeout))
+            .set_response_timeout(Some(self.connect_timeout))
+            .set_pipeline_buffer_size(QUEUE_MAX);
+        let attempt = async {
+            let mut connection = self
+                .client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await?;
+            self.scripts.load(&mut connection).await?;
+            Ok::<_, redis::RedisError>(connection)
+        };
+        let error = match timeout(self.connect_timeout, attempt).await {
+            Ok(Ok(connection)) => {
+                // Counted before it can be used, as the port promises.
+                let session = self.session.fetch_add(1, Ordering::SeqCst) + 1;
+                self.unanswered_since.store(0, Ordering::Relaxed);
+                let live = Live {
+                    connection,
+                    session,
+                };
+                self.live.store(Some(Arc::new(live)));
+                return Ok(());
+            }
+            Ok(Err(error)) => self.scrubber.text(&error),
+            Err(_) => format!("no connection within {:?}", self.connect_timeout),
+        };
+        *self.last_error.lock() = error;
+        Err(())
+    }
+}
+
+/// A question under way.
+struct Question<'a> {
+    shared: &'a Shared,
+    asked: Instant,
+    /// For how long none was answered, when this one was asked.
+    silence: Duration,
+}
+
+impl<'a> Question<'a> {
+    fn ask(shared: &'a Shared) -> Self {
+        let now = u64::try_from(shared.origin.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1);
+        let oldest = &shared.unanswered_since;
+        let since = oldest.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        Self {
+            shared,
+            asked: Instant::now(),
+            silence: since.map_or_else(
+                |since| Duration::from_millis(now.saturating_sub(since)),
+                |_| Duration::ZERO,
+            ),
+        }
+    }
+
+    fn answered(&self) {
+        self.shared.unanswered_since.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Question<'_> {
+    /// One that its caller gave up early (a client that left) says nothing about the connection.
+    fn drop(&mut self) {
+        if self.asked.elapsed() < self.shared.response_timeout / 2 {
+            self.answered();
+        }
+    }
+}
+
+/// Says that somebody connects, and that nobody does any more, also after a panic.
+struct Connecting(Weak<Shared>);
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.reconnecting.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Connects, with pauses that double, until it is done or nobody holds the link any more.
+async fn keep_connecting(link: Weak<Shared>) {
+    let connecting = Connecting(Weak::clone(&link));
+    let mut pause = RECONNECT_BASE;
+    let mut warned = false;
+    loop {
+        let Some(shared) = link.upgrade() else {
+            return;
+        };
+        if shared.connect().await.is_ok() {
+            // Before looking again: a loss of the new connection must find the way here open.
+            drop(connecting);
+            tracing::info!("connected to redis");
+            if shared.live.load().is_none() {
+                shared.reconnect();
+            }
+            return;
+        }
+        if !warned {
+            warned = true;
+            tracing::warn!(error = %shared.last_error.lock(), "redis can't be reached, going on without");
+        }
+        drop(shared);
+        sleep(pause).await;
+        pause = (pause * 2).min(RECONNECT_CAP);
+    }
+}

@@ -1,0 +1,86 @@
+//! The Lua scripts that Redis runs, and how to call them: loaded with every connection, loaded again
+//! where the server has forgotten them.
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, RedisResult};
+
+/// A script and its SHA-1, by which it is called.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    /// Sets each of KEYS to ARGV[i], for ARGV[#KEYS + i] seconds, unless what is there ranks higher.
+    pub(super) put: redis::Script,
+    /// Keeps a courier's position: see [`PUT_POSITION`].
+    pub(super) put_position: redis::Script,
+}
+
+/// How many bytes of a stored entry [`PUT`] compares.
+pub(super) const RANK_BYTES: usize = 29;
+
+/// The rank is the first 29 bytes of a stored entry: see `entry`. `GETRANGE` of a missing key is the
+/// empty text, which is below every rank.
+const PUT: &str = "
+local call, sub = redis.call, string.sub
+local n = #KEYS
+for i = 1, n do
+  local new = ARGV[i]
+  if call('GETRANGE', KEYS[i], 0, 28) <= sub(new, 1, 29) then
+    call('SETEX', KEYS[i], ARGV[n + i], new)
+  end
+end
+return n";
+
+/// KEYS: index of positions, index of when each was last heard of, the courier's own key.
+/// ARGV: member, longitude, latitude, own value, whether the index can hold it, seconds to keep.
+/// Members of a sorted set don't expire by themselves, so each call also takes away up to 16 that
+/// were not heard of for that long: more than it adds, so the index is bounded by the live couriers.
+const PUT_POSITION: &str = "
+local now = tonumber(redis.call('TIME')[1])
+local keep = tonumber(ARGV[6])
+if ARGV[5] == '1' then
+  redis.call('GEOADD', KEYS[1], ARGV[2], ARGV[3], ARGV[1])
+else
+  redis.call('ZREM', KEYS[1], ARGV[1])
+end
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+redis.call('SET', KEYS[3], ARGV[4], 'EX', keep)
+local silent = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - keep, 'LIMIT', 0, 16)
+if #silent > 0 then
+  redis.call('ZREM', KEYS[1], unpack(silent))
+  redis.call('ZREM', KEYS[2], unpack(silent))
+end
+redis.call('EXPIRE', KEYS[1], keep)
+redis.call('EXPIRE', KEYS[2], keep)
+return 1";
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Self {
+            put: redis::Script::new(PUT),
+            put_position: redis::Script::new(PUT_POSITION),
+        }
+    }
+
+    /// Makes both known to the server.
+    pub(super) async fn load(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+        for script in [&self.put, &self.put_position] {
+            let _: String = script.prepare_invoke().load_async(connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs `call` (an `EVALSHA`); where the server has forgotten the scripts (a flush, a restart
+    /// behind a proxy), loads them and runs it once more.
+    pub(super) async fn call(
+        &self,
+        connection: &mut MultiplexedConnection,
+        call: &Cmd,
+    ) -> RedisResult<()> {
+        match call.exec_async(connection).await {
+            Err(error) if error.code() == Some("NOSCRIPT") => {
+                self.load(connection).await?;
+                call.exec_async(connection).await
+            }
+            outcome => outcome,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Where Redis is and how long to wait for it, checked before anything is opened.
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::IntoConnectionInfo;
+use thiserror::Error;
+
+/// How to reach Redis. Its `Debug` never shows the URL's password.
+#[derive(Clone)]
+pub struct RedisSettings {
+    /// `redis://[user[:password]@]host[:port][/db]`, or `rediss://` with the cargo feature `tls`.
+    pub url: String,
+    /// Before every key; empty for none.
+    pub prefix: String,
+    /// The most that one call waits for its answer.
+    pub response_timeout: Duration,
+    /// The most that one attempt to connect takes, name lookup and login included.
+    pub connect_timeout: Duration,
+}
+
+/// Why a [`RedisSettings`] can't be used. Says nothing of the password.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum RedisConfigError {
+    /// Encrypted, and this program can't.
+    #[error(
+        "{scheme}:// needs a build with the cargo feature `tls`: use redis:// or build with --features tls"
+    )]
+    TlsNotBuilt {
+        /// As given.
+        scheme: String,
+    },
+    /// Not a URL that Redis clients understand.
+    #[error("the Redis URL is not of the form redis://[user[:password]@]host[:port][/db]")]
+    BadUrl,
+}
+
+impl RedisSettings {
+    /// The usual time-outs. 50 ms is what a command may lose to a cache that hangs; 2 s is ample to
+    /// connect across a region, and nobody waits for it.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            prefix: String::new(),
+            response_timeout: Duration::from_millis(50),
+            connect_timeout: Duration::from_secs(2),
+        }
+    }
+
+    /// The same with `prefix` before every key.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// The client of these settings; opens nothing.
+    pub(super) fn client(&self) -> Result<redis::Client, RedisConfigError> {
+        let url = redis::parse_redis_url(&self.url).ok_or(RedisConfigError::BadUrl)?;
+        let scheme = url.scheme();
+        if matches!(scheme, "rediss" | "valkeys") && !cfg!(feature = "tls") {
+            return Err(RedisConfigError::TlsNotBuilt {
+                scheme: scheme.to_owned(),
+            });
+        }
+        // The library's errors are left out: they are about the URL, which holds the password.
+        let info = url
+            .into_connection_info()
+            .map_err(|_| RedisConfigError::BadUrl)?;
+        redis::Client::open(info).map_err(|_| RedisConfigError::BadUrl)
+    }
+}
+
+impl fmt::Debug for RedisSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let client = self.client().ok();
+        let address = client.map(|client| client.get_connection_info().addr().to_string());
+        f.debug_struct("RedisSettings")
+            .field("address", &address.as_deref().unwrap_or("***"))
+            .field("prefix", &self.prefix)
+            .field("response_timeout", &self.response_timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_form_shows_the_password() {
+        for url in [
+            "redis://:s3cret@127.0.0.1:6379/0",
+            "redis://user:s3cret@host/not-a-db",
+            "redis://user:s3cret@[broken",
+            "postgres://user:s3cret@host",
+        ] {
+            let settings = RedisSettings::new(url);
+            assert!(!format!("{settings:?}").contains("s3cret"), "{url}");
+            if let Err(error) = settings.client() {
+                assert!(!format!("{error} {error:?}").contains("s3cret"), "{url}");
+            }
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn an_encrypted_url_is_refused_by_name_without_tls() {
+        let refused = RedisSettings::new("rediss://host:6380").client().err();
+        let text = refused.map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            text.contains("rediss://") && text.contains("`tls`"),
+            "{text}"
+        );
+    }
+}

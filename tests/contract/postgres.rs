@@ -1,0 +1,112 @@
+//! The suites on PostgreSQL, and what only PostgreSQL has: locks between sessions, plans, schemas.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use trackops::ports::journal::Journal;
+use trackops::ports::outbox::Outbox;
+use trackops::postgres::{Database, Kind, Settings, migrate};
+use trackops_cluster::ShardCount;
+use trackops_cluster::membership::Membership;
+use uuid::Uuid;
+
+use super::journal::journal_suite;
+use super::membership::{lease_suite, ownership_suite};
+use super::support::OrdersFixture;
+
+journal_suite!(journal, PgOrders);
+ownership_suite!(ownership, PgOrders);
+lease_suite!(leases, PgOrders);
+
+/// A database of a random name, removed with it.
+pub struct TestDatabase {
+    pub url: String,
+    server: String,
+    name: String,
+}
+
+impl TestDatabase {
+    /// A name and an address; nothing is made yet.
+    pub fn reserve() -> Self {
+        let server = std::env::var("TRACKOPS_TEST_POSTGRES_URL").expect(
+            "TRACKOPS_TEST_POSTGRES_URL must name a PostgreSQL server (a superuser's URL without \
+             database); `cargo xtask test` sets it",
+        );
+        let server = server.trim_end_matches('/').to_owned();
+        let name = format!("trackops_test_{}", Uuid::new_v4().simple());
+        Self {
+            url: format!("{server}/{name}"),
+            server,
+            name,
+        }
+    }
+
+    /// Makes it, with everything in it.
+    pub async fn migrated(kind: Kind) -> Self {
+        let database = Self::reserve();
+        migrate(&database.url, kind, true, ShardCount::DEFAULT)
+            .await
+            .unwrap();
+        database
+    }
+
+    pub fn open(&self, kind: Kind) -> Database {
+        Database::open(&self.url, kind, Settings::default()).unwrap()
+    }
+
+    /// A session of the test's own.
+    pub async fn session(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let drop = AssertSqlSafe(format!(
+            "DROP DATABASE IF EXISTS {} WITH (FORCE)",
+            self.name
+        ));
+        let server = format!("{}/postgres", self.server);
+        // On a thread of its own, because a runtime can't be entered twice.
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.unwrap().block_on(async {
+                let mut session = PgConnection::connect(&server).await?;
+                session.execute(drop).await
+            })
+        });
+        if let Ok(Err(error)) = thread.join() {
+            eprintln!("{} is left behind: {error}", self.name);
+        }
+    }
+}
+
+/// A fresh orders' database.
+pub struct PgOrders {
+    pub database: TestDatabase,
+    open: Database,
+}
+
+#[async_trait]
+impl OrdersFixture for PgOrders {
+    async fn fresh() -> Self {
+        let database = TestDatabase::migrated(Kind::Orders).await;
+        let open = database.open(Kind::Orders);
+        Self { database, open }
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.open.journal())
+    }
+
+    fn outbox(&self) -> Arc<dyn Outbox> {
+        Arc::new(self.open.outbox())
+    }
+
+    fn membership(&self) -> Arc<dyn Membership> {
+        Arc::new(self.open.membership())
+    }
+}

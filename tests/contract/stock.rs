@@ -1,0 +1,531 @@
+//! The suite of [`trackops::ports::stock::StockStore`], with the replies in the inventory's outbox.
+//! An adapter runs it by `stock_suite!(module_name, Fixture);`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use trackops::codec::message_id::{Publisher, message_id};
+use trackops::codec::messages::InventoryReplyV1;
+use trackops::codec::topics::Topic;
+use trackops::ports::outbox::{LANES, Outbox, OutboxEntry};
+use trackops::ports::stock::{StockError, StockOutcome, StockRequest, StockStore};
+use trackops_domain::ids::{OrderId, Sku};
+use trackops_domain::stock::{Level, Request, Reservation};
+use trackops_domain::time::Timestamp;
+use uuid::Uuid;
+
+/// A fresh, migrated inventory's database. Dropping it may remove it.
+#[async_trait]
+pub trait StockFixture: Send + Sync + Sized + 'static {
+    /// Makes one.
+    async fn fresh() -> Self;
+    /// Its stock.
+    fn stock(&self) -> Arc<dyn StockStore>;
+    /// Its outbox.
+    fn outbox(&self) -> Arc<dyn Outbox>;
+}
+
+/// Runs the suite against `$fixture`.
+macro_rules! stock_suite {
+    ($name:ident, $fixture:ty) => {
+        mod $name {
+            use super::*;
+            stock_suite!(@tests $fixture:
+                a_reservation_is_all_or_nothing,
+                a_sku_that_stands_twice_is_added_up,
+                a_cancellation_before_the_creation_bars_it,
+                a_repeat_is_answered_as_the_first_time,
+                what_is_released_or_shipped_is_so_once,
+                a_refused_order_is_released_too,
+                a_batch_is_applied_in_order,
+                on_hand_is_never_below_reserved,
+                a_known_key_changes_nothing,
+                items_are_listed_in_pages,
+                concurrent_appliers_never_oversell,
+                the_stock_adds_up_whatever_comes,
+                the_relay_is_woken,
+            );
+        }
+    };
+    (@tests $fixture:ty: $($test:ident,)+) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            $crate::contract::stock::$test::<$fixture>().await;
+        })+
+    };
+}
+pub(crate) use stock_suite;
+
+use StockOutcome::{Applied, Ignored, Repeated};
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+const LATER: Timestamp = Timestamp(1_700_000_060_000);
+const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+fn sku(name: &str) -> Sku {
+    Sku::parse(name).unwrap()
+}
+
+fn new_order() -> OrderId {
+    OrderId(Uuid::now_v7())
+}
+
+fn request(order: OrderId, request: Request) -> StockRequest {
+    StockRequest {
+        order,
+        request,
+        traceparent: Some(TRACEPARENT.into()),
+    }
+}
+
+fn reserve(order: OrderId, items: &[(&str, u64)]) -> StockRequest {
+    let items = items.iter().map(|(name, quantity)| (sku(name), *quantity));
+    request(order, Request::Reserve(items.collect()))
+}
+
+fn release(order: OrderId) -> StockRequest {
+    request(order, Request::Release)
+}
+
+fn ship(order: OrderId) -> StockRequest {
+    request(order, Request::Ship)
+}
+
+async fn stocked<F: StockFixture>(items: &[(&str, u64)]) -> (F, Arc<dyn StockStore>) {
+    let fixture = F::fresh().await;
+    let stock = fixture.stock();
+    for (name, on_hand) in items {
+        let set = stock.set_on_hand(&sku(name), *on_hand, None).await.unwrap();
+        assert!(!set.1);
+    }
+    (fixture, stock)
+}
+
+async fn apply(stock: &dyn StockStore, request: StockRequest, now: Timestamp) -> StockOutcome {
+    let outcomes = stock.apply(&[request], now).await.unwrap();
+    assert_eq!(outcomes.len(), 1);
+    outcomes[0]
+}
+
+/// (on hand, reserved)
+async fn level(stock: &dyn StockStore, name: &str) -> (u64, u64) {
+    let level = stock.item(&sku(name)).await.unwrap().unwrap();
+    (level.on_hand, level.reserved)
+}
+
+/// Takes everything out of the outbox, as a relay would.
+async fn take(outbox: &dyn Outbox) -> Vec<OutboxEntry> {
+    let mut rows = Vec::new();
+    for lane in 0..LANES {
+        rows.extend(outbox.fetch(lane, 10_000).await.unwrap());
+    }
+    rows.sort_by_key(|row| row.seq);
+    let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+    outbox.acknowledge(&seqs).await.unwrap();
+    rows
+}
+
+fn reply(entry: &OutboxEntry) -> InventoryReplyV1 {
+    serde_json::from_slice(&entry.row.payload).unwrap()
+}
+
+/// The one reply in the outbox, checked in all that is the same for every reply.
+async fn take_reply(outbox: &dyn Outbox, order: OrderId, topic: Topic) -> OutboxEntry {
+    let mut rows = take(outbox).await;
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    let entry = rows.remove(0);
+    let version = if topic == Topic::InventoryReleased {
+        2
+    } else {
+        1
+    };
+    assert_eq!((entry.order, entry.row.topic), (order, topic));
+    assert_eq!((entry.row.version, entry.row.ordinal), (version, 0));
+    assert_eq!(entry.row.traceparent.as_deref(), Some(TRACEPARENT));
+    let body = reply(&entry);
+    assert_eq!((body.order_id, body.at), (order.0, entry.row.at));
+    let id = message_id(Publisher::Inventory, order, version, 0, entry.row.at);
+    assert_eq!(entry.row.id, id);
+    entry
+}
+
+pub async fn a_reservation_is_all_or_nothing<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 5), ("B", 1)]).await;
+    let outbox = fixture.outbox();
+    assert_eq!(outbox.name(), "inventory");
+    let greedy = new_order();
+    let wanted = reserve(greedy, &[("A", 2), ("B", 2), ("GHOST", 1)]);
+    let outcome = apply(&*stock, wanted, NOW).await;
+    assert_eq!(outcome, Applied(Reservation::Failed));
+    let failed = take_reply(&*outbox, greedy, Topic::InventoryReservationFailed).await;
+    assert_eq!(reply(&failed).failed_items, ["B", "GHOST"]);
+    assert_eq!(
+        reply(&failed).reason.as_deref(),
+        Some("not in stock: B, GHOST")
+    );
+    assert_eq!(level(&*stock, "A").await, (5, 0));
+    assert_eq!(level(&*stock, "B").await, (1, 0));
+    assert_eq!(stock.item(&sku("GHOST")).await.unwrap(), None);
+
+    let modest = new_order();
+    let wanted = reserve(modest, &[("A", 5), ("B", 1)]);
+    assert_eq!(
+        apply(&*stock, wanted, NOW).await,
+        Applied(Reservation::Held)
+    );
+    let reserved = take_reply(&*outbox, modest, Topic::InventoryReserved).await;
+    assert_eq!(reserved.row.at, NOW);
+    assert_eq!(
+        (reply(&reserved).reason, reply(&reserved).failed_items.len()),
+        (None, 0)
+    );
+    assert_eq!(level(&*stock, "A").await, (5, 5));
+    let view = stock.reservation(modest).await.unwrap().unwrap();
+    assert_eq!((view.order, view.state), (modest, Reservation::Held));
+    assert_eq!(view.items, [(sku("A"), 5), (sku("B"), 1)]);
+    assert_eq!(view.updated_at, NOW);
+    let view = stock.reservation(greedy).await.unwrap().unwrap();
+    assert_eq!(view.state, Reservation::Failed);
+    assert_eq!(view.items.len(), 3, "what was asked for");
+    assert_eq!(stock.reservation(new_order()).await.unwrap(), None);
+    stock.ping().await.unwrap();
+}
+
+pub async fn a_sku_that_stands_twice_is_added_up<F: StockFixture>() {
+    let (_fixture, stock) = stocked::<F>(&[("A", 5)]).await;
+    let outcome = apply(&*stock, reserve(new_order(), &[("A", 3), ("A", 3)]), NOW).await;
+    assert_eq!(outcome, Applied(Reservation::Failed));
+    assert_eq!(level(&*stock, "A").await, (5, 0));
+    let order = new_order();
+    let outcome = apply(&*stock, reserve(order, &[("A", 3), ("A", 2)]), NOW).await;
+    assert_eq!(outcome, Applied(Reservation::Held));
+    assert_eq!(level(&*stock, "A").await, (5, 5));
+    apply(&*stock, ship(order), NOW).await;
+    assert_eq!(level(&*stock, "A").await, (0, 0));
+}
+
+pub async fn a_cancellation_before_the_creation_bars_it<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 5)]).await;
+    let (outbox, order) = (fixture.outbox(), new_order());
+    let outcome = apply(&*stock, release(order), NOW).await;
+    assert_eq!(outcome, Applied(Reservation::Barred));
+    let first = take_reply(&*outbox, order, Topic::InventoryReleased).await;
+    let outcome = apply(&*stock, reserve(order, &[("A", 1)]), LATER).await;
+    assert_eq!(outcome, Ignored, "the late creation");
+    assert!(take(&*outbox).await.is_empty());
+    assert_eq!(level(&*stock, "A").await, (5, 0));
+    let view = stock.reservation(order).await.unwrap().unwrap();
+    assert_eq!((view.state, view.items), (Reservation::Barred, vec![]));
+
+    assert_eq!(apply(&*stock, release(order), LATER).await, Repeated);
+    let again = take_reply(&*outbox, order, Topic::InventoryReleased).await;
+    assert_eq!(again.row.id, first.row.id);
+    assert_eq!(apply(&*stock, ship(order), LATER).await, Ignored);
+}
+
+pub async fn a_repeat_is_answered_as_the_first_time<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 5)]).await;
+    let outbox = fixture.outbox();
+    for (quantity, topic) in [
+        (2, Topic::InventoryReserved),
+        (9, Topic::InventoryReservationFailed),
+    ] {
+        let order = new_order();
+        let wanted = reserve(order, &[("A", quantity)]);
+        apply(&*stock, wanted.clone(), NOW).await;
+        let first = take_reply(&*outbox, order, topic).await;
+        let before = level(&*stock, "A").await;
+        assert_eq!(apply(&*stock, wanted.clone(), LATER).await, Repeated);
+        let again = take_reply(&*outbox, order, topic).await;
+        assert_eq!(
+            (again.row.id, &again.row.payload),
+            (first.row.id, &first.row.payload)
+        );
+        assert_eq!(level(&*stock, "A").await, before);
+
+        // A repeat that comes after the release is still answered, and holds nothing.
+        apply(&*stock, release(order), NOW).await;
+        let released = take_reply(&*outbox, order, Topic::InventoryReleased).await;
+        assert_ne!(released.row.id, first.row.id);
+        let before = level(&*stock, "A").await;
+        assert_eq!(apply(&*stock, wanted, LATER).await, Repeated);
+        let again = take_reply(&*outbox, order, topic).await;
+        assert_eq!(
+            (again.row.id, &again.row.payload),
+            (first.row.id, &first.row.payload)
+        );
+        assert_eq!(apply(&*stock, release(order), LATER).await, Repeated);
+        let again = take_reply(&*outbox, order, Topic::InventoryReleased).await;
+        assert_eq!(
+            (again.row.id, &again.row.payload),
+            (released.row.id, &released.row.payload)
+        );
+        assert_eq!(level(&*stock, "A").await, before);
+    }
+}
+
+pub async fn what_is_released_or_shipped_is_so_once<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 10)]).await;
+    let outbox = fixture.outbox();
+    let (gone, back, kept) = (new_order(), new_order(), new_order());
+    for order in [gone, back, kept] {
+        apply(&*stock, reserve(order, &[("A", 3)]), NOW).await;
+    }
+    assert_eq!(level(&*stock, "A").await, (10, 9));
+    take(&*outbox).await;
+    assert_eq!(
+        apply(&*stock, ship(gone), LATER).await,
+        Applied(Reservation::Shipped)
+    );
+    assert!(
+        take(&*outbox).await.is_empty(),
+        "nobody waits for an answer"
+    );
+    assert_eq!(level(&*stock, "A").await, (7, 6));
+    assert_eq!(
+        apply(&*stock, release(back), LATER).await,
+        Applied(Reservation::Released)
+    );
+    assert_eq!(level(&*stock, "A").await, (7, 3));
+    for _ in 0..2 {
+        assert_eq!(apply(&*stock, ship(gone), LATER).await, Ignored);
+        assert_eq!(apply(&*stock, release(gone), LATER).await, Ignored);
+        assert_eq!(apply(&*stock, release(back), LATER).await, Repeated);
+        assert_eq!(apply(&*stock, ship(back), LATER).await, Ignored);
+        assert_eq!(apply(&*stock, ship(new_order()), LATER).await, Ignored);
+        assert_eq!(level(&*stock, "A").await, (7, 3));
+    }
+    let view = stock.reservation(gone).await.unwrap().unwrap();
+    assert_eq!((view.state, view.updated_at), (Reservation::Shipped, LATER));
+}
+
+pub async fn a_refused_order_is_released_too<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 1)]).await;
+    let (outbox, order) = (fixture.outbox(), new_order());
+    apply(&*stock, reserve(order, &[("A", 2)]), NOW).await;
+    take(&*outbox).await;
+    assert_eq!(
+        apply(&*stock, release(order), LATER).await,
+        Applied(Reservation::Released)
+    );
+    take_reply(&*outbox, order, Topic::InventoryReleased).await;
+    assert_eq!(level(&*stock, "A").await, (1, 0));
+}
+
+pub async fn a_batch_is_applied_in_order<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 3), ("B", 3)]).await;
+    let (first, second, third) = (new_order(), new_order(), new_order());
+    let batch = [
+        reserve(first, &[("A", 3)]),
+        reserve(second, &[("B", 1), ("A", 1)]),
+        release(first),
+        reserve(first, &[("A", 3)]),
+        reserve(third, &[("A", 2), ("B", 3)]),
+        ship(third),
+    ];
+    let outcomes = stock.apply(&batch, NOW).await.unwrap();
+    let expected = [
+        Applied(Reservation::Held),
+        Applied(Reservation::Failed),
+        Applied(Reservation::Released),
+        Repeated,
+        Applied(Reservation::Held),
+        Applied(Reservation::Shipped),
+    ];
+    assert_eq!(outcomes, expected);
+    assert_eq!(level(&*stock, "A").await, (1, 0));
+    assert_eq!(level(&*stock, "B").await, (0, 0));
+    let replies: Vec<_> = take(&*fixture.outbox())
+        .await
+        .iter()
+        .map(|entry| (entry.order, entry.row.topic))
+        .filter(|(order, _)| *order == first)
+        .map(|(_, topic)| topic)
+        .collect();
+    let expected = [
+        Topic::InventoryReserved,
+        Topic::InventoryReleased,
+        Topic::InventoryReserved,
+    ];
+    assert_eq!(replies, expected);
+    assert_eq!(stock.apply(&[], NOW).await.unwrap(), []);
+}
+
+pub async fn on_hand_is_never_below_reserved<F: StockFixture>() {
+    let (_fixture, stock) = stocked::<F>(&[("A", 5)]).await;
+    apply(&*stock, reserve(new_order(), &[("A", 4)]), NOW).await;
+    let refused = stock.set_on_hand(&sku("A"), 3, Some("key")).await;
+    assert!(
+        matches!(refused, Err(StockError::BelowReserved { reserved: 4 })),
+        "{refused:?}"
+    );
+    assert_eq!(level(&*stock, "A").await, (5, 4));
+    let (set, known) = stock.set_on_hand(&sku("A"), 4, Some("key")).await.unwrap();
+    assert_eq!((set.on_hand, set.reserved, set.available()), (4, 4, 0));
+    assert!(!known, "only a success is remembered");
+}
+
+pub async fn a_known_key_changes_nothing<F: StockFixture>() {
+    let (_fixture, stock) = stocked::<F>(&[]).await;
+    let first = stock.set_on_hand(&sku("A"), 5, Some("k1")).await.unwrap();
+    assert_eq!(
+        first,
+        (
+            Level {
+                on_hand: 5,
+                reserved: 0
+            },
+            false
+        )
+    );
+    stock.set_on_hand(&sku("A"), 7, Some("k2")).await.unwrap();
+    // The first call again, its answer having been lost: what was set since stays.
+    let (level_now, known) = stock.set_on_hand(&sku("A"), 5, Some("k1")).await.unwrap();
+    assert!(known);
+    assert_eq!(level_now.on_hand, 7);
+    assert_eq!(level(&*stock, "A").await, (7, 0));
+    let (_, known) = stock.set_on_hand(&sku("A"), 5, None).await.unwrap();
+    assert!(!known);
+    assert_eq!(level(&*stock, "A").await, (5, 0));
+}
+
+pub async fn items_are_listed_in_pages<F: StockFixture>() {
+    let names = ["B", "a", "A-2", "A", "{x,\"y\"}", "~"];
+    let (_fixture, stock) = stocked::<F>(&names.map(|name| (name, 2))).await;
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = stock.items(after.as_ref(), 2).await.unwrap();
+        let Some((last, _)) = page.last() else { break };
+        assert!(page.len() <= 2);
+        after = Some(last.clone());
+        seen.extend(page.into_iter().map(|(sku, _)| sku));
+    }
+    let expected: BTreeSet<Sku> = names.iter().map(|name| sku(name)).collect();
+    assert_eq!(seen.len(), names.len());
+    assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+pub async fn concurrent_appliers_never_oversell<F: StockFixture>() {
+    let (_fixture, stock) = stocked::<F>(&[("A", 100), ("B", 90)]).await;
+    let appliers = (0..16).map(|applier| {
+        let stock = Arc::clone(&stock);
+        tokio::spawn(async move {
+            let mut held = 0_u64;
+            for batch in 0..5 {
+                // Half of them name the items the other way round: no order of locks may matter.
+                let items = [[("A", 1), ("B", 1)], [("B", 1), ("A", 1)]][(applier + batch) % 2];
+                let batch: Vec<_> = (0..4).map(|_| reserve(new_order(), &items)).collect();
+                let outcomes = stock.apply(&batch, NOW).await.unwrap();
+                let is_held = |outcome: &&StockOutcome| **outcome == Applied(Reservation::Held);
+                held += outcomes.iter().filter(is_held).count() as u64;
+            }
+            held
+        })
+    });
+    let mut held = 0;
+    for applier in appliers.collect::<Vec<_>>() {
+        held += applier.await.unwrap();
+    }
+    assert_eq!(held, 90, "all of the scarcer item, and not one more");
+    assert_eq!(level(&*stock, "A").await, (100, 90));
+    assert_eq!(level(&*stock, "B").await, (90, 90));
+}
+
+/// A small generator (xorshift64): the same sequence in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// I6 over a random sequence: after every batch what is reserved is what reservations hold, and
+/// what is on hand is what was brought less what was shipped.
+pub async fn the_stock_adds_up_whatever_comes<F: StockFixture>() {
+    let names = ["A", "B", "C", "D"];
+    let (_fixture, stock) = stocked::<F>(&names.map(|name| (name, 20))).await;
+    let orders: Vec<OrderId> = (0..40).map(|_| new_order()).collect();
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut brought: BTreeMap<Sku, u64> = names.iter().map(|name| (sku(name), 20)).collect();
+    let mut shipped = BTreeMap::<Sku, u64>::new();
+    for _ in 0..60 {
+        let batch: Vec<StockRequest> = (0..=random.below(6))
+            .map(|_| any_request(&mut random, &orders, &names))
+            .collect();
+        let outcomes = stock.apply(&batch, NOW).await.unwrap();
+        for (request, outcome) in batch.iter().zip(outcomes) {
+            if outcome == Applied(Reservation::Shipped) {
+                let view = stock.reservation(request.order).await.unwrap().unwrap();
+                for (sku, quantity) in view.items {
+                    *shipped.entry(sku).or_default() += quantity;
+                }
+            }
+        }
+        let refilled = sku(names[usize::try_from(random.below(4)).unwrap()]);
+        let level = stock.item(&refilled).await.unwrap().unwrap();
+        stock
+            .set_on_hand(&refilled, level.on_hand + 1, None)
+            .await
+            .unwrap();
+        *brought.get_mut(&refilled).unwrap() += 1;
+        check_sums(&*stock, &orders, &brought, &shipped).await;
+    }
+    assert!(
+        shipped.values().sum::<u64>() > 0,
+        "the sequence does something"
+    );
+}
+
+fn any_request(random: &mut Random, orders: &[OrderId], names: &[&str]) -> StockRequest {
+    let mut pick = |limit: usize| usize::try_from(random.below(limit as u64)).unwrap();
+    let order = orders[pick(orders.len())];
+    match pick(4) {
+        0 => release(order),
+        1 => ship(order),
+        _ => {
+            let items: Vec<_> = (0..=pick(3))
+                .map(|_| (names[pick(names.len())], 1 + pick(5) as u64))
+                .collect();
+            reserve(order, &items)
+        }
+    }
+}
+
+async fn check_sums(
+    stock: &dyn StockStore,
+    orders: &[OrderId],
+    brought: &BTreeMap<Sku, u64>,
+    shipped: &BTreeMap<Sku, u64>,
+) {
+    let mut held = BTreeMap::<Sku, u64>::new();
+    for order in orders {
+        let view = stock.reservation(*order).await.unwrap();
+        let items = view.filter(|view| view.state == Reservation::Held);
+        for (sku, quantity) in items.map(|view| view.items).unwrap_or_default() {
+            *held.entry(sku).or_default() += quantity;
+        }
+    }
+    for (sku, level) in stock.items(None, 100).await.unwrap() {
+        let of = |sums: &BTreeMap<Sku, u64>| sums.get(&sku).copied().unwrap_or(0);
+        assert_eq!(level.reserved, of(&held), "{sku}");
+        assert_eq!(level.on_hand, of(brought) - of(shipped), "{sku}");
+        assert!(level.reserved <= level.on_hand, "{sku}");
+    }
+}
+
+pub async fn the_relay_is_woken<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 5)]).await;
+    let outbox = fixture.outbox();
+    let patience = Duration::from_secs(20);
+    outbox.wait(Duration::from_millis(50)).await;
+    apply(&*stock, reserve(new_order(), &[("A", 1)]), NOW).await;
+    let woken = tokio::time::timeout(patience, outbox.wait(patience * 2)).await;
+    woken.expect("a reply that was stored before the wait ends it");
+}

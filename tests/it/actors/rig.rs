@@ -1,0 +1,147 @@
+//! A node over in-memory doubles.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trackops::actors::cache_gate::{CacheGate, CacheGateSettings};
+use trackops::actors::node::{Node, Parts};
+use trackops::actors::ownership::Ownership;
+use trackops::actors::settings::Settings;
+use trackops::codec::content::{AddressV1, ContentV1, ItemV1};
+use trackops::embedded::cache::MemoryCache;
+use trackops::live::Hub;
+use trackops::ports::clock::SystemClock;
+use trackops::ports::live::LiveHub;
+use trackops::ports::orders::{CommandRequest, Done, Orders, OrdersError, PlaceRequest};
+use trackops_cluster::lease::Lease;
+use trackops_cluster::membership::{Incarnation, NodeId};
+use trackops_cluster::{ShardCount, ShardId};
+use trackops_domain::command::Command;
+use trackops_domain::ids::{CommandId, OrderId};
+use trackops_domain::placed::Placed;
+
+use crate::doubles::journal::MemoryJournal;
+use crate::doubles::membership::MemoryMembership;
+
+/// Everything a test looks at.
+pub struct Rig {
+    pub node: Arc<Node>,
+    pub journal: MemoryJournal,
+    pub lease: Lease,
+    pub ownership: Arc<Ownership>,
+    pub gate: Arc<CacheGate>,
+}
+
+impl Rig {
+    /// A node that owns its eight shards.
+    pub async fn new(settings: Settings) -> Self {
+        let journal = MemoryJournal::default();
+        let count = ShardCount::new(8).expect("in range");
+        let membership = Arc::new(MemoryMembership {
+            journal: journal.clone(),
+            count,
+        });
+        let lease = Lease::unlimited();
+        let node = NodeId("test".into());
+        let ownership = Ownership::new(membership, node, Incarnation(1), lease.clone(), count);
+        let cache = Arc::new(MemoryCache::new());
+        let gate = CacheGate::new(
+            cache.clone(),
+            ownership.clone(),
+            CacheGateSettings::default(),
+        );
+        let all: Vec<ShardId> = count.iter().collect();
+        ownership
+            .claim(&all, &gate)
+            .await
+            .expect("the double grants");
+        let parts = Parts {
+            journal: Arc::new(journal.clone()),
+            cache,
+            gate: gate.clone(),
+            hub: Hub::new() as Arc<dyn LiveHub>,
+            clock: Arc::new(SystemClock),
+            ownership: ownership.clone(),
+            standing: None,
+        };
+        let node = Node::start(parts, settings).await.expect("actors start");
+        Self {
+            node,
+            journal,
+            lease,
+            ownership,
+            gate,
+        }
+    }
+
+    /// Places an order without a key.
+    pub async fn place(&self) -> OrderId {
+        self.node
+            .place(request(None))
+            .await
+            .expect("placed")
+            .order
+            .id
+    }
+
+    /// Runs a command under a new id.
+    pub async fn command(&self, order: OrderId, command: Command) -> Result<Done, OrdersError> {
+        self.node.execute(execute(order, command)).await
+    }
+}
+
+/// Default settings, with short waits.
+pub fn settings() -> Settings {
+    Settings {
+        answer_timeout: Duration::from_secs(10),
+        ..Settings::default()
+    }
+}
+
+/// A request to place.
+pub fn request(key: Option<&str>) -> PlaceRequest {
+    let key = key.map(|key| (Box::from(key), [7; 32]));
+    PlaceRequest {
+        content: Arc::new(content()),
+        key,
+        traceparent: None,
+    }
+}
+
+/// A request to run `command`.
+pub fn execute(order: OrderId, command: Command) -> CommandRequest {
+    CommandRequest {
+        order,
+        id: CommandId(uuid::Uuid::now_v7()),
+        keyed: false,
+        by: "test".into(),
+        if_match: None,
+        command,
+        traceparent: None,
+    }
+}
+
+/// What is ordered.
+pub fn content() -> Placed {
+    let address = AddressV1 {
+        street: "Torstr. 1".into(),
+        city: "Berlin".into(),
+        postal_code: "10119".into(),
+        country: "DE".into(),
+        lat: None,
+        lon: None,
+        phone: None,
+    };
+    let content = ContentV1 {
+        customer_id: uuid::Uuid::now_v7(),
+        currency: "EUR".into(),
+        items: vec![ItemV1 {
+            sku: "PIZZA".into(),
+            quantity: 1,
+            unit_price: 950,
+        }],
+        address,
+        delivery_instructions: None,
+    };
+    content.check().expect("valid")
+}

@@ -1,0 +1,215 @@
+//! Failing orders, idle orders, busy orders.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use trackops::actors::Settings;
+use trackops::ports::live::{LiveItem, Session};
+use trackops::ports::orders::{Orders, OrdersError};
+use trackops_domain::command::Command;
+use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::status::Status;
+
+use super::rig::{Rig, request, settings};
+use crate::doubles::session::Recorder;
+
+/// A listener whose delivery panics in the order's actor: the failure of one order.
+struct Explosive;
+
+impl Session for Explosive {
+    fn id(&self) -> u64 {
+        1
+    }
+
+    fn deliver(&self, _: LiveItem) {
+        panic!("the listener explodes");
+    }
+}
+
+#[async_trait]
+trait Provoke {
+    async fn fail(&self, order: OrderId);
+    async fn until_live(&self, order: OrderId);
+}
+
+#[async_trait]
+impl Provoke for Rig {
+    /// Makes the order's actor panic once.
+    async fn fail(&self, order: OrderId) {
+        let failed = self.node.subscribe(order, None, Arc::new(Explosive)).await;
+        assert!(
+            matches!(failed, Err(OrdersError::Restarted)),
+            "an error at once, no hang: {failed:?}"
+        );
+    }
+
+    async fn until_live(&self, order: OrderId) {
+        tokio::time::timeout(Duration::from_secs(10), async {
+            while self
+                .node
+                .inspect(order)
+                .await
+                .is_ok_and(|report| report.state == "restarting")
+            {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("the order is started again");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_order_restarts_and_its_neighbours_notice_nothing() {
+    let rig = Rig::new(settings()).await;
+    let (order, neighbour) = (rig.place().await, rig.place().await);
+    rig.fail(order).await;
+    rig.command(neighbour, Command::StockReserved)
+        .await
+        .expect("the neighbour goes on");
+    rig.until_live(order).await;
+    let done = rig
+        .command(order, Command::StockReserved)
+        .await
+        .expect("restarted from the journal");
+    assert_eq!(done.order.version(), Version(2));
+    let report = rig.node.inspect(order).await.expect("known");
+    assert_eq!(report.restarts, 1);
+    assert!(
+        report
+            .last_error
+            .is_some_and(|(error, _)| error.contains("explodes"))
+    );
+}
+
+#[tokio::test]
+async fn five_failures_quarantine_until_released() {
+    let rig = Rig::new(settings()).await;
+    let order = rig.place().await;
+    for _ in 0..5 {
+        rig.until_live(order).await;
+        rig.fail(order).await;
+    }
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while rig.node.inspect(order).await.expect("known").state != "quarantined" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("quarantined");
+    let refused = rig.command(order, Command::StockReserved).await;
+    assert!(
+        matches!(refused, Err(OrdersError::Quarantined)),
+        "{refused:?}"
+    );
+    assert!(rig.node.release(order).await.expect("released"));
+    assert!(
+        !rig.node.release(order).await.expect("known"),
+        "released once"
+    );
+    rig.command(order, Command::StockReserved)
+        .await
+        .expect("works again");
+}
+
+#[tokio::test]
+async fn a_passivated_order_costs_an_actor_only_when_it_is_wanted() {
+    let rig = Rig::new(Settings {
+        passivate_live: Duration::from_millis(100),
+        passivate_final: Duration::from_millis(100),
+        ..settings()
+    })
+    .await;
+    let order = rig.place().await;
+    let session = Arc::new(Recorder::default());
+    rig.node
+        .subscribe(order, None, session.clone())
+        .await
+        .expect("subscribed");
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while rig.node.inspect(order).await.expect("known").state != "passive" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("passivated");
+    assert_eq!(
+        rig.node
+            .read(order)
+            .await
+            .expect("from cache or journal")
+            .version,
+        Version(1)
+    );
+    assert_eq!(
+        rig.node.inspect(order).await.expect("known").state,
+        "passive",
+        "a read wakes nothing"
+    );
+    rig.command(order, Command::StockReserved)
+        .await
+        .expect("woken");
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while session.0.lock().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the subscription outlives the actor");
+    assert_eq!(*session.0.lock(), [(true, 1), (false, 2)]);
+}
+
+#[tokio::test]
+async fn too_many_for_one_order_are_refused_at_once() {
+    let rig = Rig::new(Settings {
+        order_waiting_max: 8,
+        ..settings()
+    })
+    .await;
+    let order = rig.place().await;
+    let results =
+        join_all((0..64).map(|_| rig.command(order, Command::Advance(Status::Delivered)))).await;
+    let overloaded = results
+        .iter()
+        .filter(|r| matches!(r, Err(OrdersError::Overloaded { .. })))
+        .count();
+    let refused = results
+        .iter()
+        .filter(|r| matches!(r, Err(OrdersError::Rejected(_))))
+        .count();
+    assert_eq!(overloaded + refused, 64);
+    assert!(
+        overloaded > 0 && refused >= 8,
+        "{overloaded} overloaded, {refused} refused"
+    );
+    assert!(
+        rig.node.place(request(None)).await.is_ok(),
+        "other orders go on"
+    );
+}
+
+#[tokio::test]
+async fn a_journal_that_is_away_is_no_failure_of_the_order() {
+    let rig = Rig::new(Settings {
+        passivate_live: Duration::from_millis(1),
+        ..settings()
+    })
+    .await;
+    let order = trackops::ports::orders::keyed_order_id("cold");
+    rig.journal.0.lock().loads_fail = true;
+    for _ in 0..10 {
+        let failed = rig.command(order, Command::StockReserved).await;
+        assert!(
+            matches!(failed, Err(OrdersError::Unavailable { .. })),
+            "{failed:?}"
+        );
+    }
+    rig.journal.0.lock().loads_fail = false;
+    let missing = rig.command(order, Command::StockReserved).await;
+    assert!(
+        matches!(missing, Err(OrdersError::NotFound)),
+        "not quarantined: {missing:?}"
+    );
+}

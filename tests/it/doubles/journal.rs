@@ -1,0 +1,184 @@
+//! An in-memory journal with the fence and the version check of the real ones, and a script of faults.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use trackops::codec::stored;
+use trackops::ports::journal::{
+    AppendError, AppendRow, Due, EventRow, Head, Journal, JournalError, ListFilter, RowOutcome,
+};
+use trackops::ports::outbox::OutboxRow;
+use trackops_cluster::{Epoch, ShardId};
+use trackops_domain::ids::OrderId;
+use trackops_domain::order::Order;
+use trackops_domain::time::Timestamp;
+
+/// What happens to one append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It works.
+    None,
+    /// It doesn't happen, and says so.
+    Unavailable,
+    /// It happens, and the answer is lost.
+    AnswerLost,
+    /// It doesn't happen, and nobody knows.
+    RequestLost,
+}
+
+/// What is stored.
+#[derive(Default)]
+pub struct Stored {
+    orders: BTreeMap<OrderId, (ShardId, Head, Vec<EventRow>)>,
+    /// Outbox rows, oldest first.
+    pub outbox: Vec<(OrderId, OutboxRow)>,
+    /// The epochs of the shards.
+    pub epochs: BTreeMap<ShardId, i64>,
+    script: VecDeque<Fault>,
+    /// An append with this order in it is refused as bad.
+    pub poison: Option<OrderId>,
+    /// Rows of each append that was tried.
+    pub batches: Vec<usize>,
+    /// Loads fail.
+    pub loads_fail: bool,
+    /// Loads that were made, by order.
+    pub loads: Vec<OrderId>,
+}
+
+/// The journal.
+#[derive(Clone, Default)]
+pub struct MemoryJournal(pub Arc<Mutex<Stored>>);
+
+impl MemoryJournal {
+    /// The next appends fare like this; later ones work.
+    pub fn script(&self, faults: &[Fault]) {
+        self.0.lock().script = faults.iter().copied().collect();
+    }
+
+    /// The stored statuses of an order, oldest first.
+    pub fn statuses(&self, order: OrderId) -> Vec<&'static str> {
+        let stored = self.0.lock();
+        stored
+            .orders
+            .get(&order)
+            .map_or_else(Vec::new, |(_, _, events)| {
+                events.iter().map(|event| event.status.as_str()).collect()
+            })
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    async fn append(&self, rows: &[AppendRow]) -> Result<Vec<RowOutcome>, AppendError> {
+        // Others get to queue behind it, as behind a real round trip.
+        tokio::task::yield_now().await;
+        let mut stored = self.0.lock();
+        stored.batches.push(rows.len());
+        if rows.iter().any(|row| Some(row.order) == stored.poison) {
+            return Err(AppendError::BadRow("poison".into()));
+        }
+        match stored.script.pop_front().unwrap_or(Fault::None) {
+            Fault::None => Ok(rows.iter().map(|row| stored.append(row)).collect()),
+            Fault::Unavailable => Err(AppendError::Unavailable("scripted".into())),
+            Fault::RequestLost => Err(AppendError::Unknown("scripted".into())),
+            Fault::AnswerLost => {
+                for row in rows {
+                    stored.append(row);
+                }
+                Err(AppendError::Unknown("scripted".into()))
+            }
+        }
+    }
+
+    async fn announce(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    async fn load(&self, orders: &[OrderId]) -> Result<Vec<Option<Order>>, JournalError> {
+        let mut stored = self.0.lock();
+        stored.loads.extend(orders);
+        if stored.loads_fail {
+            return Err(JournalError::Unavailable("scripted".into()));
+        }
+        orders.iter().map(|order| stored.load(*order)).collect()
+    }
+
+    async fn list(&self, _filter: &ListFilter) -> Result<Vec<Order>, JournalError> {
+        let stored = self.0.lock();
+        stored
+            .orders
+            .keys()
+            .filter_map(|order| stored.load(*order).transpose())
+            .collect()
+    }
+
+    async fn due(
+        &self,
+        shards: &[ShardId],
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Due>, JournalError> {
+        let stored = self.0.lock();
+        let due = stored
+            .orders
+            .iter()
+            .filter(|(_, (shard, ..))| shards.contains(shard));
+        let due = due.filter_map(|(order, (_, head, _))| {
+            let deadline = head.deadline.filter(|deadline| *deadline <= now)?;
+            let request_unsent = stored.outbox.iter().any(|(of, _)| of == order);
+            Some(Due {
+                order: *order,
+                deadline,
+                request_unsent,
+            })
+        });
+        Ok(due.take(limit as usize).collect())
+    }
+
+    async fn ping(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+}
+
+impl Stored {
+    fn append(&mut self, row: &AppendRow) -> RowOutcome {
+        if self
+            .epochs
+            .get(&row.shard)
+            .is_none_or(|epoch| *epoch != row.epoch.0)
+        {
+            return RowOutcome::Fenced;
+        }
+        let found = self.orders.get(&row.order).map(|(_, head, _)| head.version);
+        if found != row.expected {
+            return RowOutcome::Conflict;
+        }
+        let (_, head, events) = self
+            .orders
+            .entry(row.order)
+            .or_insert_with(|| (row.shard, row.head.clone(), Vec::new()));
+        *head = row.head.clone();
+        events.extend(row.event.clone().map(|event| EventRow {
+            epoch: Epoch(row.epoch.0),
+            ..event
+        }));
+        self.outbox.extend(
+            row.outbox
+                .iter()
+                .map(|message| (row.order, message.clone())),
+        );
+        RowOutcome::Committed
+    }
+
+    fn load(&self, order: OrderId) -> Result<Option<Order>, JournalError> {
+        let Some((_, head, events)) = self.orders.get(&order) else {
+            return Ok(None);
+        };
+        let assembled = stored::assemble(order, &head.saga, head.deadline, events);
+        assembled
+            .map(Some)
+            .map_err(|error| JournalError::Corrupt(error.into()))
+    }
+}

@@ -1,0 +1,5 @@
+//! Doubles that fail at a chosen call: for what the real servers can't do on demand.
+
+pub mod journal;
+pub mod membership;
+pub mod session;

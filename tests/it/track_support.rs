@@ -1,0 +1,160 @@
+//! A server with the live endpoints, the real hub and queues, and clients of both kinds.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_util::sync::CancellationToken;
+use trackops::api::track::{Limits, TrackState, routes};
+use trackops::live::hub::Hub;
+use trackops_domain::ids::OrderId;
+
+use crate::live_support::TestOrders;
+
+/// Longer than anything here takes, shorter than a person's patience.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Small, so that the kernel's buffers don't hide a slow reader.
+const KERNEL_BUFFER_BYTES: u32 = 8 * 1024;
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub hub: Arc<Hub>,
+    pub orders: Arc<TestOrders>,
+    pub state: TrackState,
+}
+
+impl Server {
+    pub fn start(change: impl FnOnce(&mut Limits)) -> Self {
+        let hub = Hub::new();
+        let orders = TestOrders::new(Arc::clone(&hub));
+        let shutdown = CancellationToken::new();
+        let mut state = TrackState::new(
+            Arc::clone(&orders) as _,
+            Arc::clone(&hub) as _,
+            shutdown.clone(),
+        );
+        let mut limits = *state.limits;
+        change(&mut limits);
+        state.limits = Arc::new(limits);
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .set_send_buffer_size(KERNEL_BUFFER_BYTES)
+            .expect("is set");
+        socket
+            .bind("127.0.0.1:0".parse().expect("an address"))
+            .expect("binds");
+        let listener = socket.listen(128).expect("listens");
+        let address = listener.local_addr().expect("is bound");
+        let service = axum::serve(listener, routes(state.clone()))
+            .with_graceful_shutdown(shutdown.cancelled_owned());
+        tokio::spawn(service.into_future());
+        Self {
+            address,
+            hub,
+            orders,
+            state,
+        }
+    }
+
+    pub async fn connect(&self) -> Client {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .set_recv_buffer_size(KERNEL_BUFFER_BYTES)
+            .expect("is set");
+        let stream = socket.connect(self.address).await.expect("connects");
+        let url = format!("ws://{}/api/v1/track", self.address);
+        let (socket, _) = tokio_tungstenite::client_async(url, stream)
+            .await
+            .expect("is upgraded");
+        Client(socket)
+    }
+
+    pub fn events_url(&self, order: impl std::fmt::Display) -> String {
+        format!("http://{}/api/v1/orders/{order}/events", self.address)
+    }
+
+    /// Waits until every socket and stream has ended.
+    pub async fn all_ended(&self) {
+        self.state.connections.close();
+        timeout(PATIENCE, self.state.connections.wait())
+            .await
+            .expect("connections end");
+    }
+}
+
+pub struct Client(pub WebSocketStream<TcpStream>);
+
+impl Client {
+    pub async fn send(&mut self, text: impl Into<String>) {
+        let message = Message::Text(text.into().into());
+        self.0.send(message).await.expect("is sent");
+    }
+
+    pub async fn subscribe(&mut self, order: OrderId, since: Option<u32>) {
+        let mut message = json!({"type": "subscribe", "orderId": order.0});
+        if let Some(since) = since {
+            message["since"] = since.into();
+        }
+        self.send(message.to_string()).await;
+    }
+
+    pub async fn next(&mut self) -> Option<Message> {
+        let next = timeout(PATIENCE, self.0.next()).await.expect("in time");
+        next.and_then(Result::ok)
+    }
+
+    pub async fn json(&mut self) -> Value {
+        loop {
+            match self.next().await.expect("is open") {
+                Message::Text(text) => return serde_json::from_str(&text).expect("is JSON"),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("expected a message, got {other:?}"),
+            }
+        }
+    }
+
+    pub async fn close_code(&mut self) -> Option<u16> {
+        loop {
+            if let Message::Close(frame) = self.next().await? {
+                return frame.map(|f| CloseCode::into(f.code));
+            }
+        }
+    }
+
+    pub async fn is_open(&mut self, order: OrderId) {
+        self.subscribe(order, None).await;
+        assert_eq!(self.json().await["type"], "snapshot");
+    }
+}
+
+/// One event as `(event, id, data)`.
+pub async fn next_event(
+    stream: &mut reqwest::Response,
+    text: &mut String,
+) -> (String, String, Value) {
+    loop {
+        if let Some(end) = text.find("\n\n") {
+            let event: String = text.drain(..end + 2).collect();
+            let field = |name: &str| {
+                let line = event.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap_or_default().to_owned()
+            };
+            if event.starts_with(':') {
+                continue;
+            }
+            let data = serde_json::from_str(&field("data: ")).expect("is JSON");
+            return (field("event: "), field("id: "), data);
+        }
+        let chunk = timeout(PATIENCE, stream.chunk()).await.expect("in time");
+        let chunk = chunk.expect("comes").expect("is open");
+        text.push_str(std::str::from_utf8(&chunk).expect("is UTF-8"));
+    }
+}
