@@ -22,7 +22,9 @@ pub(super) async fn until_migrated(database: &Database, life: &Lifecycle) -> any
         match database.schema_state().await {
             Ok(SchemaState::Migrated) => return Ok(true),
             Ok(state) => bail!("{}: {state}", database.kind().as_str()),
-            Err(error) => tracing::warn!(database = database.kind().as_str(), %error, "waiting for the database"),
+            Err(error) => {
+                tracing::warn!(database = database.kind().as_str(), %error, "waiting for the database")
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(RETRY) => {}
@@ -54,9 +56,10 @@ pub(super) fn bus(readiness: &Readiness, bus: &Arc<dyn Bus>) {
         async move {
             match bus.missing_topics(&topics()).await {
                 Ok(missing) if missing.is_empty() => Verdict::Ready,
-                Ok(missing) => {
-                    Verdict::Unready(format!("missing topics: {}: run `trackops migrate`", missing.join(", ")))
-                }
+                Ok(missing) => Verdict::Unready(format!(
+                    "missing topics: {}: run `trackops migrate`",
+                    missing.join(", ")
+                )),
                 Err(error) => Verdict::Degraded(error.to_string()),
             }
         }
@@ -76,14 +79,23 @@ pub(super) fn cache(readiness: &Readiness, cache: &Arc<dyn Cache>) {
 pub(super) fn started(readiness: &Arc<Readiness>) {
     let process = Arc::downgrade(readiness);
     readiness.check("shards", Need::Required, move || {
-        let started = process.upgrade().is_some_and(|readiness| readiness.has_started());
+        let started = process
+            .upgrade()
+            .is_some_and(|readiness| readiness.has_started());
         async move {
-            if started { Verdict::Ready } else { Verdict::Unready("waiting for the lease or for shards".into()) }
+            if started {
+                Verdict::Ready
+            } else {
+                Verdict::Unready("waiting for the lease or for shards".into())
+            }
         }
     });
 }
 
 /// Every topic that a role needs.
 pub(super) fn topics() -> Vec<Arc<str>> {
-    Topic::all_with_dead_letters().into_iter().map(Arc::from).collect()
+    Topic::all_with_dead_letters()
+        .into_iter()
+        .map(Arc::from)
+        .collect()
 }

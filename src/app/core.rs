@@ -57,25 +57,55 @@ pub(super) async fn start(
     orders: &LateOrders,
     life: &Lifecycle,
 ) -> anyhow::Result<Option<Core>> {
-    let Some(count) = replica::shard_count(&*parts.membership, life).await else { return Ok(None) };
+    let Some(count) = replica::shard_count(&*parts.membership, life).await else {
+        return Ok(None);
+    };
     // Nobody else calls this replica yet, so its address is its name.
-    let joined = replica::join(&*parts.membership, &parts.node, &parts.node.0, &parts.timing, life).await?;
-    let Some((incarnation, sent)) = joined else { return Ok(None) };
+    let joined = replica::join(
+        &*parts.membership,
+        &parts.node,
+        &parts.node.0,
+        &parts.timing,
+        life,
+    )
+    .await?;
+    let Some((incarnation, sent)) = joined else {
+        return Ok(None);
+    };
     let tasks = TaskTracker::new();
     let (lease, keeper) = match parts.keeper {
         None => (Lease::unlimited(), None),
         Some(factory) => {
             let lease = Lease::new();
-            let keeper =
-                Keeper::start(factory, parts.node.clone(), incarnation, parts.timing, lease.clone(), sent)?;
+            let keeper = Keeper::start(
+                factory,
+                parts.node.clone(),
+                incarnation,
+                parts.timing,
+                lease.clone(),
+                sent,
+            )?;
             (lease, Some(keeper))
         }
     };
-    let ownership =
-        Ownership::new(Arc::clone(&parts.membership), parts.node.clone(), incarnation, lease, count);
-    let gate = CacheGate::new(Arc::clone(&parts.cache), ownership.clone(), CacheGateSettings::default());
+    let ownership = Ownership::new(
+        Arc::clone(&parts.membership),
+        parts.node.clone(),
+        incarnation,
+        lease,
+        count,
+    );
+    let gate = CacheGate::new(
+        Arc::clone(&parts.cache),
+        ownership.clone(),
+        CacheGateSettings::default(),
+    );
     if let Some(keeper) = &keeper {
-        tasks.spawn(watch_standing(keeper.standing(), ownership.clone(), life.clone()));
+        tasks.spawn(watch_standing(
+            keeper.standing(),
+            ownership.clone(),
+            life.clone(),
+        ));
     }
     if !replica::claim_all(&ownership, &gate, life).await {
         if let Err(error) = ownership.leave().await {
@@ -96,9 +126,19 @@ pub(super) async fn start(
     let node = Node::start(node_parts, settings).await?;
     orders.set(Arc::clone(&node) as _);
     let consumer_stop = CancellationToken::new();
-    let consumer = messaging::orders::runner(parts.bus, Arc::clone(&node) as _, parts.clock, &parts.node.0);
+    let consumer = messaging::orders::runner(
+        parts.bus,
+        Arc::clone(&node) as _,
+        parts.clock,
+        &parts.node.0,
+    );
     tasks.spawn(consumer.run(consumer_stop.clone()));
-    Ok(Some(Core { node, keeper, consumer_stop, tasks }))
+    Ok(Some(Core {
+        node,
+        keeper,
+        consumer_stop,
+        tasks,
+    }))
 }
 
 /// A deposed replica writes and answers nothing any more, and ends.

@@ -31,18 +31,32 @@ impl DeadLetterDesk for Desk {
             if left == 0 {
                 break;
             }
-            found.extend(self.0.list(topic, None, left).await.map_err(away)?.into_iter().map(shown));
+            found.extend(
+                self.0
+                    .list(topic, None, left)
+                    .await
+                    .map_err(away)?
+                    .into_iter()
+                    .map(shown),
+            );
         }
         Ok(found)
     }
 
     async fn show(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, DeskError> {
-        let letter = self.0.show(parse(&id.topic)?, id.partition, id.offset).await;
+        let letter = self
+            .0
+            .show(parse(&id.topic)?, id.partition, id.offset)
+            .await;
         Ok(letter.map_err(away)?.map(shown))
     }
 
     async fn send_again(&self, id: &DeadLetterId) -> Result<bool, DeskError> {
-        match self.0.send_again(parse(&id.topic)?, id.partition, id.offset).await {
+        match self
+            .0
+            .send_again(parse(&id.topic)?, id.partition, id.offset)
+            .await
+        {
             Ok(()) => Ok(true),
             Err(SendAgainError::NotFound { .. }) => Ok(false),
             Err(error) => Err(DeskError::Unavailable(error.into())),
@@ -60,7 +74,11 @@ fn away(error: BusError) -> DeskError {
 
 fn shown(letter: dead_letters::DeadLetter) -> DeadLetter {
     DeadLetter {
-        id: DeadLetterId { topic: (&*letter.topic).into(), partition: letter.partition, offset: letter.offset },
+        id: DeadLetterId {
+            topic: (&*letter.topic).into(),
+            partition: letter.partition,
+            offset: letter.offset,
+        },
         key: letter.key,
         reason: format!("{}: {}", letter.code, letter.reason),
         parked_at: rfc3339::parse(&letter.parked_at).unwrap_or(Timestamp(0)),

@@ -52,7 +52,9 @@ pub async fn run_dev(config: Config, options: DevOptions) -> anyhow::Result<()> 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Embedded::open(&options.data_dir, Arc::clone(&clock)).await?;
     let bus = store.bus();
-    bus.create_topics(&checks::topics()).await.context("can't create the topics")?;
+    bus.create_topics(&checks::topics())
+        .await
+        .context("can't create the topics")?;
 
     let cache: Arc<dyn Cache> = Arc::new(MemoryCache::new());
     let letters = DeadLetters::new(Arc::clone(&bus));
@@ -61,10 +63,14 @@ pub async fn run_dev(config: Config, options: DevOptions) -> anyhow::Result<()> 
     let readiness = Readiness::new();
     let journal = store.journal();
     let pinged = store.journal();
-    readiness.ping("journal", crate::api::probes::readiness::Need::Required, move || {
-        let journal = Arc::clone(&pinged);
-        async move { journal.ping().await }
-    });
+    readiness.ping(
+        "journal",
+        crate::api::probes::readiness::Need::Required,
+        move || {
+            let journal = Arc::clone(&pinged);
+            async move { journal.ping().await }
+        },
+    );
     checks::started(&readiness);
 
     let background = CancellationToken::new();
@@ -73,10 +79,16 @@ pub async fn run_dev(config: Config, options: DevOptions) -> anyhow::Result<()> 
     let mut track = TrackState::new(Arc::clone(&orders) as _, hub.clone(), live_stop.clone());
     track.limits = Arc::new(order::track_limits(&config));
     let connections = track.connections.clone();
-    let api = ApiState { orders: Arc::clone(&orders) as _, journal: Arc::clone(&journal), clock: Arc::clone(&clock) };
+    let api = ApiState {
+        orders: Arc::clone(&orders) as _,
+        journal: Arc::clone(&journal),
+        clock: Arc::clone(&clock),
+    };
     let routes = router::public_order_routes(api)
         .merge(track::routes(track))
-        .merge(router::public_inventory_routes(InventoryState { stock: store.stock() }))
+        .merge(router::public_inventory_routes(InventoryState {
+            stock: store.stock(),
+        }))
         .merge(router::document_routes())
         .merge(router::front_page_routes())
         .merge(router::management_routes(ManagementState {
@@ -103,7 +115,12 @@ pub async fn run_dev(config: Config, options: DevOptions) -> anyhow::Result<()> 
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     tasks.spawn(inventory::runner(Arc::clone(&bus), store.stock(), clock, NODE).run(stop.clone()));
     let outboxes = vec![store.orders_outbox(), store.inventory_outbox()];
-    let relay = Relay::new(outboxes, Arc::clone(&bus), RelaySettings::default(), NODE.into());
+    let relay = Relay::new(
+        outboxes,
+        Arc::clone(&bus),
+        RelaySettings::default(),
+        NODE.into(),
+    );
     let relay_stop = stop.clone();
     tasks.spawn(async move { relay.run(relay_stop).await });
     if running.is_some() {

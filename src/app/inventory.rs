@@ -24,11 +24,19 @@ pub async fn run_inventory(config: Config) -> anyhow::Result<()> {
     logs::start(&config.log);
     let metrics = prometheus::install()?;
     let life = Lifecycle::start()?;
-    let database = order::open_database(config.inventory_database()?, Kind::Inventory, &config.stores)?;
+    let database = order::open_database(
+        config.inventory_database()?,
+        Kind::Inventory,
+        &config.stores,
+    )?;
     let bus: Arc<dyn Bus> = Arc::new(order::open_bus(&config)?);
     let public = Port::open(&config.http.listen, 8081, "--listen", &config.http)?;
-    let management =
-        Port::open(&config.http.management_listen, 9081, "TRACKOPS_MANAGEMENT_LISTEN", &config.http)?;
+    let management = Port::open(
+        &config.http.management_listen,
+        9081,
+        "TRACKOPS_MANAGEMENT_LISTEN",
+        &config.http,
+    )?;
     let limit = config.http.shutdown(ROLE_STOP);
 
     let stock: Arc<dyn StockStore> = Arc::new(database.stock());
@@ -39,9 +47,11 @@ pub async fn run_inventory(config: Config) -> anyhow::Result<()> {
 
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
-    let public_routes = router::public_inventory_routes(InventoryState { stock: Arc::clone(&stock) })
-        .merge(router::document_routes())
-        .merge(router::front_page_routes());
+    let public_routes = router::public_inventory_routes(InventoryState {
+        stock: Arc::clone(&stock),
+    })
+    .merge(router::document_routes())
+    .merge(router::front_page_routes());
     let management_routes = router::management_routes(ManagementState {
         readiness: Arc::clone(&readiness),
         metrics,

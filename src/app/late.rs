@@ -11,7 +11,9 @@ use trackops_domain::order::Order;
 use crate::messaging::dead_letters::DeadLetters;
 use crate::ports::cache::Position;
 use crate::ports::live::Session;
-use crate::ports::orders::{ActorReport, CommandRequest, Done, Orders, OrdersError, PlaceRequest, Read};
+use crate::ports::orders::{
+    ActorReport, CommandRequest, Done, Orders, OrdersError, PlaceRequest, Read,
+};
 
 /// Refuses everything until it is told who answers. A release from quarantine also sends the order's
 /// parked messages again.
@@ -23,7 +25,10 @@ pub(super) struct LateOrders {
 impl LateOrders {
     /// Nobody answers yet.
     pub fn new(letters: DeadLetters) -> Arc<Self> {
-        Arc::new(Self { orders: OnceLock::new(), letters })
+        Arc::new(Self {
+            orders: OnceLock::new(),
+            letters,
+        })
     }
 
     /// From now on `orders` answers. Once.
@@ -32,8 +37,10 @@ impl LateOrders {
     }
 
     fn get(&self) -> Result<&dyn Orders, OrdersError> {
-        const STARTING: OrdersError =
-            OrdersError::Unavailable { why: "this replica is starting", retry_after: Duration::from_secs(1) };
+        const STARTING: OrdersError = OrdersError::Unavailable {
+            why: "this replica is starting",
+            retry_after: Duration::from_secs(1),
+        };
         self.orders.get().map(|orders| &**orders).ok_or(STARTING)
     }
 }
@@ -79,7 +86,9 @@ impl Orders for LateOrders {
             match self.letters.send_order_again(order).await {
                 Ok(sent) => tracing::info!(%order, sent, "released from quarantine"),
                 // They stay where they are, and can be sent again by hand.
-                Err(error) => tracing::warn!(%order, %error, "released, but its dead letters were not sent again"),
+                Err(error) => {
+                    tracing::warn!(%order, %error, "released, but its dead letters were not sent again")
+                }
             }
         }
         Ok(released)

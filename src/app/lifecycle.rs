@@ -24,7 +24,10 @@ impl Lifecycle {
     pub fn start() -> anyhow::Result<Self> {
         let mut terminate = signal(SignalKind::terminate()).context("can't listen to SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("can't listen to SIGINT")?;
-        let life = Self { stop: CancellationToken::new(), failure: Arc::default() };
+        let life = Self {
+            stop: CancellationToken::new(),
+            failure: Arc::default(),
+        };
         let stop = life.stop.clone();
         tokio::spawn(async move {
             either(&mut terminate, &mut interrupt).await;
@@ -46,11 +49,6 @@ impl Lifecycle {
     /// Waits for the time to stop.
     pub async fn stopped(&self) {
         self.stop.cancelled().await;
-    }
-
-    /// Whether it is time to stop.
-    pub fn is_stopping(&self) -> bool {
-        self.stop.is_cancelled()
     }
 
     /// The process' result.

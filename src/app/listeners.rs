@@ -24,13 +24,23 @@ pub(super) struct Port(Server);
 
 impl Port {
     /// Opens `configured`, or the role's `port` on loopback if that is empty.
-    pub fn open(configured: &str, port: u16, flag: &'static str, http: &HttpConfig) -> anyhow::Result<Self> {
+    pub fn open(
+        configured: &str,
+        port: u16,
+        flag: &'static str,
+        http: &HttpConfig,
+    ) -> anyhow::Result<Self> {
         let addr = if configured.is_empty() {
             SocketAddr::from(([127, 0, 0, 1], port))
         } else {
-            configured.parse().with_context(|| format!("{configured} is not an address (set by {flag})"))?
+            configured
+                .parse()
+                .with_context(|| format!("{configured} is not an address (set by {flag})"))?
         };
-        let limits = Limits { connections_max: http.http_connections_max, ..Limits::default() };
+        let limits = Limits {
+            connections_max: http.http_connections_max,
+            ..Limits::default()
+        };
         Ok(Self(Server::bind(addr, flag)?.limits(limits)))
     }
 

@@ -13,18 +13,27 @@ use crate::telemetry::logs;
 pub async fn migrate(config: Config) -> anyhow::Result<()> {
     logs::start(&config.log);
     let shards = ShardCount::new(config.stores.shards).unwrap_or(ShardCount::DEFAULT);
-    for (kind, url) in [(Kind::Orders, config.orders_database()?), (Kind::Inventory, config.inventory_database()?)] {
+    for (kind, url) in [
+        (Kind::Orders, config.orders_database()?),
+        (Kind::Inventory, config.inventory_database()?),
+    ] {
         let done = postgres::migrate(url, kind, true, shards)
             .await
             .with_context(|| format!("can't migrate the {} database", kind.as_str()))?;
         let made = if done.created { "created and " } else { "" };
         match done.shards {
-            Some(count) => println!("{} database: {made}up to date, {count} shards", kind.as_str()),
+            Some(count) => println!(
+                "{} database: {made}up to date, {count} shards",
+                kind.as_str()
+            ),
             None => println!("{} database: {made}up to date", kind.as_str()),
         }
     }
     let topics = checks::topics();
-    order::open_bus(&config)?.create_topics(&topics).await.context("can't create the topics")?;
+    order::open_bus(&config)?
+        .create_topics(&topics)
+        .await
+        .context("can't create the topics")?;
     println!("topics: {} there", topics.len());
     Ok(())
 }

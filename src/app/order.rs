@@ -38,8 +38,12 @@ pub async fn run_order(config: Config) -> anyhow::Result<()> {
     let bus: Arc<dyn Bus> = Arc::new(open_bus(&config)?);
     let redis = RedisSettings::new(config.redis()?).with_prefix(&config.stores.redis_prefix);
     let public = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
-    let management =
-        Port::open(&config.http.management_listen, 9080, "TRACKOPS_MANAGEMENT_LISTEN", &config.http)?;
+    let management = Port::open(
+        &config.http.management_listen,
+        9080,
+        "TRACKOPS_MANAGEMENT_LISTEN",
+        &config.http,
+    )?;
     let limit = config.http.shutdown(ROLE_STOP);
 
     let cache: Arc<dyn Cache> = Arc::new(RedisCache::connect(redis).await?);
@@ -61,7 +65,11 @@ pub async fn run_order(config: Config) -> anyhow::Result<()> {
     let mut track = TrackState::new(Arc::clone(&orders) as _, hub.clone(), live_stop.clone());
     track.limits = Arc::new(track_limits(&config));
     let connections = track.connections.clone();
-    let api = ApiState { orders: Arc::clone(&orders) as _, journal: Arc::clone(&journal), clock: Arc::clone(&clock) };
+    let api = ApiState {
+        orders: Arc::clone(&orders) as _,
+        journal: Arc::clone(&journal),
+        clock: Arc::clone(&clock),
+    };
     let public_routes = router::public_order_routes(api)
         .merge(track::routes(track))
         .merge(router::document_routes())
@@ -123,7 +131,11 @@ pub async fn run_order(config: Config) -> anyhow::Result<()> {
     life.result()
 }
 
-pub(super) fn open_database(url: &str, kind: Kind, stores: &StoresConfig) -> anyhow::Result<Database> {
+pub(super) fn open_database(
+    url: &str,
+    kind: Kind,
+    stores: &StoresConfig,
+) -> anyhow::Result<Database> {
     let settings = postgres::Settings {
         append_connections: stores.append_connections,
         read_connections: stores.read_connections,

@@ -25,14 +25,23 @@ pub async fn run_relay(config: Config) -> anyhow::Result<()> {
     let metrics = prometheus::install()?;
     let life = Lifecycle::start()?;
     let orders = order::open_database(config.orders_database()?, Kind::Orders, &config.stores)?;
-    let inventory = order::open_database(config.inventory_database()?, Kind::Inventory, &config.stores)?;
+    let inventory = order::open_database(
+        config.inventory_database()?,
+        Kind::Inventory,
+        &config.stores,
+    )?;
     let bus: Arc<dyn Bus> = Arc::new(order::open_bus(&config)?);
     let public = Port::open(&config.http.listen, 8082, "--listen", &config.http)?;
-    let management =
-        Port::open(&config.http.management_listen, 9082, "TRACKOPS_MANAGEMENT_LISTEN", &config.http)?;
+    let management = Port::open(
+        &config.http.management_listen,
+        9082,
+        "TRACKOPS_MANAGEMENT_LISTEN",
+        &config.http,
+    )?;
     let limit = config.http.shutdown(ROLE_STOP);
 
-    let outboxes: Vec<Arc<dyn Outbox>> = vec![Arc::new(orders.outbox()), Arc::new(inventory.outbox())];
+    let outboxes: Vec<Arc<dyn Outbox>> =
+        vec![Arc::new(orders.outbox()), Arc::new(inventory.outbox())];
     let readiness = Readiness::new();
     checks::database(&readiness, "postgres-orders", &orders);
     checks::database(&readiness, "postgres-inventory", &inventory);
@@ -48,14 +57,18 @@ pub async fn run_relay(config: Config) -> anyhow::Result<()> {
         dead_letters: Some(desk::of(DeadLetters::new(Arc::clone(&bus)))),
     });
     let management = management.serve(management_routes, limit / 4);
-    let public = public.serve(router::document_routes().merge(router::front_page_routes()), limit / 4);
+    let public = public.serve(
+        router::document_routes().merge(router::front_page_routes()),
+        limit / 4,
+    );
     tracing::info!(public = %public.addr(), management = %management.addr(), "role relay");
 
     let relay_stop = CancellationToken::new();
     let mut relay = None;
     let migrated = async {
         Ok::<_, anyhow::Error>(
-            checks::until_migrated(&orders, &life).await? && checks::until_migrated(&inventory, &life).await?,
+            checks::until_migrated(&orders, &life).await?
+                && checks::until_migrated(&inventory, &life).await?,
         )
     };
     match migrated.await {

@@ -19,11 +19,16 @@ const RETRY: Duration = Duration::from_millis(500);
 const SAY_EVERY: u32 = 20;
 
 /// The number of shards, once the authority answers; `None` if it is time to stop.
-pub(super) async fn shard_count(membership: &dyn Membership, life: &Lifecycle) -> Option<ShardCount> {
+pub(super) async fn shard_count(
+    membership: &dyn Membership,
+    life: &Lifecycle,
+) -> Option<ShardCount> {
     for look in 0_u32.. {
         match membership.shard_count().await {
             Ok(count) => return Some(count),
-            Err(error) if look % SAY_EVERY == 0 => tracing::warn!(%error, "waiting for the membership store"),
+            Err(error) if look % SAY_EVERY == 0 => {
+                tracing::warn!(%error, "waiting for the membership store")
+            }
             Err(_) => {}
         }
         if pause(life).await {
@@ -50,11 +55,18 @@ pub(super) async fn join(
             Ok(incarnation) => return Ok(Some((incarnation, sent))),
             Err(MembershipError::Taken { remaining, .. }) => match in_use_until {
                 None => {
-                    tracing::warn!(node = node.0, ?remaining, "the node id is in use: waiting for its lease to end");
+                    tracing::warn!(
+                        node = node.0,
+                        ?remaining,
+                        "the node id is in use: waiting for its lease to end"
+                    );
                     in_use_until = Some(sent + remaining + timing.margin);
                 }
                 Some(until) if Instant::now() > until => {
-                    bail!("node id {} is in use by a replica that is alive: give this one another (TRACKOPS_NODE_ID)", node.0)
+                    bail!(
+                        "node id {} is in use by a replica that is alive: give this one another (TRACKOPS_NODE_ID)",
+                        node.0
+                    )
                 }
                 Some(_) => {}
             },
@@ -67,7 +79,11 @@ pub(super) async fn join(
 }
 
 /// Claims every shard; waits while some are another replica's. `false` if it is time to stop.
-pub(super) async fn claim_all(ownership: &Arc<Ownership>, gate: &CacheGate, life: &Lifecycle) -> bool {
+pub(super) async fn claim_all(
+    ownership: &Arc<Ownership>,
+    gate: &CacheGate,
+    life: &Lifecycle,
+) -> bool {
     let mut missing: Vec<ShardId> = ownership.count().iter().collect();
     for look in 0_u32.. {
         match ownership.claim(&missing, gate).await {
@@ -78,7 +94,10 @@ pub(super) async fn claim_all(ownership: &Arc<Ownership>, gate: &CacheGate, life
             return true;
         }
         if look % SAY_EVERY == 0 {
-            tracing::warn!(shards = missing.len(), "waiting: another replica owns shards");
+            tracing::warn!(
+                shards = missing.len(),
+                "waiting: another replica owns shards"
+            );
         }
         if pause(life).await {
             return false;

@@ -15,7 +15,7 @@ use trackops_domain::time::Timestamp;
 
 use crate::codec::topics::Topic;
 use crate::ports::bus::{
-    Bus, BusError, Consumer, InMessage, OutMessage, PublishError, Subscription,
+    Bus, BusError, Consumer, InMessage, OutMessage, PublishError, RawMessage, Subscription,
 };
 use crate::ports::outbox::{LANES, Outbox, OutboxEntry, OutboxError, OutboxRow, OutboxStats};
 
@@ -277,6 +277,10 @@ impl Log {
 
 #[async_trait]
 impl Bus for Log {
+    async fn forward(&self, _: RawMessage) -> Result<(), PublishError> {
+        Err(PublishError::Refused("the relay forwards nothing".into()))
+    }
+
     async fn publish(&self, messages: Vec<OutMessage>) -> Vec<Result<(), PublishError>> {
         let takes = *self.takes.lock();
         let mut results = Vec::new();
