@@ -14,8 +14,34 @@ mod order;
 mod relay;
 mod replica;
 
-pub use dev::{DevOptions, run_dev};
-pub use inventory::run_inventory;
-pub use migrate::migrate;
-pub use order::run_order;
-pub use relay::run_relay;
+use std::path::PathBuf;
+
+use crate::cli::args::{DevArgs, Role};
+use crate::config::{Config, Flags};
+
+/// `trackops dev`.
+pub async fn run_dev(args: DevArgs) -> anyhow::Result<()> {
+    let flags = Flags {
+        listen: args.listen.clone(),
+    };
+    dev::run(Config::load(None, &flags)?, args).await
+}
+
+/// `trackops order|inventory|relay`.
+pub async fn run_role(
+    role: Role,
+    file: Option<PathBuf>,
+    listen: Option<String>,
+) -> anyhow::Result<()> {
+    let config = Config::load(file.as_deref(), &Flags { listen })?;
+    match role {
+        Role::Order => order::run(config).await,
+        Role::Inventory => inventory::run(config).await,
+        Role::Relay => relay::run(config).await,
+    }
+}
+
+/// `trackops migrate`.
+pub async fn migrate(file: Option<PathBuf>) -> anyhow::Result<()> {
+    migrate::run(Config::load(file.as_deref(), &Flags::default())?).await
+}

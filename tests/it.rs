@@ -2,10 +2,16 @@
 
 #[path = "it/actors/mod.rs"]
 mod actors;
+#[path = "it/api/mod.rs"]
+mod api;
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/consumers.rs"]
+mod consumers;
 #[path = "contract/mod.rs"]
 mod contract;
+#[path = "it/dev_command.rs"]
+mod dev_command;
 #[path = "it/doubles/mod.rs"]
 mod doubles;
 #[path = "it/embedded.rs"]
@@ -20,8 +26,20 @@ mod kill;
 mod live;
 #[path = "it/live_support.rs"]
 mod live_support;
+#[path = "it/outage.rs"]
+mod outage;
+#[path = "it/quarantine.rs"]
+mod quarantine;
+#[path = "it/red.rs"]
+mod red;
+#[path = "it/replicas.rs"]
+mod replicas;
+#[path = "it/saga.rs"]
+mod saga;
 #[path = "it/scenarios.rs"]
 mod scenarios;
+#[path = "it/shutdown.rs"]
+mod shutdown;
 #[path = "it/support/mod.rs"]
 mod support;
 #[path = "it/track.rs"]
@@ -30,3 +48,5 @@ mod track;
 mod track_events;
 #[path = "it/track_support.rs"]
 mod track_support;
+#[path = "it/world.rs"]
+mod world;

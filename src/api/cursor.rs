@@ -4,8 +4,12 @@ use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
+use super::admin::dead_letter_desk::DeadLetterId;
 use super::problem::Problem;
 use super::problem_code::Code;
+
+/// The longest cursor, in bytes before encoding: a SKU, or the longest topic's dead letter.
+const BYTES_MAX: usize = 96;
 
 /// Bytes of an order's cursor: milliseconds and id.
 const ORDER_BYTES: usize = 8 + 16;
@@ -42,6 +46,27 @@ pub fn sku(text: &str) -> Result<Sku, Problem> {
         .ok_or_else(invalid)
 }
 
+/// After the dead letter `id`.
+pub fn after_letter(id: &DeadLetterId) -> String {
+    let next = DeadLetterId {
+        offset: id.offset.saturating_add(1),
+        ..id.clone()
+    };
+    encode(next.to_string().as_bytes())
+}
+
+/// What [`after_letter`] said.
+pub fn letter(text: &str) -> Result<DeadLetterId, Problem> {
+    let place = decode(text).and_then(|bytes| String::from_utf8(bytes).ok());
+    let mut parts = place.as_deref().unwrap_or_default().splitn(3, '/');
+    let mut part = || parts.next().ok_or_else(invalid);
+    Ok(DeadLetterId {
+        topic: part()?.to_owned(),
+        partition: part()?.parse().map_err(|_| invalid())?,
+        offset: part()?.parse().map_err(|_| invalid())?,
+    })
+}
+
 fn invalid() -> Problem {
     Problem::new(
         Code::InvalidCursor,
@@ -60,7 +85,7 @@ fn encode(bytes: &[u8]) -> String {
 
 fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) || digits.len() > 2 * Sku::BYTES_MAX {
+    if !digits.len().is_multiple_of(2) || digits.len() > 2 * BYTES_MAX {
         return None;
     }
     let nibble = |digit: u8| match digit {

@@ -41,6 +41,8 @@ pub enum Code {
     NotInTransit,
     /// Less on hand than is reserved.
     BelowReserved,
+    /// The dead letter was too large to be parked whole.
+    ContentLeftOut,
     /// `If-Match` names another version.
     PreconditionFailed,
     /// The body is too large.
@@ -102,7 +104,7 @@ const fn facts(
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::MalformedJson,
         Self::UnreadableBody,
         Self::InvalidParameter,
@@ -119,6 +121,7 @@ impl Code {
         Self::IllegalStep,
         Self::NotInTransit,
         Self::BelowReserved,
+        Self::ContentLeftOut,
         Self::PreconditionFailed,
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
@@ -194,6 +197,8 @@ impl Code {
                 "Send positions only while the order is IN_TRANSIT."),
             Self::BelowReserved => facts(S::CONFLICT, "below-reserved", "More is reserved than this",
                 "Set onHand to at least what is reserved, or cancel orders first."),
+            Self::ContentLeftOut => facts(S::CONFLICT, "content-left-out", "The dead letter has no content",
+                "It was too large to be parked whole; its origin says where the message stood, for as long as that topic keeps it."),
             Self::PreconditionFailed => facts(S::PRECONDITION_FAILED, "precondition-failed", "The order has another version",
                 "Read the order again, decide anew, and send its present ETag."),
             Self::PayloadTooLarge => facts(S::PAYLOAD_TOO_LARGE, "payload-too-large", "The body is too large",

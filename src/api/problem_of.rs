@@ -62,6 +62,7 @@ impl From<StockError> for Problem {
         match &error {
             StockError::Unavailable(_) => unavailable(&error),
             StockError::BadRequest(_) => internal(&error),
+            StockError::KeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
             StockError::BelowReserved { reserved } => {
                 Self::new(Code::BelowReserved, error.to_string()).reserved(*reserved)
             }

@@ -82,11 +82,16 @@ pub fn management_routes(state: ManagementState) -> Router {
         routes = routes.merge(outbox.with_state(state.outboxes.into()));
     }
     if let Some(desk) = state.dead_letters {
-        const LETTER: &str = "/admin/v1/dead-letters/{topic}/{partition}/{offset}";
         let letters = Router::new()
             .route("/admin/v1/dead-letters", get(admin::list_dead_letters))
-            .route(LETTER, get(admin::get_dead_letter))
-            .route(&format!("{LETTER}/send"), post(admin::send_dead_letter));
+            .route(
+                "/admin/v1/dead-letters/{topic}/{partition}/{offset}",
+                get(admin::get_dead_letter),
+            )
+            .route(
+                "/admin/v1/dead-letters/{topic}/{partition}/{offset}/send",
+                post(admin::send_dead_letter),
+            );
         routes = routes.merge(letters.with_state(desk));
     }
     routes

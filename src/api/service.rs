@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use metrics::Counter;
@@ -49,7 +49,12 @@ impl ApiService {
             Ok(Err(never)) => absurd(never),
             Err(panic) => panicked(&method, uri.path(), &*panic),
         };
-        let response = in_form(response, &method, uri.path());
+        let mut response = in_form(response, &method, uri.path());
+        if method == Method::GET {
+            // Without it a cache between us and the client may make up how long an answer is fresh.
+            let kept = response.headers_mut().entry(header::CACHE_CONTROL);
+            kept.or_insert(HeaderValue::from_static("no-cache"));
+        }
 
         let status = response.status();
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);

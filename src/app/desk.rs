@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use trackops_domain::time::Timestamp;
 
 use crate::api::admin::dead_letter_desk::{DeadLetter, DeadLetterDesk, DeadLetterId, DeskError};
-use crate::codec::rfc3339;
 use crate::codec::topics::Topic;
 use crate::messaging::dead_letters::{self, DeadLetters, SendAgainError};
 use crate::ports::bus::BusError;
@@ -20,25 +18,29 @@ struct Desk(DeadLetters);
 
 #[async_trait]
 impl DeadLetterDesk for Desk {
-    async fn list(&self, topic: Option<&str>, limit: usize) -> Result<Vec<DeadLetter>, DeskError> {
+    async fn list(
+        &self,
+        topic: Option<&str>,
+        from: Option<&DeadLetterId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, DeskError> {
         let topics = match topic {
             Some(name) => vec![parse(name)?],
             None => Topic::ALL.to_vec(),
         };
+        let first = from.map(|from| parse(&from.topic)).transpose()?;
+        let passed = |topic: &Topic| first.is_some_and(|first| first != *topic);
         let mut found = Vec::new();
-        for topic in topics {
+        for topic in topics.into_iter().skip_while(passed) {
             let left = limit.saturating_sub(found.len());
             if left == 0 {
                 break;
             }
-            found.extend(
-                self.0
-                    .list(topic, None, left)
-                    .await
-                    .map_err(away)?
-                    .into_iter()
-                    .map(shown),
-            );
+            let place = from
+                .filter(|_| first == Some(topic))
+                .map(|from| (from.partition, from.offset));
+            let letters = self.0.list(topic, place, left).await.map_err(away)?;
+            found.extend(letters.into_iter().map(shown));
         }
         Ok(found)
     }
@@ -51,16 +53,10 @@ impl DeadLetterDesk for Desk {
         Ok(letter.map_err(away)?.map(shown))
     }
 
-    async fn send_again(&self, id: &DeadLetterId) -> Result<bool, DeskError> {
-        match self
-            .0
-            .send_again(parse(&id.topic)?, id.partition, id.offset)
-            .await
-        {
-            Ok(()) => Ok(true),
-            Err(SendAgainError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(DeskError::Unavailable(error.into())),
-        }
+    async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeskError> {
+        let topic = parse(&id.topic)?;
+        let sent = self.0.send_again(topic, id.partition, id.offset).await;
+        sent.map_err(unsent)
     }
 }
 
@@ -72,6 +68,16 @@ fn away(error: BusError) -> DeskError {
     DeskError::Unavailable(error.into())
 }
 
+fn unsent(error: SendAgainError) -> DeskError {
+    match error {
+        SendAgainError::NotFound { .. } => DeskError::NotFound,
+        SendAgainError::LeftOut => DeskError::LeftOut,
+        SendAgainError::Read(_) | SendAgainError::Publish(_) => {
+            DeskError::Unavailable(error.into())
+        }
+    }
+}
+
 fn shown(letter: dead_letters::DeadLetter) -> DeadLetter {
     DeadLetter {
         id: DeadLetterId {
@@ -79,9 +85,14 @@ fn shown(letter: dead_letters::DeadLetter) -> DeadLetter {
             partition: letter.partition,
             offset: letter.offset,
         },
+        origin: letter.origin,
         key: letter.key,
-        reason: format!("{}: {}", letter.code, letter.reason),
-        parked_at: rfc3339::parse(&letter.parked_at).unwrap_or(Timestamp(0)),
+        code: letter.code,
+        reason: letter.reason,
+        group: letter.group,
+        parked_at: letter.parked_at,
+        sent_again: letter.sent_again,
+        payload_left_out: letter.payload_left_out,
         headers: letter.headers,
         payload: letter.payload,
     }

@@ -1,7 +1,6 @@
 //! `trackops dev`: every role in one process on one SQLite file, with nothing else installed. Order,
 //! outbox, relay, bus, inventory and back run the same code as in production.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -13,12 +12,14 @@ use trackops_cluster::membership::NodeId;
 use super::core::{self, CoreParts};
 use super::late::LateOrders;
 use super::lifecycle::{DEV_STOP, Lifecycle};
-use super::listeners::{Listener, Port};
+use super::listeners::Port;
 use super::{checks, desk, order};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::{ApiState, InventoryState, ManagementState};
 use crate::api::track::{self, TrackState};
+use crate::cli::args::DevArgs;
+use crate::cli::banner;
 use crate::config::Config;
 use crate::embedded::Embedded;
 use crate::embedded::cache::MemoryCache;
@@ -30,27 +31,18 @@ use crate::ports::cache::Cache;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::telemetry::{logs, prometheus};
 
-/// What only `dev` is told.
-#[derive(Clone, Debug)]
-pub struct DevOptions {
-    /// Where everything is kept.
-    pub data_dir: PathBuf,
-    /// Let the small shop work.
-    pub demo: bool,
-}
-
 /// The name of the only node, its consumers and its relay.
 const NODE: &str = "dev";
 
 /// Runs everything until a signal.
-pub async fn run_dev(config: Config, options: DevOptions) -> anyhow::Result<()> {
+pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     logs::start(&config.log);
     let metrics = prometheus::install()?;
     let life = Lifecycle::start()?;
     let port = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
     let limit = config.http.shutdown(DEV_STOP);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Embedded::open(&options.data_dir, Arc::clone(&clock)).await?;
+    let store = Embedded::open(&args.data_dir, Arc::clone(&clock)).await?;
     let bus = store.bus();
     bus.create_topics(&checks::topics())
         .await
@@ -125,7 +117,10 @@ pub async fn run_dev(config: Config, options: DevOptions) -> anyhow::Result<()> 
     tasks.spawn(async move { relay.run(relay_stop).await });
     if running.is_some() {
         readiness.set_started();
-        announce(&listener, &options);
+        print!(
+            "{}",
+            banner::banner(listener.addr(), &args.data_dir, args.demo)
+        );
     }
     life.stopped().await;
 
@@ -146,8 +141,4 @@ pub async fn run_dev(config: Config, options: DevOptions) -> anyhow::Result<()> 
     store.close().await;
     background.cancel();
     life.result()
-}
-
-fn announce(listener: &Listener, options: &DevOptions) {
-    tracing::info!(address = %listener.addr(), data = %options.data_dir.display(), "ready");
 }

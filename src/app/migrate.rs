@@ -10,7 +10,7 @@ use crate::postgres::{self, Kind};
 use crate::telemetry::logs;
 
 /// Migrates what is configured; prints what it did.
-pub async fn migrate(config: Config) -> anyhow::Result<()> {
+pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     logs::start(&config.log);
     let shards = ShardCount::new(config.stores.shards).unwrap_or(ShardCount::DEFAULT);
     for (kind, url) in [

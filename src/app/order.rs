@@ -30,7 +30,7 @@ use crate::redis::{RedisCache, RedisSettings};
 use crate::telemetry::{logs, prometheus};
 
 /// Runs the role until a signal.
-pub async fn run_order(config: Config) -> anyhow::Result<()> {
+pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     logs::start(&config.log);
     let metrics = prometheus::install()?;
     let life = Lifecycle::start()?;

@@ -1,1 +1,62 @@
-//! The client commands.
+//! The command line: what the binary understands, and the client commands, which know nothing of the
+//! server but its REST and WebSocket interface.
+
+mod advance;
+pub mod args;
+pub mod banner;
+mod cancel;
+mod client;
+mod dead_letters;
+pub mod failure;
+mod output;
+mod place;
+pub mod place_args;
+mod problem;
+mod program;
+mod show;
+mod text;
+mod watch;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use args::ClientCommand;
+use failure::CliError;
+use output::Output;
+
+use crate::config::{Config, ConfigError, Flags};
+
+/// Ended by Ctrl-C: 128 + SIGINT, as shells count.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// Runs a client command, printing to standard output. Whoever reads that may leave at any time:
+/// then there is nothing left to do, which is no failure.
+pub async fn run(command: ClientCommand) -> Result<ExitCode, CliError> {
+    let mut output = Output::stdout();
+    match dispatch(command, &mut output).await {
+        Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Ok(ExitCode::SUCCESS)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Prints the configuration in force, secrets masked.
+pub fn print_config(file: Option<&Path>) -> Result<(), ConfigError> {
+    let config = Config::load(file, &Flags::default())?;
+    // Nobody reads any more: nothing to do.
+    let _ = Output::stdout().text(&config.show());
+    Ok(())
+}
+
+async fn dispatch(command: ClientCommand, output: &mut Output) -> Result<ExitCode, CliError> {
+    match command {
+        ClientCommand::Place(args) => return place::place(&args, output).await,
+        ClientCommand::Watch(args) => return watch::watch(&args, output).await,
+        ClientCommand::Show(args) => show::show(&args, output).await?,
+        ClientCommand::Advance(args) => advance::advance(&args, output).await?,
+        ClientCommand::Cancel(args) => cancel::cancel(&args, output).await?,
+        ClientCommand::DeadLetters(args) => dead_letters::dead_letters(&args, output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

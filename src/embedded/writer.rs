@@ -176,18 +176,23 @@ fn fail(group: &mut Vec<Box<dyn Job>>, error: &WriteError) {
 /// One transaction for `group`, which it empties. `false` if the connection is of no use any more.
 async fn commit(conn: &mut SqliteConnection, group: &mut Vec<Box<dyn Job>>) -> bool {
     let run = AssertUnwindSafe(run_all(conn, group)).catch_unwind().await;
-    let ran = run.unwrap_or_else(|_| Err(sqlx::Error::Protocol("a write panicked".into())));
-    if let Err(error) = ran {
-        tracing::error!(%error, "a write failed, its transaction is rolled back");
+    let kept = match run.unwrap_or_else(|_| Err(sqlx::Error::Protocol("a write panicked".into()))) {
+        Ok(kept) => kept,
+        Err(error) => {
+            tracing::error!(%error, "a write failed, its transaction is rolled back");
+            let rolled_back = execute(conn, "ROLLBACK").await.is_ok();
+            fail(group, &WriteError::Failed(Arc::new(error)));
+            return rolled_back;
+        }
+    };
+    if !kept {
         let rolled_back = execute(conn, "ROLLBACK").await.is_ok();
-        fail(group, &WriteError::Failed(Arc::new(error)));
+        finish(group);
         return rolled_back;
     }
     match execute(conn, "COMMIT").await {
         Ok(()) => {
-            for job in group.drain(..) {
-                job.finish(Ok(()));
-            }
+            finish(group);
             true
         }
         Err(error) => {
@@ -198,17 +203,31 @@ async fn commit(conn: &mut SqliteConnection, group: &mut Vec<Box<dyn Job>>) -> b
     }
 }
 
-async fn run_all(conn: &mut SqliteConnection, group: &mut [Box<dyn Job>]) -> sqlx::Result<()> {
+fn finish(group: &mut Vec<Box<dyn Job>>) {
+    for job in group.drain(..) {
+        job.finish(Ok(()));
+    }
+}
+
+/// Runs `group` in a transaction; whether there is something to commit.
+async fn run_all(conn: &mut SqliteConnection, group: &mut [Box<dyn Job>]) -> sqlx::Result<bool> {
     execute(conn, "BEGIN IMMEDIATE").await?;
+    if let [alone] = group {
+        // The transaction itself is its savepoint.
+        return Ok(alone.run(conn).await);
+    }
+    let mut kept = false;
     for job in group {
         execute(conn, "SAVEPOINT request").await?;
-        if !job.run(conn).await {
+        if job.run(conn).await {
+            kept = true;
+        } else {
             // Fails if the error ended the whole transaction (disk full, I/O): then all go.
             execute(conn, "ROLLBACK TO request").await?;
         }
         execute(conn, "RELEASE request").await?;
     }
-    Ok(())
+    Ok(kept)
 }
 
 async fn execute(conn: &mut SqliteConnection, sql: &'static str) -> sqlx::Result<()> {

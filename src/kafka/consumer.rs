@@ -11,13 +11,16 @@ use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::client::{CALL_TIMEOUT, Client, blocking};
+use super::client::{Client, blocking};
 use super::context::{Assigned, Place};
 use super::convert;
 use crate::ports::bus::{BusError, Consumer, InMessage, Polled, Subscription};
 
 /// How long leaving may take: the closing handshake with a broker that is there takes less.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a question for the lag may take: it is only for a gauge, and the consumer waits for it.
+const LAG_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Native = StreamConsumer<Assigned>;
 
@@ -246,21 +249,30 @@ fn release(native: Arc<Native>) -> tokio::sync::oneshot::Receiver<()> {
 }
 
 /// From the position, or else the committed offset, or else the beginning, to the end of each
-/// assigned partition. Asks the broker; blocks.
+/// assigned partition. Asks each broker once; blocks.
 fn unread(native: &Native) -> Result<Vec<(String, u64)>, KafkaError> {
     let assigned = native.assignment()?;
+    if assigned.count() == 0 {
+        return Ok(Vec::new());
+    }
     let positions = native.position()?;
-    let committed = native.committed_offsets(assigned.clone(), CALL_TIMEOUT)?;
-    let mut behind = Vec::with_capacity(assigned.count());
-    for element in assigned.elements() {
+    let committed = native.committed_offsets(assigned.clone(), LAG_TIMEOUT)?;
+    // A time of -1 asks for the end (Kafka's ListOffsets), which is what `Offset::End` is.
+    let mut wanted = assigned;
+    wanted.set_all_offsets(Offset::End)?;
+    let ends = native.offsets_for_times(wanted, LAG_TIMEOUT)?;
+    let mut behind = Vec::with_capacity(ends.count());
+    for element in ends.elements() {
         let (topic, partition) = (element.topic(), element.partition());
-        let (low, high) = native.fetch_watermarks(topic, partition, CALL_TIMEOUT)?;
+        let Offset::Offset(end) = element.offset() else {
+            continue;
+        };
         let at = |list: &TopicPartitionList| match list.find_partition(topic, partition)?.offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,
         };
-        let next = at(&positions).or_else(|| at(&committed)).unwrap_or(low);
-        let count = u64::try_from(high - next.max(low)).unwrap_or(0);
+        let next = at(&positions).or_else(|| at(&committed)).unwrap_or(0);
+        let count = u64::try_from(end - next).unwrap_or(0);
         behind.push((topic.to_owned(), count));
     }
     Ok(behind)

@@ -101,6 +101,7 @@ impl Runner {
             lag_at: Instant::now(),
             poll_at: Instant::now(),
             bus_failures: 0,
+            commit_failures: 0,
         };
         running.run(&shutdown).await;
     }
@@ -140,6 +141,7 @@ struct Running {
     lag_at: Instant,
     poll_at: Instant,
     bus_failures: u32,
+    commit_failures: u32,
 }
 
 impl Running {
@@ -212,8 +214,20 @@ impl Running {
         }
         faults::crash(faults::points::CRASH_BEFORE_OFFSET);
         match self.consumer.commit(&next).await {
-            Ok(()) => self.desk.partitions.committed(&next),
-            Err(error) => self.bus_failed("committing offsets", &error),
+            Ok(()) => {
+                self.desk.partitions.committed(&next);
+                self.commit_failures = 0;
+            }
+            Err(error) => {
+                self.commit_failures += 1;
+                self.commit_at = now + BUS_AWAY.after(self.commit_failures);
+                warn_once(
+                    &self.group,
+                    "committing offsets",
+                    &error,
+                    self.commit_failures,
+                );
+            }
         }
     }
 
@@ -238,10 +252,11 @@ impl Running {
     /// What is not handled yet: unread, and in hand.
     async fn report_lag_if_due(&mut self) {
         let now = Instant::now();
-        if now < self.lag_at {
+        if now < self.lag_at || self.bus_failures > 0 {
             return;
         }
         self.lag_at = now + LAG_EVERY;
+        // The gauge stands still while the bus is away.
         let mut lag = match self.consumer.lag().await {
             Ok(lag) => lag,
             Err(error) => {
@@ -284,7 +299,6 @@ impl Running {
     fn bus_failed(&mut self, doing: &'static str, error: &BusError) {
         self.bus_failures += 1;
         self.poll_at = Instant::now() + BUS_AWAY.after(self.bus_failures);
-        self.commit_at = self.poll_at;
         warn_once(&self.group, doing, error, self.bus_failures);
     }
 }

@@ -53,6 +53,9 @@ pub enum StockError {
     /// One of the requests holds data that the database refuses: the batch should be halved.
     #[error("the inventory database refused the data of a request")]
     BadRequest(#[source] BoxError),
+    /// The idempotency key was used with another item or quantity. Nothing was written.
+    #[error("the idempotency key was used with another item or quantity")]
+    KeyReused,
     /// The new quantity on hand is below what is reserved.
     #[error("{reserved} are reserved")]
     BelowReserved {
@@ -74,7 +77,8 @@ pub trait StockStore: Send + Sync + 'static {
     ) -> Result<Vec<StockOutcome>, StockError>;
 
     /// Sets the quantity on hand, creating the item. `key` is the client's idempotency key, if any;
-    /// the bool says that this key was seen before with the same value (nothing changed now).
+    /// the bool says that this key was seen before with the same item and quantity (nothing changed
+    /// now); with others it is [`StockError::KeyReused`].
     async fn set_on_hand(
         &self,
         sku: &Sku,

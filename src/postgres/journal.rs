@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::append;
 use super::connections::Connections;
+use super::listener;
 use super::types::{INFINITY, Json, Millis};
 use crate::codec::stored;
 use crate::ports::journal::{
@@ -84,15 +85,7 @@ impl Journal for PgJournal {
     }
 
     async fn announce(&self) -> Result<(), JournalError> {
-        let connection = self.reads.take().await?;
-        connection
-            .run(async |connection| {
-                sqlx::query("SELECT pg_notify('trackops_outbox', '')")
-                    .execute(connection)
-                    .await
-            })
-            .await?;
-        Ok(())
+        Ok(listener::announce(&self.reads).await?)
     }
 
     async fn load(&self, orders: &[OrderId]) -> Result<Vec<Option<Order>>, JournalError> {

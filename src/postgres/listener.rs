@@ -1,4 +1,4 @@
-//! Hears the announcements of new outbox rows, over a connection of its own that it makes again
+//! Announces new outbox rows, and hears the announcements over a connection of its own that it makes again
 //! whenever it is lost. A signal is only a hint: whoever waits also wakes on a timer.
 
 use std::sync::Arc;
@@ -8,12 +8,28 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-/// The channel of `pg_notify`.
+use super::connections::Connections;
+use super::error::Failure;
+
+/// The channel of [`ANNOUNCE`].
 const CHANNEL: &str = "trackops_outbox";
+
+/// A statement of its own after the commit that it tells of: `NOTIFY` holds a lock of the whole
+/// server until its transaction has ended.
+const ANNOUNCE: &str = "SELECT pg_notify('trackops_outbox', '')";
 
 /// Between attempts to connect: doubled from the first to the last, which is short enough that a
 /// returning server is used at once and long enough not to disturb one that is starting.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// Tells the relays that there is work.
+pub(super) async fn announce(connections: &Connections) -> Result<(), Failure> {
+    let connection = connections.take().await?;
+    connection
+        .run(async |connection| sqlx::query(ANNOUNCE).execute(connection).await)
+        .await?;
+    Ok(())
+}
 
 /// A running listener; ends when dropped.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use trackops_domain::stock::{Ledger, Level, Outcome, Request, Reservation};
 use trackops_domain::time::Timestamp;
 
 use super::connections::Connections;
+use super::listener;
 use super::stock_rows::{self as rows, Record};
 use crate::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
 
@@ -27,14 +28,13 @@ pub struct PgStock {
     reads: Arc<Connections>,
 }
 
-/// The client's key stands for something else.
-#[derive(Debug, Error)]
-#[error("the idempotency key was used with another item or quantity")]
-struct KeyReused;
-
 /// How a transaction of a batch ended.
 enum Attempt {
-    Done(Vec<StockOutcome>),
+    Done {
+        outcomes: Vec<StockOutcome>,
+        /// Replies were put into the outbox.
+        has_replies: bool,
+    },
     /// Another batch inserted one of the same orders in between.
     Overtaken,
 }
@@ -42,6 +42,13 @@ enum Attempt {
 impl PgStock {
     pub(super) fn new(writes: Arc<Connections>, reads: Arc<Connections>) -> Self {
         Self { writes, reads }
+    }
+
+    /// What it announces is committed and will be found by the relay's timer anyway.
+    async fn announce(&self) {
+        if let Err(error) = listener::announce(&self.reads).await {
+            tracing::debug!(%error, "replies could not be announced");
+        }
     }
 }
 
@@ -63,7 +70,15 @@ impl StockStore for PgStock {
                 .run(async |connection| try_apply(connection, batch, now).await)
                 .await;
             match attempt {
-                Ok(Attempt::Done(outcomes)) => return Ok(outcomes),
+                Ok(Attempt::Done {
+                    outcomes,
+                    has_replies,
+                }) => {
+                    if has_replies {
+                        self.announce().await;
+                    }
+                    return Ok(outcomes);
+                }
                 Err(failure) if !failure.is_transient() => return Err(failure.into()),
                 Ok(Attempt::Overtaken) | Err(_) if tries < TRIES_MAX => {}
                 Ok(Attempt::Overtaken) => {
@@ -144,9 +159,9 @@ async fn try_apply(
     let mut transaction = connection.begin().await?;
     let attempt = decide_and_store(&mut transaction, batch, now).await;
     match attempt {
-        Ok(Attempt::Done(outcomes)) => {
+        Ok(done @ Attempt::Done { .. }) => {
             transaction.commit().await?;
-            Ok(Attempt::Done(outcomes))
+            Ok(done)
         }
         Ok(Attempt::Overtaken) => {
             transaction.rollback().await?;
@@ -210,7 +225,10 @@ async fn decide_and_store(
         return Ok(Attempt::Overtaken);
     }
     rows::insert_messages(connection, &messages).await?;
-    Ok(Attempt::Done(outcomes))
+    Ok(Attempt::Done {
+        outcomes,
+        has_replies: !messages.is_empty(),
+    })
 }
 
 /// Every SKU that the batch may touch: what is asked for, and what is held by orders that may give
@@ -243,7 +261,7 @@ async fn set_level(
             let level = rows::level(&mut transaction, sku).await?;
             transaction.rollback().await?;
             if known_sku != sku.as_str() || known != wanted {
-                return Ok(Err(StockError::BadRequest(KeyReused.into())));
+                return Ok(Err(StockError::KeyReused));
             }
             return Ok(Ok((level.unwrap_or_default(), true)));
         }

@@ -275,7 +275,7 @@ pub async fn names_and_creates_missing_topics(fixture: &dyn BusFixture) {
         [Arc::clone(&missing)]
     );
     bus.create_topics(&both).await.unwrap();
-    assert_eq!(bus.missing_topics(&both).await.unwrap(), []);
+    assert!(bus.missing_topics(&both).await.unwrap().is_empty());
     publish(&*bus, numbered(&missing, 0..1)).await;
 }
 

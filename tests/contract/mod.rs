@@ -8,4 +8,5 @@ pub mod membership;
 pub mod outbox;
 mod postgres;
 pub mod stock;
+mod stock_sums;
 pub mod support;

@@ -1,6 +1,8 @@
 //! The suite of [`trackops::ports::outbox::Outbox`], filled through the journal that it belongs to.
 //! An adapter runs it by `outbox_suite!(module_name, Fixture);`.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use trackops::ports::journal::Journal;
 use trackops::ports::outbox::Outbox;
+use trackops::ports::stock::StockStore;
 use trackops::postgres::{Database, Kind, Settings, migrate};
 use trackops_cluster::ShardCount;
 use trackops_cluster::membership::Membership;
@@ -13,11 +14,15 @@ use uuid::Uuid;
 
 use super::journal::journal_suite;
 use super::membership::{lease_suite, ownership_suite};
+use super::outbox::outbox_suite;
+use super::stock::{StockFixture, stock_suite};
 use super::support::OrdersFixture;
 
 journal_suite!(journal, PgOrders);
 ownership_suite!(ownership, PgOrders);
 lease_suite!(leases, PgOrders);
+outbox_suite!(outbox, PgOrders);
+stock_suite!(stock, PgInventory);
 
 /// A database of a random name, removed with it.
 pub struct TestDatabase {
@@ -108,5 +113,31 @@ impl OrdersFixture for PgOrders {
 
     fn membership(&self) -> Arc<dyn Membership> {
         Arc::new(self.open.membership())
+    }
+}
+
+/// A fresh inventory's database. Fields are dropped in order: the database goes last.
+pub struct PgInventory {
+    open: Database,
+    _database: TestDatabase,
+}
+
+#[async_trait]
+impl StockFixture for PgInventory {
+    async fn fresh() -> Self {
+        let database = TestDatabase::migrated(Kind::Inventory).await;
+        let open = database.open(Kind::Inventory);
+        Self {
+            open,
+            _database: database,
+        }
+    }
+
+    fn stock(&self) -> Arc<dyn StockStore> {
+        Arc::new(self.open.stock())
+    }
+
+    fn outbox(&self) -> Arc<dyn Outbox> {
+        Arc::new(self.open.outbox())
     }
 }

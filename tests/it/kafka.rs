@@ -3,19 +3,21 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use trackops::kafka::{KafkaBus, KafkaSettings};
-use trackops::ports::bus::Bus;
+use trackops::ports::bus::{Bus, OutMessage, Polled, PublishError, Subscription};
 use uuid::Uuid;
 
 use crate::contract::bus::BusFixture;
 
 /// A prefix of its own on the shared broker.
-struct Kafka(KafkaSettings);
+pub(crate) struct Kafka(KafkaSettings);
 
 impl Kafka {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let brokers = std::env::var("TRACKOPS_TEST_KAFKA_BROKERS")
             .expect("TRACKOPS_TEST_KAFKA_BROKERS must name a Kafka (cargo xtask test sets it)");
         Self(KafkaSettings {
@@ -34,3 +36,95 @@ impl BusFixture for Kafka {
 }
 
 crate::bus_contract!(async { Kafka::new() });
+
+/// Two processes under one member name: the older one is told, and comes back as a new member
+/// instead of going on with partitions that are no longer its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_member_of_the_same_name_ends_the_first_ones_assignment() {
+    let kafka = Kafka::new();
+    let bus = kafka.connect().await;
+    let topic: Arc<str> = "T".into();
+    bus.create_topics(&[Arc::clone(&topic)]).await.unwrap();
+    let subscription = Subscription {
+        group: "g".into(),
+        topics: vec![Arc::clone(&topic)],
+        member: "same".into(),
+    };
+    let mut first = bus.subscribe(subscription.clone()).await.unwrap();
+    bus.publish(vec![message(&topic, "1")])
+        .await
+        .remove(0)
+        .unwrap();
+    let pause = Duration::from_millis(100);
+    let limit = Instant::now() + Duration::from_secs(30);
+    let mut got = 0;
+    while got == 0 && Instant::now() < limit {
+        if let Polled::Messages(messages) = first.poll(10, pause).await.unwrap() {
+            got += messages.len();
+        }
+    }
+    assert_eq!(got, 1);
+    let mut second = bus.subscribe(subscription).await.unwrap();
+    let (mut told, mut taken) = (false, false);
+    while !(told && taken) && Instant::now() < limit {
+        if !taken && let Ok(Polled::Messages(messages)) = second.poll(10, pause).await {
+            taken = !messages.is_empty();
+        }
+        if !told && let Ok(Polled::Revoked(gone)) = first.poll(10, pause).await {
+            told = gone.len() == 4;
+        }
+    }
+    assert!(told && taken, "told: {told}, taken: {taken}");
+    first.close().await;
+    second.close().await;
+}
+
+/// Nothing hangs when nobody listens, and every call says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_away_is_an_error_in_time() {
+    let bus = KafkaBus::new(KafkaSettings::new("127.0.0.1:1")).unwrap();
+    let topic: Arc<str> = "T".into();
+    let begin = Instant::now();
+    let topics = [Arc::clone(&topic)];
+    let (published, missing, read) = tokio::join!(
+        bus.publish(vec![message(&topic, "1"), message(&topic, "2")]),
+        bus.missing_topics(&topics),
+        bus.read("T", None, 1),
+    );
+    assert!(matches!(
+        published[..],
+        [
+            Err(PublishError::Unavailable(_)),
+            Err(PublishError::Unavailable(_))
+        ]
+    ));
+    assert!(missing.is_err() && read.is_err());
+    assert!(
+        begin.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begin.elapsed()
+    );
+    let subscription = Subscription {
+        group: "g".into(),
+        topics: vec![topic],
+        member: "m".into(),
+    };
+    let mut consumer = bus.subscribe(subscription).await.unwrap();
+    let mut failed = false;
+    while !failed && begin.elapsed() < Duration::from_secs(30) {
+        failed = consumer.poll(1, Duration::from_millis(100)).await.is_err();
+    }
+    assert!(failed);
+    let closing = Instant::now();
+    consumer.close().await;
+    assert!(closing.elapsed() < Duration::from_secs(8));
+}
+
+fn message(topic: &Arc<str>, value: &'static str) -> OutMessage {
+    OutMessage {
+        topic: Arc::clone(topic),
+        key: "k".into(),
+        headers: Vec::new(),
+        payload: Bytes::from_static(value.as_bytes()),
+    }
+}

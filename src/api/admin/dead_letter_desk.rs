@@ -2,10 +2,10 @@
 //! message is parked, and what its headers say, to `messaging`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use async_trait::async_trait;
 use thiserror::Error;
-use trackops_domain::time::Timestamp;
 
 use crate::ports::journal::BoxError;
 
@@ -23,20 +23,36 @@ pub struct DeadLetterId {
     pub offset: i64,
 }
 
+impl fmt::Display for DeadLetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.topic, self.partition, self.offset)
+    }
+}
+
 /// A parked message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Where it is.
     pub id: DeadLetterId,
-    /// Its key, an order's id as a rule; invalid UTF-8 is replaced.
+    /// Where it stood in its own topic: partition and offset.
+    pub origin: Option<(i32, i64)>,
+    /// Its key, an order's id as a rule, if it is text.
     pub key: Option<String>,
-    /// Why it was parked.
+    /// Short stable name of what was wrong.
+    pub code: String,
+    /// What was wrong.
     pub reason: String,
-    /// When.
-    pub parked_at: Timestamp,
-    /// Its headers, with those that say where it came from; invalid UTF-8 is replaced.
+    /// The consumer group that could not handle it.
+    pub group: String,
+    /// When it was parked, RFC 3339.
+    pub parked_at: String,
+    /// Where it first stood, as `topic/partition/offset`, if it had been sent again before.
+    pub sent_again: Option<String>,
+    /// Its size in bytes, if it was too large to be parked whole.
+    pub payload_left_out: Option<String>,
+    /// Its own headers, as text.
     pub headers: BTreeMap<String, String>,
-    /// Its value; invalid UTF-8 is replaced. `None` for a tombstone.
+    /// Its value, as text. `None` for a tombstone.
     pub payload: Option<String>,
 }
 
@@ -49,18 +65,30 @@ pub enum DeskError {
     /// No topic of that name has dead letters.
     #[error("there is no topic of that name")]
     UnknownTopic,
+    /// There is none at that place.
+    #[error("there is no dead letter at that place")]
+    NotFound,
+    /// It was too large to be parked whole, so it can't be sent again.
+    #[error("the dead letter was parked without its content")]
+    LeftOut,
 }
 
 /// Looks at dead letters and sends them again.
 #[async_trait]
 pub trait DeadLetterDesk: Send + Sync + 'static {
-    /// Dead letters of `topic`, or of every topic, at most `limit` (itself at most [`LIST_MAX`]).
-    async fn list(&self, topic: Option<&str>, limit: usize) -> Result<Vec<DeadLetter>, DeskError>;
+    /// Dead letters of `topic`, or of every topic, by topic, partition and offset, beginning at
+    /// `from`; at most `limit`, and [`LIST_MAX`].
+    async fn list(
+        &self,
+        topic: Option<&str>,
+        from: Option<&DeadLetterId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, DeskError>;
 
     /// One dead letter.
     async fn show(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, DeskError>;
 
     /// Publishes it to its topic again, as it first was; returns when the bus has acknowledged it.
-    /// `false` if there is none at that place. It stays listed until the topic's retention takes it.
-    async fn send_again(&self, id: &DeadLetterId) -> Result<bool, DeskError>;
+    /// It stays listed until the topic's retention takes it.
+    async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeskError>;
 }

@@ -8,25 +8,28 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
-use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
 use super::dead_letter_desk::{DeadLetter, DeadLetterDesk, DeadLetterId, DeskError, LIST_MAX};
+use crate::api::cursor;
 use crate::api::openapi::ReadErrors;
 use crate::api::params::{self, LIMIT_MAX, Query};
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
 use crate::api::problem_of;
 use crate::api::request_headers::idempotency_key;
-use crate::codec::rfc3339;
 
 const _: () = assert!(LIST_MAX == LIMIT_MAX as usize, "a page is a page");
 
-/// Some dead letters.
+/// A page of dead letters.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct DeadLetterList {
-    /// The dead letters, oldest first within a topic and partition.
+    /// By topic, partition and offset.
     pub items: Vec<DeadLetterView>,
+    /// For the next page, which may be empty; null if this page isn't full.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
 }
 
 /// A message that could not be handled.
@@ -35,26 +38,47 @@ pub struct DeadLetterList {
 pub struct DeadLetterView {
     /// Its place, as in the path: `<topic>/<partition>/<offset>`.
     pub id: String,
-    /// The topic that it was meant for.
+    /// The topic that it came from.
     pub topic: String,
     /// Partition of the dead-letter topic.
     pub partition: i32,
     /// Offset there.
     pub offset: i64,
+    /// Where it stood in its own topic.
+    #[schema(required)]
+    pub origin: Option<OriginView>,
     /// Its key, an order's id as a rule.
     #[schema(required)]
     pub key: Option<String>,
-    /// Why it was parked.
+    /// Short stable name of what was wrong.
+    pub code: String,
+    /// What was wrong.
     pub reason: String,
-    /// When.
-    #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
-    pub parked_at: Timestamp,
-    /// Its headers, with those that say where it came from.
+    /// The consumer group that could not handle it.
+    pub group: String,
+    /// When it was parked.
+    #[schema(format = DateTime)]
+    pub parked_at: String,
+    /// Where it first stood, if it had been sent again before.
+    #[schema(required)]
+    pub sent_again: Option<String>,
+    /// Its size in bytes, if it was too large to be parked whole.
+    #[schema(required)]
+    pub payload_left_out: Option<String>,
+    /// Its own headers.
     pub headers: BTreeMap<String, String>,
     /// Its value as text.
     #[schema(required)]
     pub payload: Option<String>,
+}
+
+/// A place in a topic.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OriginView {
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
 }
 
 /// What came of it.
@@ -66,19 +90,21 @@ pub struct SentView {
 
 impl From<DeadLetter> for DeadLetterView {
     fn from(letter: DeadLetter) -> Self {
-        let DeadLetterId {
-            topic,
-            partition,
-            offset,
-        } = letter.id;
         Self {
-            id: format!("{topic}/{partition}/{offset}"),
-            topic,
-            partition,
-            offset,
+            id: letter.id.to_string(),
+            topic: letter.id.topic,
+            partition: letter.id.partition,
+            offset: letter.id.offset,
+            origin: letter
+                .origin
+                .map(|(partition, offset)| OriginView { partition, offset }),
             key: letter.key,
+            code: letter.code,
             reason: letter.reason,
+            group: letter.group,
             parked_at: letter.parked_at,
+            sent_again: letter.sent_again,
+            payload_left_out: letter.payload_left_out,
             headers: letter.headers,
             payload: letter.payload,
         }
@@ -90,6 +116,8 @@ impl From<DeskError> for Problem {
         match &error {
             DeskError::Unavailable(_) => problem_of::unavailable(&error),
             DeskError::UnknownTopic => Self::new(Code::InvalidParameter, error.to_string()),
+            DeskError::NotFound => Self::new(Code::DeadLetterNotFound, error.to_string()),
+            DeskError::LeftOut => Self::new(Code::ContentLeftOut, error.to_string()),
         }
     }
 }
@@ -117,6 +145,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LetterPath {
 #[utoipa::path(
     get, path = "/admin/v1/dead-letters", tag = "operations",
     params(("topic" = Option<String>, Query, description = "Only of this topic, without `.dlq`"),
+        ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
         ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
             minimum = 1, maximum = 200)),
     responses((status = 200, description = "Dead letters", body = DeadLetterList), ReadErrors)
@@ -127,8 +156,11 @@ pub async fn list_dead_letters(
 ) -> Result<Json<DeadLetterList>, Problem> {
     let query = Query::of(&uri);
     let limit = usize::try_from(query.limit()?).unwrap_or(LIST_MAX);
-    let letters = desk.list(query.get("topic"), limit).await?;
+    let from = query.get("cursor").map(cursor::letter).transpose()?;
+    let letters = desk.list(query.get("topic"), from.as_ref(), limit).await?;
+    let last = letters.last().filter(|_| letters.len() == limit);
     Ok(Json(DeadLetterList {
+        next_cursor: last.map(|letter| cursor::after_letter(&letter.id)),
         items: letters.into_iter().map(Into::into).collect(),
     }))
 }
@@ -145,7 +177,7 @@ pub async fn get_dead_letter(
     State(desk): State<Arc<dyn DeadLetterDesk>>,
     LetterPath(id): LetterPath,
 ) -> Result<Json<DeadLetterView>, Problem> {
-    let letter = desk.show(&id).await?.ok_or_else(|| unknown(&id))?;
+    let letter = desk.show(&id).await?.ok_or(DeskError::NotFound)?;
     Ok(Json(letter.into()))
 }
 
@@ -164,9 +196,7 @@ pub async fn send_dead_letter(
     headers: HeaderMap,
 ) -> Result<Json<SentView>, Problem> {
     idempotency_key(&headers)?;
-    if !desk.send_again(&id).await? {
-        return Err(unknown(&id));
-    }
+    desk.send_again(&id).await?;
     tracing::info!(
         topic = id.topic,
         partition = id.partition,
@@ -174,12 +204,4 @@ pub async fn send_dead_letter(
         "dead letter sent again"
     );
     Ok(Json(SentView { topic: id.topic }))
-}
-
-fn unknown(id: &DeadLetterId) -> Problem {
-    let detail = format!(
-        "no dead letter of {} at partition {}, offset {}",
-        id.topic, id.partition, id.offset
-    );
-    Problem::new(Code::DeadLetterNotFound, detail)
 }

@@ -62,6 +62,8 @@ fn unfair(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
     use super::*;
 
     fn slots(count: Slot, readers: &[Token]) -> BTreeMap<Slot, BTreeSet<Token>> {

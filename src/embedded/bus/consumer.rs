@@ -112,12 +112,13 @@ impl EmbeddedConsumer {
         position.max(partition.first)
     }
 
-    /// Fetches up to `max` messages of the partitions that have some.
+    /// Fetches up to `max` messages of the partitions that have some. A call that is dropped half
+    /// way has moved no position.
     async fn fetch(&mut self, owned: &[Partition], max: usize) -> Result<Vec<InMessage>, BusError> {
         let mut messages = Vec::new();
+        let mut moved = Vec::new();
         self.turn = self.turn.wrapping_add(1);
-        let start = self.turn % owned.len().max(1);
-        let (late, early) = owned.split_at(start.min(owned.len()));
+        let (late, early) = owned.split_at(self.turn % owned.len().max(1));
         for partition in early.iter().chain(late) {
             let position = self.position(partition);
             let left = max.saturating_sub(messages.len());
@@ -130,12 +131,13 @@ impl EmbeddedConsumer {
                 .await
                 .map_err(|error| BusError(error.into()))?;
             // Nothing there means that retention was faster: go on at the end.
-            let next = match messages.get(before..).and_then(<[_]>::last) {
-                Some(last) => last.offset + 1,
-                None => partition.next,
-            };
-            self.positions.insert(partition.slot, next);
+            let last = messages.get(before..).and_then(<[_]>::last);
+            moved.push((
+                partition.slot,
+                last.map_or(partition.next, |last| last.offset + 1),
+            ));
         }
+        self.positions.extend(moved);
         Ok(messages)
     }
 
@@ -210,20 +212,14 @@ impl Consumer for EmbeddedConsumer {
     }
 
     async fn lag(&mut self) -> Result<BTreeMap<Arc<str>, u64>, BusError> {
-        let mut lag: BTreeMap<Arc<str>, u64> = self
-            .subscription
-            .topics
-            .iter()
-            .map(|topic| (Arc::clone(topic), 0))
-            .collect();
-        // What is being taken away is still this member's until a poll has told it so.
-        for (topic, unread) in &mut lag {
-            for partition in self.hub.topic(topic) {
-                if self.positions.contains_key(&partition.slot) {
-                    let behind = partition.next - self.position(&partition);
-                    *unread += u64::try_from(behind).unwrap_or(0);
-                }
-            }
+        let owned = self.hub.owned(&self.subscription.group, self.token);
+        self.learn(&owned).await?;
+        let topics = self.subscription.topics.iter();
+        let mut lag: BTreeMap<Arc<str>, u64> = topics.map(|topic| (Arc::clone(topic), 0)).collect();
+        for partition in &owned {
+            let behind = partition.next - self.position(partition);
+            *lag.entry(Arc::clone(&partition.topic)).or_default() +=
+                u64::try_from(behind).unwrap_or(0);
         }
         Ok(lag)
     }

@@ -163,17 +163,23 @@ impl Hub {
         self.changed.notify_waiters();
     }
 
+    /// What `token` has at the moment, also what it is about to lose.
+    pub(super) fn owned(&self, group: &Arc<str>, token: Token) -> Vec<Partition> {
+        let state = self.state.lock();
+        let group = state.groups.get(group);
+        group.map_or_else(Vec::new, |group| group.owned(token, &state.partitions))
+    }
+
     /// What `token` is to do now. What it is told to be revoked goes to its next owner with this.
     pub(super) fn turn(&self, group: &Arc<str>, token: Token) -> Turn {
         let mut state = self.state.lock();
         let state = &mut *state;
-        let Some(group) = state
-            .groups
-            .get_mut(group)
-            .filter(|group| group.members.contains_key(&token))
-        else {
+        let Some(group) = state.groups.get_mut(group) else {
             return Turn::Replaced;
         };
+        if !group.members.contains_key(&token) {
+            return Turn::Replaced;
+        }
         let gone: Vec<(Slot, Token)> = group
             .moving
             .iter()
@@ -181,9 +187,7 @@ impl Hub {
             .map(|(slot, to)| (*slot, *to))
             .collect();
         if gone.is_empty() {
-            let owned = group.owners.iter().filter(|(_, owner)| **owner == token);
-            let owned = owned.filter_map(|(slot, _)| state.partitions.get(slot).cloned());
-            return Turn::Owns(owned.collect());
+            return Turn::Owns(group.owned(token, &state.partitions));
         }
         for (slot, to) in &gone {
             group.moving.remove(slot);
@@ -191,6 +195,15 @@ impl Hub {
         }
         self.changed.notify_waiters();
         Turn::Revoked(gone.into_iter().map(|(slot, _)| slot).collect())
+    }
+}
+
+impl Group {
+    fn owned(&self, token: Token, partitions: &BTreeMap<Slot, Partition>) -> Vec<Partition> {
+        let owned = self.owners.iter().filter(|(_, owner)| **owner == token);
+        owned
+            .filter_map(|(slot, _)| partitions.get(slot).cloned())
+            .collect()
     }
 }
 

@@ -33,7 +33,7 @@ pub(in super::super) struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         Self {
-            age: Duration::from_secs(24 * 3600),
+            age: Duration::from_hours(24),
             bytes: 256 * 1024 * 1024,
         }
     }
@@ -143,6 +143,8 @@ async fn shorten(conn: &mut SqliteConnection, slot: Slot, removed: i64) -> sqlx:
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use uuid::Uuid;

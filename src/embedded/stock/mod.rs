@@ -20,7 +20,12 @@ use crate::ports::stock::{ReservationView, StockError, StockOutcome, StockReques
 
 /// How long a client's idempotency key is remembered. A client retries within minutes; a week
 /// covers one that was switched off over a weekend.
-const KEYS_KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
+const KEYS_KEPT: std::time::Duration = std::time::Duration::from_hours(7 * 24);
+
+/// The idempotency key came with another item or quantity before.
+#[derive(Debug, thiserror::Error)]
+#[error("the idempotency key was used with another body")]
+struct KeyReused;
 
 /// The stock on the file.
 #[derive(Debug)]
@@ -140,7 +145,10 @@ async fn set_on_hand(
                 .bind(key)
                 .fetch_optional(&mut *conn)
                 .await?;
-        if known.is_some_and(|(of, to)| of == sku.as_str() && to == wanted) {
+        if let Some((of, to)) = known {
+            if of != sku.as_str() || to != wanted {
+                return Ok(Err(StockError::KeyReused));
+            }
             return Ok(Ok((level_of(current, reserved), true)));
         }
     }
@@ -175,8 +183,7 @@ async fn remember(
         .await?;
     sqlx::query(
         "INSERT INTO stock_keys (key, sku, on_hand, at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (key) DO UPDATE SET sku = excluded.sku, on_hand = excluded.on_hand,
-             at = excluded.at",
+         ON CONFLICT (key) DO NOTHING",
     )
     .bind(key)
     .bind(sku.as_str())

@@ -1,0 +1,106 @@
+//! Why a client command failed, in words for the person who typed it.
+
+use thiserror::Error;
+
+use super::problem::Problem;
+
+/// Wrong usage, as clap counts it.
+const EXIT_USAGE: u8 = 2;
+/// Refused or failed.
+const EXIT_FAILED: u8 = 1;
+
+/// A client command's failure.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// The arguments don't make sense together.
+    #[error("{0}")]
+    Usage(String),
+    /// Nobody answers at the address.
+    #[error("can't reach {url}: {cause}: {hint}")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// In the system's words.
+        cause: String,
+        /// What to start or to set.
+        hint: String,
+    },
+    /// The exchange broke off.
+    #[error("no answer from {url}: {cause}")]
+    NoAnswer {
+        /// The address.
+        url: String,
+        /// In the system's words.
+        cause: String,
+    },
+    /// The server refused, and said why.
+    #[error("{}: {}", .0.title, .0.detail)]
+    Refused(Box<Problem>),
+    /// Something else than TrackOps answered.
+    #[error("{url} answered {status}, but not as TrackOps does: {excerpt}")]
+    Foreign {
+        /// The address.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// The beginning of the body.
+        excerpt: String,
+    },
+    /// There is nothing to do, and that is not what was asked for.
+    #[error("{0}")]
+    Nothing(String),
+    /// A file can't be read.
+    #[error("can't read {name}: {source}")]
+    Input {
+        /// Which.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Standard output is closed or full.
+    #[error("can't write to standard output: {0}")]
+    Output(#[source] std::io::Error),
+}
+
+impl CliError {
+    /// The exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => EXIT_USAGE,
+            _ => EXIT_FAILED,
+        }
+    }
+
+    /// What to print: one line, and below it what a refusal says of fields and steps.
+    pub fn report(&self) -> String {
+        let mut report = format!("trackops: {self}").replace(['\n', '\r'], " ");
+        if let Self::Refused(problem) = self {
+            for line in problem.particulars() {
+                report.push_str("\n  ");
+                report.push_str(&line);
+            }
+        }
+        report
+    }
+
+    /// The deepest cause of an error in the system's words, and whether nobody listens there.
+    pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> (String, bool) {
+        let mut cause = error;
+        let mut refused = false;
+        loop {
+            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+                refused |= io.kind() == std::io::ErrorKind::ConnectionRefused;
+            }
+            match cause.source() {
+                Some(source) => cause = source,
+                None => break,
+            }
+        }
+        let words = if refused {
+            "connection refused".into()
+        } else {
+            cause.to_string()
+        };
+        (words, refused)
+    }
+}

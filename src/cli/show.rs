@@ -1,0 +1,187 @@
+//! `trackops show`: an order as it stands, for a person or as JSON.
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::args::ShowArgs;
+use super::client::{Answer, Ask, Client};
+use super::failure::CliError;
+use super::output::Output;
+use super::text::{money, printable};
+use crate::codec::rfc3339;
+use crate::codec::view::{HistoryEntry, OrderView};
+
+#[derive(Deserialize)]
+struct History {
+    items: Vec<HistoryEntry>,
+}
+
+/// Prints an order.
+pub async fn show(args: &ShowArgs, output: &mut Output) -> Result<(), CliError> {
+    let client = Client::new(&args.target.url)?;
+    let answer = get(&client, args.id).await?;
+    let history = if args.history {
+        let id = args.id.to_string();
+        let url = client.url(&["api", "v1", "orders", &id, "history"]);
+        Some(client.ask(Method::GET, url, Ask::default()).await?)
+    } else {
+        None
+    };
+    if args.json {
+        let mut view: Value = answer.json()?;
+        if let Some(history) = history {
+            let mut history: Value = history.json()?;
+            view["history"] = history["items"].take();
+        }
+        return output.line(&view.to_string());
+    }
+    let mut text = render(&answer.json()?);
+    if let Some(history) = history {
+        text.push_str(&render_history(&history.json::<History>()?.items));
+    }
+    output.text(&text)
+}
+
+/// The order's current view.
+pub async fn get(client: &Client, id: Uuid) -> Result<Answer, CliError> {
+    let url = client.url(&["api", "v1", "orders", &id.to_string()]);
+    client.ask(Method::GET, url, Ask::default()).await
+}
+
+/// Prints the view that a command was answered with: the line of its status, or JSON.
+pub fn print_changed(answer: &Answer, json: bool, output: &mut Output) -> Result<(), CliError> {
+    if json {
+        return output.line(&answer.json_line()?);
+    }
+    let view: OrderView = answer.json()?;
+    let reason = view.reason.as_deref().map(printable);
+    let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    let again = if answer.is_replay() {
+        ", as before"
+    } else {
+        ""
+    };
+    output.line(&format!(
+        "{} is {} (version {}{again}){reason}",
+        view.id, view.status, view.version
+    ))
+}
+
+fn render(view: &OrderView) -> String {
+    let content = &view.content;
+    let currency = content.currency.as_str();
+    let mut rows: Vec<(&str, String)> = vec![
+        ("order", view.id.to_string()),
+        (
+            "status",
+            format!("{} (version {})", view.status, view.version),
+        ),
+    ];
+    rows.extend(view.reason.clone().map(|reason| ("reason", reason)));
+    rows.push(("placed", rfc3339::format(view.created_at)));
+    rows.push(("changed", rfc3339::format(view.updated_at)));
+    rows.push(("customer", content.customer_id.to_string()));
+    for (item, label) in content
+        .items
+        .iter()
+        .zip(["items"].into_iter().chain(std::iter::repeat("")))
+    {
+        let price = money(item.unit_price, currency);
+        rows.push((
+            label,
+            format!("{} × {} at {price}", item.quantity, item.sku),
+        ));
+    }
+    rows.push(("total", money(view.total_amount, currency)));
+    let to = &content.address;
+    rows.push((
+        "to",
+        format!(
+            "{}, {} {}, {}",
+            to.street, to.postal_code, to.city, to.country
+        ),
+    ));
+    rows.extend(to.phone.clone().map(|phone| ("phone", phone)));
+    rows.extend(
+        content
+            .delivery_instructions
+            .clone()
+            .map(|text| ("note", text)),
+    );
+    if let Some(courier) = &view.courier {
+        let at = rfc3339::format(courier.at);
+        rows.push((
+            "courier",
+            format!("{:.5}, {:.5} at {at}", courier.lat, courier.lon),
+        ));
+    }
+    rows.iter()
+        .map(|(label, value)| format!("{label:<9} {}\n", printable(value)))
+        .collect()
+}
+
+fn render_history(items: &[HistoryEntry]) -> String {
+    let mut text = String::from("history\n");
+    for entry in items {
+        let reason = entry.reason.as_deref();
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        let at = rfc3339::format(entry.at);
+        let line = format!(
+            "v{:<3} {at}  {:<10}  by {}{reason}",
+            entry.version, entry.status, entry.by
+        );
+        text.extend(["  ", &printable(&line), "\n"]);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_order_is_told_in_lines() {
+        let view = json!({
+            "id": Uuid::from_u128(7), "status": "CANCELLED", "version": 3,
+            "customerId": Uuid::from_u128(1), "currency": "EUR",
+            "items": [{"sku": "A", "quantity": 2, "unitPrice": 950},
+                      {"sku": "B", "quantity": 1, "unitPrice": 5}],
+            "address": {"street": "S\u{1b}[2J 1", "city": "C", "postalCode": "1", "country": "DE"},
+            "totalAmount": 1905, "createdAt": "2026-01-31T12:00:00.000Z",
+            "updatedAt": "2026-01-31T12:00:05.000Z", "reason": "changed my mind",
+        });
+        let text = render(&serde_json::from_value(view).expect("a view"));
+        insta::assert_snapshot!(text, @"
+        order     00000000-0000-0000-0000-000000000007
+        status    CANCELLED (version 3)
+        reason    changed my mind
+        placed    2026-01-31T12:00:00.000Z
+        changed   2026-01-31T12:00:05.000Z
+        customer  00000000-0000-0000-0000-000000000001
+        items     2 × A at 9.50 EUR
+                  1 × B at 0.05 EUR
+        total     19.05 EUR
+        to        S [2J 1, 1 C, DE
+        ");
+    }
+
+    #[test]
+    fn history_has_a_line_for_each_version() {
+        let items = json!([
+            {"version": 1, "previousStatus": null, "status": "PENDING", "by": "client",
+             "at": "2026-01-31T12:00:00.000Z", "commandId": Uuid::nil()},
+            {"version": 2, "previousStatus": "PENDING", "status": "REJECTED", "by": "inventory",
+             "at": "2026-01-31T12:00:01.000Z", "commandId": Uuid::nil(), "reason": "no A"},
+        ]);
+        let items: Vec<HistoryEntry> = serde_json::from_value(items).expect("entries");
+        insta::assert_snapshot!(render_history(&items), @"
+        history
+          v1   2026-01-31T12:00:00.000Z  PENDING     by client
+          v2   2026-01-31T12:00:01.000Z  REJECTED    by inventory: no A
+        ");
+    }
+}

@@ -1,0 +1,77 @@
+//! Small pieces of text for people: ids, money, times, and what others wrote.
+
+use trackops_domain::time::Timestamp;
+use uuid::Uuid;
+
+use crate::codec::rfc3339;
+
+/// Currencies without minor units, and with thousandths (ISO 4217).
+const NO_DECIMALS: &[&str] = &[
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV",
+    "XAF", "XOF", "XPF",
+];
+const THREE_DECIMALS: &[&str] = &["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
+
+/// The end of an order's id: its beginning is a time (RFC 9562) and the same for all of a minute.
+pub fn short_id(id: Uuid) -> String {
+    let text = id.as_hyphenated().to_string();
+    format!("…{}", &text[text.len() - 8..])
+}
+
+/// `9.50 EUR`.
+pub fn money(minor: i64, currency: &str) -> String {
+    let decimals = if NO_DECIMALS.contains(&currency) {
+        0
+    } else if THREE_DECIMALS.contains(&currency) {
+        3
+    } else {
+        2
+    };
+    let currency = printable(currency);
+    if decimals == 0 {
+        return format!("{minor} {currency}");
+    }
+    let unit = 10_u64.pow(decimals);
+    let (sign, amount) = (if minor < 0 { "-" } else { "" }, minor.unsigned_abs());
+    let width = decimals as usize;
+    format!(
+        "{sign}{}.{:0width$} {currency}",
+        amount / unit,
+        amount % unit
+    )
+}
+
+/// The time of day in UTC: `12:00:00.000Z`.
+pub fn time_of_day(at: Timestamp) -> String {
+    let text = rfc3339::format(at);
+    text.split_once('T')
+        .map_or_else(|| text.clone(), |(_, time)| time.to_owned())
+}
+
+/// What others wrote, without what a terminal would obey.
+pub fn printable(text: &str) -> String {
+    let harmful =
+        |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .map(|c| if harmful(c) { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_has_its_currency_s_decimals() {
+        assert_eq!(money(950, "EUR"), "9.50 EUR");
+        assert_eq!(money(5, "EUR"), "0.05 EUR");
+        assert_eq!(money(950, "JPY"), "950 JPY");
+        assert_eq!(money(1_005, "KWD"), "1.005 KWD");
+    }
+
+    #[test]
+    fn times_and_ids_are_short() {
+        assert_eq!(time_of_day(Timestamp(1_500)), "00:00:01.500Z");
+        assert_eq!(short_id(Uuid::from_u128(0xabcd)), "…0000abcd");
+    }
+}

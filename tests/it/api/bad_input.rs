@@ -1,0 +1,437 @@
+//! What a client can get wrong, and what it is told: status, code, and the field by its pointer.
+
+use axum::body::Body;
+use serde_json::{Value, json};
+
+use super::doubles::Next;
+use super::support::{Api, pizza};
+
+const NO_ORDER: &str = "/api/v1/orders/0190a5c2-7b1e-7cc3-98c4-dc0c0c07398f";
+
+/// The vocabulary's order with `value` at `pointer`; `null` takes the field away.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut order = pizza();
+    let (parent, field) = pointer.rsplit_once('/').expect("a pointer");
+    let parent = order.pointer_mut(parent).expect("a parent");
+    match (parent, value) {
+        (Value::Object(map), Value::Null) => drop(map.remove(field)),
+        (Value::Object(map), value) => drop(map.insert(field.into(), value)),
+        (Value::Array(items), value) => items[field.parse::<usize>().expect("an index")] = value,
+        _ => unreachable!("{pointer}"),
+    }
+    order
+}
+
+#[tokio::test]
+async fn a_field_that_breaks_a_rule_is_named() {
+    let line = || json!({ "sku": "A", "quantity": 1, "unitPrice": 1 });
+    let cases = [
+        ("/items", json!([]), "/items"),
+        ("/items", json!(vec![line(); 101]), "/items"),
+        ("/items/0/quantity", json!(0), "/items/0/quantity"),
+        ("/items/0/quantity", json!(10_001), "/items/0/quantity"),
+        ("/items/0/quantity", json!(-1), "/items/0/quantity"),
+        ("/items/0/unitPrice", json!(-1), "/items/0/unitPrice"),
+        (
+            "/items/0/unitPrice",
+            json!(1_000_000_001),
+            "/items/0/unitPrice",
+        ),
+        ("/items/0/sku", json!(""), "/items/0/sku"),
+        ("/items/0/sku", json!("a b"), "/items/0/sku"),
+        ("/currency", json!("EURO"), "/currency"),
+        ("/currency", json!("XXX"), "/currency"),
+        ("/address/country", json!("de"), "/address/country"),
+        ("/address/street", json!(""), "/address/street"),
+        ("/address/street", json!("a\u{0}b"), "/address/street"),
+        ("/address/lat", json!(90.5), "/address/lat"),
+        ("/address/lon", Value::Null, "/address"),
+        (
+            "/deliveryInstructions",
+            json!("x\u{0}"),
+            "/deliveryInstructions",
+        ),
+        (
+            "/deliveryInstructions",
+            json!("x".repeat(1001)),
+            "/deliveryInstructions",
+        ),
+        // Of the wrong type, or not there.
+        ("/customerId", json!("me"), "/customerId"),
+        ("/customerId", json!(7), "/customerId"),
+        ("/customerId", Value::Null, "/customerId"),
+        ("/currency", json!(978), "/currency"),
+        ("/items", json!({}), "/items"),
+        ("/items", json!("PIZZA"), "/items"),
+        ("/items/0", json!(["PIZZA", 1, 950]), "/items/0"),
+        ("/items/0/quantity", json!("2"), "/items/0/quantity"),
+        ("/items/0/quantity", json!(1.5), "/items/0/quantity"),
+        ("/items/0/quantity", json!(1e300), "/items/0/quantity"),
+        ("/items/0/unitPrice", Value::Null, "/items/0/unitPrice"),
+        ("/address", json!(["a", "b", "c", "DE"]), "/address"),
+        ("/address/postalCode", Value::Null, "/address/postalCode"),
+        ("/address/lat", json!("52"), "/address/lat"),
+    ];
+    let api = Api::new();
+    for (pointer, value, named) in cases {
+        let order = with(pointer, value);
+        let answer = api.json("POST", "/api/v1/orders", &order).await;
+        let problem = answer.problem(422, "validation-failed", "/api/v1/orders");
+        assert_eq!(problem["errors"][0]["pointer"], named, "{order}: {problem}");
+    }
+    let all = api.get("/api/v1/orders").await.json();
+    assert_eq!(all["items"], json!([]), "nothing is stored");
+}
+
+#[tokio::test]
+async fn every_broken_field_is_named_at_once() {
+    let mut order = with("/items/0/quantity", json!(0));
+    order["currency"] = json!("EURO");
+    let answer = Api::new().json("POST", "/api/v1/orders", &order).await;
+    let problem = answer.problem(422, "validation-failed", "/api/v1/orders");
+    let pointers: Vec<&Value> = problem["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|error| &error["pointer"])
+        .collect();
+    assert_eq!(pointers, ["/currency", "/items/0/quantity"]);
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_a_400() {
+    let good = pizza().to_string();
+    let not_utf8 = [
+        good.as_bytes()[..good.len() - 1].to_vec(),
+        b",\"x\":\"\xff\"}".to_vec(),
+    ]
+    .concat();
+    // The type error comes first, but the whole is no JSON.
+    let broken_later = good.replacen("\"EUR\"", "978", 1);
+    let broken_later = broken_later[..broken_later.len() - 1].to_owned();
+    let bodies = [
+        Vec::new(),
+        b"{".to_vec(),
+        b"hello".to_vec(),
+        format!("{good} x").into_bytes(),
+        format!("\u{feff}{good}").into_bytes(),
+        good.replacen(':', "=", 1).into_bytes(),
+        broken_later.into_bytes(),
+        not_utf8,
+    ];
+    let api = Api::new();
+    let json = [("content-type", "application/json")];
+    for body in bodies {
+        let shown = String::from_utf8_lossy(&body).into_owned();
+        let answer = api.send("POST", "/api/v1/orders", &json, body).await;
+        assert_eq!(answer.status, 400, "{shown}");
+        answer.problem(400, "malformed-json", "/api/v1/orders");
+    }
+    // JSON all right, but no order: a rule is broken, not the syntax.
+    for body in [
+        "null",
+        "[]",
+        "\"x\"",
+        "3",
+        "{}",
+        "{\"customerId\":\"\\ud800\"}",
+    ] {
+        let answer = api.send("POST", "/api/v1/orders", &json, body).await;
+        answer.problem(422, "validation-failed", "/api/v1/orders");
+    }
+}
+
+#[tokio::test]
+async fn unknown_fields_are_ignored() {
+    let api = Api::new();
+    let order = with("/items/0/colour", json!({ "deep": [[[[]]]] }));
+    let answer = api.json("POST", "/api/v1/orders?x=1", &order).await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn the_media_type_must_be_json() {
+    let api = Api::new();
+    let body = pizza().to_string();
+    for given in ["text/plain", "application/xml", "application/jsonp", ""] {
+        let headers = [("content-type", given)];
+        let answer = api
+            .send("POST", "/api/v1/orders", &headers, body.clone())
+            .await;
+        answer.problem(415, "unsupported-media-type", "/api/v1/orders");
+    }
+    let answer = api.send("POST", "/api/v1/orders", &[], body.clone()).await;
+    answer.problem(415, "unsupported-media-type", "/api/v1/orders");
+    for given in ["application/json", "Application/JSON; charset=utf-8"] {
+        let headers = [("content-type", given)];
+        let answer = api
+            .send("POST", "/api/v1/orders", &headers, body.clone())
+            .await;
+        assert_eq!(answer.status, 201, "{given}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_may_have_256_kib_and_no_more() {
+    let api = Api::new();
+    let json = [("content-type", "application/json")];
+    let order = pizza().to_string();
+    let padded = |bytes: usize| format!("{order}{}", " ".repeat(bytes - order.len()));
+    let answer = api
+        .send("POST", "/api/v1/orders", &json, padded(256 * 1024))
+        .await;
+    assert_eq!(answer.status, 201);
+    let answer = api
+        .send("POST", "/api/v1/orders", &json, padded(256 * 1024 + 1))
+        .await;
+    answer.problem(413, "payload-too-large", "/api/v1/orders");
+    // In chunks, without a declared length.
+    let chunks = (0..300).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024]));
+    let body = Body::from_stream(futures_util::stream::iter(chunks));
+    let answer = api.send("POST", "/api/v1/orders", &json, body).await;
+    answer.problem(413, "payload-too-large", "/api/v1/orders");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_a_408() {
+    let api = Api::new();
+    let start = futures_util::stream::iter([Ok::<_, std::io::Error>("{")]);
+    let endless = futures_util::StreamExt::chain(start, futures_util::stream::pending());
+    let json = [("content-type", "application/json")];
+    let answer = api
+        .send("POST", "/api/v1/orders", &json, Body::from_stream(endless))
+        .await;
+    answer.problem(408, "request-timeout", "/api/v1/orders");
+    assert_eq!(answer.header("connection"), Some("close"));
+}
+
+#[tokio::test]
+async fn a_path_or_query_that_means_nothing_is_a_400() {
+    let cases = [
+        ("/api/v1/orders/42", "invalid-parameter", "UUID"),
+        (
+            "/api/v1/orders/0190a5c27b1e7cc398c4dc0c0c07398f",
+            "invalid-parameter",
+            "UUID",
+        ),
+        ("/api/v1/orders/%ff", "invalid-parameter", "UTF-8"),
+        ("/api/v1/orders/42/history", "invalid-parameter", "UUID"),
+        ("/api/v1/orders?limit=0", "invalid-parameter", "limit"),
+        ("/api/v1/orders?limit=201", "invalid-parameter", "limit"),
+        ("/api/v1/orders?limit=-1", "invalid-parameter", "limit"),
+        ("/api/v1/orders?limit=ten", "invalid-parameter", "limit"),
+        ("/api/v1/orders?status=LOST", "invalid-parameter", "status"),
+        (
+            "/api/v1/orders?status=pending",
+            "invalid-parameter",
+            "status",
+        ),
+        (
+            "/api/v1/orders?customerId=me",
+            "invalid-parameter",
+            "customerId",
+        ),
+        ("/api/v1/orders?cursor=zz", "invalid-cursor", "cursor"),
+        ("/api/v1/orders?cursor=00", "invalid-cursor", "cursor"),
+        (
+            "/api/v1/inventory/items?cursor=20",
+            "invalid-cursor",
+            "cursor",
+        ),
+        (
+            "/api/v1/inventory/items?limit=1000",
+            "invalid-parameter",
+            "limit",
+        ),
+        ("/api/v1/inventory/items/a%20b", "invalid-parameter", "SKU"),
+        (
+            "/api/v1/inventory/reservations/x",
+            "invalid-parameter",
+            "UUID",
+        ),
+        ("/admin/v1/actors/x", "invalid-parameter", "UUID"),
+        (
+            "/admin/v1/dead-letters?cursor=41",
+            "invalid-cursor",
+            "cursor",
+        ),
+        (
+            "/admin/v1/dead-letters?topic=NONE",
+            "invalid-parameter",
+            "topic",
+        ),
+        (
+            "/admin/v1/dead-letters/ORDER_CREATED/a/0",
+            "invalid-parameter",
+            "partition",
+        ),
+    ];
+    let api = Api::new();
+    for (path, code, named) in cases {
+        let answer = api.get(path).await;
+        let instance = path.split('?').next().expect("a path");
+        let problem = answer.problem(400, code, instance);
+        let detail = problem["detail"].as_str().expect("a detail");
+        assert!(detail.contains(named), "{path}: {detail}");
+    }
+    let answer = api.get("/api/v1/orders?limit=200&status=&x=%zz&y").await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_404() {
+    let cases = [
+        (NO_ORDER.to_owned(), "order-not-found"),
+        (format!("{NO_ORDER}/history"), "order-not-found"),
+        ("/api/v1/inventory/items/NONE".into(), "item-not-found"),
+        (
+            NO_ORDER.replace("orders", "inventory/reservations"),
+            "reservation-not-found",
+        ),
+        (
+            NO_ORDER.replace("api/v1/orders", "admin/v1/actors"),
+            "order-not-found",
+        ),
+        (
+            "/admin/v1/dead-letters/ORDER_CREATED/0/9".into(),
+            "dead-letter-not-found",
+        ),
+        ("/api/v1/nothing".into(), "not-found"),
+        ("/api/v1/orders/".into(), "not-found"),
+        ("/docs/nothing.js".into(), "not-found"),
+        ("/problems/nothing".into(), "not-found"),
+    ];
+    let api = Api::new();
+    for (path, code) in cases {
+        api.get(&path).await.problem(404, code, &path);
+    }
+    let step = json!({ "status": "PREPARING" });
+    let path = format!("{NO_ORDER}/status");
+    // Before any other check.
+    let stale = [("if-match", "\"9\"")];
+    let answer = api.json_with("PUT", &path, &stale, &step).await;
+    answer.problem(404, "order-not-found", &path);
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_the_right_ones() {
+    let cases = [
+        ("DELETE", "/api/v1/orders", "GET,HEAD,POST"),
+        ("POST", NO_ORDER, "GET,HEAD"),
+        ("GET", "/api/v1/orders/x/status", "PUT"),
+        ("POST", "/api/v1/inventory/items/A", "GET,HEAD,PUT"),
+        ("POST", "/metrics", "GET,HEAD"),
+    ];
+    let api = Api::new();
+    for (method, path, allow) in cases {
+        let answer = api.send(method, path, &[], Body::empty()).await;
+        answer.problem(405, "method-not-allowed", path);
+        assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_has_1_to_255_visible_characters() {
+    let api = Api::new();
+    let id = api.place().await;
+    let order = format!("/api/v1/orders/{id}");
+    let long = "k".repeat(256);
+    let calls = [
+        ("POST", "/api/v1/orders".to_owned(), pizza()),
+        (
+            "PUT",
+            format!("{order}/status"),
+            json!({ "status": "CANCELLED" }),
+        ),
+        ("POST", format!("{order}/cancel"), json!({})),
+        (
+            "PUT",
+            format!("{order}/location"),
+            json!({ "lat": 1, "lon": 1 }),
+        ),
+        (
+            "PUT",
+            "/api/v1/inventory/items/A".into(),
+            json!({ "onHand": 5 }),
+        ),
+        ("POST", format!("/admin/v1/actors/{id}/release"), json!({})),
+    ];
+    for (method, path, body) in calls {
+        for key in ["", "a b", "schlüssel", &long] {
+            let headers = [("idempotency-key", key)];
+            let answer = api.json_with(method, &path, &headers, &body).await;
+            answer.problem(400, "invalid-idempotency-key", &path);
+        }
+    }
+    let twice = [("idempotency-key", "a"), ("idempotency-key", "b")];
+    let answer = api
+        .json_with("POST", "/api/v1/orders", &twice, &pizza())
+        .await;
+    answer.problem(400, "invalid-idempotency-key", "/api/v1/orders");
+    let longest = [("idempotency-key", &long[..255])];
+    let answer = api
+        .json_with("POST", "/api/v1/orders", &longest, &pizza())
+        .await;
+    assert_eq!(answer.status, 201);
+}
+
+#[tokio::test]
+async fn the_small_bodies_are_checked_too() {
+    let api = Api::new();
+    let order = format!("/api/v1/orders/{}", api.place().await);
+    let cases = [
+        ("PUT", "/status", json!({ "status": "LOST" }), "/status"),
+        ("PUT", "/status", json!({ "status": 3 }), "/status"),
+        ("PUT", "/status", json!({}), "/status"),
+        ("PUT", "/status", json!(["PREPARING"]), ""),
+        ("POST", "/cancel", json!({ "reason": "" }), "/reason"),
+        ("POST", "/cancel", json!({ "reason": "a\u{0}" }), "/reason"),
+        (
+            "POST",
+            "/cancel",
+            json!({ "reason": "x".repeat(501) }),
+            "/reason",
+        ),
+        ("POST", "/cancel", json!({ "reason": [] }), "/reason"),
+        ("PUT", "/location", json!({ "lat": 91, "lon": 0 }), "/lat"),
+        ("PUT", "/location", json!({ "lat": 0, "lon": -181 }), "/lon"),
+        ("PUT", "/location", json!({ "lat": "0", "lon": 0 }), "/lat"),
+        ("PUT", "/location", json!({ "lat": 0 }), "/lon"),
+        (
+            "PUT",
+            "/location",
+            json!({ "lat": 0, "lon": 0, "at": "noon" }),
+            "/at",
+        ),
+    ];
+    for (method, path, body, named) in cases {
+        let path = format!("{order}{path}");
+        let answer = api.json(method, &path, &body).await;
+        let problem = answer.problem(422, "validation-failed", &path);
+        assert_eq!(problem["errors"][0]["pointer"], named, "{body}: {problem}");
+    }
+    let item = "/api/v1/inventory/items/A";
+    for on_hand in [
+        json!(-1),
+        json!(1.5),
+        json!("7"),
+        json!(1_u64 << 53),
+        Value::Null,
+    ] {
+        let answer = api.json("PUT", item, &json!({ "onHand": on_hand })).await;
+        let problem = answer.problem(422, "validation-failed", item);
+        assert_eq!(problem["errors"][0]["pointer"], "/onHand", "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_in_the_same_form() {
+    let api = Api::new();
+    api.orders.next(Next::Panic);
+    api.get(NO_ORDER)
+        .await
+        .problem(500, "internal-error", NO_ORDER);
+    api.get(NO_ORDER)
+        .await
+        .problem(404, "order-not-found", NO_ORDER);
+}

@@ -1,0 +1,450 @@
+//! Doubles that keep the ports' contracts in memory and fail at a chosen call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use trackops::api::admin::dead_letter_desk::{DeadLetter, DeadLetterDesk, DeadLetterId, DeskError};
+use trackops::codec::view;
+use trackops::ports::cache::Position;
+use trackops::ports::clock::{Clock as _, SystemClock};
+use trackops::ports::journal::{
+    AppendError, AppendRow, BoxError, Due, Journal, JournalError, ListFilter, RowOutcome,
+};
+use trackops::ports::live::Session;
+use trackops::ports::orders::{
+    ActorReport, CommandRequest, Done, Orders, OrdersError, PlaceRequest, Read, keyed_order_id,
+};
+use trackops::ports::outbox::{Outbox, OutboxEntry, OutboxError, OutboxStats};
+use trackops::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
+use trackops_cluster::ShardId;
+use trackops_domain::command::{Command, Origin};
+use trackops_domain::decide::{Decision, decide, place};
+use trackops_domain::evolve::evolve;
+use trackops_domain::ids::{CommandId, OrderId, Sku, Version};
+use trackops_domain::order::Order;
+use trackops_domain::saga::{Policy, Saga};
+use trackops_domain::status::Status;
+use trackops_domain::stock::Level;
+use trackops_domain::time::Timestamp;
+
+/// What the next call to the orders does instead of its work.
+pub enum Next {
+    Fail(OrdersError),
+    Panic,
+    /// Waits until the notification, then does its work.
+    Wait(Arc<tokio::sync::Notify>),
+}
+
+/// Orders and their journal.
+#[derive(Default)]
+pub struct MemoryOrders {
+    orders: Mutex<BTreeMap<OrderId, Arc<Order>>>,
+    positions: Mutex<BTreeMap<OrderId, Position>>,
+    next: Mutex<Option<Next>>,
+    waiting: tokio::sync::Notify,
+    pub journal_away: Mutex<bool>,
+    /// Trace contexts as they arrived.
+    pub traces: Mutex<Vec<Option<Arc<str>>>>,
+}
+
+impl MemoryOrders {
+    pub fn next(&self, next: Next) {
+        *self.next.lock() = Some(next);
+    }
+
+    /// Returns when a call waits as [`Next::Wait`] told it to.
+    pub async fn taken(&self) {
+        self.waiting.notified().await;
+    }
+
+    /// Moves an order on without a client.
+    pub fn saga(&self, id: &str, command: &Command) {
+        let id = OrderId(id.parse().expect("a UUID"));
+        let origin = origin(CommandId(SystemClock.uuid_v7()), "inventory");
+        let order = self.find(id).expect("placed");
+        if let Ok(Decision::Event(event)) = decide(&order, command, origin, &Policy::default()) {
+            let order = Arc::new(evolve((*order).clone(), &event));
+            self.orders.lock().insert(id, order);
+        }
+    }
+
+    async fn begin(&self) -> Result<(), OrdersError> {
+        let next = self.next.lock().take();
+        match next {
+            None => Ok(()),
+            Some(Next::Fail(error)) => Err(error),
+            Some(Next::Panic) => panic!("a fault in the handler"),
+            Some(Next::Wait(until)) => {
+                self.waiting.notify_one();
+                until.notified().await;
+                Ok(())
+            }
+        }
+    }
+
+    fn find(&self, id: OrderId) -> Result<Arc<Order>, OrdersError> {
+        let orders = self.orders.lock();
+        orders.get(&id).map(Arc::clone).ok_or(OrdersError::NotFound)
+    }
+
+    fn position(&self, order: &Order) -> Option<Position> {
+        let shown = order.status() == Status::InTransit;
+        shown.then(|| self.positions.lock().get(&order.id).copied())?
+    }
+}
+
+fn origin(command: CommandId, by: &str) -> Origin {
+    Origin {
+        command,
+        by: by.into(),
+        now: SystemClock.now(),
+    }
+}
+
+#[async_trait]
+impl Orders for MemoryOrders {
+    async fn place(&self, request: PlaceRequest) -> Result<Done, OrdersError> {
+        self.begin().await?;
+        self.traces.lock().push(request.traceparent.clone());
+        let (id, hash) = match &request.key {
+            Some((key, hash)) => (keyed_order_id(key), Some(*hash)),
+            None => (OrderId(SystemClock.uuid_v7()), None),
+        };
+        let mut orders = self.orders.lock();
+        if let Some(order) = orders.get(&id) {
+            if order.body_hash != hash {
+                return Err(OrdersError::KeyReused);
+            }
+            return Ok(Done {
+                order: Arc::new(order.as_of(Version::FIRST)),
+                replayed: true,
+                position: None,
+            });
+        }
+        let origin = origin(CommandId(id.0), "client");
+        let saga = Saga::started(origin.now, &Policy::default());
+        let event = place(id, request.content, hash, origin);
+        let order = Arc::new(Order::from_placed(&event, saga).expect("a placement"));
+        orders.insert(id, Arc::clone(&order));
+        Ok(Done {
+            order,
+            replayed: false,
+            position: None,
+        })
+    }
+
+    async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
+        self.begin().await?;
+        self.traces.lock().push(request.traceparent.clone());
+        let order = self.find(request.order)?;
+        if let Some(version) = order.answered(request.id) {
+            return Ok(Done {
+                order: Arc::new(order.as_of(version)),
+                replayed: true,
+                position: None,
+            });
+        }
+        let current = order.version();
+        if request
+            .if_match
+            .is_some_and(|named| !named.contains(&current))
+        {
+            return Err(OrdersError::PreconditionFailed { current });
+        }
+        let origin = Origin {
+            command: request.id,
+            by: Arc::clone(&request.by),
+            now: SystemClock.now(),
+        };
+        let mut next = (*order).clone();
+        match decide(&order, &request.command, origin, &Policy::default())? {
+            Decision::Event(event) => next = evolve(next, &event),
+            _ if request.keyed => next.remembered.push((request.id, current)),
+            _ => {}
+        }
+        let next = Arc::new(next);
+        self.orders.lock().insert(request.order, Arc::clone(&next));
+        Ok(Done {
+            position: self.position(&next),
+            order: next,
+            replayed: false,
+        })
+    }
+
+    async fn read(&self, order: OrderId) -> Result<Read, OrdersError> {
+        self.begin().await?;
+        let order = self.find(order)?;
+        Ok(Read {
+            version: order.version(),
+            view: view::render(&order),
+            position: self.position(&order),
+            age: self
+                .journal_away
+                .lock()
+                .then_some(Duration::from_millis(7_900)),
+        })
+    }
+
+    async fn history(&self, order: OrderId) -> Result<Arc<Order>, OrdersError> {
+        self.begin().await?;
+        self.find(order)
+    }
+
+    async fn locate(&self, order: OrderId, position: Position) -> Result<(), OrdersError> {
+        self.begin().await?;
+        let status = self.find(order)?.status();
+        if status != Status::InTransit {
+            return Err(OrdersError::NotInTransit { status });
+        }
+        self.positions.lock().insert(order, position);
+        Ok(())
+    }
+
+    async fn subscribe(
+        &self,
+        order: OrderId,
+        _since: Option<Version>,
+        _session: Arc<dyn Session>,
+    ) -> Result<Arc<Order>, OrdersError> {
+        self.find(order)
+    }
+
+    async fn inspect(&self, order: OrderId) -> Result<ActorReport, OrdersError> {
+        let order = self.find(order)?;
+        Ok(ActorReport {
+            state: "quarantined",
+            shard: 7,
+            epoch: 3,
+            version: Some(order.version()),
+            mailbox: 2,
+            restarts: 5,
+            last_error: Some((
+                "a fault in the handler".into(),
+                Timestamp(1_767_225_600_000),
+            )),
+        })
+    }
+
+    async fn release(&self, order: OrderId) -> Result<bool, OrdersError> {
+        self.find(order)
+            .map(|order| order.version() == Version::FIRST)
+    }
+}
+
+fn away() -> BoxError {
+    "connection refused".into()
+}
+
+#[async_trait]
+impl Journal for MemoryOrders {
+    async fn append(&self, _: &[AppendRow]) -> Result<Vec<RowOutcome>, AppendError> {
+        Err(AppendError::Unavailable(away()))
+    }
+
+    async fn announce(&self) -> Result<(), JournalError> {
+        Err(JournalError::Unavailable(away()))
+    }
+
+    async fn load(&self, _: &[OrderId]) -> Result<Vec<Option<Order>>, JournalError> {
+        Err(JournalError::Unavailable(away()))
+    }
+
+    async fn list(&self, filter: &ListFilter) -> Result<Vec<Order>, JournalError> {
+        if *self.journal_away.lock() {
+            return Err(JournalError::Unavailable(away()));
+        }
+        let place = |order: &Order| (order.created_at(), order.id);
+        let orders = self.orders.lock();
+        let mut found: Vec<Order> = orders.values().map(|order| (**order).clone()).collect();
+        found.retain(|order| filter.status.is_none_or(|status| order.status() == status));
+        found.retain(|order| {
+            filter
+                .customer
+                .is_none_or(|who| order.placed.customer == who)
+        });
+        found.retain(|order| filter.before.is_none_or(|before| place(order) < before));
+        found.sort_by_key(|order| std::cmp::Reverse(place(order)));
+        found.truncate(filter.limit as usize);
+        Ok(found)
+    }
+
+    async fn due(&self, _: &[ShardId], _: Timestamp, _: u32) -> Result<Vec<Due>, JournalError> {
+        Err(JournalError::Unavailable(away()))
+    }
+
+    async fn ping(&self) -> Result<(), JournalError> {
+        if *self.journal_away.lock() {
+            return Err(JournalError::Unavailable(away()));
+        }
+        Ok(())
+    }
+}
+
+/// Stock; two of every item are reserved.
+#[derive(Default)]
+pub struct MemoryStock {
+    levels: Mutex<BTreeMap<Sku, u64>>,
+    keys: Mutex<BTreeMap<String, u64>>,
+    pub reservations: Mutex<BTreeMap<OrderId, ReservationView>>,
+}
+
+const RESERVED: u64 = 2;
+
+fn level(on_hand: u64) -> Level {
+    Level {
+        on_hand,
+        reserved: RESERVED,
+    }
+}
+
+#[async_trait]
+impl StockStore for MemoryStock {
+    async fn apply(
+        &self,
+        _: &[StockRequest],
+        _: Timestamp,
+    ) -> Result<Vec<StockOutcome>, StockError> {
+        Err(StockError::Unavailable(away()))
+    }
+
+    async fn set_on_hand(
+        &self,
+        sku: &Sku,
+        on_hand: u64,
+        key: Option<&str>,
+    ) -> Result<(Level, bool), StockError> {
+        if on_hand < RESERVED {
+            return Err(StockError::BelowReserved { reserved: RESERVED });
+        }
+        let seen = key.and_then(|key| self.keys.lock().insert(key.into(), on_hand));
+        match seen {
+            Some(seen) if seen == on_hand => return Ok((level(on_hand), true)),
+            Some(_) => return Err(StockError::KeyReused),
+            None => {}
+        }
+        self.levels.lock().insert(sku.clone(), on_hand);
+        Ok((level(on_hand), false))
+    }
+
+    async fn item(&self, sku: &Sku) -> Result<Option<Level>, StockError> {
+        Ok(self.levels.lock().get(sku).map(|on_hand| level(*on_hand)))
+    }
+
+    async fn items(
+        &self,
+        after: Option<&Sku>,
+        limit: u32,
+    ) -> Result<Vec<(Sku, Level)>, StockError> {
+        let levels = self.levels.lock();
+        Ok(levels
+            .iter()
+            .filter(|(sku, _)| after.is_none_or(|after| *sku > after))
+            .take(limit as usize)
+            .map(|(sku, on_hand)| (sku.clone(), level(*on_hand)))
+            .collect())
+    }
+
+    async fn reservation(&self, order: OrderId) -> Result<Option<ReservationView>, StockError> {
+        Ok(self.reservations.lock().get(&order).cloned())
+    }
+
+    async fn ping(&self) -> Result<(), StockError> {
+        Ok(())
+    }
+}
+
+/// An outbox with three rows.
+pub struct MemoryOutbox;
+
+#[async_trait]
+impl Outbox for MemoryOutbox {
+    fn name(&self) -> &'static str {
+        "orders"
+    }
+
+    async fn lease(&self, _: &str, _: Duration) -> Result<Vec<u16>, OutboxError> {
+        Err(OutboxError(away()))
+    }
+
+    async fn release(&self, _: &str) -> Result<(), OutboxError> {
+        Err(OutboxError(away()))
+    }
+
+    async fn fetch(&self, _: u16, _: u32) -> Result<Vec<OutboxEntry>, OutboxError> {
+        Err(OutboxError(away()))
+    }
+
+    async fn acknowledge(&self, _: &[i64]) -> Result<(), OutboxError> {
+        Err(OutboxError(away()))
+    }
+
+    async fn wait(&self, _: Duration) {}
+
+    async fn stats(&self) -> Result<OutboxStats, OutboxError> {
+        Ok(OutboxStats {
+            pending: 3,
+            oldest_age: Some(Duration::from_millis(1_500)),
+        })
+    }
+}
+
+/// Dead letters of `FULFILLMENT_UPDATES`, at partition 0, offsets 4 to 6.
+#[derive(Default)]
+pub struct Desk {
+    pub sent: Mutex<Vec<DeadLetterId>>,
+}
+
+impl Desk {
+    fn letters() -> impl Iterator<Item = DeadLetter> {
+        (4..7).map(|offset| DeadLetter {
+            id: DeadLetterId {
+                topic: "FULFILLMENT_UPDATES".into(),
+                partition: 0,
+                offset,
+            },
+            origin: Some((2, 17)),
+            key: None,
+            code: "malformed".into(),
+            reason: "not JSON".into(),
+            group: "orders".into(),
+            parked_at: "2026-01-01T00:00:00.000Z".into(),
+            sent_again: None,
+            payload_left_out: None,
+            headers: BTreeMap::from([("ce_id".into(), "1".into())]),
+            payload: Some("{".into()),
+        })
+    }
+}
+
+#[async_trait]
+impl DeadLetterDesk for Desk {
+    async fn list(
+        &self,
+        topic: Option<&str>,
+        from: Option<&DeadLetterId>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, DeskError> {
+        if topic.is_some_and(|topic| topic != "FULFILLMENT_UPDATES") {
+            return Err(DeskError::UnknownTopic);
+        }
+        let first = from.map_or(0, |from| from.offset);
+        let letters = Self::letters().filter(|letter| letter.id.offset >= first);
+        Ok(letters.take(limit).collect())
+    }
+
+    async fn show(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, DeskError> {
+        Ok(Self::letters().find(|letter| letter.id == *id))
+    }
+
+    async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeskError> {
+        self.show(id).await?.ok_or(DeskError::NotFound)?;
+        if id.offset == 6 {
+            return Err(DeskError::LeftOut);
+        }
+        self.sent.lock().push(id.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! The management routes.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::json;
+use trackops::api::probes::readiness::{Need, Verdict};
+
+use super::support::{Api, still};
+
+#[tokio::test]
+async fn readiness_names_what_is_missing() {
+    let api = Api::new();
+    let postgres = Arc::new(Mutex::new(Ok::<(), &str>(())));
+    let redis = Arc::new(Mutex::new(Ok::<(), &str>(())));
+    for (name, need, state) in [
+        ("postgresql", Need::Required, &postgres),
+        ("redis", Need::Optional, &redis),
+    ] {
+        let state = Arc::clone(state);
+        api.readiness
+            .ping(name, need, move || std::future::ready(*state.lock()));
+    }
+    api.get("/startupz")
+        .await
+        .problem(503, "not-started", "/startupz");
+    api.get("/readyz")
+        .await
+        .problem(503, "not-ready", "/readyz");
+    api.readiness.set_started();
+    assert_eq!(api.get("/startupz").await.status, 200);
+    let answer = api.get("/readyz").await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.json()["status"]),
+        (200, &json!("ready"))
+    );
+
+    *redis.lock() = Err("connection refused");
+    let answer = api.get("/readyz").await;
+    assert_eq!(answer.status, 200);
+    insta::assert_json_snapshot!("degraded", answer.json());
+
+    *postgres.lock() = Err("the journal is away");
+    let problem = api
+        .get("/readyz")
+        .await
+        .problem(503, "not-ready", "/readyz");
+    insta::assert_json_snapshot!("not_ready", problem);
+    *postgres.lock() = Ok(());
+    assert_eq!(api.get("/readyz").await.status, 200);
+
+    api.readiness.set_draining();
+    let problem = api
+        .get("/readyz")
+        .await
+        .problem(503, "not-ready", "/readyz");
+    assert_eq!(problem["detail"], "process: draining");
+    assert_eq!(api.get("/livez").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_hangs_counts_as_failed() {
+    let api = Api::new();
+    api.readiness.set_started();
+    api.readiness
+        .check("kafka", Need::Optional, std::future::pending::<Verdict>);
+    let answer = api.get("/readyz").await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.json()["status"]),
+        (200, &json!("degraded"))
+    );
+    api.readiness.check(
+        "postgresql",
+        Need::Required,
+        std::future::pending::<Verdict>,
+    );
+    api.get("/readyz")
+        .await
+        .problem(503, "not-ready", "/readyz");
+}
+
+#[tokio::test]
+async fn an_actor_is_shown_and_released() {
+    let api = Api::new();
+    let id = api.place().await;
+    let actor = api.get(&format!("/admin/v1/actors/{id}")).await;
+    insta::assert_json_snapshot!("actor", still(actor.json(), &["/orderId"]));
+    let answer = api
+        .json(
+            "POST",
+            &format!("/admin/v1/actors/{id}/release"),
+            &json!({}),
+        )
+        .await;
+    assert_eq!(answer.json(), json!({ "orderId": id, "released": true }));
+}
+
+#[tokio::test]
+async fn outboxes_and_metrics_are_shown() {
+    let api = Api::new();
+    let outbox = api.get("/admin/v1/outbox").await.json();
+    let expected =
+        json!({ "items": [{ "name": "orders", "pending": 3, "oldestAgeSeconds": 1.5 }] });
+    assert_eq!(outbox, expected);
+    let metrics = api.get("/metrics").await;
+    assert_eq!(
+        metrics.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_listed_shown_and_sent_again() {
+    let api = Api::new();
+    let path = "/admin/v1/dead-letters?topic=FULFILLMENT_UPDATES&limit=2";
+    let list = api.get(path).await.json();
+    let cursor = list["nextCursor"].as_str().expect("there is more");
+    let rest = api.get(&format!("{path}&cursor={cursor}")).await.json();
+    assert_eq!(rest["items"][0]["offset"], 6);
+    assert!(rest["nextCursor"].is_null());
+    insta::assert_json_snapshot!("dead_letters", list);
+    let path = "/admin/v1/dead-letters/FULFILLMENT_UPDATES/0/4";
+    assert_eq!(api.get(path).await.json(), list["items"][0]);
+    let sent = api.json("POST", &format!("{path}/send"), &json!({})).await;
+    assert_eq!(
+        (sent.status.as_u16(), sent.json()),
+        (200, json!({ "topic": "FULFILLMENT_UPDATES" }))
+    );
+    assert_eq!(api.desk.sent.lock()[0].offset, 4);
+    let whole = "/admin/v1/dead-letters/FULFILLMENT_UPDATES/0/6/send";
+    let answer = api.json("POST", whole, &json!({})).await;
+    answer.problem(409, "content-left-out", whole);
+    let none = "/admin/v1/dead-letters/FULFILLMENT_UPDATES/0/7/send";
+    let answer = api.json("POST", none, &json!({})).await;
+    answer.problem(404, "dead-letter-not-found", none);
+}

@@ -1,0 +1,187 @@
+//! The order endpoints when all goes well, and what an order's state forbids.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use serde_json::{Value, json};
+use trackops::ports::orders::OrdersError;
+use trackops_domain::command::Command;
+
+use super::doubles::Next;
+use super::support::{Api, pizza, still};
+
+#[tokio::test]
+async fn a_placed_order_is_shown_and_found_again() {
+    let api = Api::new();
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = [("traceparent", trace)];
+    let placed = api
+        .json_with("POST", "/api/v1/orders", &headers, &pizza())
+        .await;
+    assert_eq!(placed.status, 201);
+    assert_eq!(placed.header("content-type"), Some("application/json"));
+    assert_eq!(placed.header("etag"), Some("\"1\""));
+    let view = placed.json();
+    let path = format!("/api/v1/orders/{}", view["id"].as_str().expect("an id"));
+    assert_eq!(placed.header("location"), Some(&*path));
+    let shown = still(view, &["/id", "/createdAt", "/updatedAt"]);
+    insta::assert_json_snapshot!("placed_order", shown);
+    let read = api.get(&path).await;
+    assert_eq!((read.status.as_u16(), &read.text), (200, &placed.text));
+    assert_eq!(read.header("etag"), Some("\"1\""));
+    assert_eq!(read.header("cache-control"), Some("no-cache"));
+    assert_eq!(api.orders.traces.lock()[0].as_deref(), Some(trace));
+}
+
+#[tokio::test]
+async fn an_order_goes_its_way_and_keeps_its_history() {
+    let api = Api::new();
+    let id = api.place().await;
+    let path = format!("/api/v1/orders/{id}");
+    api.orders.saga(&id, &Command::StockReserved);
+    for (status, etag) in [
+        ("PREPARING", "\"3\""),
+        ("IN_TRANSIT", "\"4\""),
+        ("IN_TRANSIT", "\"4\""),
+    ] {
+        let answer = api
+            .json(
+                "PUT",
+                &format!("{path}/status"),
+                &json!({ "status": status }),
+            )
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("etag")),
+            (200, Some(etag))
+        );
+        assert_eq!(answer.json()["status"], status);
+    }
+    let history = api.get(&format!("{path}/history")).await;
+    let differing = ["/orderId", "/items/*/at", "/items/*/commandId"];
+    insta::assert_json_snapshot!("history", still(history.json(), &differing));
+}
+
+#[tokio::test]
+async fn a_refused_step_says_where_the_order_stands() {
+    let api = Api::new();
+    let id = api.place().await;
+    let path = format!("/api/v1/orders/{id}/status");
+    let answer = api
+        .json("PUT", &path, &json!({ "status": "DELIVERED" }))
+        .await;
+    let problem = answer.problem(409, "illegal-step", &path);
+    insta::assert_json_snapshot!("refused_step", still(problem, &["/instance"]));
+
+    let where_it_is = format!("/api/v1/orders/{id}/location");
+    let answer = api
+        .json("PUT", &where_it_is, &json!({ "lat": 1, "lon": 1 }))
+        .await;
+    let problem = answer.problem(409, "not-in-transit", &where_it_is);
+    assert_eq!(problem["currentStatus"], "PENDING");
+
+    // Cancelled without a body; then final.
+    let cancel = format!("/api/v1/orders/{id}/cancel");
+    let answer = api.send("POST", &cancel, &[], Body::empty()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.json()["reason"], "cancelled");
+    for status in ["PENDING", "PREPARING"] {
+        let answer = api.json("PUT", &path, &json!({ "status": status })).await;
+        let problem = answer.problem(409, "illegal-step", &path);
+        assert_eq!(
+            (&problem["currentStatus"], &problem["allowed"]),
+            (&json!("CANCELLED"), &json!([]))
+        );
+    }
+    let answer = api
+        .json("PUT", &path, &json!({ "status": "CANCELLED" }))
+        .await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("etag")),
+        (200, Some("\"2\""))
+    );
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_without_gap_or_repeat() {
+    let api = Api::new();
+    let mut placed = Vec::new();
+    for _ in 0..7 {
+        placed.push(api.place().await);
+    }
+    api.orders.saga(&placed[3], &Command::StockReserved);
+    let ids = |page: &Value| -> Vec<String> {
+        let items = page["items"].as_array().expect("items");
+        items
+            .iter()
+            .map(|item| item["id"].as_str().expect("an id").to_owned())
+            .collect()
+    };
+    let mut seen = Vec::new();
+    let mut path = "/api/v1/orders?limit=3".to_owned();
+    for (count, last) in [(3, false), (3, false), (1, true)] {
+        let page = api.get(&path).await.json();
+        assert_eq!(ids(&page).len(), count);
+        assert_eq!(page["nextCursor"].is_null(), last, "{page}");
+        seen.extend(ids(&page));
+        let cursor = page["nextCursor"].as_str().unwrap_or_default();
+        path = format!("/api/v1/orders?limit=3&cursor={cursor}");
+    }
+    let all = api.get("/api/v1/orders").await.json();
+    assert_eq!(seen, ids(&all), "newest first");
+    placed.sort();
+    seen.sort();
+    assert_eq!(seen, placed);
+    // A page that is just full is the last one.
+    let page = api.get("/api/v1/orders?limit=7").await.json();
+    assert!(page["nextCursor"].is_null());
+
+    let confirmed = api.get("/api/v1/orders?status=CONFIRMED").await.json();
+    assert_eq!(confirmed["items"][0]["status"], "CONFIRMED");
+    assert_eq!(ids(&confirmed).len(), 1);
+    let nobody = "/api/v1/orders?customerId=00000000-0000-4000-8000-000000000000";
+    assert!(ids(&api.get(nobody).await.json()).is_empty());
+}
+
+#[tokio::test]
+async fn what_a_retry_can_cure_says_when() {
+    let api = Api::new();
+    let path = format!("/api/v1/orders/{}", api.place().await);
+    let cases = [
+        (OrdersError::Quarantined, "order-quarantined", "30"),
+        (OrdersError::Restarted, "order-restarted", "1"),
+        (
+            OrdersError::Overloaded {
+                retry_after: Duration::from_millis(2_100),
+            },
+            "overloaded",
+            "3",
+        ),
+        (
+            OrdersError::Unavailable {
+                why: "the journal is away",
+                retry_after: Duration::ZERO,
+            },
+            "unavailable",
+            "1",
+        ),
+    ];
+    for (error, code, seconds) in cases {
+        api.orders.next(Next::Fail(error));
+        let answer = api.get(&path).await;
+        answer.problem(503, code, &path);
+        assert_eq!(answer.header("retry-after"), Some(seconds));
+    }
+    *api.orders.journal_away.lock() = true;
+    let list = api.get("/api/v1/orders").await;
+    let problem = list.problem(503, "unavailable", "/api/v1/orders");
+    assert!(
+        !problem.to_string().contains("refused"),
+        "nothing of the inside: {problem}"
+    );
+    let cached = api.get(&path).await;
+    assert_eq!(
+        (cached.status.as_u16(), cached.header("age")),
+        (200, Some("7"))
+    );
+}

@@ -1,0 +1,248 @@
+//! The HTTP server over real sockets: slow clients, large bodies, busy ports, and its own end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use trackops::api::server::{BindError, Limits, Server, Stopped};
+
+use super::doubles::Next;
+use super::support::{Api, pizza};
+
+/// Longer than anything here takes; only a fault waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+
+struct Running {
+    addr: SocketAddr,
+    stop: CancellationToken,
+    ended: JoinHandle<Stopped>,
+}
+
+fn start(api: &Api, limits: Limits, grace: Duration) -> Running {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = Server::bind(any, "--listen")
+        .expect("a free port")
+        .limits(limits);
+    let stop = CancellationToken::new();
+    Running {
+        addr: server.local_addr(),
+        ended: tokio::spawn(server.serve(api.service.clone(), stop.clone(), grace)),
+        stop,
+    }
+}
+
+impl Running {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.addr).await.expect("it listens")
+    }
+
+    async fn ended(self) -> Stopped {
+        timeout(PATIENCE, self.ended)
+            .await
+            .expect("it ends")
+            .expect("without a panic")
+    }
+}
+
+/// One answer: its head and its body of the declared length.
+async fn answer(stream: &mut TcpStream) -> (String, String) {
+    let read = async {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("a head"));
+        }
+        let head = String::from_utf8(head).expect("UTF-8").to_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map_or(0, |text| text.parse().expect("a length"));
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.expect("a body");
+        (head, String::from_utf8(body).expect("UTF-8"))
+    };
+    timeout(PATIENCE, read).await.expect("an answer")
+}
+
+/// Reads until the server closes.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut text))
+        .await
+        .expect("it closes")
+        .expect("in order");
+    text
+}
+
+#[tokio::test]
+async fn a_slow_head_is_a_408_and_an_idle_connection_is_just_closed() {
+    let api = Api::new();
+    let limits = Limits {
+        head_timeout: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let running = start(&api, limits, PATIENCE);
+    let mut slow = running.connect().await;
+    slow.write_all(b"GET /livez HTTP/1.1\r\nHost:")
+        .await
+        .expect("sent");
+    let mut idle = running.connect().await;
+    idle.write_all(LIVEZ).await.expect("sent");
+    assert!(answer(&mut idle).await.0.starts_with("http/1.1 200"));
+    let told = rest(&mut slow).await;
+    assert!(told.starts_with("HTTP/1.1 408"), "{told}");
+    assert!(
+        told.contains("application/problem+json") && told.contains("request-timeout"),
+        "{told}"
+    );
+    assert_eq!(rest(&mut idle).await, "");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_too_much_sees_the_413() {
+    let api = Api::new();
+    let running = start(&api, Limits::default(), PATIENCE);
+    // More than the sockets' buffers hold together, so that the server has to take it.
+    let mut declared = running.connect().await;
+    let size = 4 * 1024 * 1024;
+    let head = format!(
+        "POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Content-Length: {size}\r\n\r\n"
+    );
+    declared.write_all(head.as_bytes()).await.expect("sent");
+    declared
+        .write_all(&vec![b' '; size])
+        .await
+        .expect("taken whole");
+    let (head, body) = answer(&mut declared).await;
+    assert!(head.starts_with("http/1.1 413"), "{head}");
+    assert!(body.contains("\"code\":\"payload-too-large\""), "{body}");
+    declared.write_all(LIVEZ).await.expect("sent");
+    assert!(
+        answer(&mut declared).await.0.starts_with("http/1.1 200"),
+        "the connection is sound"
+    );
+
+    // One that asks first is told before it sends anything.
+    let mut asking = running.connect().await;
+    let head = format!(
+        "POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Expect: 100-continue\r\nContent-Length: {size}\r\n\r\n"
+    );
+    asking.write_all(head.as_bytes()).await.expect("sent");
+    let (head, _) = answer(&mut asking).await;
+    assert!(head.starts_with("http/1.1 413"), "{head}");
+    assert!(head.contains("connection: close"), "{head}");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_half_way_gets_its_413_within_a_second_or_so() {
+    let api = Api::new();
+    let running = start(&api, Limits::default(), PATIENCE);
+    let mut stream = running.connect().await;
+    let head = "POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Content-Length: 300000\r\n\r\nhalf";
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let (head, _) = answer(&mut stream).await;
+    assert!(head.starts_with("http/1.1 413"), "{head}");
+}
+
+#[tokio::test]
+async fn it_stops_in_good_order() {
+    let api = Api::new();
+    let running = start(&api, Limits::default(), PATIENCE);
+    let mut idle = running.connect().await;
+    idle.write_all(LIVEZ).await.expect("sent");
+    answer(&mut idle).await;
+    let mut fresh = running.connect().await;
+
+    let go_on = Arc::new(Notify::new());
+    api.orders.next(Next::Wait(Arc::clone(&go_on)));
+    let mut busy = running.connect().await;
+    let body = pizza().to_string();
+    let request = format!(
+        "POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    busy.write_all(request.as_bytes()).await.expect("sent");
+    api.orders.taken().await;
+
+    running.stop.cancel();
+    assert_eq!(rest(&mut idle).await, "");
+    assert_eq!(rest(&mut fresh).await, "");
+    assert!(
+        TcpStream::connect(running.addr).await.is_err(),
+        "it takes no more connections"
+    );
+    assert!(
+        !running.ended.is_finished(),
+        "it waits for the answer under way"
+    );
+
+    go_on.notify_one();
+    let (head, _) = answer(&mut busy).await;
+    assert!(head.starts_with("http/1.1 201"), "{head}");
+    assert!(head.contains("connection: close"), "{head}");
+    assert_eq!(rest(&mut busy).await, "");
+    assert_eq!(running.ended().await, Stopped { cut: 0 });
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_is_cut() {
+    let api = Api::new();
+    let running = start(&api, Limits::default(), Duration::from_millis(200));
+    api.orders.next(Next::Wait(Arc::new(Notify::new())));
+    let mut stuck = running.connect().await;
+    let path = "/api/v1/orders/0190a5c2-7b1e-7cc3-98c4-dc0c0c07398f";
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    stuck.write_all(request.as_bytes()).await.expect("sent");
+    api.orders.taken().await;
+    running.stop.cancel();
+    assert_eq!(rest(&mut stuck).await, "");
+    assert_eq!(running.ended().await, Stopped { cut: 1 });
+}
+
+#[tokio::test]
+async fn connections_past_the_bound_wait_their_turn() {
+    let api = Api::new();
+    let limits = Limits {
+        connections_max: 1,
+        ..Limits::default()
+    };
+    let running = start(&api, limits, PATIENCE);
+    let mut first = running.connect().await;
+    first.write_all(LIVEZ).await.expect("sent");
+    answer(&mut first).await;
+    let mut second = running.connect().await;
+    second.write_all(LIVEZ).await.expect("sent");
+    let unanswered = timeout(Duration::from_millis(200), second.readable()).await;
+    assert!(unanswered.is_err(), "the bound is one connection");
+    drop(first);
+    assert!(answer(&mut second).await.0.starts_with("http/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_busy_port_is_one_line_that_names_it_and_the_flag() {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = Server::bind(any, "--listen").expect("a free port");
+    let taken = server.local_addr();
+    let error = Server::bind(taken, "--listen").expect_err("it is taken");
+    assert!(matches!(error, BindError::Busy { .. }), "{error}");
+    let line = error.to_string();
+    assert!(
+        line.contains(&taken.port().to_string()) && line.contains("--listen"),
+        "{line}"
+    );
+    assert_eq!(line.lines().count(), 1);
+    let nowhere = SocketAddr::from(([192, 0, 2, 1], 80));
+    let error = Server::bind(nowhere, "--listen").expect_err("not this machine's");
+    assert!(matches!(error, BindError::Refused { .. }), "{error}");
+}

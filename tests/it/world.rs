@@ -1,0 +1,429 @@
+//! Orders and stock in memory, by the pure domain: what the consumers' handlers work on in tests of
+//! delivery. Keeps every message that was ever sent.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use trackops::codec::message_id::{Publisher, message_id};
+use trackops::codec::messages::{self, InventoryReplyV1};
+use trackops::codec::topics::Topic;
+use trackops::inventory::StockHandler;
+use trackops::messaging::handler::{Handler, Verdict};
+use trackops::messaging::orders::OrderHandler;
+use trackops::ports::bus::InMessage;
+use trackops::ports::cache::Position;
+use trackops::ports::clock::SystemClock;
+use trackops::ports::live::Session;
+use trackops::ports::orders::{
+    ActorReport, CommandRequest, Done, Orders, OrdersError, PlaceRequest, Read,
+};
+use trackops::ports::outbox::{OutboxEntry, OutboxRow};
+use trackops::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
+use trackops_domain::command::{Command, Origin};
+use trackops_domain::decide::{Decision, decide, place};
+use trackops_domain::evolve::evolve;
+use trackops_domain::ids::{CommandId, CustomerId, OrderId, Sku, Version};
+use trackops_domain::invariants::check_log;
+use trackops_domain::money::{Amount, Currency};
+use trackops_domain::order::Order;
+use trackops_domain::placed::{Address, Item, Placed};
+use trackops_domain::saga::{Intent, Policy, Saga, Stock, intents};
+use trackops_domain::status::Status;
+use trackops_domain::stock::{Ledger, Level, Outcome, Reply, Request, Reservation};
+use trackops_domain::time::Timestamp;
+use uuid::Uuid;
+
+const ON_HAND: u64 = 5;
+const DEMAND: u64 = 2;
+
+struct Held {
+    state: Reservation,
+    items: Vec<(Sku, u64)>,
+}
+
+#[derive(Default)]
+struct Inner {
+    orders: HashMap<OrderId, Order>,
+    levels: BTreeMap<Sku, Level>,
+    reservations: HashMap<OrderId, Held>,
+    sent: Vec<InMessage>,
+    quarantined: bool,
+    now: i64,
+}
+
+/// Orders, stock, and every message that was ever sent.
+#[derive(Clone, Default)]
+pub(crate) struct World(Arc<Mutex<Inner>>);
+
+impl Inner {
+    fn send(&mut self, order: OrderId, rows: impl IntoIterator<Item = OutboxRow>) {
+        for row in rows {
+            let topic = row.topic.as_str().into();
+            let payload = row.payload.clone();
+            let entry = OutboxEntry { seq: 0, order, row };
+            let headers = messages::headers(&entry, "test");
+            let headers = headers.into_iter().map(|(k, v)| (k.to_owned(), v.into()));
+            let message = self.message(topic, order, headers.collect(), payload.to_vec());
+            // Sent again, it is the same message; those that were sent can come any number of times.
+            let id = message.headers.get("ce_id");
+            if !self.sent.iter().any(|sent| sent.headers.get("ce_id") == id) {
+                self.sent.push(message);
+            }
+        }
+    }
+
+    fn message(
+        &self,
+        topic: Arc<str>,
+        order: OrderId,
+        headers: BTreeMap<String, bytes::Bytes>,
+        payload: Vec<u8>,
+    ) -> InMessage {
+        InMessage {
+            topic,
+            partition: 0,
+            offset: i64::try_from(self.sent.len()).unwrap(),
+            key: Some(order.to_string().into()),
+            headers,
+            payload: Some(payload.into()),
+            timestamp_ms: self.now,
+        }
+    }
+
+    fn execute(&mut self, request: &CommandRequest) -> Result<Done, OrdersError> {
+        self.now += 1;
+        if self.quarantined {
+            return Err(OrdersError::Quarantined);
+        }
+        let order = self.orders.get(&request.order);
+        let order = order.ok_or(OrdersError::NotFound)?.clone();
+        if let Some(version) = order.answered(request.id) {
+            let order = Arc::new(order.as_of(version));
+            return Ok(done(order, true));
+        }
+        let origin = Origin {
+            command: request.id,
+            by: Arc::clone(&request.by),
+            now: Timestamp(self.now),
+        };
+        let order = match decide(&order, &request.command, origin, &Policy::default())? {
+            Decision::Unchanged => order,
+            Decision::Event(event) => {
+                let all = intents(&event);
+                let order = evolve(order, &event);
+                self.send(order.id, messages::outbox_rows(&order, all, all, None));
+                order
+            }
+            Decision::Bookkeep { saga, resend } => {
+                let order = Order { saga, ..order };
+                let all = &[Intent::AnnounceCreated];
+                self.send(order.id, messages::outbox_rows(&order, all, resend, None));
+                order
+            }
+        };
+        self.orders.insert(order.id, order.clone());
+        Ok(done(Arc::new(order), false))
+    }
+
+    fn apply(&mut self, wanted: &StockRequest) -> StockOutcome {
+        self.now += 1;
+        let held = self.reservations.get(&wanted.order);
+        let state = held.map(|held| held.state);
+        let items = held.map(|held| held.items.clone()).unwrap_or_default();
+        let mut ledger = Ledger::new(self.levels.clone());
+        let outcome = ledger.apply(&wanted.request, state, &items);
+        self.levels = ledger.levels().clone();
+        match outcome {
+            Outcome::Ignored => StockOutcome::Ignored,
+            // The reply that goes out again is among those that were sent.
+            Outcome::Repeat => StockOutcome::Repeated,
+            Outcome::Now { state, reply } => {
+                if let Some(reply) = reply {
+                    let row = self.reply(wanted.order, &reply);
+                    self.send(wanted.order, [row]);
+                }
+                let items = match &wanted.request {
+                    Request::Reserve(demand) => demand.clone(),
+                    Request::Release | Request::Ship => items,
+                };
+                let held = Held { state, items };
+                self.reservations.insert(wanted.order, held);
+                StockOutcome::Applied(state)
+            }
+        }
+    }
+
+    fn reply(&self, order: OrderId, reply: &Reply) -> OutboxRow {
+        let (topic, version) = match reply {
+            Reply::Reserved => (Topic::InventoryReserved, 1),
+            Reply::Failed(_) => (Topic::InventoryReservationFailed, 1),
+            Reply::Released => (Topic::InventoryReleased, 2),
+        };
+        let at = Timestamp(self.now);
+        let body = InventoryReplyV1 {
+            order_id: order.0,
+            at,
+            reason: None,
+            failed_items: Vec::new(),
+        };
+        OutboxRow {
+            id: message_id(Publisher::Inventory, order, version, 0, at),
+            topic,
+            version,
+            ordinal: 0,
+            at,
+            payload: serde_json::to_vec(&body).unwrap().into(),
+            traceparent: None,
+        }
+    }
+}
+
+fn done(order: Arc<Order>, replayed: bool) -> Done {
+    Done {
+        order,
+        replayed,
+        position: None,
+    }
+}
+
+#[async_trait]
+impl Orders for World {
+    async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
+        self.0.lock().execute(&request)
+    }
+
+    async fn place(&self, _: PlaceRequest) -> Result<Done, OrdersError> {
+        Err(OrdersError::NotFound)
+    }
+
+    async fn read(&self, _: OrderId) -> Result<Read, OrdersError> {
+        Err(OrdersError::NotFound)
+    }
+
+    async fn history(&self, _: OrderId) -> Result<Arc<Order>, OrdersError> {
+        Err(OrdersError::NotFound)
+    }
+
+    async fn locate(&self, _: OrderId, _: Position) -> Result<(), OrdersError> {
+        Err(OrdersError::NotFound)
+    }
+
+    async fn subscribe(
+        &self,
+        _: OrderId,
+        _: Option<Version>,
+        _: Arc<dyn Session>,
+    ) -> Result<Arc<Order>, OrdersError> {
+        Err(OrdersError::NotFound)
+    }
+
+    async fn inspect(&self, _: OrderId) -> Result<ActorReport, OrdersError> {
+        Err(OrdersError::NotFound)
+    }
+
+    async fn release(&self, _: OrderId) -> Result<bool, OrdersError> {
+        Ok(false)
+    }
+}
+
+#[async_trait]
+impl StockStore for World {
+    async fn apply(
+        &self,
+        batch: &[StockRequest],
+        _: Timestamp,
+    ) -> Result<Vec<StockOutcome>, StockError> {
+        let mut inner = self.0.lock();
+        Ok(batch.iter().map(|request| inner.apply(request)).collect())
+    }
+
+    async fn set_on_hand(
+        &self,
+        _: &Sku,
+        _: u64,
+        _: Option<&str>,
+    ) -> Result<(Level, bool), StockError> {
+        Err(StockError::BelowReserved { reserved: 0 })
+    }
+
+    async fn item(&self, _: &Sku) -> Result<Option<Level>, StockError> {
+        Ok(None)
+    }
+
+    async fn items(&self, _: Option<&Sku>, _: u32) -> Result<Vec<(Sku, Level)>, StockError> {
+        Ok(Vec::new())
+    }
+
+    async fn reservation(&self, _: OrderId) -> Result<Option<ReservationView>, StockError> {
+        Ok(None)
+    }
+
+    async fn ping(&self) -> Result<(), StockError> {
+        Ok(())
+    }
+}
+
+impl World {
+    pub(crate) fn stocked() -> Self {
+        let world = Self::default();
+        let level = Level {
+            on_hand: ON_HAND,
+            reserved: 0,
+        };
+        world.0.lock().levels.insert(sku(), level);
+        world
+    }
+
+    pub(crate) fn place(&self, order: OrderId) {
+        let mut inner = self.0.lock();
+        let origin = Origin {
+            command: CommandId(Uuid::new_v4()),
+            by: "client".into(),
+            now: Timestamp(inner.now),
+        };
+        let event = place(order, Arc::new(content()), None, origin);
+        let saga = Saga::started(event.at, &Policy::default());
+        let placed = Order::from_placed(&event, saga).unwrap();
+        let all = intents(&event);
+        inner.send(order, messages::outbox_rows(&placed, all, all, None));
+        inner.orders.insert(order, placed);
+    }
+
+    /// A message from outside, put with the others.
+    pub(crate) fn report(&self, order: OrderId, status: Status) {
+        let mut inner = self.0.lock();
+        let body = serde_json::json!({"orderId": order.0, "status": status.as_str()});
+        let topic = Topic::FulfillmentUpdates.as_str().into();
+        let body = body.to_string().into_bytes();
+        let message = inner.message(topic, order, BTreeMap::new(), body);
+        inner.sent.push(message);
+    }
+
+    /// Every order is in quarantine, or none.
+    pub(crate) fn quarantine(&self, quarantined: bool) {
+        self.0.lock().quarantined = quarantined;
+    }
+
+    pub(crate) fn order(&self, order: OrderId) -> Order {
+        self.0.lock().orders[&order].clone()
+    }
+
+    /// The order's reservation deadline passes.
+    pub(crate) fn time_out(&self, order: OrderId) {
+        let mut inner = self.0.lock();
+        let Some(deadline) = inner.orders[&order].saga.deadline else {
+            return;
+        };
+        inner.now = inner.now.max(deadline.0);
+        let command = Command::DeadlineDue {
+            deadline,
+            request_unsent: false,
+        };
+        let request = CommandRequest {
+            order,
+            id: CommandId(Uuid::new_v4()),
+            keyed: false,
+            by: "deadline".into(),
+            if_match: None,
+            command,
+            traceparent: None,
+        };
+        inner.execute(&request).unwrap();
+    }
+
+    pub(crate) fn sent(&self) -> Vec<InMessage> {
+        self.0.lock().sent.clone()
+    }
+
+    pub(crate) async fn deliver(&self, message: InMessage) {
+        let handler: Arc<dyn Handler> = match Topic::parse(&message.topic).unwrap() {
+            Topic::OrderStatusUpdated => return,
+            Topic::OrderCreated | Topic::OrderCancelled | Topic::OrderDelivered => {
+                let clock = Arc::new(SystemClock);
+                Arc::new(StockHandler::new(Arc::new(self.clone()), clock))
+            }
+            _ => Arc::new(OrderHandler::new(Arc::new(self.clone()))),
+        };
+        let verdict = handler.handle(&[Arc::new(message.clone())]).await.remove(0);
+        let parked = matches!(verdict, Verdict::DeadLetter(_) | Verdict::DependencyDown(_));
+        assert!(!parked, "{verdict:?} for {message:?}");
+    }
+
+    /// Everything arrives in the end, and again, until a round changes nothing.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..10 {
+            let before = self.state();
+            let mut next = 0;
+            while next < self.sent().len() {
+                self.deliver(self.sent().swap_remove(next)).await;
+                next += 1;
+            }
+            if self.state() == before {
+                return;
+            }
+        }
+        panic!("still changing after ten rounds");
+    }
+
+    pub(crate) fn state(&self) -> (HashMap<OrderId, Order>, BTreeMap<Sku, Level>, usize) {
+        let inner = self.0.lock();
+        (inner.orders.clone(), inner.levels.clone(), inner.sent.len())
+    }
+
+    /// I1, I4, I6, and that no order is left waiting.
+    pub(crate) fn check(&self) {
+        let (orders, levels, _) = self.state();
+        let (mut held, mut gone) = (0, 0);
+        for order in orders.values() {
+            let log: Vec<_> = (1..)
+                .map(Version)
+                .zip(order.log.iter().map(|entry| entry.status))
+                .collect();
+            check_log(&log).unwrap();
+            let expected = match order.status() {
+                Status::Pending => panic!("{} still waits for stock", order.id),
+                Status::Rejected => Stock::Refused,
+                Status::Cancelled => Stock::Released,
+                Status::Delivered => Stock::Shipped,
+                Status::Confirmed | Status::Preparing | Status::InTransit => Stock::Reserved,
+            };
+            assert_eq!(order.saga.stock, expected, "{:?}", order.log);
+            held += u64::from(expected == Stock::Reserved) * DEMAND;
+            gone += u64::from(expected == Stock::Shipped) * DEMAND;
+        }
+        let level = levels[&sku()];
+        assert_eq!((level.reserved, level.on_hand), (held, ON_HAND - gone));
+    }
+}
+
+pub(crate) fn sku() -> Sku {
+    Sku::parse("PIZZA").unwrap()
+}
+
+fn content() -> Placed {
+    let items = [Item {
+        sku: sku(),
+        quantity: u32::try_from(DEMAND).unwrap(),
+        unit_price: Amount(950),
+    }];
+    Placed {
+        customer: CustomerId(Uuid::nil()),
+        currency: Currency::parse("EUR").unwrap(),
+        total: Placed::total_of(&items).unwrap(),
+        items: items.into(),
+        address: Address {
+            street: "s".into(),
+            city: "c".into(),
+            postal_code: "p".into(),
+            country: "DE".into(),
+            lat: None,
+            lon: None,
+            phone: None,
+        },
+        instructions: None,
+    }
+}
