@@ -25,7 +25,10 @@ fn is_problem(answer: &Answer, status: u16) {
     assert!(kind.starts_with("application/problem+json"), "{answer:#?}");
     assert_eq!(answer.body["status"], status, "{answer:#?}");
     for field in ["type", "title", "detail", "code", "instance"] {
-        assert!(!answer.text(field).is_empty(), "{field} is missing: {answer:#?}");
+        assert!(
+            !answer.text(field).is_empty(),
+            "{field} is missing: {answer:#?}"
+        );
     }
 }
 
@@ -38,7 +41,11 @@ pub async fn fields_that_break_a_rule_are_named(client: &Client) {
         ("/items/0/quantity", json!("two"), "quantity"),
         ("/items/0/quantity", json!(1.5), "quantity"),
         ("/items/0/unitPrice", json!(-1), "/items/0/unitPrice"),
-        ("/items/0/unitPrice", json!(1_000_000_001), "/items/0/unitPrice"),
+        (
+            "/items/0/unitPrice",
+            json!(1_000_000_001),
+            "/items/0/unitPrice",
+        ),
         ("/items/0/sku", json!("has space"), "/items/0/sku"),
         ("/currency", json!("EURO"), "/currency"),
         ("/currency", json!("eur"), "/currency"),
@@ -46,7 +53,11 @@ pub async fn fields_that_break_a_rule_are_named(client: &Client) {
         ("/address/country", json!("Germany"), "/address/country"),
         ("/address/lat", json!(91.0), "/address/lat"),
         ("/address", json!("somewhere"), "address"),
-        ("/deliveryInstructions", json!("ring\u{0}twice"), "/deliveryInstructions"),
+        (
+            "/deliveryInstructions",
+            json!("ring\u{0}twice"),
+            "/deliveryInstructions",
+        ),
     ];
     for (pointer, value, named) in rows {
         let answer = client.place(&with(pointer, value.clone()), None).await;
@@ -54,20 +65,34 @@ pub async fn fields_that_break_a_rule_are_named(client: &Client) {
         let errors = answer.body["errors"].to_string();
         assert!(errors.contains(named), "{pointer} = {value}: {answer:#?}");
     }
-    let list = client.get(&format!("/api/v1/orders?customerId={MARK}")).await.expect(200);
+    let list = client
+        .get(&format!("/api/v1/orders?customerId={MARK}"))
+        .await
+        .expect(200);
     assert_eq!(list.body["items"], json!([]), "nothing of it is stored");
 }
 
 /// Bodies that are no JSON, too large, of another type.
 pub async fn bodies_that_are_no_orders_are_refused(client: &Client) {
     let post = async |kind: &str, body: Vec<u8>| {
-        client.send_raw(Method::POST, "/api/v1/orders", kind, body).await
+        client
+            .send_raw(Method::POST, "/api/v1/orders", kind, body)
+            .await
     };
-    is_problem(&post("application/json", b"{\"customerId\":".to_vec()).await, 400);
+    is_problem(
+        &post("application/json", b"{\"customerId\":".to_vec()).await,
+        400,
+    );
     is_problem(&post("application/json", b"".to_vec()).await, 400);
-    is_problem(&post("application/json", vec![b'"', 0xff, 0xfe, b'"']).await, 400);
+    is_problem(
+        &post("application/json", vec![b'"', 0xff, 0xfe, b'"']).await,
+        400,
+    );
     is_problem(&post("application/json", b"[1, 2]".to_vec()).await, 422);
-    is_problem(&post("text/plain", order().to_string().into_bytes()).await, 415);
+    is_problem(
+        &post("text/plain", order().to_string().into_bytes()).await,
+        415,
+    );
     let mut large = order();
     large["padding"] = json!("x".repeat(256 * 1024));
     is_problem(&client.place(&large, None).await, 413);
@@ -91,8 +116,18 @@ pub async fn requests_that_make_no_sense_are_refused(client: &Client) {
     is_problem(&client.show(unknown).await, 404);
     is_problem(&client.advance(unknown, "PREPARING", &[]).await, 404);
     is_problem(&client.cancel(unknown, "whatever").await, 404);
-    is_problem(&client.get(&format!("/api/v1/orders/{unknown}/history")).await, 404);
-    is_problem(&client.get(&format!("/api/v1/orders/{unknown}/events")).await, 404);
+    is_problem(
+        &client
+            .get(&format!("/api/v1/orders/{unknown}/history"))
+            .await,
+        404,
+    );
+    is_problem(
+        &client
+            .get(&format!("/api/v1/orders/{unknown}/events"))
+            .await,
+        404,
+    );
     let id = client.place(&order(), None).await.expect(201).id();
     is_problem(&client.advance(id, "LOST", &[]).await, 422);
     is_problem(&client.locate(id, 95.0, 13.0).await, 422);
@@ -109,9 +144,14 @@ pub async fn requests_that_make_no_sense_are_refused(client: &Client) {
 pub async fn the_socket_survives_bad_messages(client: &Client) {
     let mut socket = Socket::open(client).await;
     let unknown = Uuid::new_v4();
-    socket.send(&json!({"type": "subscribe", "orderId": unknown})).await;
+    socket
+        .send(&json!({"type": "subscribe", "orderId": unknown}))
+        .await;
     let error = socket.next().await;
-    assert_eq!((error["type"].as_str(), &error["orderId"]), (Some("error"), &json!(unknown)));
+    assert_eq!(
+        (error["type"].as_str(), &error["orderId"]),
+        (Some("error"), &json!(unknown))
+    );
     assert_eq!(error["problem"]["status"], 404, "{error}");
     for message in [
         json!("nonsense"),
@@ -124,7 +164,12 @@ pub async fn the_socket_survives_bad_messages(client: &Client) {
         assert_eq!(error["type"], "error", "{message} was answered by {error}");
     }
     let id = client.place(&order(), None).await.expect(201).id();
-    socket.send(&json!({"type": "subscribe", "orderId": id})).await;
+    socket
+        .send(&json!({"type": "subscribe", "orderId": id}))
+        .await;
     let snapshot = socket.next().await;
-    assert_eq!((snapshot["type"].as_str(), &snapshot["orderId"]), (Some("snapshot"), &json!(id)));
+    assert_eq!(
+        (snapshot["type"].as_str(), &snapshot["orderId"]),
+        (Some("snapshot"), &json!(id))
+    );
 }

@@ -44,7 +44,10 @@ async fn dev_serves_every_scenario_with_nothing_else_installed() {
 async fn the_invariants_hold_when_nothing_fails() {
     let deployment = Deployment::start(Options::default()).await;
     let told = Arc::new(Acknowledged::default());
-    let recorder = Arc::new(Recorder::start(&deployment.client.to.order, Arc::clone(&told)));
+    let recorder = Arc::new(Recorder::start(
+        &deployment.client.to.order,
+        Arc::clone(&told),
+    ));
     let load = crate::support::load::Load::start(&deployment.client, &told, &recorder);
     load.more(150).await;
     load.finish().await;

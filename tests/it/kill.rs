@@ -28,7 +28,10 @@ impl Loaded {
     async fn start() -> Self {
         let deployment = Deployment::start(Options::default()).await;
         let told = Arc::new(Acknowledged::default());
-        let recorder = Arc::new(Recorder::start(&deployment.client.to.order, Arc::clone(&told)));
+        let recorder = Arc::new(Recorder::start(
+            &deployment.client.to.order,
+            Arc::clone(&told),
+        ));
         let load = Load::start(&deployment.client, &told, &recorder);
         load.more(20).await;
         Self {
@@ -98,13 +101,25 @@ async fn nothing_is_lost_by_a_crash_of_inventory_or_relay_at_any_step() {
 
 /// Restarts a role with a fault, waits until it has crashed, and restarts it without.
 async fn crash_at(deployment: &mut Deployment, role: usize, fault: &str) {
-    let role = deployment.roles().into_iter().nth(role).expect("three roles");
+    let role = deployment
+        .roles()
+        .into_iter()
+        .nth(role)
+        .expect("three roles");
     role.kill();
     role.respawn(Some(fault));
     let status = role.exit(LONG).await;
     let status = status.unwrap_or_else(|| panic!("{fault} is never reached"));
-    assert!(!status.success(), "{fault} ended {} with {status}", role.launch.name);
+    assert!(
+        !status.success(),
+        "{fault} ended {} with {status}",
+        role.launch.name
+    );
     let point = fault.split('@').next().expect("a point");
-    assert!(role.log().contains(point), "{} ended by something else", role.launch.name);
+    assert!(
+        role.log().contains(point),
+        "{} ended by something else",
+        role.launch.name
+    );
     role.restart(None).await;
 }

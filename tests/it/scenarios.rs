@@ -24,7 +24,9 @@ pub async fn an_order_lives_and_is_watched(client: &Client) {
     let url = format!("{}/api/v1/orders/{id}/events", client.to.order);
     let mut events = EventStream::open(&format!("{url}?since=0"), None).await;
     let mut socket = Socket::open(client).await;
-    socket.send(&json!({"type": "subscribe", "orderId": id, "since": 0})).await;
+    socket
+        .send(&json!({"type": "subscribe", "orderId": id, "since": 0}))
+        .await;
 
     let confirmed = client.reaches(id, "CONFIRMED").await;
     assert_eq!(confirmed.version(), 2);
@@ -37,7 +39,14 @@ pub async fn an_order_lives_and_is_watched(client: &Client) {
     assert_eq!(shown.body["courier"]["lat"], 52.52);
     client.advance(id, "DELIVERED", &[]).await.expect(200);
 
-    let steps = ["PENDING", "CONFIRMED", "PREPARING", "IN_TRANSIT", "location", "DELIVERED"];
+    let steps = [
+        "PENDING",
+        "CONFIRMED",
+        "PREPARING",
+        "IN_TRANSIT",
+        "location",
+        "DELIVERED",
+    ];
     let mut heard = Vec::new();
     while heard.last().map(String::as_str) != Some("DELIVERED") {
         heard.push(kind_of(&socket.next().await));
@@ -63,14 +72,24 @@ fn kind_of(message: &Value) -> String {
 }
 
 async fn history_tells(client: &Client, id: Uuid) {
-    let history = client.get(&format!("/api/v1/orders/{id}/history")).await.expect(200);
+    let history = client
+        .get(&format!("/api/v1/orders/{id}/history"))
+        .await
+        .expect(200);
     let entries = history.body["items"].as_array().or(history.body.as_array());
     let entries = entries.expect("a list").clone();
-    let versions: Vec<u64> = entries.iter().filter_map(|e| e["version"].as_u64()).collect();
+    let versions: Vec<u64> = entries
+        .iter()
+        .filter_map(|e| e["version"].as_u64())
+        .collect();
     assert_eq!(versions, [1, 2, 3, 4, 5]);
     assert_eq!(entries[0]["previousStatus"], Value::Null);
     assert_eq!(entries[4]["previousStatus"], "IN_TRANSIT");
-    assert!(entries.iter().all(|e| e["by"].is_string() && e["at"].is_string()));
+    assert!(
+        entries
+            .iter()
+            .all(|e| e["by"].is_string() && e["at"].is_string())
+    );
     let reservation = format!("{}/api/v1/inventory/reservations/{id}", client.to.inventory);
     until("the stock is shipped", || async {
         let answer = client.fetch(&reservation).await;
@@ -81,7 +100,10 @@ async fn history_tells(client: &Client, id: Uuid) {
 
 /// Not in stock: REJECTED with a reason that names it.
 pub async fn what_is_not_stocked_is_rejected(client: &Client) {
-    let placed = client.place(&order_of("UNICORN", 1), None).await.expect(201);
+    let placed = client
+        .place(&order_of("UNICORN", 1), None)
+        .await
+        .expect(201);
     let rejected = client.reaches(placed.id(), "REJECTED").await;
     assert!(rejected.text("reason").contains("UNICORN"), "{rejected:#?}");
     let refused = client.cancel(placed.id(), "too late").await.expect(409);
@@ -93,14 +115,25 @@ pub async fn what_is_not_stocked_is_rejected(client: &Client) {
 pub async fn a_cancelled_order_gives_its_stock_back(client: &Client) {
     let sku = format!("RARE-{}", Uuid::new_v4().simple());
     client.stock(&sku, 5).await.expect(200);
-    let id = client.place(&order_of(&sku, 4), None).await.expect(201).id();
+    let id = client
+        .place(&order_of(&sku, 4), None)
+        .await
+        .expect(201)
+        .id();
     client.reaches(id, "CONFIRMED").await;
     let item = format!("{}/api/v1/inventory/items/{sku}", client.to.inventory);
     let held = client.fetch(&item).await.expect(200);
-    assert_eq!((&held.body["reserved"], &held.body["available"]), (&json!(4), &json!(1)));
+    assert_eq!(
+        (&held.body["reserved"], &held.body["available"]),
+        (&json!(4), &json!(1))
+    );
     client.stock(&sku, 3).await.expect(409);
     // Another order for more than is left gets nothing of it.
-    let second = client.place(&order_of(&sku, 2), None).await.expect(201).id();
+    let second = client
+        .place(&order_of(&sku, 2), None)
+        .await
+        .expect(201)
+        .id();
     client.reaches(second, "REJECTED").await;
     let cancelled = client.cancel(id, "changed my mind").await.expect(200);
     assert_eq!(cancelled.text("reason"), "changed my mind");
@@ -128,7 +161,10 @@ pub async fn a_key_makes_repeats_safe(client: &Client) {
     let again = client.place(&body, Some(&key)).await.expect(201);
     assert_eq!((again.id(), again.version()), (id, 1), "as it was placed");
     assert_eq!(again.header("idempotency-replayed"), "true");
-    let other = client.place(&order_of("PIZZA", 3), Some(&key)).await.expect(422);
+    let other = client
+        .place(&order_of("PIZZA", 3), Some(&key))
+        .await
+        .expect(422);
     assert_eq!(other.text("code"), "idempotency-key-reused");
 
     let step = [("idempotency-key", "step-1"), ("if-match", "\"2\"")];
@@ -148,15 +184,27 @@ pub async fn versions_guard_steps(client: &Client) {
     let confirmed = client.reaches(id, "CONFIRMED").await;
     let etag = confirmed.header("etag").to_owned();
     let get = async |tag: &str| {
-        client.call(reqwest::Method::GET, &path, &[("if-none-match", tag)], None).await.status
+        client
+            .call(reqwest::Method::GET, &path, &[("if-none-match", tag)], None)
+            .await
+            .status
     };
     assert_eq!(get(&etag).await, 304);
     assert_eq!(get("\"1\"").await, 200);
 
-    let stale = client.advance(id, "PREPARING", &[("if-match", "\"1\"")]).await.expect(412);
+    let stale = client
+        .advance(id, "PREPARING", &[("if-match", "\"1\"")])
+        .await
+        .expect(412);
     assert_eq!(stale.text("code"), "precondition-failed");
-    client.advance(id, "PREPARING", &[("if-match", "W/\"2\"")]).await.expect(412);
-    client.advance(id, "PREPARING", &[("if-match", &etag)]).await.expect(200);
+    client
+        .advance(id, "PREPARING", &[("if-match", "W/\"2\"")])
+        .await
+        .expect(412);
+    client
+        .advance(id, "PREPARING", &[("if-match", &etag)])
+        .await
+        .expect(200);
     let same = client.advance(id, "PREPARING", &[]).await.expect(200);
     assert_eq!(same.version(), 3, "the same step changes nothing");
     let illegal = client.advance(id, "DELIVERED", &[]).await.expect(409);
@@ -164,7 +212,10 @@ pub async fn versions_guard_steps(client: &Client) {
     assert_eq!(illegal.body["allowed"], json!(["IN_TRANSIT", "CANCELLED"]));
     client.cancel(id, "no more").await.expect(200);
     let over = client.advance(id, "IN_TRANSIT", &[]).await.expect(409);
-    assert_eq!((over.text("currentStatus"), &over.body["allowed"]), ("CANCELLED", &json!([])));
+    assert_eq!(
+        (over.text("currentStatus"), &over.body["allowed"]),
+        ("CANCELLED", &json!([]))
+    );
     client.advance(id, "CANCELLED", &[]).await.expect(200);
 }
 
@@ -184,7 +235,11 @@ pub async fn lists_give_every_order_once(client: &Client) {
         let page = client.get(&path).await.expect(200);
         let items = page.body["items"].as_array().expect("items").clone();
         assert!(items.len() <= 3);
-        listed.extend(items.iter().filter_map(|o| o["id"].as_str()?.parse::<Uuid>().ok()));
+        listed.extend(
+            items
+                .iter()
+                .filter_map(|o| o["id"].as_str()?.parse::<Uuid>().ok()),
+        );
         match page.body["nextCursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,
@@ -197,15 +252,16 @@ pub async fn lists_give_every_order_once(client: &Client) {
 
 /// A WebSocket of a test.
 pub struct Socket(
-    tokio_tungstenite::WebSocketStream<
-        tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>,
-    >,
+    tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
 );
 
 impl Socket {
     /// Opens one.
     pub async fn open(client: &Client) -> Self {
-        let url = format!("{}/api/v1/track", client.to.order.replace("http://", "ws://"));
+        let url = format!(
+            "{}/api/v1/track",
+            client.to.order.replace("http://", "ws://")
+        );
         Self(connect_async(url).await.expect("the socket opens").0)
     }
 
@@ -227,7 +283,10 @@ impl Socket {
     pub async fn frame(&mut self) -> Message {
         loop {
             let next = tokio::time::timeout(std::time::Duration::from_secs(30), self.0.next());
-            let frame = next.await.expect("a frame in time").expect("the socket is open");
+            let frame = next
+                .await
+                .expect("a frame in time")
+                .expect("the socket is open");
             match frame.expect("a whole frame") {
                 Message::Ping(_) | Message::Pong(_) => {}
                 frame => return frame,

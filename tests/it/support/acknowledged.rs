@@ -30,7 +30,10 @@ impl Acknowledged {
     pub fn note(&self, id: Option<Uuid>, version: &Value, status: &Value) {
         let version = version.as_u64().and_then(|v| u32::try_from(v).ok());
         let (Some(id), Some(version), Some(status)) = (id, version, status.as_str()) else {
-            self.violated(Invariant::DurableFirst, "a view without id, version or status");
+            self.violated(
+                Invariant::DurableFirst,
+                "a view without id, version or status",
+            );
             return;
         };
         let before = lock(&self.seen)

@@ -168,7 +168,10 @@ impl Client {
 
     /// `POST /orders`.
     pub async fn place(&self, body: &Value, key: Option<&str>) -> Answer {
-        let headers: Vec<_> = key.map(|key| ("idempotency-key", key)).into_iter().collect();
+        let headers: Vec<_> = key
+            .map(|key| ("idempotency-key", key))
+            .into_iter()
+            .collect();
         self.call(Method::POST, "/api/v1/orders", &headers, Some(body))
             .await
     }
@@ -176,8 +179,13 @@ impl Client {
     /// `PUT /orders/{id}/status`.
     pub async fn advance(&self, id: Uuid, status: &str, headers: &[(&str, &str)]) -> Answer {
         let path = format!("/api/v1/orders/{id}/status");
-        self.call(Method::PUT, &path, headers, Some(&json!({"status": status})))
-            .await
+        self.call(
+            Method::PUT,
+            &path,
+            headers,
+            Some(&json!({"status": status})),
+        )
+        .await
     }
 
     /// `POST /orders/{id}/cancel`.
@@ -190,8 +198,13 @@ impl Client {
     /// `PUT /orders/{id}/location`.
     pub async fn locate(&self, id: Uuid, lat: f64, lon: f64) -> Answer {
         let path = format!("/api/v1/orders/{id}/location");
-        self.call(Method::PUT, &path, &[], Some(&json!({"lat": lat, "lon": lon})))
-            .await
+        self.call(
+            Method::PUT,
+            &path,
+            &[],
+            Some(&json!({"lat": lat, "lon": lon})),
+        )
+        .await
     }
 
     /// Sets what is on hand of an item.

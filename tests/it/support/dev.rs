@@ -54,7 +54,13 @@ pub fn client_of(role: &Role) -> Client {
 /// How to start a `dev` on `data` and `port`.
 pub fn launch(folder: &Path, data: &Path, port: u16) -> Launch {
     let listen = format!("127.0.0.1:{port}");
-    let arguments = ["dev", "--data-dir", &data.to_string_lossy(), "--listen", &listen];
+    let arguments = [
+        "dev",
+        "--data-dir",
+        &data.to_string_lossy(),
+        "--listen",
+        &listen,
+    ];
     Launch {
         name: format!("dev-{port}"),
         arguments: arguments.map(str::to_owned).into(),

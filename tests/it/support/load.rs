@@ -98,7 +98,8 @@ struct Worker {
 impl Worker {
     async fn run(mut self) {
         while !self.stop.is_cancelled() {
-            if self.open.is_empty() || (self.open.len() < OPEN_MAX && self.random.random_bool(0.3)) {
+            if self.open.is_empty() || (self.open.len() < OPEN_MAX && self.random.random_bool(0.3))
+            {
                 self.place().await;
             } else {
                 let index = self.random.random_range(0..self.open.len());
@@ -120,7 +121,8 @@ impl Worker {
         let body = order_of(sku, self.random.random_range(1..4));
         let answer = if self.random.random_bool(0.5) {
             let key = Uuid::new_v4().to_string();
-            self.insist(Method::POST, "/api/v1/orders", Some(&body), &key).await
+            self.insist(Method::POST, "/api/v1/orders", Some(&body), &key)
+                .await
         } else {
             // Without a key a lost answer can't be asked for again.
             let url = format!("{}/api/v1/orders", self.client.to.order);
@@ -163,7 +165,10 @@ impl Worker {
         // cancellation that loses against a rejection.
         let lost = cancels && answer.text("currentStatus") == "REJECTED";
         if answer.status == 409 && !lost {
-            let detail = format!("{id}: a legal step from {status} was refused: {}", answer.body);
+            let detail = format!(
+                "{id}: a legal step from {status} was refused: {}",
+                answer.body
+            );
             self.told.violated(Invariant::Fresh, &detail);
             return Some(Worked::Ended);
         }

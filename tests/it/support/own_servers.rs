@@ -32,12 +32,14 @@ impl<L: Launch + 'static> Own<L> {
 
     /// Ends it at once, as a crash of its machine would.
     pub async fn kill(&mut self) {
-        self.with(|server| server.kill().expect("kill a server")).await;
+        self.with(|server| server.kill().expect("kill a server"))
+            .await;
     }
 
     /// Ends it cleanly.
     pub async fn stop(&mut self) {
-        self.with(|server| server.stop().expect("stop a server")).await;
+        self.with(|server| server.stop().expect("stop a server"))
+            .await;
     }
 
     /// Starts it again on the same port and data.

@@ -157,7 +157,9 @@ impl Work {
     }
 
     fn advance(&self, id: Uuid, message: &Value, by_one: bool) {
-        let version = message["version"].as_u64().and_then(|v| u32::try_from(v).ok());
+        let version = message["version"]
+            .as_u64()
+            .and_then(|v| u32::try_from(v).ok());
         let version = version.unwrap_or(0);
         let mut orders = self.last.lock();
         let last = orders.entry(id).or_default();

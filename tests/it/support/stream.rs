@@ -52,7 +52,10 @@ impl EventStream {
                 continue;
             }
             let next = tokio::time::timeout(Duration::from_secs(30), self.bytes.next());
-            let bytes = next.await.expect("an event, or the end").and_then(Result::ok)?;
+            let bytes = next
+                .await
+                .expect("an event, or the end")
+                .and_then(Result::ok)?;
             self.buffer.push_str(&String::from_utf8_lossy(&bytes));
         }
     }

@@ -66,9 +66,14 @@ pub fn read_back(brokers: &str, prefix: &str) -> Vec<Published> {
     let mut read = Vec::new();
     while !open.is_empty() {
         let polled = consumer.poll(ANSWER_MAX);
-        let message = polled.expect("the broker goes on sending").expect("a message");
+        let message = polled
+            .expect("the broker goes on sending")
+            .expect("a message");
         let place = (message.topic().to_owned(), message.partition());
-        if open.get(&place).is_some_and(|high| message.offset() + 1 >= *high) {
+        if open
+            .get(&place)
+            .is_some_and(|high| message.offset() + 1 >= *high)
+        {
             open.remove(&place);
         }
         read.push(parse(&message, prefix));
@@ -83,7 +88,9 @@ fn parse(message: &BorrowedMessage<'_>, prefix: &str) -> Published {
         let value = found.and_then(|header| header.value);
         String::from_utf8_lossy(value.unwrap_or_else(|| panic!("no {name}"))).into_owned()
     };
-    let order: Uuid = header("ce_subject").parse().expect("the subject is an order");
+    let order: Uuid = header("ce_subject")
+        .parse()
+        .expect("the subject is an order");
     assert_eq!(message.key(), Some(order.to_string().as_bytes()), "the key");
     let payload: serde_json::Value =
         serde_json::from_slice(message.payload().expect("a value")).expect("JSON");
@@ -105,10 +112,8 @@ pub async fn check(deployment: &Deployment, rows: &JournalRows) -> Vec<Violation
     let read = tokio::task::spawn_blocking(move || read_back(&brokers, &prefix));
     let read = read.await.expect("reading back doesn't panic");
     let mut found = Vec::new();
-    let inventory = crate::support::databases::number(
-        &deployment.inventory_url,
-        "SELECT count(*) FROM outbox",
-    );
+    let inventory =
+        crate::support::databases::number(&deployment.inventory_url, "SELECT count(*) FROM outbox");
     let waiting = [rows.outbox, inventory.await];
     if waiting != [0, 0] {
         let detail = format!("the outboxes still hold {waiting:?}");
@@ -170,7 +175,9 @@ fn in_order(id: Uuid, messages: &[&Published]) -> Vec<Violation> {
     let mut found = Vec::new();
     for message in messages {
         let place = |m: &Published| (m.at_ms, m.offset);
-        let known = first.entry((message.version, &message.topic)).or_insert(message);
+        let known = first
+            .entry((message.version, &message.topic))
+            .or_insert(message);
         if known.id != message.id {
             let detail = format!("{id}: sent again under another id: {known:?} {message:?}");
             found.push(Violation::new(Invariant::Outbox, detail));

@@ -52,10 +52,17 @@ impl JournalRows {
     pub async fn read(url: &str) -> Self {
         let mut connection = connect(url).await;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        sqlx::raw_sql(begin).execute(&mut connection).await.expect("begin");
+        sqlx::raw_sql(begin)
+            .execute(&mut connection)
+            .await
+            .expect("begin");
         let mut rows = Self::default();
         let orders = sqlx::query("SELECT id, version, status, shard FROM orders");
-        for row in orders.fetch_all(&mut connection).await.expect("read orders") {
+        for row in orders
+            .fetch_all(&mut connection)
+            .await
+            .expect("read orders")
+        {
             let order = OrderRow {
                 version: version(row.get(1)),
                 status: row.get(2),
@@ -67,7 +74,11 @@ impl JournalRows {
             "SELECT order_id, version, status, epoch, xmin::text::bigint FROM order_events
              ORDER BY order_id, version",
         );
-        for row in events.fetch_all(&mut connection).await.expect("read events") {
+        for row in events
+            .fetch_all(&mut connection)
+            .await
+            .expect("read events")
+        {
             let event = EventRow {
                 version: version(row.get(1)),
                 status: row.get(2),
@@ -77,7 +88,11 @@ impl JournalRows {
             rows.events.entry(row.get(0)).or_default().push(event);
         }
         let shards = sqlx::query("SELECT shard, epoch, xmin::text::bigint FROM shards");
-        for row in shards.fetch_all(&mut connection).await.expect("read shards") {
+        for row in shards
+            .fetch_all(&mut connection)
+            .await
+            .expect("read shards")
+        {
             let shard = ShardRow {
                 epoch: row.get(1),
                 transaction: row.get(2),
@@ -85,7 +100,10 @@ impl JournalRows {
             rows.shards.insert(row.get(0), shard);
         }
         let outbox = sqlx::query_scalar("SELECT count(*) FROM outbox");
-        rows.outbox = outbox.fetch_one(&mut connection).await.expect("read the outbox");
+        rows.outbox = outbox
+            .fetch_one(&mut connection)
+            .await
+            .expect("read the outbox");
         rows
     }
 
@@ -104,14 +122,24 @@ fn version(stored: i32) -> u32 {
 /// What doesn't hold.
 pub fn check(rows: &JournalRows) -> Vec<Violation> {
     let mut found = Vec::new();
-    for id in rows.events.keys().filter(|id| !rows.orders.contains_key(id)) {
-        found.push(Violation::new(Invariant::OneWriter, format!("{id}: events without a row")));
+    for id in rows
+        .events
+        .keys()
+        .filter(|id| !rows.orders.contains_key(id))
+    {
+        found.push(Violation::new(
+            Invariant::OneWriter,
+            format!("{id}: events without a row"),
+        ));
     }
     for (id, order) in &rows.orders {
         let none = Vec::new();
         let events = rows.events.get(id).unwrap_or(&none);
         let mut violated = |invariant, detail: &str| {
-            found.push(Violation::new(invariant, format!("{id}: {detail}: {order:?} {events:?}")));
+            found.push(Violation::new(
+                invariant,
+                format!("{id}: {detail}: {order:?} {events:?}"),
+            ));
         };
         let log: Vec<(Version, Status)> = events
             .iter()
@@ -120,12 +148,17 @@ pub fn check(rows: &JournalRows) -> Vec<Violation> {
         if let Err(invariant) = check_log(&log) {
             violated(invariant, "the log of its versions and statuses");
         }
-        let last = events.last().map(|last| (last.version, last.status.as_str()));
+        let last = events
+            .last()
+            .map(|last| (last.version, last.status.as_str()));
         if last != Some((order.version, order.status.as_str())) {
             violated(Invariant::OneWriter, "its row isn't its last event");
         }
         if !events.is_sorted_by_key(|event| event.epoch) {
-            violated(Invariant::Fenced, "an event under an older epoch than the one before");
+            violated(
+                Invariant::Fenced,
+                "an event under an older epoch than the one before",
+            );
         }
         let Some(shard) = rows.shards.get(&order.shard) else {
             violated(Invariant::Fenced, "no such shard");

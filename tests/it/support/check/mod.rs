@@ -103,7 +103,9 @@ pub async fn assert_invariants(
 #[track_caller]
 pub fn assert_red(found: &[Violation], invariant: Invariant) {
     assert!(
-        found.iter().any(|violation| violation.invariant == invariant),
+        found
+            .iter()
+            .any(|violation| violation.invariant == invariant),
         "the defect went unseen: {} is not among {found:#?}",
         invariant.id()
     );

@@ -18,7 +18,10 @@ use crate::support::wait::within;
 const READS_MAX: usize = 300;
 
 /// Everything that clients were told is in the journal.
-pub fn check_told(rows: &JournalRows, seen: &HashMap<Uuid, BTreeMap<u32, String>>) -> Vec<Violation> {
+pub fn check_told(
+    rows: &JournalRows,
+    seen: &HashMap<Uuid, BTreeMap<u32, String>>,
+) -> Vec<Violation> {
     let mut found = Vec::new();
     for (id, versions) in seen {
         for (version, status) in versions {
@@ -37,7 +40,8 @@ fn is_durable(
 ) -> Option<Violation> {
     let stored = rows.status_at(id, version);
     (stored != Some(status)).then(|| {
-        let detail = format!("{id}: version {version} was {how} as {status}; the journal: {stored:?}");
+        let detail =
+            format!("{id}: version {version} was {how} as {status}; the journal: {stored:?}");
         Violation::new(Invariant::DurableFirst, detail)
     })
 }
@@ -91,7 +95,10 @@ pub async fn check_reads(deployment: &Deployment, rows: &JournalRows) -> Vec<Vio
         let answer = deployment.client.show(*id).await;
         let read = (answer.body["version"].as_u64(), answer.text("status"));
         if read != (Some(order.version.into()), &order.status) {
-            let detail = format!("{id}: {order:?} is read as {} {}", answer.status, answer.body);
+            let detail = format!(
+                "{id}: {order:?} is read as {} {}",
+                answer.status, answer.body
+            );
             found.push(Violation::new(Invariant::Fresh, detail));
         }
     }
@@ -102,7 +109,11 @@ pub async fn check_reads(deployment: &Deployment, rows: &JournalRows) -> Vec<Vio
 pub async fn check_metrics(deployment: &Deployment) -> Vec<Violation> {
     let to = &deployment.client.to;
     let mut found = Vec::new();
-    for management in [&to.order_management, &to.inventory_management, &to.relay_management] {
+    for management in [
+        &to.order_management,
+        &to.inventory_management,
+        &to.relay_management,
+    ] {
         let text = deployment.client.metrics(management).await;
         let text = text.unwrap_or_else(|| panic!("{management} has no metrics"));
         let counted = text

@@ -24,7 +24,10 @@ impl StockRows {
     async fn read(url: &str) -> Self {
         let mut connection = connect(url).await;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        sqlx::raw_sql(begin).execute(&mut connection).await.expect("begin");
+        sqlx::raw_sql(begin)
+            .execute(&mut connection)
+            .await
+            .expect("begin");
         let items = sqlx::query("SELECT sku, on_hand, reserved FROM items");
         let items = items.fetch_all(&mut connection).await.expect("read items");
         let items = items
@@ -32,7 +35,10 @@ impl StockRows {
             .map(|row| (row.get(0), (row.get(1), row.get(2))))
             .collect();
         let held = sqlx::query("SELECT order_id, state, items::text FROM reservations");
-        let held = held.fetch_all(&mut connection).await.expect("read reservations");
+        let held = held
+            .fetch_all(&mut connection)
+            .await
+            .expect("read reservations");
         let reservations = held
             .iter()
             .map(|row| (row.get(0), (row.get(1), pairs(row.get(2)))))
@@ -58,7 +64,10 @@ impl StockRows {
 fn pairs(json: &str) -> Vec<(String, i64)> {
     let items: Vec<(String, Value)> = serde_json::from_str(json).expect("stored items");
     let quantity = |value: &Value| value.as_i64().expect("a stored quantity");
-    items.iter().map(|(sku, value)| (sku.clone(), quantity(value))).collect()
+    items
+        .iter()
+        .map(|(sku, value)| (sku.clone(), quantity(value)))
+        .collect()
 }
 
 /// The reservation that an order in `status` has once everything has been told to everyone.
