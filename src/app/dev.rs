@@ -101,6 +101,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         keeper: None,
         node: NodeId(NODE.into()),
         timing: LeaseTiming::default(),
+        returning: false,
     };
     let running = core::start(parts, core::settings(&config.orders), &orders, &life).await?;
     let listener = port.serve(routes, limit / 2);
