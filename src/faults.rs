@@ -2,7 +2,8 @@
 //! release build every call is nothing.
 //!
 //! `TRACKOPS_FAULT` is a comma-separated list of `point` or `point@n` (only the n-th time, from 1)
-//! or `point=text` (only where the caller passes that text, e.g. an order id).
+//! or `point=text` (only where the caller passes that text, e.g. an order id) or `point=text*n` (there,
+//! the first n times).
 
 /// The points. A test that names another one does nothing, so each is a constant.
 pub mod points {
@@ -47,18 +48,20 @@ pub fn hit(point: &str, text: &str) -> bool {
     });
     static HITS: LazyLock<Mutex<HashMap<String, u64>>> = LazyLock::new(Mutex::default);
 
+    let count = |wanted: &str| {
+        let mut hits = HITS.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = hits.entry(wanted.to_owned()).or_default();
+        *count += 1;
+        *count
+    };
     WANTED.iter().any(|wanted| {
         if let Some((name, only)) = wanted.split_once('=') {
-            return name == point && only == text;
+            let (only, times) = only.split_once('*').unwrap_or((only, ""));
+            let here = name == point && only == text;
+            return here && (times.is_empty() || times.parse().is_ok_and(|n| count(wanted) <= n));
         }
         if let Some((name, nth)) = wanted.split_once('@') {
-            if name != point {
-                return false;
-            }
-            let mut hits = HITS.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = hits.entry(name.to_owned()).or_default();
-            *count += 1;
-            return nth.parse() == Ok(*count);
+            return name == point && nth.parse() == Ok(count(wanted));
         }
         wanted == point
     })

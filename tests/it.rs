@@ -7,22 +7,44 @@ mod contract;
 mod actors;
 #[path = "it/api/mod.rs"]
 mod api;
+#[path = "it/bad_input.rs"]
+mod bad_input;
 #[path = "it/cli.rs"]
 mod cli;
 #[path = "it/consumers.rs"]
 mod consumers;
+#[path = "it/dev_command.rs"]
+mod dev_command;
 #[path = "it/doubles/mod.rs"]
 mod doubles;
 #[path = "it/embedded.rs"]
 mod embedded;
+#[path = "it/end_to_end.rs"]
+mod end_to_end;
 #[path = "it/kafka.rs"]
 mod kafka;
+#[path = "it/kill.rs"]
+mod kill;
 #[path = "it/live.rs"]
 mod live;
 #[path = "it/live_support.rs"]
 mod live_support;
+#[path = "it/outage.rs"]
+mod outage;
+#[path = "it/quarantine.rs"]
+mod quarantine;
+#[path = "it/red.rs"]
+mod red;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/saga.rs"]
 mod saga;
+#[path = "it/scenarios.rs"]
+mod scenarios;
+#[path = "it/shutdown.rs"]
+mod shutdown;
+#[path = "it/support/mod.rs"]
+mod support;
 #[path = "it/track.rs"]
 mod track;
 #[path = "it/track_events.rs"]

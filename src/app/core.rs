@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::keeper::{Keeper, Standing};
@@ -28,6 +28,11 @@ use crate::ports::live::LiveHub;
 /// Makes a membership on a connection of its own, within the runtime that calls it.
 pub(super) type MembershipFactory = Box<dyn FnOnce() -> Arc<dyn Membership> + Send>;
 
+/// This incarnation is over: whatever it had in memory may be old.
+#[derive(Debug, Error)]
+#[error("this replica's lease has ended")]
+pub(super) struct Deposed;
+
 /// What the order service works with.
 pub(super) struct CoreParts {
     pub journal: Arc<dyn Journal>,
@@ -40,6 +45,8 @@ pub(super) struct CoreParts {
     pub keeper: Option<MembershipFactory>,
     pub node: NodeId,
     pub timing: LeaseTiming,
+    /// It was deposed before: another owner of shards isn't waited for.
+    pub returning: bool,
 }
 
 /// A running order service.
@@ -107,10 +114,8 @@ pub(super) async fn start(
             life.clone(),
         ));
     }
-    if !replica::claim_all(&ownership, &gate, life).await {
-        if let Err(error) = ownership.leave().await {
-            tracing::warn!(%error, "lease not given up: it ends by itself");
-        }
+    if !replica::claim_all(&ownership, &gate, parts.returning, life).await? {
+        replica::leave(&ownership).await;
         return Ok(None);
     }
     let standing = keeper.as_ref().map(Keeper::standing);
@@ -151,7 +156,7 @@ async fn watch_standing(
     tokio::select! {
         seen = deposed => if seen.is_ok() {
             ownership.suspend_all();
-            life.fail(anyhow!("this replica's lease has ended and another may own its shards"));
+            life.fail(Deposed.into());
         },
         () = life.stopped() => {}
     }

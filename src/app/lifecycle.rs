@@ -1,9 +1,10 @@
 //! The life of a process: until a signal or a failure, then a graceful stop within a limit.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,7 @@ pub(super) const DEV_STOP: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(super) struct Lifecycle {
     stop: CancellationToken,
-    failure: Arc<OnceLock<anyhow::Error>>,
+    failure: Arc<Mutex<Option<anyhow::Error>>>,
 }
 
 impl Lifecycle {
@@ -39,11 +40,24 @@ impl Lifecycle {
         Ok(life)
     }
 
-    /// Stops the process with this error as its result.
+    /// A part of this life that may end before it, and ends with it.
+    pub fn part(&self) -> Self {
+        Self {
+            stop: self.stop.child_token(),
+            failure: Arc::default(),
+        }
+    }
+
+    /// Stops it with this error as its result.
     pub fn fail(&self, error: anyhow::Error) {
         // The first failure is the cause; what follows is its consequence.
-        let _ = self.failure.set(error);
+        self.failure.lock().get_or_insert(error);
         self.stop.cancel();
+    }
+
+    /// Whether it is time to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// Waits for the time to stop.
@@ -51,13 +65,10 @@ impl Lifecycle {
         self.stop.cancelled().await;
     }
 
-    /// The process' result.
+    /// Its result.
     pub fn result(self) -> anyhow::Result<()> {
-        drop(self.stop);
-        match Arc::into_inner(self.failure).and_then(OnceLock::into_inner) {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        let failure = self.failure.lock().take();
+        failure.map_or(Ok(()), Err)
     }
 }
 

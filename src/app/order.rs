@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::NodeId;
 
-use super::core::{self, CoreParts};
+use super::core::{self, CoreParts, Deposed};
 use super::late::LateOrders;
 use super::lifecycle::{Lifecycle, ROLE_STOP};
 use super::listeners::Port;
@@ -29,13 +30,34 @@ use crate::postgres::{self, Database, Kind};
 use crate::redis::{RedisCache, RedisSettings};
 use crate::telemetry::{logs, prometheus};
 
-/// Runs the role until a signal.
+/// Runs the role until a signal. A replica whose lease has ended, as after the database was away for
+/// longer than that, comes back as a new incarnation with nothing in memory; unless another has taken
+/// its place.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     logs::start(&config.log);
     let metrics = prometheus::install()?;
-    let life = Lifecycle::start()?;
+    let process = Lifecycle::start()?;
+    let mut returning = false;
+    loop {
+        let ended = run_incarnation(&config, metrics.clone(), process.part(), returning).await;
+        match ended {
+            Err(error) if error.is::<Deposed>() && !process.is_stopping() => {
+                tracing::warn!(%error, "coming back as a new incarnation");
+                returning = true;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn run_incarnation(
+    config: &Config,
+    metrics: PrometheusHandle,
+    life: Lifecycle,
+    returning: bool,
+) -> anyhow::Result<()> {
     let database = open_database(config.orders_database()?, Kind::Orders, &config.stores)?;
-    let bus: Arc<dyn Bus> = Arc::new(open_bus(&config)?);
+    let bus: Arc<dyn Bus> = Arc::new(open_bus(config)?);
     let redis = RedisSettings::new(config.redis()?).with_prefix(&config.stores.redis_prefix);
     let public = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
     let management = Port::open(
@@ -63,7 +85,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
     let live_stop = CancellationToken::new();
     let mut track = TrackState::new(Arc::clone(&orders) as _, hub.clone(), live_stop.clone());
-    track.limits = Arc::new(track_limits(&config));
+    track.limits = Arc::new(track_limits(config));
     let connections = track.connections.clone();
     let api = ApiState {
         orders: Arc::clone(&orders) as _,
@@ -96,6 +118,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         keeper: Some(Box::new(move || Arc::new(keeper_database.membership()))),
         node: NodeId(config.replica.name()),
         timing: LeaseTiming::of(std::time::Duration::from_millis(config.replica.lease_ms)),
+        returning,
     };
     let started = async {
         if !checks::until_migrated(&database, &life).await? {

@@ -9,6 +9,7 @@ use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::{Incarnation, Membership, MembershipError, NodeId};
 use trackops_cluster::{ShardCount, ShardId};
 
+use super::core::Deposed;
 use super::lifecycle::Lifecycle;
 use crate::actors::cache_gate::CacheGate;
 use crate::actors::ownership::Ownership;
@@ -78,20 +79,33 @@ pub(super) async fn join(
     }
 }
 
-/// Claims every shard; waits while some are another replica's. `false` if it is time to stop.
+/// Claims every shard. While some are another replica's it waits, or gives up if this replica is
+/// `returning` and so has been replaced. `false` if it is time to stop.
 pub(super) async fn claim_all(
     ownership: &Arc<Ownership>,
     gate: &CacheGate,
+    returning: bool,
     life: &Lifecycle,
-) -> bool {
+) -> anyhow::Result<bool> {
     let mut missing: Vec<ShardId> = ownership.count().iter().collect();
     for look in 0_u32.. {
         match ownership.claim(&missing, gate).await {
             Ok(claimed) => missing.retain(|shard| !claimed.contains(shard)),
-            Err(error) => tracing::warn!(%error, "can't claim shards yet"),
+            Err(MembershipError::Deposed) => return Err(Deposed.into()),
+            Err(error) => {
+                tracing::warn!(%error, "can't claim shards yet");
+                if pause(life).await {
+                    return Ok(false);
+                }
+                continue;
+            }
         }
         if missing.is_empty() {
-            return true;
+            return Ok(true);
+        }
+        if returning {
+            leave(ownership).await;
+            bail!("this replica's lease has ended and another replica owns its shards now");
         }
         if look % SAY_EVERY == 0 {
             tracing::warn!(
@@ -100,10 +114,17 @@ pub(super) async fn claim_all(
             );
         }
         if pause(life).await {
-            return false;
+            return Ok(false);
         }
     }
-    false
+    Ok(false)
+}
+
+/// Gives up lease and shards, if the authority answers.
+pub(super) async fn leave(ownership: &Ownership) {
+    if let Err(error) = ownership.leave().await {
+        tracing::warn!(%error, "lease not given up: it ends by itself");
+    }
 }
 
 async fn pause(life: &Lifecycle) -> bool {

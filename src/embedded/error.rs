@@ -17,7 +17,7 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// Another process (or another part of this one) has it open.
-    #[error("the data directory {} is in use by another process", dir.display())]
+    #[error("the data directory {} is in use by another process: stop that one, or choose another with --data-dir", dir.display())]
     Locked {
         /// Which.
         dir: PathBuf,

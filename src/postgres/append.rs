@@ -30,6 +30,13 @@ pub(super) async fn append(
 ) -> Result<Vec<RowOutcome>, AppendError> {
     debug_assert!(rows.len() <= APPEND_ROWS_MAX, "too many rows in an append");
     refuse_nul(rows)?;
+    let onto_stored;
+    let rows = if faults::hit(faults::points::SKIP_VERSION_CHECK, "") {
+        onto_stored = put_onto_stored(connections, rows).await?;
+        &onto_stored
+    } else {
+        rows
+    };
     let mut outcomes = vec![RowOutcome::Committed; rows.len()];
     let mut fenced = HashSet::new();
     // Each turn but the last takes at least one (shard, epoch) away, so this ends.
@@ -47,7 +54,7 @@ pub(super) async fn append(
             .run(async |connection| call.send(connection).await)
             .await?;
         if answer.fenced.is_empty() {
-            answer.mark_conflicts(rows, &mut outcomes);
+            call.mark_conflicts(&answer, rows, &mut outcomes);
             break;
         }
         for position in answer.fenced {
@@ -64,6 +71,39 @@ pub(super) async fn append(
         }
     }
     Ok(outcomes)
+}
+
+/// The defect that a test wants to see found: rows that go on from whatever version is stored. (To
+/// leave only the condition away would show nothing: the key of the events refuses a version twice.)
+async fn put_onto_stored(
+    connections: &Connections,
+    rows: &[AppendRow],
+) -> Result<Vec<AppendRow>, AppendError> {
+    let mut rows = rows.to_vec();
+    for row in &mut rows {
+        let (Some(expected), Some(event)) = (&mut row.expected, &mut row.event) else {
+            continue;
+        };
+        let order = row.order.0;
+        let stored: Option<i32> = connections
+            .take()
+            .await?
+            .run(async |connection| {
+                sqlx::query_scalar("SELECT version FROM orders WHERE id = $1")
+                    .bind(order)
+                    .fetch_optional(connection)
+                    .await
+            })
+            .await?;
+        let stored = stored.and_then(|version| u32::try_from(version).ok());
+        *expected = Version(stored.unwrap_or(expected.0));
+        event.version = expected.next();
+        row.head.version = expected.next();
+        for message in &mut row.outbox {
+            message.version = expected.next().0;
+        }
+    }
+    Ok(rows)
 }
 
 fn refuse_nul(rows: &[AppendRow]) -> Result<(), AppendError> {
@@ -126,7 +166,6 @@ impl<'a> Call<'a> {
     }
 
     async fn send(&self, connection: &mut PgConnection) -> Result<Answer, sqlx::Error> {
-        let versions = self.expected_versions(connection).await?;
         let skips_fence = faults::hit(faults::points::SKIP_FENCE, "");
         let epoch = |epoch: Epoch| if skips_fence { i64::MAX } else { epoch.0 };
         let (news, changes) = (&self.creations, &self.updates);
@@ -152,7 +191,12 @@ impl<'a> Call<'a> {
             )
             .bind(new_heads().map(saga).bind_iter())
             .bind(changes.iter().map(|(row, _)| row.order.0).bind_iter())
-            .bind(versions)
+            .bind(
+                changes
+                    .iter()
+                    .map(|(_, version)| int4(*version))
+                    .bind_iter(),
+            )
             .bind(heads().map(|head| int4(head.version)).bind_iter())
             .bind(heads().map(|head| head.status.as_str()).bind_iter())
             .bind(heads().map(|head| Millis(head.updated_at)).bind_iter())
@@ -197,23 +241,22 @@ impl<'a> Call<'a> {
         Answer::read(&row)
     }
 
-    /// The versions that the updated rows must have. With the fault point set it is whatever they
-    /// have: the defect that a test wants to see found.
-    async fn expected_versions(
-        &self,
-        connection: &mut PgConnection,
-    ) -> Result<Vec<i32>, sqlx::Error> {
-        let mut expected: Vec<i32> = self.updates.iter().map(|(_, v)| int4(*v)).collect();
-        if faults::hit(faults::points::SKIP_VERSION_CHECK, "") {
-            for ((row, _), version) in self.updates.iter().zip(&mut expected) {
-                let stored = sqlx::query_scalar("SELECT version FROM orders WHERE id = $1")
-                    .bind(row.order.0)
-                    .fetch_optional(&mut *connection)
-                    .await?;
-                *version = stored.unwrap_or(*version);
+    fn mark_conflicts(&self, answer: &Answer, rows: &[AppendRow], outcomes: &mut [RowOutcome]) {
+        if answer.created.is_none() && answer.updated.is_none() {
+            return;
+        }
+        for (row, outcome) in rows.iter().zip(outcomes) {
+            let accepted = match row.expected {
+                None => &answer.created,
+                Some(_) => &answer.updated,
+            };
+            if accepted
+                .as_ref()
+                .is_some_and(|ids| !ids.contains(&row.order.0))
+            {
+                *outcome = RowOutcome::Conflict;
             }
         }
-        Ok(expected)
     }
 }
 
@@ -228,24 +271,6 @@ impl Answer {
             created: ids(1)?,
             updated: ids(2)?,
         })
-    }
-
-    fn mark_conflicts(&self, rows: &[AppendRow], outcomes: &mut [RowOutcome]) {
-        if self.created.is_none() && self.updated.is_none() {
-            return;
-        }
-        for (row, outcome) in rows.iter().zip(outcomes) {
-            let accepted = match row.expected {
-                None => &self.created,
-                Some(_) => &self.updated,
-            };
-            if accepted
-                .as_ref()
-                .is_some_and(|ids| !ids.contains(&row.order.0))
-            {
-                *outcome = RowOutcome::Conflict;
-            }
-        }
     }
 }
 

@@ -31,6 +31,7 @@ mod wait;
 pub use kafka::{Kafka, KafkaLaunch};
 pub use kafka_jars::ensure as ensure_kafka_jars;
 pub use locate::{find_on_path, find_postgres_program};
+pub use port::free as free_port;
 pub use postgres::{Postgres, PostgresLaunch};
 pub use redis::{Redis, RedisLaunch};
 pub use scratch::Scratch;

@@ -1,0 +1,173 @@
+//! PostgreSQL, Redis and Kafka stopped and started again in the middle of the work, each a server of
+//! the test's own.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use xtask::servers::{KafkaLaunch, PostgresLaunch, RedisLaunch};
+
+use crate::support::acknowledged::Acknowledged;
+use crate::support::bodies::order;
+use crate::support::check::assert_invariants;
+use crate::support::client::Client;
+use crate::support::deployment::{Deployment, Options};
+use crate::support::load::Load;
+use crate::support::own_servers::Own;
+use crate::support::recorder::Recorder;
+use crate::support::wait::until;
+
+fn recorded(client: &Client) -> (Arc<Acknowledged>, Arc<Recorder>) {
+    let told = Arc::new(Acknowledged::default());
+    let recorder = Recorder::start(&client.to.order, Arc::clone(&told));
+    (told, Arc::new(recorder))
+}
+
+/// The status of `/readyz` with what it says of `check`.
+async fn readiness(client: &Client, management: &str, check: &str) -> (u16, String, String) {
+    let answer = client.fetch(&format!("{management}/readyz")).await;
+    let checks = answer.body["checks"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let named = checks.iter().find(|named| named["name"] == check);
+    let field = |name: &str| {
+        let value = named.and_then(|named| named[name].as_str());
+        value.unwrap_or_default().to_owned()
+    };
+    (answer.status, field("status"), field("reason"))
+}
+
+#[tokio::test]
+async fn orders_are_placed_while_kafka_is_away_and_the_saga_goes_on_later() {
+    let mut kafka = Own::<KafkaLaunch>::start().await;
+    let deployment = Deployment::start(Options {
+        kafka: Some(kafka.url()),
+        ..Options::default()
+    })
+    .await;
+    let client = &deployment.client;
+    let (told, recorder) = recorded(client);
+    let before = client.place(&order(), None).await.expect(201).id();
+    client.reaches(before, "CONFIRMED").await;
+
+    kafka.kill().await;
+    let mut waiting = Vec::new();
+    for _ in 0..10 {
+        let placed = client.place(&order(), None).await.expect(201);
+        told.note_view(&placed.body);
+        recorder.follow(placed.id()).await;
+        waiting.push(placed.id());
+    }
+    // What needs no message goes on, too.
+    let step = client.advance(before, "PREPARING", &[]).await.expect(200);
+    told.note_view(&step.body);
+    let cancelled = client
+        .cancel(waiting[0], "changed my mind")
+        .await
+        .expect(200);
+    told.note_view(&cancelled.body);
+    until("readiness names Kafka and stays", || async {
+        let ready = readiness(client, &client.to.order_management, "kafka").await;
+        (ready.0 == 200 && ready.1 == "degraded" && !ready.2.is_empty()).then_some(())
+    })
+    .await;
+    let outbox = client
+        .fetch(&format!("{}/admin/v1/outbox", client.to.order_management))
+        .await;
+    let pending = outbox.body["items"][0]["pending"].as_u64();
+    assert!(
+        pending >= Some(12),
+        "events wait in the outbox: {outbox:#?}"
+    );
+
+    kafka.restart().await;
+    for id in &waiting[1..] {
+        client.reaches(*id, "CONFIRMED").await;
+    }
+    assert_invariants(&deployment, &told, Some(&recorder)).await;
+}
+
+#[tokio::test]
+async fn everything_works_while_redis_is_away_and_nothing_is_stale_afterwards() {
+    let mut redis = Own::<RedisLaunch>::start().await;
+    let mut deployment = Deployment::start(Options {
+        redis: Some(redis.url()),
+        // So that reads come from the cache and not from live actors.
+        environment: vec![
+            ("TRACKOPS_PASSIVATE_LIVE_MS", "200".into()),
+            ("TRACKOPS_PASSIVATE_FINAL_MS", "200".into()),
+        ],
+        ..Options::default()
+    })
+    .await;
+    let (told, recorder) = recorded(&deployment.client);
+    let load = Load::start(&deployment.client, &told, &recorder);
+    load.more(40).await;
+    // Stopped cleanly it keeps what it has, and comes back with entries that are old by then.
+    redis.stop().await;
+    load.more(40).await;
+    until("readiness names Redis and stays", || async {
+        let client = &deployment.client;
+        let ready = readiness(client, &client.to.order_management, "redis").await;
+        (ready.0 == 200 && ready.1 == "degraded" && !ready.2.is_empty()).then_some(())
+    })
+    .await;
+    redis.restart().await;
+    load.more(40).await;
+    // Killed in between, the role has forgotten what it had to distrust; the database hasn't.
+    redis.stop().await;
+    load.more(20).await;
+    deployment.order.kill();
+    redis.restart().await;
+    deployment.order.restart(None).await;
+    load.more(20).await;
+    load.finish().await;
+    assert_invariants(&deployment, &told, Some(&recorder)).await;
+}
+
+#[tokio::test]
+async fn without_postgres_writes_are_refused_reads_go_on_and_it_recovers_by_itself() {
+    let mut postgres = Own::<PostgresLaunch>::start().await;
+    let deployment = Deployment::start(Options {
+        postgres: Some(postgres.url()),
+        ..Options::default()
+    })
+    .await;
+    let client = &deployment.client;
+    let (told, recorder) = recorded(client);
+    let known = client.place(&order(), None).await.expect(201).id();
+    recorder.follow(known).await;
+    let shown = client.reaches(known, "CONFIRMED").await;
+    told.note_view(&shown.body);
+    let load = Load::start(client, &told, &recorder);
+    load.more(30).await;
+
+    postgres.kill().await;
+    let refused = client.place(&order(), None).await.expect(503);
+    assert!(!refused.header("retry-after").is_empty(), "{refused:#?}");
+    assert_eq!(refused.text("code"), "unavailable");
+    client.advance(known, "PREPARING", &[]).await.expect(503);
+    until("readiness says why", || async {
+        let answer = client
+            .fetch(&format!("{}/readyz", client.to.order_management))
+            .await;
+        (answer.status == 503 && answer.text("detail").contains("postgres")).then_some(())
+    })
+    .await;
+    // Beyond the lease: nobody can write, so what is known is still true; and its age is told.
+    let aged = until("a read tells its age", || async {
+        let answer = client.show(known).await.expect(200);
+        (!answer.header("age").is_empty()).then_some(answer)
+    })
+    .await;
+    assert_eq!(aged.body["status"], Value::from("CONFIRMED"));
+    let alive = client
+        .fetch(&format!("{}/livez", client.to.order_management))
+        .await;
+    assert_eq!(alive.status, 200, "a restart would not help");
+
+    postgres.restart().await;
+    load.more(40).await;
+    load.finish().await;
+    assert_invariants(&deployment, &told, Some(&recorder)).await;
+}
