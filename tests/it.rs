@@ -1,14 +1,16 @@
 //! The one integration-test binary: contract suites, end to end, fault injection.
 
-#[path = "it/consumers.rs"]
-mod consumers;
-#[path = "it/api/mod.rs"]
-mod api;
 #[path = "contract/mod.rs"]
 mod contract;
 
 #[path = "it/actors/mod.rs"]
 mod actors;
+#[path = "it/api/mod.rs"]
+mod api;
+#[path = "it/cli.rs"]
+mod cli;
+#[path = "it/consumers.rs"]
+mod consumers;
 #[path = "it/doubles/mod.rs"]
 mod doubles;
 #[path = "it/embedded.rs"]

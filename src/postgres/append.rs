@@ -47,7 +47,7 @@ pub(super) async fn append(
             .run(async |connection| call.send(connection).await)
             .await?;
         if answer.fenced.is_empty() {
-            answer.mark_conflicts(rows, &mut outcomes);
+            Call::mark_conflicts(&answer, rows, &mut outcomes);
             break;
         }
         for position in answer.fenced {
@@ -215,6 +215,24 @@ impl<'a> Call<'a> {
         }
         Ok(expected)
     }
+
+    fn mark_conflicts(answer: &Answer, rows: &[AppendRow], outcomes: &mut [RowOutcome]) {
+        if answer.created.is_none() && answer.updated.is_none() {
+            return;
+        }
+        for (row, outcome) in rows.iter().zip(outcomes) {
+            let accepted = match row.expected {
+                None => &answer.created,
+                Some(_) => &answer.updated,
+            };
+            if accepted
+                .as_ref()
+                .is_some_and(|ids| !ids.contains(&row.order.0))
+            {
+                *outcome = RowOutcome::Conflict;
+            }
+        }
+    }
 }
 
 impl Answer {
@@ -228,24 +246,6 @@ impl Answer {
             created: ids(1)?,
             updated: ids(2)?,
         })
-    }
-
-    fn mark_conflicts(&self, rows: &[AppendRow], outcomes: &mut [RowOutcome]) {
-        if self.created.is_none() && self.updated.is_none() {
-            return;
-        }
-        for (row, outcome) in rows.iter().zip(outcomes) {
-            let accepted = match row.expected {
-                None => &self.created,
-                Some(_) => &self.updated,
-            };
-            if accepted
-                .as_ref()
-                .is_some_and(|ids| !ids.contains(&row.order.0))
-            {
-                *outcome = RowOutcome::Conflict;
-            }
-        }
     }
 }
 
