@@ -255,11 +255,9 @@ async fn set_level(
     key: Option<&str>,
 ) -> Result<Result<(Level, bool), StockError>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    let known = match key {
-        Some(key) => rows::take_key(&mut transaction, key, sku, wanted).await?,
-        None => None,
-    };
-    if let Some((known_sku, known)) = known {
+    if let Some(key) = key
+        && let Some((known_sku, known)) = rows::take_key(&mut transaction, key, sku, wanted).await?
+    {
         let level = rows::level(&mut transaction, sku).await?;
         transaction.rollback().await?;
         if known_sku != sku.as_str() || known != wanted {
