@@ -16,6 +16,7 @@ const LEAVE_AFTER: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
+    raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -26,6 +27,12 @@ fn main() -> ExitCode {
     let code = runtime.block_on(run(command));
     runtime.shutdown_timeout(LEAVE_AFTER);
     code
+}
+
+/// As many sockets as the system lets us have: every watcher is one.
+fn raise_file_limit() {
+    // A refusal leaves the limit as it was, which is enough to begin with.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
 }
 
 async fn run(command: Command) -> ExitCode {

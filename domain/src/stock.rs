@@ -160,6 +160,28 @@ impl Ledger {
         &self.levels
     }
 
+    /// I6 of what was loaded: an item with more reserved than there is, or one of `held` (what live
+    /// reservations hold) of which less is reserved than held. `None` if all is well.
+    pub fn unsound<'a>(&self, held: impl Iterator<Item = &'a (Sku, u64)>) -> Option<Sku> {
+        let mut sums = BTreeMap::<&Sku, u64>::new();
+        for (sku, quantity) in held {
+            *sums.entry(sku).or_default() += quantity;
+        }
+        let over = self
+            .levels
+            .iter()
+            .find(|(_, level)| level.reserved > level.on_hand);
+        let under = || {
+            sums.iter().find(|(sku, sum)| {
+                self.levels
+                    .get(**sku)
+                    .is_none_or(|level| level.reserved < **sum)
+            })
+        };
+        over.map(|(sku, _)| sku.clone())
+            .or_else(|| under().map(|(sku, _)| (*sku).clone()))
+    }
+
     fn reserve(&mut self, demand: &[(Sku, u64)]) -> Outcome {
         // A SKU that stands twice counts with its sum, also against a caller that didn't add it up.
         let mut sums = BTreeMap::<&Sku, u64>::new();

@@ -12,8 +12,8 @@ use trackops_domain::time::Timestamp;
 /// orders fail within a minute has another problem.
 const RECORDS_MAX: usize = 1_024;
 
-/// The last error is cut to so many bytes.
-const ERROR_BYTES_MAX: usize = 500;
+/// The last error is cut to so many characters.
+const ERROR_CHARS_MAX: usize = 500;
 
 /// What the supervisor does about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,14 +65,8 @@ impl Failures {
     pub fn record(&self, order: OrderId, error: &str, now: Timestamp) -> Verdict {
         let instant = Instant::now();
         let mut records = self.records.lock();
-        if records.len() >= RECORDS_MAX {
-            records.retain(|_, record| {
-                record.quarantined
-                    || record
-                        .times
-                        .back()
-                        .is_some_and(|last| instant - *last < self.window)
-            });
+        if records.len() >= RECORDS_MAX && !records.contains_key(&order) {
+            make_room(&mut records);
         }
         let record = records.entry(order).or_insert_with(|| Record {
             times: VecDeque::new(),
@@ -88,7 +82,7 @@ impl Failures {
             record.times.pop_front();
         }
         record.times.push_back(instant);
-        record.last_error = error.chars().take(ERROR_BYTES_MAX).collect();
+        record.last_error = error.chars().take(ERROR_CHARS_MAX).collect();
         record.last_at = now;
         if record.times.len() >= self.max {
             record.quarantined = true;
@@ -103,9 +97,18 @@ impl Failures {
         })
     }
 
-    /// What is known of `order`.
+    /// What is known of `order`, with the failures of the window.
     pub fn get(&self, order: OrderId) -> Option<Record> {
-        self.records.lock().get(&order).cloned()
+        let mut record = self.records.lock().get(&order).cloned()?;
+        let now = Instant::now();
+        record.times.retain(|time| now - *time < self.window);
+        Some(record)
+    }
+
+    /// How many orders wait for an operator.
+    pub fn quarantined(&self) -> usize {
+        let records = self.records.lock();
+        records.values().filter(|record| record.quarantined).count()
     }
 
     /// Whether `order` waits for an operator.
@@ -122,6 +125,17 @@ impl Failures {
             .lock()
             .remove(&order)
             .is_some_and(|record| record.quarantined)
+    }
+}
+
+/// Takes the record whose last failure is longest ago; one in quarantine only if all are.
+fn make_room(records: &mut HashMap<OrderId, Record>) {
+    let oldest = records
+        .iter()
+        .min_by_key(|(_, record)| (record.quarantined, record.times.back().copied()))
+        .map(|(order, _)| *order);
+    if let Some(order) = oldest {
+        records.remove(&order);
     }
 }
 

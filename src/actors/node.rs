@@ -218,6 +218,7 @@ fn count<T>(command: &'static str, started: Instant, result: &Result<T, OrdersEr
             | OrdersError::NotInTransit { .. },
         ) => "refused",
         Err(OrdersError::Quarantined) => "quarantined",
+        Err(OrdersError::Broken { .. }) => "broken",
         Err(OrdersError::Restarted) => "restarted",
         Err(OrdersError::Overloaded { .. }) => "overloaded",
         Err(OrdersError::Unavailable { .. }) => "unavailable",
@@ -329,7 +330,6 @@ impl Orders for Node {
         let shard = self.shard_of(order);
         let released = shard.failures.clear(order);
         if released {
-            metrics::gauge!(names::ACTORS_QUARANTINED).decrement(1.0);
             shard.forget(order);
             shard.send(order, Start::Restarted, OrderMessage::Wake)?;
         } else if shard.peek(order).is_none() {

@@ -359,6 +359,12 @@ impl State {
             return Ok(());
         }
         let context = Arc::clone(&self.shard.context);
+        // While a lost append of this shard is being settled, the journal doesn't know yet.
+        if !context.ownership.settled(self.shard.id, SETTLE_MAX).await {
+            return Err(append::unavailable(
+                "the order's shard is not owned here now",
+            ));
+        }
         let order = context
             .writer
             .load(self.shard.id, self.id)
@@ -373,7 +379,6 @@ impl State {
         {
             self.entry.position.store(Some(Arc::new(position)));
         }
-        append::check(&order);
         self.adopt(Arc::new(order));
         self.loaded = true;
         if std::mem::take(&mut self.restarted)

@@ -7,7 +7,6 @@ use smallvec::SmallVec;
 use trackops_cluster::{Epoch, ShardId};
 use trackops_domain::event::OrderEvent;
 use trackops_domain::ids::Version;
-use trackops_domain::invariants::check_log;
 use trackops_domain::order::Order;
 use trackops_domain::saga::{Intent, intents};
 
@@ -15,7 +14,6 @@ use super::writer::WriteError;
 use crate::codec::{messages, stored};
 use crate::ports::journal::{AppendRow, EventRow, Head, JournalError};
 use crate::ports::orders::OrdersError;
-use crate::telemetry;
 
 /// When to come back after the journal was away: it is back within seconds or it takes minutes.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -77,19 +75,6 @@ fn row(
     }
 }
 
-/// I1 and I4 in running code: every log that is loaded is checked.
-pub(super) fn check(order: &Order) {
-    let log: SmallVec<[_; 8]> = order
-        .log
-        .iter()
-        .zip(1..)
-        .map(|(entry, version)| (Version(version), entry.status))
-        .collect();
-    if let Err(invariant) = check_log(&log) {
-        telemetry::violated(invariant, &format!("order {}", order.id));
-    }
-}
-
 /// The caller's error for a write that did not happen.
 pub(super) fn failed(error: WriteError) -> OrdersError {
     match error {
@@ -97,7 +82,9 @@ pub(super) fn failed(error: WriteError) -> OrdersError {
         WriteError::Unknown => unavailable("the journal was lost; the outcome is being settled"),
         WriteError::NotOwner => unavailable("another replica owns the order"),
         WriteError::Conflict => OrdersError::Restarted,
-        WriteError::Refused => unavailable("the journal refuses the data"),
+        WriteError::Refused => OrdersError::Broken {
+            why: "the journal refuses the data",
+        },
     }
 }
 
@@ -107,7 +94,9 @@ pub(super) fn load_failed(error: JournalError) -> OrdersError {
         JournalError::Unavailable(_) => unavailable("the journal is away"),
         JournalError::Corrupt(source) => {
             tracing::error!(%source, "a stored order can't be read");
-            unavailable("the stored order can't be read")
+            OrdersError::Broken {
+                why: "the stored order can't be read",
+            }
         }
     }
 }

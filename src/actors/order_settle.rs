@@ -39,7 +39,14 @@ pub(super) async fn after_failure(
                 Invariant::OneWriter,
                 &format!("order {}: unexpected version", request.order),
             );
+            let known = state.order.as_ref().map(|order| order.version());
             state.unload();
+            state.load().await?;
+            if state.order.as_ref().map(|order| order.version()) < known {
+                // What was acknowledged from memory was committed: the journal has lost it.
+                let detail = format!("order {}: a committed version is gone", request.order);
+                telemetry::violated(Invariant::DurableFirst, &detail);
+            }
             Err(append::failed(error))
         }
         WriteError::Unknown => {

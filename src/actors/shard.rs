@@ -251,7 +251,10 @@ impl Shard {
             self.context.live.fetch_sub(1, Ordering::Relaxed);
             false
         });
-        self.slots.shrink_to_fit();
+        // Memory goes back once most of it is empty; shrinking at every sweep would copy the map each time.
+        if self.slots.capacity() > 1_024 && self.slots.capacity() / 4 > self.slots.len() {
+            self.slots.shrink_to_fit();
+        }
     }
 }
 

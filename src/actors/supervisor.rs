@@ -80,7 +80,6 @@ fn order_failed(myself: &ActorRef<ShardMessage>, shard: &Arc<Shard>, order: Orde
         }
         Verdict::Quarantine => {
             tracing::error!(%order, error, "order failed again and again: quarantined");
-            metrics::gauge!(names::ACTORS_QUARANTINED).increment(1.0);
             shard.forget(order);
         }
     }

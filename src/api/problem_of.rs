@@ -27,6 +27,7 @@ impl From<OrdersError> for Problem {
             OrdersError::PreconditionFailed { current } => {
                 Self::new(Code::PreconditionFailed, detail).header(header::ETAG, etag::of(current))
             }
+            OrdersError::Broken { .. } => internal(&error),
             OrdersError::KeyReused => Self::new(Code::IdempotencyKeyReused, detail),
             OrdersError::NotInTransit { status } => {
                 Self::new(Code::NotInTransit, detail).standing_at(status)

@@ -10,7 +10,7 @@ use thiserror::Error;
 use trackops_domain::event::{Change, OrderEvent};
 use trackops_domain::evolve::evolve;
 use trackops_domain::ids::{CommandId, OrderId, Version};
-use trackops_domain::invariants::Invariant;
+use trackops_domain::invariants::{Invariant, check_log};
 use trackops_domain::order::Order;
 use trackops_domain::saga::{Saga, Stock};
 use trackops_domain::status::Status;
@@ -104,13 +104,7 @@ pub fn assemble(
         deadline,
         asked_again: stored.asked_again,
     };
-    // I2 in running code: an order's events never go back to an older epoch.
-    if !events.is_sorted_by_key(|event| event.epoch) {
-        telemetry::violated(
-            Invariant::Fenced,
-            &format!("order {id}: an event under an older epoch"),
-        );
-    }
+    check(id, events);
     let (first, later) = events
         .split_first()
         .ok_or(StoredError::Impossible("order without events"))?;
@@ -128,6 +122,22 @@ pub fn assemble(
         .map(|(id, version)| (CommandId(id), Version(version)))
         .collect::<SmallVec<_>>();
     Ok(order)
+}
+
+/// I1, I2 and I4 in running code: every log that is read is checked. A broken one is counted and
+/// shown as far as it makes sense; refusing it would help nobody.
+fn check(id: OrderId, events: &[EventRow]) {
+    let log: SmallVec<[_; 8]> = events
+        .iter()
+        .map(|event| (event.version, event.status))
+        .collect();
+    if let Err(invariant) = check_log(&log) {
+        telemetry::violated(invariant, &format!("order {id}: stored log {log:?}"));
+    }
+    if !events.is_sorted_by_key(|event| event.epoch) {
+        let detail = format!("order {id}: an event under an older epoch");
+        telemetry::violated(Invariant::Fenced, &detail);
+    }
 }
 
 fn event(order: OrderId, row: &EventRow) -> Result<OrderEvent, StoredError> {
@@ -204,4 +214,79 @@ fn unhex(text: &str) -> Result<[u8; 32], StoredError> {
         *byte = u8::from_str_radix(pair, 16).map_err(|_| StoredError::Impossible("body hash"))?;
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use trackops_cluster::Epoch;
+
+    use super::*;
+
+    const SAGA: &[u8] = br#"{"v":1,"stock":"requested","askedAgain":0}"#;
+    /// As written by the first version. It must stay readable for ever.
+    const PLACED_V1: &str = r#"{"v":1,"content":{"customerId":"7f6c1b52-41f7-4c57-9a0e-2f0d6c1f5a11","currency":"EUR","items":[{"sku":"PIZZA","quantity":2,"unitPrice":950}],"address":{"street":"a","city":"b","postalCode":"c","country":"DE"}}}"#;
+
+    fn row(version: u32, status: Status, epoch: i64) -> EventRow {
+        let data = match status {
+            Status::Pending => Some(Bytes::from_static(PLACED_V1.as_bytes())),
+            Status::Cancelled => Some(Bytes::from_static(br#"{"v":1,"reason":"no"}"#)),
+            _ => None,
+        };
+        EventRow {
+            version: Version(version),
+            epoch: Epoch(epoch),
+            at: Timestamp(i64::from(version)),
+            by: "test".into(),
+            command: CommandId(uuid::Uuid::from_u128(version.into())),
+            status,
+            data,
+        }
+    }
+
+    fn counted(events: &[EventRow]) -> (Order, String) {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let order = metrics::with_local_recorder(&recorder, || {
+            let id = OrderId(uuid::Uuid::from_u128(9));
+            assemble(id, SAGA, None, events).expect("readable")
+        });
+        (order, handle.render())
+    }
+
+    #[test]
+    fn the_first_stored_form_stays_readable() {
+        let events = [
+            row(1, Status::Pending, 1),
+            row(2, Status::Confirmed, 1),
+            row(3, Status::Cancelled, 2),
+        ];
+        let (order, metrics) = counted(&events);
+        assert_eq!((order.version(), order.reason()), (Version(3), Some("no")));
+        assert_eq!(order.placed.total.0, 1_900);
+        assert!(!metrics.contains("violations"), "{metrics}");
+    }
+
+    #[test]
+    fn a_broken_log_moves_its_counter() {
+        let broken = [
+            (
+                "I1",
+                [row(1, Status::Pending, 1), row(3, Status::Confirmed, 1)],
+            ),
+            (
+                "I2",
+                [row(1, Status::Pending, 2), row(2, Status::Confirmed, 1)],
+            ),
+            (
+                "I4",
+                [row(1, Status::Pending, 1), row(2, Status::Delivered, 1)],
+            ),
+        ];
+        for (id, events) in broken {
+            let (_, metrics) = counted(&events);
+            let line = format!("trackops_invariant_violations_total{{invariant=\"{id}\"}} 1");
+            assert!(metrics.contains(&line), "{id}: {metrics}");
+        }
+    }
 }

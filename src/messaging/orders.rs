@@ -176,6 +176,7 @@ fn verdict(error: &OrdersError) -> Verdict {
         OrdersError::Restarted | OrdersError::Overloaded { .. } => {
             Verdict::Busy(Reason::new("busy", error.to_string()))
         }
+        OrdersError::Broken { why } => Verdict::DeadLetter(Reason::new("broken-order", *why)),
         OrdersError::Unavailable { why, .. } => Verdict::DependencyDown((*why).into()),
         OrdersError::PreconditionFailed { .. }
         | OrdersError::KeyReused

@@ -107,6 +107,13 @@ pub enum OrdersError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// This order can't be worked on, however often it is tried: what is stored can't be read, or
+    /// the journal refuses what would be stored. A fault of ours.
+    #[error("the order can't be worked on: {why}")]
+    Broken {
+        /// For logs.
+        why: &'static str,
+    },
     /// The journal is away, or this replica may not speak for the order now. Retry with the same id.
     #[error("not available: {why}")]
     Unavailable {

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use thiserror::Error;
 use trackops_domain::ids::{OrderId, Sku};
-use trackops_domain::stock::{Level, Request, Reservation};
+use trackops_domain::invariants::Invariant;
+use trackops_domain::stock::{Ledger, Level, Request, Reservation};
 use trackops_domain::time::Timestamp;
 
 use super::journal::BoxError;
@@ -98,4 +99,38 @@ pub trait StockStore: Send + Sync + 'static {
 
     /// A cheap round trip, for readiness.
     async fn ping(&self) -> Result<(), StockError>;
+}
+
+/// I6 in running code: whoever loads levels and the reservations that a batch touches has them
+/// checked before they are moved.
+pub fn check<'a>(ledger: &Ledger, held: impl Iterator<Item = &'a (Sku, u64)>) {
+    if let Some(sku) = ledger.unsound(held) {
+        crate::telemetry::violated(Invariant::Stock, &format!("item {sku}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use trackops_domain::stock::Level;
+
+    use super::*;
+
+    #[test]
+    fn stock_that_does_not_add_up_moves_its_counter() {
+        let sku = Sku::parse("A").expect("valid");
+        let checked = |on_hand, reserved, held| {
+            let recorder = PrometheusBuilder::new().build_recorder();
+            let handle = recorder.handle();
+            let levels = [(sku.clone(), Level { on_hand, reserved })];
+            let ledger = Ledger::new(levels.into_iter().collect());
+            metrics::with_local_recorder(&recorder, || {
+                check(&ledger, [(sku.clone(), held)].iter())
+            });
+            handle.render().contains("invariant=\"I6\"} 1")
+        };
+        assert!(!checked(5, 5, 5), "all reserved, all held");
+        assert!(checked(5, 6, 5), "more reserved than there is");
+        assert!(checked(5, 4, 5), "more held than reserved");
+    }
 }

@@ -15,7 +15,9 @@ use super::connections::Connections;
 use super::listener;
 use super::stock_record::Record;
 use super::stock_rows as rows;
-use crate::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
+use crate::ports::stock::{
+    ReservationView, StockError, StockOutcome, StockRequest, StockStore, check,
+};
 
 /// How often a batch is tried when it loses against an overlapping one (deadlock, serialization, the
 /// same order inserted meanwhile). Locks are taken in one order, so even twice is rare.
@@ -187,6 +189,10 @@ async fn decide_and_store(
     let levels = rows::lock_levels(connection, &skus(batch, &stored)).await?;
 
     let mut ledger = Ledger::new(levels.clone());
+    let held = stored
+        .values()
+        .filter(|record| record.state == Reservation::Held);
+    check(&ledger, held.flat_map(|record| &record.items));
     let mut records = stored.clone();
     let mut messages = Vec::new();
     let mut outcomes = Vec::with_capacity(batch.len());

@@ -12,35 +12,19 @@ use crate::faults;
 use crate::ports::journal::{AppendError, AppendRow, RowOutcome};
 use crate::telemetry::names;
 
-type Waiting = (
-    tokio::sync::oneshot::Sender<Result<(), WriteError>>,
-    ShardId,
-    Arc<Order>,
-);
+type Reply = tokio::sync::oneshot::Sender<Result<(), WriteError>>;
+
+/// Who waits for a row, and the order as it will be.
+type Waiting = (Reply, Arc<Order>);
 
 /// Commits `jobs` in one statement if all goes well.
 pub(super) async fn commit(shared: &Arc<Shared>, jobs: Vec<AppendJob>) {
-    let (mut rows, mut waiting) = (
-        Vec::with_capacity(jobs.len()),
-        Vec::with_capacity(jobs.len()),
-    );
-    for AppendJob {
-        mut row,
-        order,
-        reply,
-    } in jobs
-    {
-        match shared.ownership.epoch(row.shard) {
-            Some(epoch) => {
-                row.epoch = epoch;
-                waiting.push((reply, row.shard, order));
-                rows.push(row);
-            }
-            None => answer(reply, Err(WriteError::Unavailable)),
-        }
-    }
+    let part = jobs
+        .into_iter()
+        .map(|job| (job.row, (job.reply, job.order)))
+        .unzip();
     // Halves are worked off one after the other, so that at most one statement of a lane is out.
-    let mut parts = vec![(rows, waiting)];
+    let mut parts = vec![part];
     while let Some((rows, waiting)) = parts.pop() {
         if let Some(halves) = commit_part(shared, rows, waiting).await {
             parts.extend(halves);
@@ -50,12 +34,31 @@ pub(super) async fn commit(shared: &Arc<Shared>, jobs: Vec<AppendJob>) {
 
 type Part = (Vec<AppendRow>, Vec<Waiting>);
 
+/// Gives every row its shard's epoch of this moment. What may not be written now is answered.
+fn under_epochs(shared: &Shared, rows: Vec<AppendRow>, waiting: Vec<Waiting>) -> Part {
+    let mut part = (
+        Vec::with_capacity(rows.len()),
+        Vec::with_capacity(rows.len()),
+    );
+    for (mut row, (reply, order)) in rows.into_iter().zip(waiting) {
+        if let Some(epoch) = shared.ownership.epoch(row.shard) {
+            row.epoch = epoch;
+            part.0.push(row);
+            part.1.push((reply, order));
+        } else {
+            answer(reply, Err(WriteError::Unavailable));
+        }
+    }
+    part
+}
+
 /// Commits one part; gives its halves back if one of its rows is bad.
 async fn commit_part(
     shared: &Arc<Shared>,
-    mut rows: Vec<AppendRow>,
-    mut waiting: Vec<Waiting>,
+    rows: Vec<AppendRow>,
+    waiting: Vec<Waiting>,
 ) -> Option<[Part; 2]> {
+    let (mut rows, mut waiting) = under_epochs(shared, rows, waiting);
     if rows.is_empty() {
         return None;
     }
@@ -75,7 +78,7 @@ async fn commit_part(
             // The next batch need not wait for this one's cache.
             shared
                 .tasks
-                .spawn(finish(Arc::clone(shared), outcomes, waiting));
+                .spawn(finish(Arc::clone(shared), rows, outcomes, waiting));
         }
         Err(AppendError::BadRow(error)) if rows.len() == 1 => {
             tracing::error!(order = %rows[0].order, %error, "the journal refuses a row");
@@ -113,50 +116,59 @@ fn settle(shared: &Arc<Shared>, rows: &[AppendRow]) {
 }
 
 /// Durable: writes through to the cache, then answers.
-async fn finish(shared: Arc<Shared>, outcomes: Vec<RowOutcome>, waiting: Vec<Waiting>) {
+async fn finish(
+    shared: Arc<Shared>,
+    rows: Vec<AppendRow>,
+    outcomes: Vec<RowOutcome>,
+    waiting: Vec<Waiting>,
+) {
     let committed = outcomes
         .iter()
-        .zip(&waiting)
+        .zip(rows.iter().zip(&waiting))
         .filter(|(outcome, _)| **outcome == RowOutcome::Committed);
     let entries = committed
-        .map(|(_, (_, shard, order))| (*shard, Arc::clone(order)))
+        .map(|(_, (row, (_, order)))| (row.shard, Arc::clone(order)))
         .collect();
     shared.gate.write(entries).await;
     faults::crash(faults::points::CRASH_AFTER_CACHE);
-    for (outcome, (reply, shard, _)) in outcomes.into_iter().zip(waiting) {
+    for (outcome, (row, (reply, _))) in outcomes.into_iter().zip(rows.iter().zip(waiting)) {
         match outcome {
             RowOutcome::Committed => answer(reply, Ok(())),
             RowOutcome::Conflict => answer(reply, Err(WriteError::Conflict)),
-            RowOutcome::Fenced => {
-                metrics::counter!(names::FENCED_APPENDS).increment(1);
-                tracing::error!(%shard, "append fenced: another replica owns the shard");
-                shared.ownership.suspend(shard);
-                answer(reply, Err(WriteError::NotOwner));
-            }
+            RowOutcome::Fenced => answer(reply, Err(fenced(&shared, row))),
         }
     }
+}
+
+/// A row was refused because its shard has a higher epoch. If that is a later one of ours, nothing
+/// is lost but this attempt.
+fn fenced(shared: &Shared, row: &AppendRow) -> WriteError {
+    metrics::counter!(names::FENCED_APPENDS).increment(1);
+    if shared.ownership.epoch(row.shard) != Some(row.epoch) {
+        return WriteError::Unavailable;
+    }
+    tracing::error!(shard = %row.shard, "append fenced: another replica owns the shard");
+    shared.ownership.suspend(row.shard);
+    WriteError::NotOwner
 }
 
 /// The defect that a test wants to see found: success is told before it is known. What is left in
 /// place of the callers hears nothing.
 fn answer_already(waiting: Vec<Waiting>) -> Vec<Waiting> {
-    let answered = waiting.into_iter().map(|(reply, shard, order)| {
+    let answered = waiting.into_iter().map(|(reply, order)| {
         answer(reply, Ok(()));
-        (tokio::sync::oneshot::channel().0, shard, order)
+        (tokio::sync::oneshot::channel().0, order)
     });
     answered.collect()
 }
 
 fn answer_all(waiting: Vec<Waiting>, error: WriteError) {
-    for (reply, ..) in waiting {
+    for (reply, _) in waiting {
         answer(reply, Err(error));
     }
 }
 
-fn answer(
-    reply: tokio::sync::oneshot::Sender<Result<(), WriteError>>,
-    result: Result<(), WriteError>,
-) {
+fn answer(reply: Reply, result: Result<(), WriteError>) {
     // An error means that the actor has ended; the journal says what happened.
     let _ = reply.send(result);
 }

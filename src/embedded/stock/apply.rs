@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 use trackops_cluster::{ShardCount, shard_of};
 use trackops_domain::ids::{OrderId, Sku};
-use trackops_domain::stock::{Ledger, Level, Outcome, Reply, Request};
+use trackops_domain::stock::{Ledger, Level, Outcome, Reply, Request, Reservation};
 use trackops_domain::time::Timestamp;
 
 use super::super::error::{corrupt, refused};
@@ -16,7 +16,7 @@ use super::super::text::json as to_json;
 use super::level_of;
 use super::reservations::{self, Stored};
 use crate::ports::outbox::OutboxRow;
-use crate::ports::stock::{StockOutcome, StockRequest};
+use crate::ports::stock::{StockOutcome, StockRequest, check};
 
 /// Applies `batch` in order. `now` dates what is decided, `inserted_at` the outbox rows.
 pub(super) async fn apply(
@@ -29,6 +29,10 @@ pub(super) async fn apply(
     let mut stored = reservations::load(&mut *conn, &orders).await?;
     let before = load_levels(conn, batch, &stored).await?;
     let mut ledger = Ledger::new(before.clone());
+    let held = stored
+        .values()
+        .filter(|known| known.state == Reservation::Held);
+    check(&ledger, held.flat_map(|known| &known.items));
     let mut changed = BTreeSet::new();
     let mut replies = Vec::new();
     let mut outcomes = Vec::with_capacity(batch.len());

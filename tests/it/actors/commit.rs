@@ -48,7 +48,7 @@ async fn a_bad_row_fails_alone() {
         "a neighbour of the bad row failed"
     );
     assert!(
-        matches!(bad, Err(OrdersError::Unavailable { .. })),
+        matches!(bad, Err(OrdersError::Broken { .. })),
         "{bad:?}"
     );
     assert!(
@@ -263,4 +263,35 @@ async fn what_was_admitted_is_finished_on_shutdown() {
         stored,
         "acknowledged is stored, and no more"
     );
+}
+
+#[tokio::test]
+async fn a_version_that_the_journal_has_lost_moves_the_counters() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    // The runtime of this test has one thread, so everything counts here.
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let rig = Rig::new(settings()).await;
+    let order = rig.place().await;
+    rig.command(order, Command::StockReserved)
+        .await
+        .expect("confirmed");
+    rig.journal.lose_last(order);
+    let conflict = rig
+        .command(order, Command::Advance(Status::Preparing))
+        .await;
+    assert!(
+        matches!(conflict, Err(OrdersError::Restarted)),
+        "{conflict:?}"
+    );
+    let metrics = handle.render();
+    for id in ["I1", "I3"] {
+        let line = format!("trackops_invariant_violations_total{{invariant=\"{id}\"}} 1");
+        assert!(metrics.contains(&line), "{id}: {metrics}");
+    }
+    let done = rig
+        .command(order, Command::StockReserved)
+        .await
+        .expect("goes on from what is stored");
+    assert_eq!(done.order.version(), Version(2));
 }

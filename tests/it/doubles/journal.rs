@@ -57,6 +57,15 @@ impl MemoryJournal {
         self.0.lock().script = faults.iter().copied().collect();
     }
 
+    /// Loses the last version of an order, as a database restored from a backup would.
+    pub fn lose_last(&self, order: OrderId) {
+        let mut stored = self.0.lock();
+        let (_, head, events) = stored.orders.get_mut(&order).expect("stored");
+        events.pop();
+        let last = events.last().expect("at least the placement");
+        (head.version, head.status) = (last.version, last.status);
+    }
+
     /// The stored statuses of an order, oldest first.
     pub fn statuses(&self, order: OrderId) -> Vec<&'static str> {
         let stored = self.0.lock();
