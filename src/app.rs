@@ -5,6 +5,7 @@ mod checks;
 mod core;
 mod desk;
 mod dev;
+mod face;
 mod inventory;
 mod late;
 mod lifecycle;

@@ -14,11 +14,10 @@ use super::core::{self, CoreParts};
 use super::late::LateOrders;
 use super::lifecycle::{DEV_STOP, Lifecycle};
 use super::listeners::Port;
-use super::{checks, desk, order};
+use super::{checks, desk, face};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
-use crate::api::state::{ApiState, InventoryState, ManagementState};
-use crate::api::track::{self, TrackState};
+use crate::api::state::{InventoryState, ManagementState};
 use crate::cli::args::DevArgs;
 use crate::cli::banner;
 use crate::config::Config;
@@ -29,6 +28,7 @@ use crate::inventory;
 use crate::live::hub::Hub;
 use crate::messaging::dead_letters::DeadLetters;
 use crate::outbox::{Relay, RelaySettings};
+use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::telemetry::{logs, prometheus};
@@ -69,22 +69,18 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
 
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
-    let live_stop = CancellationToken::new();
-    let mut track = TrackState::new(Arc::clone(&orders) as _, hub.clone(), live_stop.clone());
-    track.limits = Arc::new(order::track_limits(&config));
-    let connections = track.connections.clone();
-    let api = ApiState {
-        orders: Arc::clone(&orders) as _,
-        journal: Arc::clone(&journal),
-        clock: Arc::clone(&clock),
+    let (routes, watchers) = face::routes(
+        &orders,
+        hub.clone(),
+        Arc::clone(&journal),
+        Arc::clone(&clock),
+        &config.live,
+    );
+    let inventory_state = InventoryState {
+        stock: store.stock(),
     };
-    let routes = router::public_order_routes(api)
-        .merge(track::routes(track))
-        .merge(router::public_inventory_routes(InventoryState {
-            stock: store.stock(),
-        }))
-        .merge(router::document_routes())
-        .merge(router::front_page_routes())
+    let routes = routes
+        .merge(router::public_inventory_routes(inventory_state))
         .merge(router::management_routes(ManagementState {
             readiness: Arc::clone(&readiness),
             metrics,
@@ -109,24 +105,9 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     let listener = port.serve(routes, limit / 2);
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     tasks.spawn(inventory::runner(Arc::clone(&bus), store.stock(), clock, NODE).run(stop.clone()));
-    let outboxes = vec![store.orders_outbox(), store.inventory_outbox()];
-    let relay = Relay::new(
-        outboxes,
-        Arc::clone(&bus),
-        RelaySettings::default(),
-        NODE.into(),
-    );
-    let relay_stop = stop.clone();
-    tasks.spawn(async move { relay.run(relay_stop).await });
+    tasks.spawn(relay(&store, &bus, stop.clone()));
     if args.demo {
-        let url = format!("http://{}", loopback(listener.addr()));
-        let shop = DemoSettings {
-            inventory_url: url.clone(),
-            url,
-            bus: Arc::clone(&bus),
-            seed: None,
-        };
-        tasks.spawn(demo::run(shop, stop.clone()));
+        tasks.spawn(shop(listener.addr(), bus, stop.clone()));
     }
     if running.is_some() {
         readiness.set_started();
@@ -138,12 +119,8 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     life.stopped().await;
 
     readiness.set_draining();
-    live_stop.cancel();
     stop.cancel();
-    connections.close();
-    tokio::join!(listener.stop(), async {
-        let _ = tokio::time::timeout(limit / 2, connections.wait()).await;
-    });
+    watchers.stop(listener, limit / 2).await;
     if let Some(running) = running {
         running.stop(limit / 2).await;
     }
@@ -154,6 +131,31 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     store.close().await;
     background.cancel();
     life.result()
+}
+
+fn relay(
+    store: &Embedded,
+    bus: &Arc<dyn Bus>,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let outboxes = vec![store.orders_outbox(), store.inventory_outbox()];
+    let settings = RelaySettings {
+        stop_limit: DEV_STOP / 2,
+        ..RelaySettings::default()
+    };
+    let relay = Relay::new(outboxes, Arc::clone(bus), settings, NODE.into());
+    async move { relay.run(stop).await }
+}
+
+async fn shop(listener: SocketAddr, bus: Arc<dyn Bus>, stop: CancellationToken) {
+    let url = format!("http://{}", loopback(listener));
+    let settings = DemoSettings {
+        inventory_url: url.clone(),
+        url,
+        bus,
+        seed: None,
+    };
+    demo::run(settings, stop).await;
 }
 
 /// Where the shop reaches a listener that may be on every address.

@@ -12,11 +12,10 @@ use super::core::{self, CoreParts, Deposed};
 use super::late::LateOrders;
 use super::lifecycle::{Lifecycle, ROLE_STOP};
 use super::listeners::Port;
-use super::{checks, desk};
+use super::{checks, desk, face};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
-use crate::api::state::{ApiState, ManagementState};
-use crate::api::track::{self, TrackState};
+use crate::api::state::ManagementState;
 use crate::config::{Config, StoresConfig};
 use crate::kafka::{KafkaBus, KafkaSettings};
 use crate::live::hub::Hub;
@@ -83,19 +82,13 @@ async fn run_incarnation(
 
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
-    let live_stop = CancellationToken::new();
-    let mut track = TrackState::new(Arc::clone(&orders) as _, hub.clone(), live_stop.clone());
-    track.limits = Arc::new(track_limits(config));
-    let connections = track.connections.clone();
-    let api = ApiState {
-        orders: Arc::clone(&orders) as _,
-        journal: Arc::clone(&journal),
-        clock: Arc::clone(&clock),
-    };
-    let public_routes = router::public_order_routes(api)
-        .merge(track::routes(track))
-        .merge(router::document_routes())
-        .merge(router::front_page_routes());
+    let (public_routes, watchers) = face::routes(
+        &orders,
+        hub.clone(),
+        Arc::clone(&journal),
+        Arc::clone(&clock),
+        &config.live,
+    );
     let management_routes = router::management_routes(ManagementState {
         readiness: Arc::clone(&readiness),
         metrics,
@@ -140,12 +133,7 @@ async fn run_incarnation(
     life.stopped().await;
 
     readiness.set_draining();
-    live_stop.cancel();
-    connections.close();
-    tokio::join!(public.stop(), async {
-        // Their close frames are bounded by the sockets' own limit.
-        let _ = tokio::time::timeout(limit / 2, connections.wait()).await;
-    });
+    watchers.stop(public, limit / 2).await;
     if let Some(running) = running {
         running.stop(limit / 2).await;
     }
@@ -175,10 +163,4 @@ pub(super) fn open_bus(config: &Config) -> anyhow::Result<KafkaBus> {
         ..KafkaSettings::new(config.kafka()?)
     };
     KafkaBus::new(settings).context("kafka")
-}
-
-pub(super) fn track_limits(config: &Config) -> track::Limits {
-    let mut limits = track::Limits::default();
-    limits.queue.orders = config.live.subscriptions_max;
-    limits
 }

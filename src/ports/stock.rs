@@ -125,7 +125,7 @@ mod tests {
             let levels = [(sku.clone(), Level { on_hand, reserved })];
             let ledger = Ledger::new(levels.into_iter().collect());
             metrics::with_local_recorder(&recorder, || {
-                check(&ledger, [(sku.clone(), held)].iter())
+                check(&ledger, [(sku.clone(), held)].iter());
             });
             handle.render().contains("invariant=\"I6\"} 1")
         };

@@ -47,10 +47,7 @@ async fn a_bad_row_fails_alone() {
         good.iter().all(Result::is_ok),
         "a neighbour of the bad row failed"
     );
-    assert!(
-        matches!(bad, Err(OrdersError::Broken { .. })),
-        "{bad:?}"
-    );
+    assert!(matches!(bad, Err(OrdersError::Broken { .. })), "{bad:?}");
     assert!(
         rig.journal.0.lock().batches.iter().any(|rows| *rows > 1),
         "never in one batch: the test shows nothing"

@@ -1,0 +1,62 @@
+//! The public face of the order service: REST and live routes, and how the live ones end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::late::LateOrders;
+use super::listeners::Listener;
+use crate::api::router;
+use crate::api::state::ApiState;
+use crate::api::track::{self, TrackState};
+use crate::config::LiveConfig;
+use crate::ports::clock::Clock;
+use crate::ports::journal::Journal;
+use crate::ports::live::LiveHub;
+
+/// The sockets and streams of a listener.
+pub(super) struct LiveConnections {
+    stop: CancellationToken,
+    open: TaskTracker,
+}
+
+/// The public routes, and a hold on what stays open on them.
+pub(super) fn routes(
+    orders: &Arc<LateOrders>,
+    hub: Arc<dyn LiveHub>,
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    config: &LiveConfig,
+) -> (Router, LiveConnections) {
+    let stop = CancellationToken::new();
+    let mut state = TrackState::new(Arc::clone(orders) as _, hub, stop.clone());
+    let mut limits = track::Limits::default();
+    limits.queue.orders = config.subscriptions_max;
+    state.limits = Arc::new(limits);
+    let open = state.connections.clone();
+    let api = ApiState {
+        orders: Arc::clone(orders) as _,
+        journal,
+        clock,
+    };
+    let routes = router::public_order_routes(api)
+        .merge(track::routes(state))
+        .merge(router::document_routes())
+        .merge(router::front_page_routes());
+    (routes, LiveConnections { stop, open })
+}
+
+impl LiveConnections {
+    /// Closes sockets (1012) and ends streams, then the listener; within `limit`.
+    pub async fn stop(self, listener: Listener, limit: Duration) {
+        self.stop.cancel();
+        self.open.close();
+        tokio::join!(listener.stop(), async {
+            // Their close frames are bounded by the sockets' own limit.
+            let _ = tokio::time::timeout(limit, self.open.wait()).await;
+        });
+    }
+}
