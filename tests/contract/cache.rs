@@ -286,6 +286,7 @@ async fn redis_counts_its_connections() {
     let until = Instant::now() + Duration::from_secs(10);
     while cache.ping().await.is_err() {
         assert!(Instant::now() < until, "never connected again");
+        // Between two looks.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(cache.session(), 2);

@@ -71,6 +71,7 @@ async fn join_when_free(membership: &dyn Membership, node: &NodeId) -> Incarnati
                     tokio::time::Instant::now() < deadline,
                     "the lease never ends"
                 );
+                // The end of the lease, by the store's clock, is what is waited for.
                 tokio::time::sleep(remaining.max(Duration::from_millis(1))).await;
             }
             Err(other) => panic!("{other:?}"),
@@ -169,6 +170,7 @@ pub async fn an_ended_lease_is_not_renewed<F: OrdersFixture>() {
         );
     };
     let first = membership.join(&a, "x:1", SHORT).await.unwrap();
+    // The lease has to run out by the store's clock.
     tokio::time::sleep(SHORT + SHORT / 2).await;
     deposed(membership.renew(&a, first, LEASE).await);
     let claim = membership.claim(&a, first, &all_shards()).await;
@@ -209,6 +211,7 @@ pub async fn shards_of_the_dead_and_gone_are_claimed<F: OrdersFixture>() {
     let before = membership.claim(&a, dying, &all_shards()).await.unwrap();
     membership.renew(&a, dying, SHORT).await.unwrap();
     let heir = membership.join(&b, "x:2", LEASE).await.unwrap();
+    // The lease has to run out by the store's clock.
     tokio::time::sleep(SHORT + SHORT / 2).await;
     let mut taken = membership.claim(&b, heir, &all_shards()).await.unwrap();
     taken.sort_by_key(|claimed| claimed.shard);

@@ -165,6 +165,7 @@ pub async fn lanes_of_the_dead_are_taken_over<F: OrdersFixture>() {
     // By the store's clock: asked until it says so.
     tokio::time::timeout(PATIENCE, async {
         while lease(&*outbox, "b").await != every_lane() {
+            // Between two looks.
             tokio::time::sleep(short / 4).await;
         }
     })

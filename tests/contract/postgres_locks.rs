@@ -57,6 +57,7 @@ async fn waiting(session: &mut PgConnection, pattern: &str, count: usize) -> Vec
             return pids;
         }
         assert!(Instant::now() < deadline, "nothing waits in {pattern}");
+        // Between two looks.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

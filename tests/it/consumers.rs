@@ -119,6 +119,7 @@ async fn relay(bus: Arc<dyn Bus>, world: World, shutdown: CancellationToken) {
             };
             bus.forward(message).await.unwrap();
         }
+        // Spreads the messages over several polls.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -129,6 +130,7 @@ async fn within<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
             if let Some(found) = look().await {
                 return found;
             }
+            // Between two looks.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
