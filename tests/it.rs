@@ -6,6 +6,8 @@ mod actors;
 mod api;
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/cli.rs"]
+mod cli;
 #[path = "it/consumers.rs"]
 mod consumers;
 #[path = "contract/mod.rs"]
@@ -18,10 +20,14 @@ mod doubles;
 mod embedded;
 #[path = "it/end_to_end.rs"]
 mod end_to_end;
+#[path = "it/fulfilment.rs"]
+mod fulfilment;
 #[path = "it/kafka.rs"]
 mod kafka;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/kill_dev.rs"]
+mod kill_dev;
 #[path = "it/live.rs"]
 mod live;
 #[path = "it/live_support.rs"]
@@ -42,6 +48,8 @@ mod scenarios;
 mod shutdown;
 #[path = "it/support/mod.rs"]
 mod support;
+#[path = "it/tampering.rs"]
+mod tampering;
 #[path = "it/track.rs"]
 mod track;
 #[path = "it/track_events.rs"]

@@ -23,7 +23,7 @@ pub(super) async fn until_migrated(database: &Database, life: &Lifecycle) -> any
             Ok(SchemaState::Migrated) => return Ok(true),
             Ok(state) => bail!("{}: {state}", database.kind().as_str()),
             Err(error) => {
-                tracing::warn!(database = database.kind().as_str(), %error, "waiting for the database")
+                tracing::warn!(database = database.kind().as_str(), %error, "waiting for the database");
             }
         }
         tokio::select! {

@@ -87,7 +87,7 @@ impl Orders for LateOrders {
                 Ok(sent) => tracing::info!(%order, sent, "released from quarantine"),
                 // They stay where they are, and can be sent again by hand.
                 Err(error) => {
-                    tracing::warn!(%order, %error, "released, but its dead letters were not sent again")
+                    tracing::warn!(%order, %error, "released, but its dead letters were not sent again");
                 }
             }
         }

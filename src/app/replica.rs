@@ -28,7 +28,7 @@ pub(super) async fn shard_count(
         match membership.shard_count().await {
             Ok(count) => return Some(count),
             Err(error) if look % SAY_EVERY == 0 => {
-                tracing::warn!(%error, "waiting for the membership store")
+                tracing::warn!(%error, "waiting for the membership store");
             }
             Err(_) => {}
         }

@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::json;
 use trackops_domain::status::Status;
 
-use super::args::AdvanceArgs;
 use super::client::{Ask, Client};
+use super::client_args::AdvanceArgs;
 use super::failure::CliError;
 use super::output::Output;
 use super::show;
@@ -14,14 +14,13 @@ use crate::codec::view::OrderView;
 /// Takes the step that was named, or the next one.
 pub async fn advance(args: &AdvanceArgs, output: &mut Output) -> Result<(), CliError> {
     let client = Client::new(&args.target.url)?;
-    let (status, if_match) = match args.status {
-        Some(status) => (status, None),
-        None => {
-            let answer = show::get(&client, args.id).await?;
-            let view: OrderView = answer.json()?;
-            // What was seen must still hold: two of these at once must not take two steps.
-            (next_step(&view)?, answer.etag())
-        }
+    let (status, if_match) = if let Some(status) = args.status {
+        (status, None)
+    } else {
+        let answer = show::get(&client, args.id).await?;
+        let view: OrderView = answer.json()?;
+        // What was seen must still hold: two of these at once must not take two steps.
+        (next_step(&view)?, answer.etag())
     };
     let ask = Ask {
         body: Some(json!({"status": status.as_str()}).to_string().into_bytes()),

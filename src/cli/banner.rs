@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use super::args::DEFAULT_URL;
+use super::client_args::DEFAULT_URL;
 use super::place_args::DEFAULT_SKU;
 use super::program::{path, quoted};
 

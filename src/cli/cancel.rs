@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::args::CancelArgs;
 use super::client::{Ask, Client};
+use super::client_args::CancelArgs;
 use super::failure::CliError;
 use super::output::Output;
 use super::show;

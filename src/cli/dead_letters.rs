@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::args::{DeadLetterAction, DeadLetterId, DeadLettersArgs};
 use super::client::{Ask, Client};
+use super::client_args::{DeadLetterAction, DeadLetterId, DeadLettersArgs};
 use super::failure::CliError;
 use super::output::Output;
-use super::text::printable;
+use super::text::{printable, table};
 
 #[derive(Deserialize)]
 struct Letters {
@@ -112,7 +112,5 @@ fn render(letter: &Letter) -> String {
     }
     let value = letter.payload.clone();
     rows.push(("value", value.unwrap_or_else(|| "none".into())));
-    rows.iter()
-        .map(|(label, value)| format!("{label:<7} {}\n", printable(value)))
-        .collect()
+    table(&rows, 7)
 }

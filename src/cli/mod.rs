@@ -6,6 +6,7 @@ pub mod args;
 pub mod banner;
 mod cancel;
 mod client;
+pub mod client_args;
 mod dead_letters;
 pub mod failure;
 mod output;
@@ -20,7 +21,7 @@ mod watch;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::ClientCommand;
+use client_args::ClientCommand;
 use failure::CliError;
 use output::Output;
 

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use reqwest::Method;
 
-use super::args::DEFAULT_URL;
 use super::client::{Ask, Client};
+use super::client_args::DEFAULT_URL;
 use super::failure::CliError;
 use super::output::Output;
 use super::place_args::PlaceArgs;

@@ -3,20 +3,20 @@
 use clap::Args;
 use uuid::Uuid;
 
-use super::args::Target;
+use super::client_args::Target;
 use crate::codec::content::{AddressV1, ContentV1, ItemV1};
 
 /// After the flags in `trackops place --help`.
 pub const HELP: &str = "\
 Examples:
-  trackops place                                             one PIZZA-MARGHERITA, to a Berlin address
-  trackops place --watch                                     and follow it to its end
+  trackops place                    one PIZZA-MARGHERITA to an address in Berlin
+  trackops place --watch            and follow it to its end
   trackops place --sku RAMEN-MISO --quantity 2 --price 1350
   trackops place --item PIZZA-MARGHERITA:2:950 --item COLA-330:1:290
-  trackops place --body order.json --key checkout-4711       raw JSON; a repeat is the same order
+  trackops place --body order.json --key checkout-4711
   curl -s … | trackops place --body -
 
-Prices are in minor units (cents). The id on standard output: trackops place --quiet.";
+Prices are in minor units (cents). With --key, a repeat is the same order.";
 
 /// Something that the demo's catalogue has.
 pub const DEFAULT_SKU: &str = "PIZZA-MARGHERITA";
@@ -27,7 +27,6 @@ const DEFAULT_CUSTOMER: &str = "7f6c1b52-41f7-4c57-9a0e-2f0d6c1f5a11";
 
 /// `trackops place`.
 #[derive(Clone, Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct PlaceArgs {
     /// What to order
     #[arg(long, default_value = DEFAULT_SKU, conflicts_with = "item")]
@@ -172,7 +171,8 @@ fn parse_item(text: &str) -> Result<ItemV1, String> {
 mod tests {
     use clap::Parser as _;
 
-    use super::super::args::{Cli, ClientCommand, Command};
+    use super::super::args::{Cli, Command};
+    use super::super::client_args::ClientCommand;
     use super::*;
 
     fn parse(flags: &[&str]) -> Result<PlaceArgs, clap::Error> {

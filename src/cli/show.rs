@@ -5,11 +5,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::args::ShowArgs;
 use super::client::{Answer, Ask, Client};
+use super::client_args::ShowArgs;
 use super::failure::CliError;
 use super::output::Output;
-use super::text::{money, printable};
+use super::text::{money, printable, table};
 use crate::codec::rfc3339;
 use crate::codec::view::{HistoryEntry, OrderView};
 
@@ -117,9 +117,7 @@ fn render(view: &OrderView) -> String {
             format!("{:.5}, {:.5} at {at}", courier.lat, courier.lon),
         ));
     }
-    rows.iter()
-        .map(|(label, value)| format!("{label:<9} {}\n", printable(value)))
-        .collect()
+    table(&rows, 9)
 }
 
 fn render_history(items: &[HistoryEntry]) -> String {

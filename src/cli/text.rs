@@ -57,6 +57,15 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Labels and values, a line each, the labels `width` wide.
+pub fn table(rows: &[(&str, String)], width: usize) -> String {
+    let mut text = String::new();
+    for (label, value) in rows {
+        text.extend([&format!("{label:<width$} "), &*printable(value), "\n"]);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
-//! Membership of one node: the same tables and rules as where many share an authority, because
-//! epochs fence appends here too. What is missing is the others: the directory is locked.
+//! Membership of one node: epochs and generations rise as where many share an authority, because
+//! appends are fenced here too. Leases are unlimited, whatever length is asked for: the directory is
+//! locked, so there is nobody to take over from a node that sleeps, and a laptop that wakes up goes on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,13 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 use trackops_cluster::membership::{Claimed, Incarnation, Membership, MembershipError, NodeId};
 use trackops_cluster::{Epoch, ShardCount, ShardId};
-use trackops_domain::time::Timestamp;
 
 use super::db::Db;
 use super::error::{WriteError, corrupt};
 use super::text::json;
-use crate::ports::clock::Clock;
+
+const ALIVE: &str = "
+    SELECT EXISTS (SELECT 1 FROM nodes WHERE node = ?1 AND incarnation = ?2 AND alive)";
 
 const CLAIM: &str = "
     UPDATE shards
@@ -25,7 +27,7 @@ const CLAIM: &str = "
       AND (node IS NULL OR (node = ?1 AND incarnation = ?2)
            OR NOT EXISTS (SELECT 1 FROM nodes n
                           WHERE n.node = shards.node AND n.incarnation = shards.incarnation
-                            AND n.lease_until > ?4))
+                            AND n.alive))
     RETURNING shard, epoch, cache_generation";
 
 const RAISE: &str = "
@@ -37,17 +39,12 @@ const RAISE: &str = "
 #[derive(Debug)]
 pub(super) struct SingleNode {
     db: Arc<Db>,
-    clock: super::SharedClock,
 }
 
 impl SingleNode {
     /// Makes the shards when the file is new, and ends what an earlier process left: it held the
     /// lock of the directory, so it is gone. Epochs stay and rise with the next claim.
-    pub(super) async fn start(
-        db: Arc<Db>,
-        clock: Arc<dyn Clock>,
-        count: ShardCount,
-    ) -> Result<Self, WriteError> {
+    pub(super) async fn start(db: Arc<Db>, count: ShardCount) -> Result<Self, WriteError> {
         let made = db.writer.write(move |conn| {
             async move {
                 sqlx::query(
@@ -60,7 +57,7 @@ impl SingleNode {
                 .execute(&mut *conn)
                 .await?;
                 sqlx::raw_sql(
-                    "UPDATE nodes SET lease_until = 0;
+                    "UPDATE nodes SET alive = 0;
                      UPDATE shards SET node = NULL, incarnation = NULL;",
                 )
                 .execute(conn)
@@ -70,10 +67,7 @@ impl SingleNode {
             .boxed()
         });
         made.await?;
-        Ok(Self {
-            db,
-            clock: clock.into(),
-        })
+        Ok(Self { db })
     }
 
     /// Runs `work`, whose refusals are values: they have written nothing.
@@ -108,10 +102,10 @@ impl Membership for SingleNode {
         &self,
         node: &NodeId,
         address: &str,
-        lease: Duration,
+        _lease: Duration,
     ) -> Result<Incarnation, MembershipError> {
-        let (node, address, now) = (node.0.clone(), address.to_owned(), self.clock.now());
-        self.write(move |conn| async move { join(conn, node, address, now, lease).await }.boxed())
+        let (node, address) = (node.0.clone(), address.to_owned());
+        self.write(move |conn| async move { join(conn, node, address).await }.boxed())
             .await
     }
 
@@ -119,29 +113,19 @@ impl Membership for SingleNode {
         &self,
         node: &NodeId,
         incarnation: Incarnation,
-        lease: Duration,
+        _lease: Duration,
     ) -> Result<(), MembershipError> {
-        let (node, now) = (node.0.clone(), self.clock.now());
-        self.write(move |conn| {
-            async move {
-                let renewed = sqlx::query(
-                    "UPDATE nodes SET lease_until = ?4
-                     WHERE node = ?1 AND incarnation = ?2 AND lease_until > ?3",
-                )
-                .bind(node)
-                .bind(incarnation.0)
-                .bind(now.0)
-                .bind(now.plus(lease).0)
-                .execute(conn)
-                .await?;
-                Ok(match renewed.rows_affected() {
-                    0 => Err(MembershipError::Deposed),
-                    _ => Ok(()),
-                })
-            }
-            .boxed()
-        })
-        .await
+        let alive = sqlx::query_scalar(ALIVE)
+            .bind(&node.0)
+            .bind(incarnation.0)
+            .fetch_one(&self.db.reads)
+            .await
+            .map_err(|error| MembershipError::Unavailable(error.into()))?;
+        if alive {
+            Ok(())
+        } else {
+            Err(MembershipError::Deposed)
+        }
     }
 
     async fn claim(
@@ -150,9 +134,9 @@ impl Membership for SingleNode {
         incarnation: Incarnation,
         shards: &[ShardId],
     ) -> Result<Vec<Claimed>, MembershipError> {
-        let (node, now, shards) = (node.0.clone(), self.clock.now(), numbers(shards));
+        let (node, shards) = (node.0.clone(), numbers(shards));
         self.write(move |conn| {
-            async move { claim(conn, &node, incarnation, &shards, now).await }.boxed()
+            async move { claim(conn, &node, incarnation, &shards).await }.boxed()
         })
         .await
     }
@@ -187,7 +171,7 @@ impl Membership for SingleNode {
         self.write(move |conn| {
             async move {
                 for statement in [
-                    "UPDATE nodes SET lease_until = 0 WHERE node = ?1 AND incarnation = ?2",
+                    "UPDATE nodes SET alive = 0 WHERE node = ?1 AND incarnation = ?2",
                     "UPDATE shards SET node = NULL, incarnation = NULL
                      WHERE node = ?1 AND incarnation = ?2",
                 ] {
@@ -205,35 +189,23 @@ impl Membership for SingleNode {
     }
 }
 
+/// Starts a life of `node`; one that it had before is over.
 async fn join(
     conn: &mut SqliteConnection,
     node: String,
     address: String,
-    now: Timestamp,
-    lease: Duration,
 ) -> sqlx::Result<Result<Incarnation, MembershipError>> {
-    let last: Option<(i64, i64)> =
-        sqlx::query_as("SELECT incarnation, lease_until FROM nodes WHERE node = ?1")
-            .bind(&node)
-            .fetch_optional(&mut *conn)
-            .await?;
-    let (last, until) = last.unwrap_or((0, 0));
-    let remaining = Timestamp(until).since(now);
-    if remaining > Duration::ZERO {
-        return Ok(Err(MembershipError::Taken { node, remaining }));
-    }
-    sqlx::query(
-        "INSERT INTO nodes (node, incarnation, address, lease_until) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (node) DO UPDATE SET incarnation = excluded.incarnation,
-             address = excluded.address, lease_until = excluded.lease_until",
+    let incarnation: i64 = sqlx::query_scalar(
+        "INSERT INTO nodes (node, incarnation, address, alive) VALUES (?1, 1, ?2, 1)
+         ON CONFLICT (node) DO UPDATE SET
+             incarnation = incarnation + 1, address = excluded.address, alive = 1
+         RETURNING incarnation",
     )
     .bind(node)
-    .bind(last + 1)
     .bind(address)
-    .bind(now.plus(lease).0)
-    .execute(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(Ok(Incarnation(last + 1)))
+    Ok(Ok(Incarnation(incarnation)))
 }
 
 async fn claim(
@@ -241,17 +213,12 @@ async fn claim(
     node: &str,
     incarnation: Incarnation,
     shards: &str,
-    now: Timestamp,
 ) -> sqlx::Result<Result<Vec<Claimed>, MembershipError>> {
-    let alive: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM nodes
-                        WHERE node = ?1 AND incarnation = ?2 AND lease_until > ?3)",
-    )
-    .bind(node)
-    .bind(incarnation.0)
-    .bind(now.0)
-    .fetch_one(&mut *conn)
-    .await?;
+    let alive: bool = sqlx::query_scalar(ALIVE)
+        .bind(node)
+        .bind(incarnation.0)
+        .fetch_one(&mut *conn)
+        .await?;
     if !alive {
         return Ok(Err(MembershipError::Deposed));
     }
@@ -259,7 +226,6 @@ async fn claim(
         .bind(node)
         .bind(incarnation.0)
         .bind(shards)
-        .bind(now.0)
         .fetch_all(conn)
         .await?;
     let claimed = rows.iter().map(|row| {

@@ -88,10 +88,9 @@ impl Embedded {
         outbox::forget_leases(&db)
             .await
             .map_err(|e| failed(e.into()))?;
-        let membership =
-            SingleNode::start(Arc::clone(&db), Arc::clone(&clock), ShardCount::DEFAULT)
-                .await
-                .map_err(|e| failed(e.into()))?;
+        let membership = SingleNode::start(Arc::clone(&db), ShardCount::DEFAULT)
+            .await
+            .map_err(|e| failed(e.into()))?;
         let bus = EmbeddedBus::start(Arc::clone(&db), Arc::clone(&clock), Retention::default())
             .await
             .map_err(|e| failed(e.into()))?;
@@ -139,8 +138,8 @@ impl Embedded {
         Arc::clone(&self.bus) as _
     }
 
-    /// The authority over the shards. Nobody else can open the file, so a lease of any length does,
-    /// also `Duration::MAX` with `Lease::unlimited()` and no keeper.
+    /// The authority over the shards. Nobody else can open the file, so its leases don't end by time,
+    /// whatever their length: `Lease::unlimited()` goes with it, and no keeper.
     pub fn membership(&self) -> Arc<dyn Membership> {
         Arc::clone(&self.membership) as _
     }

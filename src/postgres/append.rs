@@ -54,7 +54,7 @@ pub(super) async fn append(
             .run(async |connection| call.send(connection).await)
             .await?;
         if answer.fenced.is_empty() {
-            call.mark_conflicts(&answer, rows, &mut outcomes);
+            Call::mark_conflicts(&answer, rows, &mut outcomes);
             break;
         }
         for position in answer.fenced {
@@ -241,7 +241,7 @@ impl<'a> Call<'a> {
         Answer::read(&row)
     }
 
-    fn mark_conflicts(&self, answer: &Answer, rows: &[AppendRow], outcomes: &mut [RowOutcome]) {
+    fn mark_conflicts(answer: &Answer, rows: &[AppendRow], outcomes: &mut [RowOutcome]) {
         if answer.created.is_none() && answer.updated.is_none() {
             return;
         }

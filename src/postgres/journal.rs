@@ -23,7 +23,7 @@ use crate::ports::journal::{
 };
 
 /// Columns 0 to 2 are the order's, the others one event's; an order's rows are together.
-const LOAD: &str = "
+pub(super) const LOAD: &str = "
     SELECT o.id, o.saga, o.deadline_at,
            e.version, e.at, e.by, e.command_id, e.status, e.data, e.epoch
     FROM unnest($1::uuid[]) AS wanted(id)
@@ -33,7 +33,7 @@ const LOAD: &str = "
 
 /// Of each wanted status the newest, of those the newest: so one index serves the list of all
 /// orders as well as that of one status.
-const LIST: &str = "
+pub(super) const LIST: &str = "
     WITH page AS (
         SELECT o.* FROM unnest($1::text[]) AS wanted(status)
         CROSS JOIN LATERAL (
@@ -48,7 +48,7 @@ const LIST: &str = "
     FROM page o JOIN order_events e ON e.order_id = o.id
     ORDER BY o.created_at DESC, o.id DESC, e.version";
 
-const LIST_OF_CUSTOMER: &str = "
+pub(super) const LIST_OF_CUSTOMER: &str = "
     WITH page AS (
         SELECT id, saga, deadline_at, created_at FROM orders
         WHERE customer_id = $5 AND status = ANY ($1::text[]) AND (created_at, id) < ($2, $3)
@@ -59,7 +59,7 @@ const LIST_OF_CUSTOMER: &str = "
     FROM page o JOIN order_events e ON e.order_id = o.id
     ORDER BY o.created_at DESC, o.id DESC, e.version";
 
-const DUE: &str = "
+pub(super) const DUE: &str = "
     SELECT o.id, o.deadline_at, EXISTS (SELECT FROM outbox x WHERE x.order_id = o.id)
     FROM orders o
     WHERE o.deadline_at <= $2 AND o.shard = ANY ($1::smallint[])

@@ -9,6 +9,8 @@ mod listener;
 mod membership;
 mod migrate;
 mod outbox;
+#[cfg(test)]
+mod plan_tests;
 mod stock;
 mod stock_rows;
 mod types;

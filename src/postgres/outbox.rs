@@ -18,11 +18,11 @@ use super::types::{Millis, Text};
 use crate::codec::topics::Topic;
 use crate::ports::outbox::{LANES, Outbox, OutboxEntry, OutboxError, OutboxRow, OutboxStats};
 
-const FETCH: &str = "
+pub(super) const FETCH: &str = "
     SELECT seq, order_id, id, topic, version, ordinal, at, payload, traceparent
     FROM outbox WHERE lane = $1 ORDER BY seq LIMIT $2";
 
-const ACKNOWLEDGE: &str = "
+pub(super) const ACKNOWLEDGE: &str = "
     DELETE FROM outbox o USING unnest($1::smallint[], $2::bigint[]) AS gone(lane, seq)
     WHERE o.lane = gone.lane AND o.seq = gone.seq";
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::{Connection as _, PgConnection};
-use thiserror::Error;
 use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::stock::{Ledger, Level, Outcome, Request, Reservation};
 use trackops_domain::time::Timestamp;
@@ -255,16 +254,15 @@ async fn set_level(
     key: Option<&str>,
 ) -> Result<Result<(Level, bool), StockError>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    if let Some(key) = key {
-        if let Some((known_sku, known)) = rows::take_key(&mut transaction, key, sku, wanted).await?
-        {
-            let level = rows::level(&mut transaction, sku).await?;
-            transaction.rollback().await?;
-            if known_sku != sku.as_str() || known != wanted {
-                return Ok(Err(StockError::KeyReused));
-            }
-            return Ok(Ok((level.unwrap_or_default(), true)));
+    if let Some(key) = key
+        && let Some((known_sku, known)) = rows::take_key(&mut transaction, key, sku, wanted).await?
+    {
+        let level = rows::level(&mut transaction, sku).await?;
+        transaction.rollback().await?;
+        if known_sku != sku.as_str() || known != wanted {
+            return Ok(Err(StockError::KeyReused));
         }
+        return Ok(Ok((level.unwrap_or_default(), true)));
     }
     let set = rows::set_on_hand(&mut transaction, sku, wanted).await?;
     let Some(level) = set else {

@@ -7,6 +7,7 @@ pub mod journal;
 pub mod membership;
 pub mod outbox;
 mod postgres;
+mod postgres_locks;
 pub mod stock;
 mod stock_sums;
 pub mod support;

@@ -15,7 +15,7 @@ use trackops::ports::clock::SystemClock;
 use trackops::ports::journal::{AppendError, EventRow, Journal, RowOutcome};
 use trackops::ports::outbox::Outbox;
 use trackops::ports::stock::StockStore;
-use trackops_cluster::membership::{Membership, NodeId};
+use trackops_cluster::membership::{Membership, MembershipError, NodeId};
 use trackops_cluster::{ShardCount, ShardId};
 use trackops_domain::event::Change;
 use trackops_domain::ids::Version;
@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::contract::bus::BusFixture;
 use crate::contract::journal::journal_suite;
-use crate::contract::membership::{lease_suite, ownership_suite};
+use crate::contract::membership::ownership_suite;
 use crate::contract::outbox::outbox_suite;
 use crate::contract::stock::{StockFixture, stock_suite};
 use crate::contract::support::{LEASE, OrdersFixture, Owned, changed, new_orders};
@@ -112,7 +112,6 @@ impl BusFixture for Store {
 
 journal_suite!(journal, Store);
 ownership_suite!(ownership, Store);
-lease_suite!(leases, Store);
 outbox_suite!(outbox, Store);
 stock_suite!(stock, Store);
 
@@ -198,6 +197,31 @@ async fn a_restart_keeps_everything_but_leases() {
     assert_eq!(loaded, [Some(placed[0].0.clone())]);
     let stats = store.store.orders_outbox().stats().await.unwrap();
     assert_eq!(stats.pending, 3);
+}
+
+/// A lease doesn't end by time; a life ends by leaving or by the next one.
+#[tokio::test]
+async fn a_life_ends_by_leaving_or_by_the_next() {
+    let store = Store::new().await;
+    let (membership, node) = (store.membership(), NodeId("n".into()));
+    let no_time = Duration::ZERO;
+    let first = membership.join(&node, "x:1", no_time).await.unwrap();
+    membership.renew(&node, first, no_time).await.unwrap();
+    let claimed = membership.claim(&node, first, &[ShardId(0)]).await.unwrap();
+    let second = membership.join(&node, "x:1", no_time).await.unwrap();
+    assert!(second > first);
+    let renewed = membership.renew(&node, first, no_time).await;
+    assert!(matches!(renewed, Err(MembershipError::Deposed)));
+    let late = membership.claim(&node, first, &[ShardId(0)]).await;
+    assert!(matches!(late, Err(MembershipError::Deposed)));
+    let taken = membership
+        .claim(&node, second, &[ShardId(0)])
+        .await
+        .unwrap();
+    assert!(taken[0].epoch > claimed[0].epoch);
+    membership.leave(&node, second).await.unwrap();
+    let renewed = membership.renew(&node, second, no_time).await;
+    assert!(matches!(renewed, Err(MembershipError::Deposed)));
 }
 
 /// Appends that share a transaction keep their own fate.

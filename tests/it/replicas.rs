@@ -56,7 +56,12 @@ async fn a_second_replica_waits_and_takes_over_from_one_that_is_away() {
         !status.success(),
         "a deposed replica says so to its supervisor"
     );
-    assert!(deployment.order.log().contains("another replica owns its shards now"));
+    assert!(
+        deployment
+            .order
+            .log()
+            .contains("another replica owns its shards now")
+    );
     other.advance(id, "IN_TRANSIT", &[]).await.expect(200);
 
     // Started again it is the second one's turn to own, and it waits.

@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::EXIT_INTERRUPTED;
-use super::args::WatchArgs;
 use super::client::{Ask, Client};
+use super::client_args::WatchArgs;
 use super::failure::CliError;
 use super::output::Output;
 use progress::Progress;

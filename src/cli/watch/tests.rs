@@ -7,6 +7,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
@@ -102,6 +103,18 @@ fn watch_one(since: Option<u32>) -> Watch {
     }
 }
 
+/// Client and script together; a fault on either side would leave the other waiting.
+fn both<'a, A: 'a, B: 'a>(
+    client: impl Future<Output = A> + 'a,
+    script: impl Future<Output = B> + 'a,
+) -> Pin<Box<dyn Future<Output = (A, B)> + 'a>> {
+    Box::pin(async {
+        let both = async { tokio::join!(client, script) };
+        let limit = Duration::from_secs(10);
+        timeout(limit, both).await.expect("both end")
+    })
+}
+
 async fn run(server: &Server, watch: Watch, lines: &Lines) -> Result<ExitCode, CliError> {
     let client = Client::new(&server.url).expect("a URL");
     let mut never = std::pin::pin!(std::future::pending());
@@ -131,7 +144,7 @@ async fn lost_connections_leave_no_gap_and_no_repeat() {
         send(&mut socket, update(5, "DELIVERED")).await;
         assert_eq!(next(&mut socket).await, None, "the client takes leave");
     };
-    let (code, ()) = tokio::join!(run(&server, watch_one(None), &lines), script);
+    let (code, ()) = both(run(&server, watch_one(None), &lines), script).await;
     assert_eq!(code.expect("followed"), ExitCode::SUCCESS);
     assert_eq!(lines.versions(), [1, 2, 3, 4, 5]);
 }
@@ -150,7 +163,7 @@ async fn a_snapshot_may_jump_and_is_not_repeated() {
         send(&mut socket, update(5, "DELIVERED")).await;
         socket
     };
-    let (code, _socket) = tokio::join!(run(&server, watch_one(Some(0)), &lines), script);
+    let (code, _socket) = both(run(&server, watch_one(Some(0)), &lines), script).await;
     assert_eq!(code.expect("followed"), ExitCode::SUCCESS);
     assert_eq!(lines.versions(), [1, 4, 5]);
 }
@@ -170,7 +183,7 @@ async fn an_unknown_order_fails_and_a_busy_server_is_asked_again() {
         send(&mut socket, problem(404)).await;
         socket
     };
-    let (code, _socket) = tokio::join!(run(&server, watch_one(None), &lines), script);
+    let (code, _socket) = both(run(&server, watch_one(None), &lines), script).await;
     assert_eq!(code.expect("an answer"), ExitCode::FAILURE);
     assert_eq!(lines.text(), "");
 }
@@ -194,7 +207,7 @@ async fn ctrl_c_closes_the_socket() {
         assert_eq!(next(&mut socket).await, None, "a close comes");
     };
     let following = follow_until(&client, watch, &mut output, interrupt.as_mut());
-    let (code, ()) = tokio::join!(following, script);
+    let (code, ()) = both(following, script).await;
     assert_eq!(code.expect("ended"), ExitCode::SUCCESS);
 }
 
@@ -219,7 +232,7 @@ async fn a_reader_that_leaves_ends_it() {
         socket
     };
     let following = follow_until(&client, watch_one(Some(0)), &mut output, never.as_mut());
-    let (outcome, _socket) = tokio::join!(following, script);
+    let (outcome, _socket) = both(following, script).await;
     assert!(matches!(outcome, Err(CliError::Output(_))));
 }
 

@@ -1,11 +1,12 @@
 -- Times are milliseconds since the epoch, ids the 16 bytes of their UUID.
 
--- Membership: kept although there is only one node, because epochs fence appends.
+-- Membership: kept although there is only one node, because epochs fence appends. A life ends with
+-- the next one, with leaving, or with the process.
 CREATE TABLE nodes (
     node        TEXT PRIMARY KEY,
     incarnation INTEGER NOT NULL,
     address     TEXT NOT NULL,
-    lease_until INTEGER NOT NULL
+    alive       INTEGER NOT NULL
 );
 
 CREATE TABLE shards (

@@ -22,11 +22,6 @@ use crate::ports::stock::{ReservationView, StockError, StockOutcome, StockReques
 /// covers one that was switched off over a weekend.
 const KEYS_KEPT: std::time::Duration = std::time::Duration::from_hours(7 * 24);
 
-/// The idempotency key came with another item or quantity before.
-#[derive(Debug, thiserror::Error)]
-#[error("the idempotency key was used with another body")]
-struct KeyReused;
-
 /// The stock on the file.
 #[derive(Debug)]
 pub(super) struct SqliteStock {

@@ -9,7 +9,7 @@ use trackops::actors::ownership::Ownership;
 use trackops::actors::settings::Settings;
 use trackops::codec::content::{AddressV1, ContentV1, ItemV1};
 use trackops::embedded::cache::MemoryCache;
-use trackops::live::Hub;
+use trackops::live::hub::Hub;
 use trackops::ports::clock::SystemClock;
 use trackops::ports::live::LiveHub;
 use trackops::ports::orders::{CommandRequest, Done, Orders, OrdersError, PlaceRequest};
