@@ -30,13 +30,13 @@ async fn every_scenario(client: &Client) {
 #[tokio::test]
 async fn the_roles_serve_every_scenario_on_real_servers() {
     let deployment = Deployment::start(Options::default()).await;
-    every_scenario(&deployment.client).await;
+    Box::pin(every_scenario(&deployment.client)).await;
 }
 
 #[tokio::test]
 async fn dev_serves_every_scenario_with_nothing_else_installed() {
     let dev = DevProcess::start(None).await;
-    every_scenario(&dev.client).await;
+    Box::pin(every_scenario(&dev.client)).await;
 }
 
 /// The load and the checks of the fault tests, without a fault.

@@ -177,7 +177,7 @@ pub async fn a_key_makes_repeats_safe(client: &Client) {
     assert_eq!(again.header("idempotency-replayed"), "true");
 }
 
-/// ETag, 304, 412, the same step again, and illegal steps.
+/// `ETag`, 304, 412, the same step again, and illegal steps.
 pub async fn versions_guard_steps(client: &Client) {
     let id = client.place(&order(), None).await.expect(201).id();
     let path = format!("/api/v1/orders/{id}");

@@ -60,7 +60,7 @@ impl Answer {
     /// Fails unless it has this status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{:#?}", self);
+        assert_eq!(self.status, status, "{self:#?}");
         self
     }
 }

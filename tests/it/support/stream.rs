@@ -45,7 +45,7 @@ impl EventStream {
         loop {
             if let Some((event, rest)) = self.buffer.split_once("\n\n") {
                 let parsed = parse(event);
-                self.buffer = rest.to_owned();
+                self.buffer = rest.into();
                 if parsed.is_some() {
                     return parsed;
                 }
