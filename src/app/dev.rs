@@ -1,6 +1,7 @@
 //! `trackops dev`: every role in one process on one SQLite file, with nothing else installed. Order,
 //! outbox, relay, bus, inventory and back run the same code as in production.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -21,6 +22,7 @@ use crate::api::track::{self, TrackState};
 use crate::cli::args::DevArgs;
 use crate::cli::banner;
 use crate::config::Config;
+use crate::demo::{self, DemoSettings};
 use crate::embedded::Embedded;
 use crate::embedded::cache::MemoryCache;
 use crate::inventory;
@@ -116,6 +118,16 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     );
     let relay_stop = stop.clone();
     tasks.spawn(async move { relay.run(relay_stop).await });
+    if args.demo {
+        let url = format!("http://{}", loopback(listener.addr()));
+        let shop = DemoSettings {
+            inventory_url: url.clone(),
+            url,
+            bus: Arc::clone(&bus),
+            seed: None,
+        };
+        tasks.spawn(demo::run(shop, stop.clone()));
+    }
     if running.is_some() {
         readiness.set_started();
         print!(
@@ -142,4 +154,15 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     store.close().await;
     background.cancel();
     life.result()
+}
+
+/// Where the shop reaches a listener that may be on every address.
+fn loopback(mut addr: SocketAddr) -> SocketAddr {
+    if addr.ip().is_unspecified() {
+        addr.set_ip(match addr.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    addr
 }

@@ -1,5 +1,7 @@
 //! The plans of the statements that must never walk a table, on tables with enough rows to tell.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Postgres};

@@ -13,7 +13,8 @@ use trackops_domain::time::Timestamp;
 
 use super::connections::Connections;
 use super::listener;
-use super::stock_rows::{self as rows, Record};
+use super::stock_record::Record;
+use super::stock_rows as rows;
 use crate::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
 
 /// How often a batch is tried when it loses against an overlapping one (deadlock, serialization, the

@@ -1,4 +1,4 @@
-//! The rows of the inventory's database and its replies. What they become is decided elsewhere.
+//! The rows of the inventory's database. What they become is decided elsewhere.
 
 use std::collections::BTreeMap;
 
@@ -6,135 +6,15 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgBindIterExt as _;
 use sqlx::types::Json as SqlJson;
 use trackops_domain::ids::{OrderId, Sku};
-use trackops_domain::stock::{Level, Reply, Request, Reservation};
-use trackops_domain::time::Timestamp;
+use trackops_domain::stock::{Level, Reservation};
 use uuid::Uuid;
 
+use super::stock_record::{Message, Record};
 use super::types::{Json, Millis, Text};
-use crate::codec::message_id::{Publisher, message_id};
-use crate::codec::messages::InventoryReplyV1;
-use crate::codec::topics::Topic;
-use crate::ports::outbox::{LANES, OutboxRow};
-use crate::ports::stock::StockRequest;
-
-/// The place of an answer to a reservation, and of one to a release, in an order's messages.
-const RESERVE_REPLY: u32 = 1;
-const RELEASE_REPLY: u32 = 2;
+use crate::ports::outbox::LANES;
 
 /// How long an idempotency key is known. A client retries within minutes.
 const KEY_DAYS: i32 = 7;
-
-/// A reservation as stored.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Record {
-    pub state: Reservation,
-    pub items: Vec<(Sku, u64)>,
-    failed: Option<Vec<Sku>>,
-    replied_at: Option<Timestamp>,
-    released_at: Option<Timestamp>,
-    pub updated_at: Timestamp,
-}
-
-/// A message to publish.
-pub(super) struct Message {
-    order: OrderId,
-    row: OutboxRow,
-}
-
-impl Record {
-    /// What `known` becomes by an outcome that `request` had at `now`.
-    pub fn after(
-        known: Option<&Self>,
-        request: &StockRequest,
-        state: Reservation,
-        reply: Option<&Reply>,
-        now: Timestamp,
-    ) -> Self {
-        let mut record = known.cloned().unwrap_or(Self {
-            state,
-            items: Vec::new(),
-            failed: None,
-            replied_at: None,
-            released_at: None,
-            updated_at: now,
-        });
-        record.state = state;
-        record.updated_at = now;
-        if let Request::Reserve(demand) = &request.request {
-            record.items.clone_from(demand);
-        }
-        match reply {
-            Some(Reply::Reserved) => record.replied_at = Some(now),
-            Some(Reply::Failed(short)) => {
-                record.replied_at = Some(now);
-                record.failed = Some(short.clone());
-            }
-            Some(Reply::Released) => record.released_at = Some(now),
-            None => {}
-        }
-        record
-    }
-
-    /// The answer to `request`, given for the first time or again: the same each time.
-    pub fn reply(&self, request: &StockRequest) -> Option<Message> {
-        match &request.request {
-            Request::Reserve(_) => {
-                let topic = match self.failed {
-                    None => Topic::InventoryReserved,
-                    Some(_) => Topic::InventoryReservationFailed,
-                };
-                let failed = self.failed.as_deref().unwrap_or_default();
-                Some(message(
-                    request,
-                    topic,
-                    RESERVE_REPLY,
-                    self.replied_at?,
-                    failed,
-                ))
-            }
-            Request::Release => {
-                let at = self.released_at?;
-                Some(message(
-                    request,
-                    Topic::InventoryReleased,
-                    RELEASE_REPLY,
-                    at,
-                    &[],
-                ))
-            }
-            Request::Ship => None,
-        }
-    }
-}
-
-fn message(
-    request: &StockRequest,
-    topic: Topic,
-    version: u32,
-    at: Timestamp,
-    failed: &[Sku],
-) -> Message {
-    let names: Vec<String> = failed.iter().map(|sku| sku.as_str().into()).collect();
-    let body = InventoryReplyV1 {
-        order_id: request.order.0,
-        at,
-        reason: (!names.is_empty()).then(|| format!("not in stock: {}", names.join(", "))),
-        failed_items: names,
-    };
-    Message {
-        order: request.order,
-        row: OutboxRow {
-            id: message_id(Publisher::Inventory, request.order, version, 0, at),
-            topic,
-            version,
-            ordinal: 0,
-            at,
-            // Writing a plain struct to memory has no way to fail.
-            payload: serde_json::to_vec(&body).unwrap_or_default().into(),
-            traceparent: request.traceparent.clone(),
-        },
-    }
-}
 
 type StoredRecord = (
     Uuid,

@@ -1,6 +1,8 @@
 //! The suite of [`trackops::ports::journal::Journal`], with what an append does to the outbox.
 //! An adapter runs it by `journal_suite!(module_name, Fixture);`.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -252,7 +254,7 @@ pub async fn messages_of_accepted_rows_wait_in_their_lane<F: OrdersFixture>() {
     assert!(outcomes.iter().all(|outcome| *outcome == Committed));
     let confirmed = changed(&placed[0].0, Change::Confirmed);
     let step = db.step(&placed[0].0, &confirmed);
-    journal.append(&[step.clone()]).await.unwrap();
+    journal.append(std::slice::from_ref(&step)).await.unwrap();
     let cancelled = changed(
         &confirmed.0,
         Change::Cancelled {
@@ -261,7 +263,7 @@ pub async fn messages_of_accepted_rows_wait_in_their_lane<F: OrdersFixture>() {
     );
     let last = db.step(&confirmed.0, &cancelled);
     assert_eq!(last.outbox.len(), 2);
-    journal.append(&[last.clone()]).await.unwrap();
+    journal.append(std::slice::from_ref(&last)).await.unwrap();
 
     for row in &rows[1..] {
         let sent = outbox_of(&db, row.order).await;

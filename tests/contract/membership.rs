@@ -2,6 +2,8 @@
 //! construction runs `ownership_suite!` alone; one that several replicas share runs
 //! `lease_suite!` too.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::time::Duration;
 
 use trackops_cluster::membership::{Incarnation, Membership, MembershipError, NodeId};

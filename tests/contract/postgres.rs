@@ -1,5 +1,7 @@
 //! The suites on PostgreSQL, and what only PostgreSQL has: locks between sessions, plans, schemas.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -1,6 +1,8 @@
 //! What only PostgreSQL has: sessions that wait for each other or are ended, and databases that are
 //! not migrated.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use tokio::time::Instant;
 use trackops::ports::journal::{AppendError, AppendRow, Journal as _, JournalError, RowOutcome};
 use trackops::postgres::{Database, Kind, MigrateError, PgJournal, SchemaState, Settings, migrate};
 use trackops_cluster::ShardCount;
-use trackops_cluster::membership::{Membership as _, MembershipError, NodeId};
+use trackops_cluster::membership::{MembershipError, NodeId};
 use trackops_domain::event::Change;
 use trackops_domain::order::Order;
 
@@ -325,8 +327,8 @@ fn passes_with(fault: &str, test: &str) -> bool {
         .env("TRACKOPS_FAULT", fault)
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("running 1 test"), "no such test: {test}");
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(report.contains("running 1 test"), "no such test: {test}");
     output.status.success()
 }
 

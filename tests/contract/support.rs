@@ -1,6 +1,8 @@
 //! What the suites of the orders' database share: a database to test, random orders, and the rows
 //! that append them.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

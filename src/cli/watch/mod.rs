@@ -111,6 +111,8 @@ async fn follow_until(
         let lost = match connected {
             // The first attempt tells whether the address is right at all.
             Err(error) if !was_connected => return Err(error),
+            // What to start has been said, or is being started.
+            Err(CliError::Unreachable { url, cause, .. }) => format!("can't reach {url}: {cause}"),
             Err(error) => error.to_string(),
             Ok(session) => {
                 if was_connected {

@@ -29,7 +29,6 @@ pub struct Rig {
     pub journal: MemoryJournal,
     pub lease: Lease,
     pub ownership: Arc<Ownership>,
-    pub gate: Arc<CacheGate>,
 }
 
 impl Rig {
@@ -70,7 +69,6 @@ impl Rig {
             journal,
             lease,
             ownership,
-            gate,
         }
     }
 
