@@ -1,8 +1,5 @@
 //! The one integration-test binary: contract suites, end to end, fault injection.
 
-#[path = "contract/mod.rs"]
-mod contract;
-
 #[path = "it/actors/mod.rs"]
 mod actors;
 #[path = "it/api/mod.rs"]
@@ -13,6 +10,8 @@ mod bad_input;
 mod cli;
 #[path = "it/consumers.rs"]
 mod consumers;
+#[path = "contract/mod.rs"]
+mod contract;
 #[path = "it/dev_command.rs"]
 mod dev_command;
 #[path = "it/doubles/mod.rs"]
@@ -21,10 +20,14 @@ mod doubles;
 mod embedded;
 #[path = "it/end_to_end.rs"]
 mod end_to_end;
+#[path = "it/fulfilment.rs"]
+mod fulfilment;
 #[path = "it/kafka.rs"]
 mod kafka;
 #[path = "it/kill.rs"]
 mod kill;
+#[path = "it/kill_dev.rs"]
+mod kill_dev;
 #[path = "it/live.rs"]
 mod live;
 #[path = "it/live_support.rs"]
@@ -45,6 +48,8 @@ mod scenarios;
 mod shutdown;
 #[path = "it/support/mod.rs"]
 mod support;
+#[path = "it/tampering.rs"]
+mod tampering;
 #[path = "it/track.rs"]
 mod track;
 #[path = "it/track_events.rs"]
