@@ -22,6 +22,10 @@ pub type Postgres = Server<PostgresLaunch>;
 
 /// Fault tests start many replicas, each with its pools.
 const CONNECTIONS_MAX: &str = "max_connections=300";
+/// With the default of 1 GB a benchmark's minute holds several checkpoints, each a stall of a few
+/// hundred milliseconds for whoever measures every request, ours and pgbench's alike.
+const WAL_MAX: &str = "max_wal_size=8GB";
+const CHECKPOINTS_EVERY: &str = "checkpoint_timeout=15min";
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
 /// How PostgreSQL is prepared, started and asked.
@@ -53,6 +57,10 @@ impl Launch for PostgresLaunch {
             .args([
                 "-c",
                 CONNECTIONS_MAX,
+                "-c",
+                WAL_MAX,
+                "-c",
+                CHECKPOINTS_EVERY,
                 "-c",
                 "listen_addresses=127.0.0.1",
                 // No socket file: its path may be too long, and clients use loopback.
