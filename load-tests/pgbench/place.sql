@@ -9,6 +9,6 @@
 \set lane random(0, 7)
 BEGIN;
 INSERT INTO orders (id, customer_id, created_at, updated_at, deadline_at, version, shard, status, saga) VALUES ((lpad(to_hex(:n::bigint), 16, '0') || lpad(to_hex(:r::bigint), 16, '0'))::uuid, (lpad(to_hex(:c::bigint), 16, '0') || lpad(to_hex(:r::bigint), 16, '0'))::uuid, now(), now(), now() + interval '60 seconds', 1, :shard, 'PENDING', :saga);
-INSERT INTO order_events (order_id, command_id, at, version, status, by, data) VALUES ((lpad(to_hex(:n::bigint), 16, '0') || lpad(to_hex(:r::bigint), 16, '0'))::uuid, (lpad(to_hex(:n::bigint), 16, '0') || lpad(to_hex(:c::bigint), 16, '0'))::uuid, now(), 1, 'PENDING', 'customer', :data);
+INSERT INTO order_events (order_id, command_id, at, epoch, version, status, by, data) VALUES ((lpad(to_hex(:n::bigint), 16, '0') || lpad(to_hex(:r::bigint), 16, '0'))::uuid, (lpad(to_hex(:n::bigint), 16, '0') || lpad(to_hex(:c::bigint), 16, '0'))::uuid, now(), 1, 1, 'PENDING', 'customer', :data);
 INSERT INTO outbox (lane, version, ordinal, at, id, order_id, topic, payload) VALUES (:lane, 1, 0, now(), (lpad(to_hex(:n::bigint), 16, '0') || lpad(to_hex(:c::bigint), 16, '0'))::uuid, (lpad(to_hex(:n::bigint), 16, '0') || lpad(to_hex(:r::bigint), 16, '0'))::uuid, 'ORDER_CREATED', :payload);
 END;

@@ -10,7 +10,7 @@ CREATE TABLE orders (
     version     integer NOT NULL,
     shard       smallint NOT NULL,
     status      text COLLATE "C" NOT NULL,
-    saga        jsonb NOT NULL,
+    saga        json NOT NULL,
     PRIMARY KEY (id)
 ) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 CREATE INDEX orders_by_status ON orders (status, created_at, id);
@@ -21,10 +21,11 @@ CREATE TABLE order_events (
     order_id   uuid NOT NULL,
     command_id uuid NOT NULL,
     at         timestamptz NOT NULL,
+    epoch      bigint NOT NULL,
     version    integer NOT NULL,
     status     text COLLATE "C" NOT NULL,
     by         text COLLATE "C" NOT NULL,
-    data       jsonb,
+    data       json,
     PRIMARY KEY (order_id, version)
 );
 
