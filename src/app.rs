@@ -2,6 +2,8 @@
 //! file; `core` is the order service without its adapters, shared by the role `order` and by `dev`.
 
 mod checks;
+mod cluster;
+mod cluster_desk;
 mod core;
 mod desk;
 mod dev;

@@ -8,6 +8,8 @@ mod api;
 mod bad_input;
 #[path = "it/cli.rs"]
 mod cli;
+#[path = "it/cluster/mod.rs"]
+mod cluster;
 #[path = "it/consumers.rs"]
 mod consumers;
 #[path = "contract/mod.rs"]
@@ -46,6 +48,8 @@ mod saga;
 mod scenarios;
 #[path = "it/shutdown.rs"]
 mod shutdown;
+#[path = "it/sim/mod.rs"]
+mod sim;
 #[path = "it/support/mod.rs"]
 mod support;
 #[path = "it/tampering.rs"]

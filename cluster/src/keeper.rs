@@ -1,13 +1,20 @@
-//! Keeps the lease: a thread and a runtime of its own, so that load on the others can't starve it.
+//! Keeps the lease, and what this replica knows of the others: each renewal brings a view, and between
+//! renewals one is fetched when the authority hints at a change or somebody asks. On a thread and a
+//! runtime of its own, so that load on the others can't starve it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::directory::Directory;
 use crate::lease::{Lease, LeaseTiming};
 use crate::membership::{Incarnation, Membership, MembershipError, NodeId};
+
+/// Between two looks at the authority, however many ask: requests that are lost while a shard moves
+/// all ask at once, and what they want to know is the same.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What the keeper last knew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,28 +27,41 @@ pub enum Standing {
     Deposed,
 }
 
+/// Whose lease is kept, and where what is heard goes.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The node.
+    pub node: NodeId,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// How long the lease is, how often it is renewed.
+    pub timing: LeaseTiming,
+    /// What the replica answers under.
+    pub lease: Lease,
+    /// Fed with every view.
+    pub directory: Arc<Directory>,
+}
+
 /// A running keeper. Dropping it stops the renewals; the lease then runs out by itself.
 #[derive(Debug)]
 pub struct Keeper {
     standing: watch::Receiver<Standing>,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Keeper {
-    /// Starts renewing `incarnation`. `membership` must not share a connection with anything that
-    /// can be busy. `sent_join` is when the joining call left: the lease counts from there.
+    /// Starts renewing. `membership` must not share a connection with anything that can be busy; it is
+    /// made within the keeper's runtime. `sent_join` is when the joining call left: the lease counts
+    /// from there.
     pub fn start(
         membership: impl FnOnce() -> Arc<dyn Membership> + Send + 'static,
-        node: NodeId,
-        incarnation: Incarnation,
-        timing: LeaseTiming,
-        lease: Lease,
+        kept: Kept,
         sent_join: Instant,
     ) -> std::io::Result<Self> {
-        lease.renewed(sent_join, &timing);
+        kept.lease.renewed(sent_join, &kept.timing);
         let (standing_tx, standing) = watch::channel(Standing::Held);
-        let (stop, mut stopped) = tokio::sync::oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -50,21 +70,7 @@ impl Keeper {
             .spawn(move || {
                 runtime.block_on(async move {
                     let membership = membership();
-                    let mut ticks = tokio::time::interval(timing.renew_every);
-                    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                    loop {
-                        tokio::select! {
-                            biased;
-                            _ = &mut stopped => return,
-                            _ = ticks.tick() => {}
-                        }
-                        let standing =
-                            renew_once(&*membership, &node, incarnation, &timing, &lease).await;
-                        standing_tx.send_replace(standing);
-                        if standing == Standing::Deposed {
-                            return;
-                        }
-                    }
+                    keep(&*membership, &kept, &standing_tx, stopped).await;
                 });
             })?;
         Ok(Self {
@@ -79,7 +85,7 @@ impl Keeper {
         self.standing.clone()
     }
 
-    /// Stops renewing and waits for a renewal under way (bounded by its own time-out).
+    /// Stops renewing and waits for a call under way (bounded by its own time-out).
     pub fn stop(mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
@@ -89,23 +95,73 @@ impl Keeper {
     }
 }
 
-async fn renew_once(
+/// What the thread runs: renews, looks and tells, until `stopped` or until the lease is over. For those
+/// who bring a runtime of their own, as a simulation does; the joining call counts as the first
+/// renewal, and is theirs to count.
+pub async fn keep(
     membership: &dyn Membership,
-    node: &NodeId,
-    incarnation: Incarnation,
-    timing: &LeaseTiming,
-    lease: &Lease,
-) -> Standing {
+    kept: &Kept,
+    standing: &watch::Sender<Standing>,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut ticks = tokio::time::interval(kept.timing.renew_every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look_after = Instant::now();
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut stopped => return,
+            _ = ticks.tick() => {
+                let now = renew_once(membership, kept).await;
+                standing.send_replace(now);
+                if now == Standing::Deposed {
+                    return;
+                }
+            }
+            () = worth_a_look(membership, kept, look_after) => look(membership, kept).await,
+        }
+        look_after = Instant::now() + LOOK_EVERY;
+    }
+}
+
+/// Returns when there is a reason to look, not before `after`.
+async fn worth_a_look(membership: &dyn Membership, kept: &Kept, after: Instant) {
+    tokio::time::sleep_until(after).await;
+    tokio::select! {
+        biased;
+        () = kept.directory.refresh_asked() => {}
+        hint = membership.changed() => if let Err(error) = hint {
+            tracing::debug!(%error, "no hints of changes");
+            // The next renewal brings a view anyway.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn look(membership: &dyn Membership, kept: &Kept) {
+    let asked = Instant::now();
+    // No longer than until a renewal is due, which is worth more.
+    match tokio::time::timeout(kept.timing.renew_every, membership.view()).await {
+        Ok(Ok(view)) => kept.directory.update(view, asked),
+        Ok(Err(error)) => tracing::debug!(%error, "can't look at the cluster"),
+        Err(_) => tracing::debug!("looking at the cluster timed out"),
+    }
+}
+
+async fn renew_once(membership: &dyn Membership, kept: &Kept) -> Standing {
     let sent = Instant::now();
-    // Longer than the lease itself makes no sense: the answer would be stale on arrival.
-    let limit = timing.length.max(Duration::from_millis(100));
-    match tokio::time::timeout(limit, membership.renew(node, incarnation, timing.length)).await {
-        Ok(Ok(())) => {
-            lease.renewed(sent, timing);
+    let length = kept.timing.length;
+    // One answer that hangs must not cost the lease: there is time for another attempt or two.
+    let limit = (length / 3).max(Duration::from_millis(100));
+    let renewal = membership.renew(&kept.node, kept.incarnation, length);
+    match tokio::time::timeout(limit, renewal).await {
+        Ok(Ok(view)) => {
+            kept.lease.renewed(sent, &kept.timing);
+            kept.directory.update(view, sent);
             Standing::Held
         }
         Ok(Err(MembershipError::Deposed | MembershipError::Taken { .. })) => {
-            lease.end();
+            kept.lease.end();
             Standing::Deposed
         }
         Ok(Err(MembershipError::Unavailable(error))) => {

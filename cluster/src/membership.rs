@@ -7,7 +7,7 @@ use crate::shard::{Epoch, ShardCount, ShardId};
 use std::time::Duration;
 
 /// The name under which a replica runs; taken by its lease.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub String);
 
 /// One life of a node, from joining to leaving or losing its lease; rises with every join.
@@ -25,10 +25,74 @@ pub struct Claimed {
     pub cache_generation: i64,
 }
 
+/// A node as the authority sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// Its name.
+    pub node: NodeId,
+    /// Its present life.
+    pub incarnation: Incarnation,
+    /// Where other replicas reach it.
+    pub address: String,
+    /// It wants to be rid of its shards.
+    pub draining: bool,
+    /// What is left of its lease by the authority's clock; zero once it has ended,
+    /// [`Duration::MAX`] where leases don't end.
+    pub remaining: Duration,
+}
+
+impl NodeView {
+    /// Whether its lease held when the authority looked.
+    pub fn is_live(&self) -> bool {
+        !self.remaining.is_zero()
+    }
+}
+
+/// A shard as the authority sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardView {
+    /// Which.
+    pub shard: ShardId,
+    /// The fencing token of the last claim.
+    pub epoch: Epoch,
+    /// Who made that claim and has not given the shard up since; it need not be alive.
+    pub owner: Option<(NodeId, Incarnation)>,
+}
+
+/// All of it at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterView {
+    /// By node id. Those that have left, or were found dead by a claim, are left out.
+    pub nodes: Vec<NodeView>,
+    /// Every shard, ascending.
+    pub shards: Vec<ShardView>,
+}
+
+impl ClusterView {
+    /// The shard's entry; `None` beyond the count.
+    pub fn shard(&self, shard: ShardId) -> Option<&ShardView> {
+        self.shards.get(usize::from(shard.0))
+    }
+
+    /// The node in this very life, alive or not.
+    pub fn node(&self, node: &NodeId, incarnation: Incarnation) -> Option<&NodeView> {
+        self.nodes
+            .iter()
+            .find(|view| view.node == *node && view.incarnation == incarnation)
+    }
+
+    /// The owner of `shard`, if its lease holds.
+    pub fn live_owner(&self, shard: ShardId) -> Option<&NodeView> {
+        let (node, incarnation) = self.shard(shard)?.owner.as_ref()?;
+        self.node(node, *incarnation).filter(|node| node.is_live())
+    }
+}
+
 /// Why a call to the authority failed.
 #[derive(Debug, Error)]
 pub enum MembershipError {
-    /// The authority can't be reached or didn't answer in time.
+    /// The authority can't be reached or didn't answer in time. Unless the call only reads, it may
+    /// have happened, or may happen yet.
     #[error("the membership store is away")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The node id is leased to another incarnation that is alive.
@@ -50,7 +114,7 @@ pub trait Membership: Send + Sync + 'static {
     /// How many shards the store was made for.
     async fn shard_count(&self) -> Result<ShardCount, MembershipError>;
 
-    /// Takes the lease of `node` as a new incarnation, reachable at `address`.
+    /// Takes the lease of `node` as a new incarnation, reachable at `address` and not draining.
     async fn join(
         &self,
         node: &NodeId,
@@ -58,23 +122,44 @@ pub trait Membership: Send + Sync + 'static {
         lease: Duration,
     ) -> Result<Incarnation, MembershipError>;
 
-    /// Renews the lease. A lease that has ended can't be renewed: [`MembershipError::Deposed`].
+    /// Renews the lease, and brings nodes and shards in the same round trip. A lease that has ended
+    /// can't be renewed: [`MembershipError::Deposed`].
     async fn renew(
         &self,
         node: &NodeId,
         incarnation: Incarnation,
         lease: Duration,
-    ) -> Result<(), MembershipError>;
+    ) -> Result<ClusterView, MembershipError>;
 
-    /// Claims every one of `shards` that has no owner, whose owner's lease has ended, or that this
-    /// incarnation owns already; each claimed one comes back with its raised epoch and raised cache
-    /// generation. Waits for appends under way on those shards.
+    /// Nodes and shards, without renewing anything.
+    async fn view(&self) -> Result<ClusterView, MembershipError>;
+
+    /// Claims every one of `wanted` that still has the epoch given with it, and has no owner, or one
+    /// whose lease has ended, or belongs to this incarnation already. Each claimed one comes back
+    /// with its raised epoch and raised cache generation; the others are left out. Waits for appends
+    /// under way on those shards.
     async fn claim(
         &self,
         node: &NodeId,
         incarnation: Incarnation,
-        shards: &[ShardId],
+        wanted: &[(ShardId, Epoch)],
     ) -> Result<Vec<Claimed>, MembershipError>;
+
+    /// The second half of a planned move: takes those of `offered` that still are `from`'s under the
+    /// epochs given. The epoch rises, so that `from` is fenced; the cache generation does not, so
+    /// `from` must have offered only shards whose cached entries can be believed. Waits for appends
+    /// under way, as [`Self::claim`] does.
+    async fn take_over(
+        &self,
+        node: &NodeId,
+        incarnation: Incarnation,
+        from: (&NodeId, Incarnation),
+        offered: &[(ShardId, Epoch)],
+    ) -> Result<Vec<Claimed>, MembershipError>;
+
+    /// Says that `node` is to be rid of its shards, or no more; by an operator or the node itself. It
+    /// holds until the node joins again. A node that is unknown is left alone.
+    async fn set_draining(&self, node: &NodeId, draining: bool) -> Result<(), MembershipError>;
 
     /// Raises the cache generation of owned shards after a cache write failed. Shards that are no
     /// longer this incarnation's are left out of the answer.
@@ -87,4 +172,9 @@ pub trait Membership: Send + Sync + 'static {
 
     /// Gives up the lease and every shard.
     async fn leave(&self, node: &NodeId, incarnation: Incarnation) -> Result<(), MembershipError>;
+
+    /// Returns when the authority hints that nodes or shards have changed since the last call; one
+    /// hint is kept while nobody waits. A hint may be lost, and one may come without a change. Where
+    /// a node is alone it never returns. Dropping the future loses nothing.
+    async fn changed(&self) -> Result<(), MembershipError>;
 }

@@ -1,6 +1,7 @@
 //! What may be asked of an order.
 
 use crate::ids::CommandId;
+use crate::status::Status;
 use crate::time::Timestamp;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// A client's or a fulfilment system's step. A step to CANCELLED is a cancellation.
-    Advance(crate::status::Status),
+    Advance(Status),
     /// Call it off.
     Cancel {
         /// Shown to everyone who watches.
@@ -32,7 +33,26 @@ pub enum Command {
     },
 }
 
+/// Why an order was cancelled, where nobody said.
+pub const REASON_UNLESS_GIVEN: &str = "cancelled";
+
 impl Command {
+    /// What a client asks for: the status, and why. `None` for what is nobody's request. Two
+    /// requests that agree in this are the same, by whichever route they come.
+    pub fn asks_for(&self) -> Option<(Status, Option<&str>)> {
+        match self {
+            Self::Advance(Status::Cancelled) => {
+                Some((Status::Cancelled, Some(REASON_UNLESS_GIVEN)))
+            }
+            Self::Advance(wanted) => Some((*wanted, None)),
+            Self::Cancel { reason } => Some((Status::Cancelled, Some(reason))),
+            Self::StockReserved
+            | Self::StockRefused { .. }
+            | Self::StockReleased
+            | Self::DeadlineDue { .. } => None,
+        }
+    }
+
     /// A stable name for metrics and logs.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::command::{Command, Origin};
+use crate::command::{Command, Origin, REASON_UNLESS_GIVEN};
 use crate::event::{Change, OrderEvent};
 use crate::ids::{OrderId, Version};
 use crate::order::Order;
@@ -163,7 +163,7 @@ fn client_step(
         Status::InTransit => Ok(Some(Change::InTransit)),
         Status::Delivered => Ok(Some(Change::Delivered)),
         Status::Cancelled => Ok(Some(Change::Cancelled {
-            reason: reason.unwrap_or("cancelled").into(),
+            reason: reason.unwrap_or(REASON_UNLESS_GIVEN).into(),
         })),
         // Never a client's step; the check above has refused them.
         Status::Pending | Status::Confirmed | Status::Rejected => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::command::Command;
 use crate::event::OrderEvent;
 use crate::ids::{CommandId, OrderId, Version};
 use crate::placed::Placed;
@@ -24,8 +25,19 @@ pub struct Order {
     pub log: SmallVec<[LogEntry; 4]>,
     /// Where the saga with inventory stands.
     pub saga: Saga,
-    /// Ids of keyed commands that succeeded without a change, newest last; see [`REMEMBERED_MAX`].
-    pub remembered: SmallVec<[(CommandId, Version); 0]>,
+    /// Keyed commands that succeeded without a change, newest last; see [`REMEMBERED_MAX`].
+    pub remembered: SmallVec<[Remembered; 0]>,
+}
+
+/// A keyed command that succeeded without a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// Its id.
+    pub command: CommandId,
+    /// The version that it found.
+    pub version: Version,
+    /// The mark of what it asked for; `None` if that was not kept.
+    pub asked: Option<uuid::Uuid>,
 }
 
 /// How many successful no-change commands an order remembers. A client retries within
@@ -112,9 +124,49 @@ impl Order {
             .or_else(|| {
                 self.remembered
                     .iter()
-                    .find(|(known, _)| *known == id)
-                    .map(|(_, version)| *version)
+                    .find(|known| known.command == id)
+                    .map(|known| known.version)
             })
+    }
+
+    /// Whether the command that is known as `id` can have been `command`. Its body is not stored: what
+    /// is compared is the status that it led to, and for a cancellation the reason; for one that
+    /// changed nothing, a mark of both.
+    pub fn asked_the_same(&self, id: CommandId, command: &Command) -> bool {
+        let Some((status, reason)) = command.asks_for() else {
+            return true;
+        };
+        if let Some(entry) = self.log.iter().find(|entry| entry.command == id) {
+            return entry.status == status && entry.reason.as_deref() == reason;
+        }
+        let known = self.remembered.iter().find(|known| known.command == id);
+        known.is_none_or(|known| match known.asked {
+            Some(asked) => Remembered::mark(id, command) == Some(asked),
+            None => self
+                .entry(known.version)
+                .is_none_or(|entry| entry.status == status),
+        })
+    }
+
+    /// Adds to what is remembered; the oldest goes where there are too many.
+    pub fn remember(&mut self, id: CommandId, command: &Command) {
+        if self.remembered.len() >= REMEMBERED_MAX {
+            self.remembered.remove(0);
+        }
+        self.remembered.push(Remembered {
+            command: id,
+            version: self.version(),
+            asked: Remembered::mark(id, command),
+        });
+    }
+}
+
+impl Remembered {
+    /// Sixteen bytes in place of a reason of up to two thousand.
+    fn mark(id: CommandId, command: &Command) -> Option<uuid::Uuid> {
+        let (status, reason) = command.asks_for()?;
+        let asked = format!("{status} {}", reason.unwrap_or_default());
+        Some(uuid::Uuid::new_v5(&id.0, asked.as_bytes()))
     }
 }
 

@@ -12,6 +12,7 @@ mod manual;
 mod numbers;
 mod order;
 mod pgbench;
+mod proxy;
 mod report;
 mod system;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use clap::{Args, Parser, Subcommand};
 
 use self::bench::What;
 use self::manual::LoadArguments;
+use self::proxy::ProxyArguments;
 use self::system::{Databases, Settings};
 
 /// 10,000 sockets and the files of everything else, on both sides.
@@ -49,6 +51,8 @@ enum Command {
     Bench(BenchArguments),
     /// Place orders on a system that runs already.
     Load(LoadArguments),
+    /// Spread connections over the replicas of a cluster on this machine.
+    Proxy(ProxyArguments),
 }
 
 #[derive(Args)]
@@ -86,6 +90,7 @@ async fn run() -> Result<()> {
     match arguments.command {
         Command::Bench(arguments) => run_bench(arguments).await,
         Command::Load(arguments) => manual::run(&arguments).await,
+        Command::Proxy(arguments) => proxy::run(arguments).await,
     }
 }
 

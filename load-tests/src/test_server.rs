@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,6 +15,8 @@ pub enum Script {
     Parts { parts: Vec<Vec<u8>>, gap: Duration },
     /// Sends the parts and ends the connection.
     OnceThenClose { parts: Vec<Vec<u8>> },
+    /// The status of the moment, without a body.
+    Status(Arc<AtomicU16>),
     /// `201` after a pause, counting.
     Created {
         delay: Duration,
@@ -49,6 +51,11 @@ async fn answer_all(mut stream: TcpStream, script: Script) -> std::io::Result<()
                     stream.write_all(part).await?;
                 }
                 return Ok(());
+            }
+            Script::Status(status) => {
+                let status = status.load(Ordering::Relaxed);
+                let answer = format!("HTTP/1.1 {status} Test\r\ncontent-length: 0\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await?;
             }
             Script::Created { delay, count } => {
                 tokio::time::sleep(*delay).await;

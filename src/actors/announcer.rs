@@ -25,6 +25,7 @@ impl Announcer {
         tasks.spawn(async move {
             loop {
                 tokio::select! {
+                    biased;
                     () = signal.notified() => {}
                     () = stop.cancelled() => return,
                 }

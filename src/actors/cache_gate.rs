@@ -30,7 +30,7 @@ use self::flights::Flights;
 use self::generations::Generations;
 use self::watch::Watch;
 use crate::codec::view;
-use crate::ports::cache::{Cache, CacheEntry};
+use crate::ports::cache::{Cache, CacheEntry, Position};
 use crate::ports::journal::BoxError;
 use crate::telemetry::{names::CACHE_REQUESTS, violated};
 
@@ -54,6 +54,9 @@ pub struct CacheGateSettings {
     pub repair_base: Duration,
     /// The longest pause: within this a cache that is back is used again.
     pub repair_cap: Duration,
+    /// Draws from 0 to 1: how much of a quarter a pause is shortened by, so that replicas which lost
+    /// the cache together don't come back together.
+    pub jitter: fn() -> f64,
 }
 
 impl Default for CacheGateSettings {
@@ -65,6 +68,7 @@ impl Default for CacheGateSettings {
             raise_limit: Duration::from_secs(2),
             repair_base: Duration::from_millis(100),
             repair_cap: Duration::from_secs(2),
+            jitter: rand::random,
         }
     }
 }
@@ -126,6 +130,35 @@ impl CacheGate {
         self.generations.released(shard)
     }
 
+    /// The shard is about to be handed over: makes sure that the next owner may believe what it finds
+    /// under the generation that is stored. `false` if that can't be had now.
+    pub async fn hand_over(&self, shard: ShardId) -> bool {
+        if self.generations.known(shard).is_some() {
+            return true;
+        }
+        // Entries may be missing or old: a higher generation has to be stored first, also while the
+        // cache itself is away from this replica.
+        let asked: Vec<_> = self
+            .generations
+            .distrusted()
+            .into_iter()
+            .filter(|(distrusted, _)| *distrusted == shard)
+            .collect();
+        let only = [shard];
+        let raise = timeout(self.settings.raise_limit, self.raiser.raise(&only));
+        match raise.await {
+            Ok(Ok(raised)) => {
+                self.generations.raised(&asked, &raised);
+                raised.iter().any(|(answered, _)| *answered == shard)
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%shard, %error, "cache generation not raised before a move");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
     /// The generation of `shard`, if its entries may be believed now.
     pub fn generation(&self, shard: ShardId) -> Option<i64> {
         self.generations.known(shard)
@@ -171,12 +204,6 @@ impl CacheGate {
         }
     }
 
-    /// The cached view of `order`, if it may be believed.
-    pub async fn read(&self, shard: ShardId, order: OrderId) -> Option<CacheEntry> {
-        let generation = self.generations.known(shard);
-        self.read_at(shard, generation, order).await
-    }
-
     /// The cached view of `order`, or else what `loader` gives, which is then cached. However many
     /// ask for one order at the same time, the cache is asked once and one loader is run; the others
     /// are dropped without being polled. `None` is an order that doesn't exist.
@@ -215,6 +242,21 @@ impl CacheGate {
         outcome
     }
 
+    /// The last position of an order's courier, if the cache can be asked now. Positions carry no
+    /// generation: what is lost of them the courier's next word replaces.
+    pub async fn position(&self, order: OrderId) -> Option<Position> {
+        if self.open.load(Ordering::SeqCst) {
+            return None;
+        }
+        let answer = timeout(self.settings.read_limit, self.cache.position(order)).await;
+        let Ok(Ok(found)) = answer else {
+            self.trip("a courier's position was too slow or failed");
+            return None;
+        };
+        found
+    }
+
+    /// The cached view of `order`, if it may be believed under `generation`.
     async fn read_at(
         &self,
         shard: ShardId,

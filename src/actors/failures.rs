@@ -119,6 +119,11 @@ impl Failures {
             .is_some_and(|record| record.quarantined)
     }
 
+    /// Forgets everything.
+    pub fn clear_all(&self) {
+        self.records.lock().clear();
+    }
+
     /// Forgets the failures of `order`; whether it was quarantined.
     pub fn clear(&self, order: OrderId) -> bool {
         self.records

@@ -1,8 +1,8 @@
 //! One replica: starts writer, supervisors, scanner and sweeper; routes commands to the order's
 //! actor; implements the `Orders` port.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,16 +24,17 @@ use super::order_append as append;
 use super::ownership::Ownership;
 use super::positions::Positions;
 use super::settings::Settings;
-use super::shard::{Context, Shard};
+use super::shard::{Closed, Context, Entered, Shard};
 use super::supervisor::NodeSupervisor;
 use super::writer::{Shared, Writer};
 use super::{scanner, sweeper};
 use crate::ports::cache::{Cache, Position};
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
-use crate::ports::live::{LiveHub, Session};
+use crate::ports::live::{LiveHub, Session, ShardChanges};
 use crate::ports::orders::{
-    ActorReport, CommandRequest, Done, Orders, OrdersError, PlaceRequest, Read, keyed_order_id,
+    ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
+    Read, keyed_order_id,
 };
 use crate::telemetry::names;
 
@@ -60,14 +61,18 @@ pub struct Parts {
 
 /// A running replica.
 pub struct Node {
+    /// For tasks of its own.
+    pub(super) itself: Weak<Self>,
     context: Arc<Context>,
     journal: Arc<dyn Journal>,
     gate: Arc<CacheGate>,
     shards: Arc<[Arc<Shard>]>,
     standing: Option<watch::Receiver<Standing>>,
     supervisor: ActorRef<()>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
+    /// Told when shards come.
+    pub(super) followers: OnceLock<Weak<dyn ShardChanges>>,
 }
 
 impl Node {
@@ -84,8 +89,12 @@ impl Node {
         });
         let context = Arc::new(Context {
             writer: Writer::start(&shared, settings.lanes, &stop),
-            positions: Positions::start(parts.cache, &tasks, stop.clone()),
-            admission: Admission::new(settings.node_waiting_max, settings.order_waiting_max),
+            positions: Positions::start(parts.cache, Arc::clone(&parts.gate), &tasks, stop.clone()),
+            admission: Admission::new(
+                settings.node_waiting_max,
+                settings.order_waiting_max,
+                settings.shard_held_max,
+            ),
             clock: parts.clock,
             ownership: parts.ownership,
             hub: parts.hub,
@@ -100,7 +109,8 @@ impl Node {
             .map(|id| Shard::new(id, Arc::clone(&context)))
             .collect();
         let (supervisor, _) = Actor::spawn(None, NodeSupervisor, shards.to_vec()).await?;
-        let node = Arc::new(Self {
+        let node = Arc::new_cyclic(|itself| Self {
+            itself: Weak::clone(itself),
             context,
             journal: parts.journal,
             gate: parts.gate,
@@ -109,6 +119,7 @@ impl Node {
             supervisor,
             tasks,
             stop,
+            followers: OnceLock::new(),
         });
         node.tasks
             .spawn(sweeper::run(Arc::clone(&node.shards), node.stop.clone()));
@@ -154,8 +165,61 @@ impl Node {
         &self.gate
     }
 
+    /// This replica's shards and lease.
+    pub fn ownership(&self) -> &Arc<Ownership> {
+        &self.context.ownership
+    }
+
     pub(super) fn shard_of(&self, order: OrderId) -> &Arc<Shard> {
-        &self.shards[usize::from(self.context.ownership.shard_of(order).0)]
+        self.shard(self.context.ownership.shard_of(order))
+    }
+
+    pub(super) fn shard(&self, shard: ShardId) -> &Arc<Shard> {
+        &self.shards[usize::from(shard.0)]
+    }
+
+    /// How many orders of `shard` are in memory; none beyond the count.
+    pub fn in_memory(&self, shard: ShardId) -> usize {
+        let found = self.shards.get(usize::from(shard.0));
+        found.map_or(0, |shard| shard.in_memory())
+    }
+
+    /// Lets a request in; waits while the shard is held. `NotOwner` if it is, or has become, another's.
+    async fn enter(&self, order: OrderId) -> Result<Entered, OrdersError> {
+        self.enter_by(order, Shard::enter).await
+    }
+
+    /// The same for a read.
+    pub(super) async fn enter_to_read(&self, order: OrderId) -> Result<Entered, OrdersError> {
+        self.enter_by(order, Shard::enter_to_read).await
+    }
+
+    async fn enter_by(
+        &self,
+        order: OrderId,
+        enter: impl Fn(&Shard) -> Result<Entered, Closed>,
+    ) -> Result<Entered, OrdersError> {
+        let shard = self.shard_of(order);
+        match enter(shard) {
+            Err(Closed::Held) => {}
+            decided => return decided.map_err(Closed::into_error),
+        }
+        let _place = self.context.admission.admit_held(&shard.held)?;
+        let mut changes = self.context.ownership.changes();
+        let decided = async {
+            loop {
+                // Seen before the look: a change after it ends the wait.
+                changes.borrow_and_update();
+                match enter(shard) {
+                    Err(Closed::Held) if changes.changed().await.is_ok() => {}
+                    decided => return decided,
+                }
+            }
+        };
+        match tokio::time::timeout(self.context.settings.answer_timeout, decided).await {
+            Ok(decided) => decided.map_err(Closed::into_error),
+            Err(_) => Err(Closed::Held.into_error()),
+        }
     }
 
     /// Since when the authority has not answered, if that is why the lease has run out. `None` if
@@ -173,9 +237,10 @@ impl Node {
         start: Start,
         message: impl FnOnce(Reply<T>, super::admission::Ticket) -> OrderMessage,
     ) -> Result<T, OrdersError> {
+        let entered = self.enter(order).await?;
         let (reply, answer) = oneshot::channel();
         self.shard_of(order)
-            .send(order, start, |ticket| message(reply, ticket))?;
+            .send(order, start, entered, |ticket| message(reply, ticket))?;
         match tokio::time::timeout(self.context.settings.answer_timeout, answer).await {
             Ok(Ok(result)) => result,
             // The actor failed with the message in hand or in its mailbox.
@@ -186,24 +251,38 @@ impl Node {
         }
     }
 
-    /// A new id on a shard that this replica owns.
-    fn draw_id(&self) -> Result<OrderId, OrdersError> {
-        let ownership = &self.context.ownership;
+    /// A new id on a shard for which `wanted` holds.
+    pub fn draw_id(&self, wanted: impl Fn(ShardId) -> bool) -> Option<OrderId> {
         let mut draws = (0..DRAWS_MAX).map(|_| OrderId(self.context.clock.uuid_v7()));
-        let owned = |order: &OrderId| ownership.epoch(ownership.shard_of(*order)).is_some();
-        draws
-            .find(owned)
-            .ok_or_else(|| append::unavailable("this replica owns no shard"))
+        draws.find(|order| wanted(self.context.ownership.shard_of(*order)))
     }
 
-    fn owned(&self, order: OrderId) -> Result<(), OrdersError> {
-        let shard: ShardId = self.context.ownership.shard_of(order);
-        if self.context.ownership.epoch(shard).is_none() {
-            return Err(append::unavailable(
-                "the order's shard is not owned here now",
-            ));
-        }
-        Ok(())
+    /// A new id on a shard that this replica owns and that takes new work.
+    pub fn draw_own_id(&self) -> Option<OrderId> {
+        self.draw_id(|shard| self.shard(shard).is_open())
+    }
+
+    /// Places under an id that was drawn or derived elsewhere. `is_fresh`: nobody can have used it.
+    pub async fn place_as(
+        &self,
+        order: OrderId,
+        is_fresh: bool,
+        request: PlaceRequest,
+    ) -> Result<Done, OrdersError> {
+        let started = Instant::now();
+        let start = if is_fresh {
+            Start::Fresh
+        } else {
+            Start::Stored
+        };
+        let request = Box::new(request);
+        let result = self
+            .ask(order, start, |reply, ticket| {
+                OrderMessage::Place(request, reply, ticket)
+            })
+            .await;
+        count("place", started, &result);
+        result
     }
 }
 
@@ -221,6 +300,7 @@ fn count<T>(command: &'static str, started: Instant, result: &Result<T, OrdersEr
         Err(OrdersError::Broken { .. }) => "broken",
         Err(OrdersError::Restarted) => "restarted",
         Err(OrdersError::Overloaded { .. }) => "overloaded",
+        Err(OrdersError::NotOwner) => "not_owner",
         Err(OrdersError::Unavailable { .. }) => "unavailable",
     };
     metrics::counter!(names::ORDER_COMMANDS, "command" => command, "outcome" => outcome)
@@ -232,26 +312,17 @@ fn count<T>(command: &'static str, started: Instant, result: &Result<T, OrdersEr
 #[async_trait]
 impl Orders for Node {
     async fn place(&self, request: PlaceRequest) -> Result<Done, OrdersError> {
-        let started = Instant::now();
-        let (order, start) = match &request.key {
-            Some((key, _)) => (keyed_order_id(key), Start::Stored),
-            None => (self.draw_id()?, Start::Fresh),
-        };
-        self.owned(order)?;
-        let request = Box::new(request);
-        let result = self
-            .ask(order, start, |reply, ticket| {
-                OrderMessage::Place(request, reply, ticket)
-            })
-            .await;
-        count("place", started, &result);
-        result
+        if let Some((key, _)) = &request.key {
+            return self.place_as(keyed_order_id(key), false, request).await;
+        }
+        let drawn = self.draw_own_id();
+        let drawn = drawn.ok_or_else(|| append::unavailable("this replica owns no shard"))?;
+        self.place_as(drawn, true, request).await
     }
 
     async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
         let started = Instant::now();
         let (order, command) = (request.order, request.command.name());
-        self.owned(order)?;
         let request = Box::new(request);
         let result = self
             .ask(order, Start::Stored, |reply, ticket| {
@@ -266,14 +337,18 @@ impl Orders for Node {
         self.read_view(order).await
     }
 
-    async fn history(&self, order: OrderId) -> Result<Arc<Order>, OrdersError> {
+    async fn history(&self, order: OrderId) -> Result<History, OrdersError> {
         self.read_order(order).await
     }
 
-    async fn locate(&self, order: OrderId, position: Position) -> Result<(), OrdersError> {
-        self.owned(order)?;
+    async fn locate(
+        &self,
+        order: OrderId,
+        position: Position,
+        key: Option<LocationKey>,
+    ) -> Result<bool, OrdersError> {
         self.ask(order, Start::Stored, |reply, ticket| {
-            OrderMessage::Locate(position, reply, ticket)
+            OrderMessage::Locate(position, key, reply, ticket)
         })
         .await
     }
@@ -284,7 +359,6 @@ impl Orders for Node {
         since: Option<Version>,
         session: Arc<dyn Session>,
     ) -> Result<Arc<Order>, OrdersError> {
-        self.owned(order)?;
         self.ask(order, Start::Stored, |reply, ticket| {
             OrderMessage::Subscribe(session, since, reply, ticket)
         })
@@ -293,8 +367,9 @@ impl Orders for Node {
 
     async fn inspect(&self, order: OrderId) -> Result<ActorReport, OrdersError> {
         let shard = self.shard_of(order);
+        let entered = self.enter_to_read(order).await?;
         let record = shard.failures.get(order);
-        let entry = shard.peek(order);
+        let entry = shard.peek_in(order, entered.tenure);
         let state = if record.as_ref().is_some_and(|record| record.quarantined) {
             "quarantined"
         } else if entry.is_some() {
@@ -307,6 +382,7 @@ impl Orders for Node {
         let known = entry.as_ref().and_then(|entry| entry.order.load_full());
         if known.is_none() && record.is_none() {
             // Nothing in memory: is there such an order at all?
+            drop(entered);
             self.read_order(order).await?;
         }
         Ok(ActorReport {
@@ -328,10 +404,11 @@ impl Orders for Node {
 
     async fn release(&self, order: OrderId) -> Result<bool, OrdersError> {
         let shard = self.shard_of(order);
+        drop(self.enter(order).await?);
         let released = shard.failures.clear(order);
         if released {
             shard.forget(order);
-            shard.send(order, Start::Restarted, OrderMessage::Wake)?;
+            shard.wake(order, None)?;
         } else if shard.peek(order).is_none() {
             self.read_order(order).await?;
         }

@@ -12,18 +12,19 @@ use trackops_domain::command::Origin;
 use trackops_domain::decide::{self, Decision};
 use trackops_domain::evolve::evolve;
 use trackops_domain::ids::{OrderId, Version};
-use trackops_domain::order::{Order, REMEMBERED_MAX};
+use trackops_domain::order::Order;
 use trackops_domain::saga::Saga;
 use trackops_domain::status::Status;
 
 use super::admission::Ticket;
 use super::shard::{Entry, Shard};
 use super::writer::WriteError;
-use super::{order_append as append, order_settle as settle};
+use super::{order_append as append, order_location as location, order_settle as settle};
 use crate::faults;
 use crate::ports::cache::Position;
+use crate::ports::journal::AppendRow;
 use crate::ports::live::Session;
-use crate::ports::orders::{CommandRequest, Done, OrdersError, PlaceRequest};
+use crate::ports::orders::{CommandRequest, Done, LocationKey, OrdersError, PlaceRequest};
 use crate::telemetry::names;
 
 /// The stateless half; see [`State`].
@@ -51,10 +52,11 @@ pub enum OrderMessage {
     Execute(Box<CommandRequest>, Reply<Done>, Ticket),
     /// Register a listener.
     Subscribe(Arc<dyn Session>, Option<Version>, Reply<Arc<Order>>, Ticket),
-    /// The courier has moved.
-    Locate(Position, Reply<()>, Ticket),
-    /// Load, if that hasn't happened: the first message of a restarted actor.
-    Wake(Ticket),
+    /// The courier has moved; whether that was known.
+    Locate(Position, Option<LocationKey>, Reply<bool>, Ticket),
+    /// Load, if that hasn't happened, and tell the listeners what they lack: the first message of a
+    /// restarted actor, and of one whose shard has come from another replica.
+    Wake(Option<Reply<()>>, Ticket),
 }
 
 /// What the actor knows.
@@ -66,6 +68,7 @@ pub struct State {
     pub(super) order: Option<Arc<Order>>,
     pub(super) loaded: bool,
     pub(super) restarted: bool,
+    pub(super) located: location::Known,
 }
 
 /// How long an append of unknown outcome may take to be settled before the caller is sent away.
@@ -89,6 +92,7 @@ impl Actor for OrderActor {
             order: None,
             loaded,
             restarted: start == Start::Restarted,
+            located: location::Known::default(),
         })
     }
 
@@ -114,13 +118,17 @@ impl Actor for OrderActor {
                 let result = state.subscribe(session, since).await;
                 drop(reply.send(result));
             }
-            OrderMessage::Locate(position, reply, _ticket) => {
-                let result = state.locate(position).await;
+            OrderMessage::Locate(position, key, reply, _ticket) => {
+                let result = location::locate(state, position, key).await;
                 drop(reply.send(result));
             }
-            OrderMessage::Wake(_ticket) => {
-                if let Err(error) = state.load().await {
-                    tracing::warn!(order = %state.id, %error, "restarted order not loaded yet");
+            OrderMessage::Wake(reply, _ticket) => {
+                let result = state.wake().await;
+                if let Err(error) = &result {
+                    tracing::warn!(order = %state.id, %error, "order not loaded yet");
+                }
+                if let Some(reply) = reply {
+                    drop(reply.send(result));
                 }
             }
         }
@@ -160,7 +168,7 @@ impl State {
             None,
             request.traceparent.as_ref(),
         );
-        match context.writer.append(row, Arc::clone(&order)).await {
+        match self.append(row, &order).await {
             Ok(()) => Ok(self.committed(order, None)),
             Err(WriteError::Conflict) => {
                 // Placed under this id before, here or elsewhere: the loser of a race gets the same.
@@ -215,6 +223,7 @@ impl State {
         let order = self.order.clone().ok_or(OrdersError::NotFound)?;
         if let Some(version) = order.answered(request.id) {
             self.under_lease()?;
+            settle::same_as_known(&order, &request)?;
             return Ok((
                 Done {
                     order: Arc::new(order.as_of(version)),
@@ -274,7 +283,7 @@ impl State {
             Some(order.version()),
             request.traceparent.as_ref(),
         );
-        match context.writer.append(row, Arc::clone(&after)).await {
+        match self.append(row, &after).await {
             Ok(()) => Ok(self.committed(after, Some(order.status()))),
             Err(error) => settle::after_failure(self, error, &request)
                 .await
@@ -290,27 +299,14 @@ impl State {
         request: &CommandRequest,
     ) -> Result<Answer, OrdersError> {
         let mut after = order.clone();
-        if after.remembered.len() >= REMEMBERED_MAX {
-            after.remembered.remove(0);
-        }
-        after.remembered.push((request.id, order.version()));
+        after.remember(request.id, &request.command);
         let after = Arc::new(after);
         let row = append::bookkeeping_row(self.shard.id, &after, &[], None);
         self.bookkeep(row, after).await
     }
 
-    async fn bookkeep(
-        &mut self,
-        row: crate::ports::journal::AppendRow,
-        after: Arc<Order>,
-    ) -> Result<Answer, OrdersError> {
-        match self
-            .shard
-            .context
-            .writer
-            .append(row, Arc::clone(&after))
-            .await
-        {
+    async fn bookkeep(&mut self, row: AppendRow, after: Arc<Order>) -> Result<Answer, OrdersError> {
+        match self.append(row, &after).await {
             Ok(()) => {
                 self.adopt(after.clone());
                 Ok((self.done(after), None))
@@ -320,6 +316,13 @@ impl State {
                 Err(append::failed(error))
             }
         }
+    }
+
+    async fn append(&self, row: AppendRow, after: &Arc<Order>) -> Result<(), WriteError> {
+        let writer = &self.shard.context.writer;
+        writer
+            .append(row, Arc::clone(after), self.entry.tenure)
+            .await
     }
 
     async fn subscribe(
@@ -338,18 +341,12 @@ impl State {
         Ok(order)
     }
 
-    async fn locate(&mut self, position: Position) -> Result<(), OrdersError> {
+    async fn wake(&mut self) -> Result<(), OrdersError> {
         self.load().await?;
-        let order = self.order.as_ref().ok_or(OrdersError::NotFound)?;
         self.under_lease()?;
-        if order.status() != Status::InTransit {
-            return Err(OrdersError::NotInTransit {
-                status: order.status(),
-            });
+        if let Some(order) = &self.order {
+            self.shard.context.hub.publish(order, None);
         }
-        self.entry.position.store(Some(Arc::new(position)));
-        self.shard.context.positions.put(self.id, position);
-        self.shard.context.hub.locate(self.id, position);
         Ok(())
     }
 
@@ -360,9 +357,11 @@ impl State {
         }
         let context = Arc::clone(&self.shard.context);
         // While a lost append of this shard is being settled, the journal doesn't know yet.
-        if !context.ownership.settled(self.shard.id, SETTLE_MAX).await {
+        let settled = context.ownership.settled(self.shard.id, SETTLE_MAX).await;
+        self.owned()?;
+        if !settled {
             return Err(append::unavailable(
-                "the order's shard is not owned here now",
+                "a lost write of the order's shard is being settled",
             ));
         }
         let order = context
@@ -437,6 +436,19 @@ impl State {
             .store(self.shard.context.tick(), Ordering::Relaxed);
     }
 
+    /// The shard is still this replica's, without a break since this actor began.
+    fn owned(&self) -> Result<(), OrdersError> {
+        if self
+            .shard
+            .context
+            .ownership
+            .speaks(self.shard.id, self.entry.tenure)
+        {
+            return Ok(());
+        }
+        Err(OrdersError::NotOwner)
+    }
+
     pub(super) fn done(&self, order: Arc<Order>) -> Done {
         let position = self.position(&order);
         Done {
@@ -454,6 +466,7 @@ impl State {
 
     /// What is answered without writing is answered only while the lease holds.
     pub(super) fn under_lease(&self) -> Result<(), OrdersError> {
+        self.owned()?;
         if self.shard.context.ownership.lease_holds() {
             return Ok(());
         }

@@ -80,7 +80,7 @@ pub(super) fn failed(error: WriteError) -> OrdersError {
     match error {
         WriteError::Unavailable => unavailable("the journal is away"),
         WriteError::Unknown => unavailable("the journal was lost; the outcome is being settled"),
-        WriteError::NotOwner => unavailable("another replica owns the order"),
+        WriteError::NotOwner => OrdersError::NotOwner,
         WriteError::Conflict => OrdersError::Restarted,
         WriteError::Refused => OrdersError::Broken {
             why: "the journal refuses the data",

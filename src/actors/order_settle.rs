@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use trackops_domain::invariants::Invariant;
+use trackops_domain::order::Order;
 
 use super::order::{SETTLE_MAX, State};
 use super::order_append as append;
@@ -18,7 +19,20 @@ pub(super) async fn settle(state: &mut State) -> Result<(), OrdersError> {
     if !context.ownership.settled(shard, SETTLE_MAX).await {
         return Err(append::failed(WriteError::Unknown));
     }
-    state.load().await
+    state.load().await.map_err(|error| match error {
+        // The shard went to another replica meanwhile: what became of the append only that one knows.
+        OrdersError::NotOwner => append::failed(WriteError::Unknown),
+        other => other,
+    })
+}
+
+/// An error where a client's key stands for something else already. Ids of messages are their
+/// senders' and are taken at their word.
+pub(super) fn same_as_known(order: &Order, request: &CommandRequest) -> Result<(), OrdersError> {
+    if request.keyed && !order.asked_the_same(request.id, &request.command) {
+        return Err(OrdersError::KeyReused);
+    }
+    Ok(())
 }
 
 /// What to tell the caller of a command whose append failed with `error`.
@@ -53,7 +67,7 @@ pub(super) async fn after_failure(
             settle(state).await?;
             let order = state.order.clone().ok_or(OrdersError::NotFound)?;
             match order.answered(request.id) {
-                Some(version) => Ok(Done {
+                Some(version) => same_as_known(&order, request).map(|()| Done {
                     order: Arc::new(order.as_of(version)),
                     replayed: false,
                     position: None,

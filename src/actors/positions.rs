@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_domain::ids::OrderId;
 
+use super::cache_gate::CacheGate;
 use crate::ports::cache::{Cache, Position};
 
 /// Positions waiting at most. They are live data: the next ping is seconds away, so a full queue drops.
@@ -21,16 +22,21 @@ enum Job {
 #[derive(Clone)]
 pub struct Positions {
     jobs: mpsc::Sender<Job>,
-    cache: Arc<dyn Cache>,
+    gate: Arc<CacheGate>,
 }
 
 impl Positions {
     /// Starts the task.
-    pub fn start(cache: Arc<dyn Cache>, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+    pub fn start(
+        store: Arc<dyn Cache>,
+        gate: Arc<CacheGate>,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
         let (jobs, mut queue) = mpsc::channel(WAITING_MAX);
-        let store = Arc::clone(&cache);
         tasks.spawn(async move {
             while let Some(job) = tokio::select! {
+                biased;
                 job = queue.recv() => job,
                 () = stop.cancelled() => None,
             } {
@@ -43,7 +49,7 @@ impl Positions {
                 }
             }
         });
-        Self { jobs, cache }
+        Self { jobs, gate }
     }
 
     /// Keeps `position`.
@@ -56,8 +62,9 @@ impl Positions {
         drop(self.jobs.try_send(Job::Drop(order)));
     }
 
-    /// The last known position, if the cache can be asked.
+    /// The last known position, if the cache can be asked: who reads waits for it, so the breaker
+    /// counts here, too.
     pub async fn get(&self, order: OrderId) -> Option<Position> {
-        self.cache.position(order).await.ok().flatten()
+        self.gate.position(order).await
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use trackops_cluster::ShardId;
 use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
 use trackops_domain::status::Status;
@@ -10,17 +11,19 @@ use trackops_domain::status::Status;
 use super::cache_gate::LoadError;
 use super::node::Node;
 use super::order_append as append;
+use super::shard::Entered;
 use crate::codec::view;
-use crate::ports::orders::{OrdersError, Read};
+use crate::ports::orders::{History, OrdersError, Read};
 
 impl Node {
     pub(super) async fn read_view(&self, order: OrderId) -> Result<Read, OrdersError> {
         let context = self.context();
         let shard = self.shard_of(order);
+        let entered = self.enter_to_read(order).await?;
         // Cut off from the journal nobody can write: then what is in memory is the newest there is,
         // and the answer says how old it may be.
         let age = self.age()?;
-        if let Some(live) = shard.peek(order)
+        if let Some(live) = shard.peek_in(order, entered.tenure)
             && let Some(state) = live.order.load_full()
         {
             let in_transit = state.status() == Status::InTransit;
@@ -31,6 +34,8 @@ impl Node {
             };
             return self.still(
                 age,
+                shard.id,
+                &entered,
                 Read {
                     version: state.version(),
                     view: view::render(&state),
@@ -55,6 +60,8 @@ impl Node {
         };
         self.still(
             age,
+            shard.id,
+            &entered,
             Read {
                 version: entry.version,
                 view: entry.view,
@@ -64,11 +71,12 @@ impl Node {
         )
     }
 
-    pub(super) async fn read_order(&self, order: OrderId) -> Result<Arc<Order>, OrdersError> {
+    pub(super) async fn read_order(&self, order: OrderId) -> Result<History, OrdersError> {
+        let shard = self.shard_of(order);
+        let entered = self.enter_to_read(order).await?;
         let age = self.age()?;
-        let live = self
-            .shard_of(order)
-            .peek(order)
+        let live = shard
+            .peek_in(order, entered.tenure)
             .and_then(|entry| entry.order.load_full());
         let found = match live {
             Some(state) => state,
@@ -78,7 +86,7 @@ impl Node {
                     .ok_or(OrdersError::NotFound)?,
             ),
         };
-        self.still(age, found)
+        self.still(age, shard.id, &entered, History { order: found, age })
     }
 
     /// How old an answer from memory may be: `None` under the lease. An error where this replica may
@@ -92,8 +100,18 @@ impl Node {
             .ok_or_else(|| append::unavailable("the replica's lease has run out"))
     }
 
-    /// The lease must still hold when the answer is ready, not only when the work began.
-    fn still<T>(&self, age: Option<Duration>, answer: T) -> Result<T, OrdersError> {
+    /// The shard must still be owned and the lease still hold when the answer is ready, not only when
+    /// the work began.
+    fn still<T>(
+        &self,
+        age: Option<Duration>,
+        shard: ShardId,
+        entered: &Entered,
+        answer: T,
+    ) -> Result<T, OrdersError> {
+        if !self.context().ownership.speaks(shard, entered.tenure) {
+            return Err(OrdersError::NotOwner);
+        }
         if age.is_some() || self.context().ownership.lease_holds() {
             return Ok(answer);
         }

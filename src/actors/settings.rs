@@ -19,6 +19,9 @@ pub struct Settings {
     pub order_waiting_max: u32,
     /// Commands waiting on this replica at most: a second's worth at the rate of a small machine.
     pub node_waiting_max: u32,
+    /// Requests that wait at most for one shard that is on its way to another replica: a move takes
+    /// milliseconds, and a shard sees a small part of the replica's requests.
+    pub shard_held_max: u32,
     /// Failures within [`Settings::failure_window`] after which an order is quarantined.
     pub failures_max: usize,
     /// See [`Settings::failures_max`].
@@ -42,6 +45,7 @@ impl Default for Settings {
             actors_max: 200_000,
             order_waiting_max: 64,
             node_waiting_max: 20_000,
+            shard_held_max: 2_000,
             failures_max: 5,
             failure_window: Duration::from_secs(60),
             lanes: 2,

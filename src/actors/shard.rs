@@ -14,12 +14,14 @@ use trackops_cluster::ShardId;
 use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
 
-use super::admission::Admission;
+use super::admission::{Admission, Hands, InHand};
 use super::failures::Failures;
-use super::order::{OrderActor, OrderMessage, Start};
+use super::order::{OrderActor, OrderMessage, Reply, Start};
+use super::order_append as append;
 use super::ownership::Ownership;
 use super::positions::Positions;
 use super::settings::Settings;
+use super::tenure::{Standing, Tenure};
 use super::writer::Writer;
 use crate::ports::cache::Position;
 use crate::ports::clock::Clock;
@@ -50,6 +52,8 @@ pub struct Context {
 
 /// What others may know of a live order without asking its actor.
 pub struct Entry {
+    /// Since when its shard has been owned without a break.
+    pub tenure: Tenure,
     /// The last committed state; `None` until loaded, or if there is no such order.
     pub order: ArcSwapOption<Order>,
     /// The courier.
@@ -71,6 +75,38 @@ enum Slot {
     Restarting,
 }
 
+/// A request that found its shard open.
+pub struct Entered {
+    /// Keeps the shard from being handed over until the request is done with.
+    pub in_hand: InHand,
+    /// In which tenure it was open.
+    pub tenure: Tenure,
+}
+
+/// Why a shard takes no new work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Not this replica's.
+    NotOwned,
+    /// On its way to another replica, which is decided in a moment.
+    Held,
+    /// A statement of unknown outcome is being settled.
+    Settling,
+}
+
+impl Closed {
+    /// What a caller that doesn't wait is told.
+    pub fn into_error(self) -> OrdersError {
+        match self {
+            Self::NotOwned => OrdersError::NotOwner,
+            Self::Held => append::unavailable("the order's shard is moving to another replica"),
+            Self::Settling => {
+                append::unavailable("a lost write of the order's shard is being settled")
+            }
+        }
+    }
+}
+
 /// A shard of this replica.
 pub struct Shard {
     /// Which.
@@ -79,6 +115,10 @@ pub struct Shard {
     pub context: Arc<Context>,
     /// Failures and quarantine.
     pub failures: Failures,
+    /// What has been admitted to this shard and isn't done with.
+    pub hands: Arc<Hands>,
+    /// Requests that wait until the shard is no longer held.
+    pub held: Arc<AtomicU32>,
     slots: DashMap<OrderId, Slot>,
     /// The supervisor that new actors are linked to; `None` while it is being started again.
     supervisor: RwLock<Option<ActorCell>>,
@@ -95,9 +135,42 @@ impl Shard {
             id,
             context,
             failures,
+            hands: Arc::default(),
+            held: Arc::default(),
             slots: DashMap::with_shard_amount(4),
             supervisor: RwLock::new(None),
         })
+    }
+
+    /// Lets a request in, if the shard takes new work now.
+    pub fn enter(&self) -> Result<Entered, Closed> {
+        let in_hand = self.hands.take();
+        let (standing, tenure) = self.context.ownership.standing(self.id);
+        match standing {
+            Standing::Owned(_) => Ok(Entered { in_hand, tenure }),
+            Standing::Held(_) | Standing::Drained(_) => Err(Closed::Held),
+            Standing::Settling(_) => Err(Closed::Settling),
+            Standing::Free(_) => Err(Closed::NotOwned),
+        }
+    }
+
+    /// Whether the shard takes new work now.
+    pub fn is_open(&self) -> bool {
+        matches!(
+            self.context.ownership.standing(self.id).0,
+            Standing::Owned(_)
+        )
+    }
+
+    /// Lets a read in: what is committed may be shown also while a lost append is being settled.
+    pub fn enter_to_read(&self) -> Result<Entered, Closed> {
+        let in_hand = self.hands.take();
+        let (standing, tenure) = self.context.ownership.standing(self.id);
+        match standing {
+            Standing::Owned(_) | Standing::Settling(_) => Ok(Entered { in_hand, tenure }),
+            Standing::Held(_) | Standing::Drained(_) => Err(Closed::Held),
+            Standing::Free(_) => Err(Closed::NotOwned),
+        }
     }
 
     /// Sends a message to the order's actor, starting it if need be. `message` is made with the
@@ -106,42 +179,76 @@ impl Shard {
         self: &Arc<Self>,
         order: OrderId,
         start: Start,
+        entered: Entered,
         message: impl FnOnce(super::admission::Ticket) -> OrderMessage,
     ) -> Result<(), OrdersError> {
         if self.failures.is_quarantined(order) {
             return Err(OrdersError::Quarantined);
         }
+        let Entered { in_hand, tenure } = entered;
         // Admission and sending happen under the slot's lock, so the sweeper never ends an actor
         // that has, or is about to get, a message.
-        let (entry, actor) = match self.slots.entry(order) {
-            MapEntry::Occupied(slot) => match slot.get() {
-                Slot::Live { entry, actor } => {
-                    return self.deliver(entry, actor, message);
+        let (entry, actor, slot) = match self.slots.entry(order) {
+            MapEntry::Occupied(mut slot) => match slot.get() {
+                Slot::Live { entry, actor } if entry.tenure == tenure => {
+                    return self.deliver(entry, actor, in_hand, message);
+                }
+                // Came in before a break in the ownership: it is somebody else's to answer.
+                Slot::Live { entry, .. } if entry.tenure > tenure => {
+                    return Err(OrdersError::NotOwner);
+                }
+                Slot::Live { actor, .. } => {
+                    actor.stop(None);
+                    self.context.live.fetch_sub(1, Ordering::Relaxed);
+                    let (entry, actor) = match self.spawn(order, start, tenure) {
+                        Ok(spawned) => spawned,
+                        Err(error) => {
+                            slot.remove();
+                            return Err(error);
+                        }
+                    };
+                    slot.insert(Slot::Live {
+                        entry: Arc::clone(&entry),
+                        actor: actor.clone(),
+                    });
+                    (entry, actor, slot.into_ref())
                 }
                 Slot::Restarting => return Err(OrdersError::Restarted),
             },
             MapEntry::Vacant(vacant) => {
-                let (entry, actor) = self.spawn(order, start)?;
+                let (entry, actor) = self.spawn(order, start, tenure)?;
                 let slot = vacant.insert(Slot::Live {
                     entry: Arc::clone(&entry),
                     actor: actor.clone(),
                 });
-                self.deliver(&entry, &actor, message)?;
-                drop(slot);
-                (entry, actor)
+                (entry, actor, slot)
             }
         };
-        drop((entry, actor));
-        Ok(())
+        let delivered = self.deliver(&entry, &actor, in_hand, message);
+        drop(slot);
+        delivered
+    }
+
+    /// Has the order's actor load it and tell the listeners what they lack; `reply` hears of it.
+    pub fn wake(
+        self: &Arc<Self>,
+        order: OrderId,
+        reply: Option<Reply<()>>,
+    ) -> Result<(), OrdersError> {
+        let entered = self.enter().map_err(Closed::into_error)?;
+        self.send(order, Start::Restarted, entered, |ticket| {
+            OrderMessage::Wake(reply, ticket)
+        })
     }
 
     fn deliver(
         &self,
         entry: &Entry,
         actor: &ActorRef<OrderMessage>,
+        in_hand: InHand,
         message: impl FnOnce(super::admission::Ticket) -> OrderMessage,
     ) -> Result<(), OrdersError> {
-        let ticket = self.context.admission.admit(&entry.waiting)?;
+        let ticket = self.context.admission.admit(&entry.waiting, in_hand)?;
         entry.used.store(self.context.tick(), Ordering::Relaxed);
         // The actor has just ended by a failure whose report is still on its way.
         actor
@@ -153,6 +260,7 @@ impl Shard {
         self: &Arc<Self>,
         order: OrderId,
         start: Start,
+        tenure: Tenure,
     ) -> Result<(Arc<Entry>, ActorRef<OrderMessage>), OrdersError> {
         let context = &self.context;
         if context.live.load(Ordering::Relaxed) as usize
@@ -168,6 +276,7 @@ impl Shard {
             .clone()
             .ok_or(OrdersError::Restarted)?;
         let entry = Arc::new(Entry {
+            tenure,
             order: ArcSwapOption::empty(),
             position: ArcSwapOption::empty(),
             waiting: Arc::new(AtomicU32::new(0)),
@@ -181,12 +290,41 @@ impl Shard {
         Ok((entry, actor))
     }
 
+    /// The live order's entry, if it is of `tenure`, without waking anything.
+    pub fn peek_in(&self, order: OrderId, tenure: Tenure) -> Option<Arc<Entry>> {
+        self.peek(order).filter(|entry| entry.tenure == tenure)
+    }
+
+    /// Ends every actor and forgets what is known of failures: the shard is, or may be, another's.
+    pub fn clear(&self) {
+        let mut ended = Vec::new();
+        self.slots.retain(|order, slot| {
+            if let Slot::Live { actor, .. } = slot {
+                ended.push((*order, actor.clone()));
+                self.context.live.fetch_sub(1, Ordering::Relaxed);
+            }
+            false
+        });
+        // The map's own order differs from run to run; that in which actors end must not.
+        ended.sort_unstable_by_key(|(order, _)| *order);
+        for (_, actor) in ended {
+            actor.stop(None);
+        }
+        self.slots.shrink_to_fit();
+        self.failures.clear_all();
+    }
+
     /// The live order's entry, without waking anything.
     pub fn peek(&self, order: OrderId) -> Option<Arc<Entry>> {
         match &*self.slots.get(&order)? {
             Slot::Live { entry, .. } => Some(Arc::clone(entry)),
             Slot::Restarting => None,
         }
+    }
+
+    /// How many orders are in memory, those that are being started again too.
+    pub fn in_memory(&self) -> usize {
+        self.slots.len()
     }
 
     /// Whether the order's actor is being started again.

@@ -6,7 +6,6 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use trackops_domain::ids::OrderId;
 
 use super::failures::Verdict;
-use super::order::{OrderMessage, Start};
 use super::shard::Shard;
 use crate::telemetry::names;
 
@@ -41,7 +40,7 @@ impl Actor for ShardSupervisor {
     ) -> Result<(), ActorProcessingErr> {
         shard.forget(order);
         // Nobody waits for it: a refusal (too much to do) only means that the next command wakes it.
-        if let Err(error) = shard.send(order, Start::Restarted, OrderMessage::Wake) {
+        if let Err(error) = shard.wake(order, None) {
             tracing::debug!(%order, %error, "failed order not woken");
         }
         Ok(())

@@ -33,10 +33,14 @@ pub(super) async fn run(shards: Arc<[Arc<Shard>]>, stop: CancellationToken) {
     loop {
         for shard in &*shards {
             tokio::select! {
+                biased;
                 _ = timer.tick() => {}
                 () = stop.cancelled() => return,
             }
-            shard.sweep(live_for >> pressure, final_for >> pressure);
+            // What isn't owned has no actors, and those of a shard that is held end with it.
+            if shard.is_open() {
+                shard.sweep(live_for >> pressure, final_for >> pressure);
+            }
         }
         let live = context.live.load(Ordering::Relaxed);
         let over = live as usize > settings.actors_max;

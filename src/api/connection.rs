@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::problem_code::Code;
 use super::server::Limits;
 use super::service::ApiService;
+use super::write_limit::WriteLimit;
 
 /// The largest request head, and the most of a body that is read at once: twice what common
 /// gateways let through.
@@ -46,6 +47,7 @@ impl Connection {
             tracing::debug!(%error, "the client is gone");
             return;
         }
+        let stream = WriteLimit::new(stream, self.limits.write_timeout);
         let service = self.service;
         let answer = service_fn(move |request: Request<Incoming>| {
             let service = service.clone();
@@ -81,7 +83,7 @@ impl Connection {
             && let Some(parts) = connection.into_parts()
             && !parts.read_buf.is_empty()
         {
-            answer_slow_head(parts.io.into_inner(), self.limits.head_timeout).await;
+            answer_slow_head(parts.io.into_inner().into_inner(), self.limits.head_timeout).await;
         }
     }
 }

@@ -25,3 +25,4 @@ pub mod etag;
 mod json;
 pub mod params;
 pub mod request_headers;
+pub mod write_limit;

@@ -27,6 +27,7 @@ pub const PATH: &str = "/api/v1/openapi.json";
         inventory::list_items, inventory::get_item, inventory::put_item,
         inventory::get_reservation,
         admin::get_actor, admin::release_actor, admin::get_outbox,
+        admin::get_cluster, admin::drain_node, admin::list_shards, admin::get_shard,
         admin::list_dead_letters, admin::get_dead_letter, admin::send_dead_letter,
         probes::get_livez, probes::get_readyz, probes::get_startupz, probes::get_metrics,
         get_openapi, documents::get_problem_page,

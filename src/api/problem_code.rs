@@ -29,6 +29,10 @@ pub enum Code {
     ItemNotFound,
     /// The order has no reservation.
     ReservationNotFound,
+    /// No such replica.
+    NodeNotFound,
+    /// No such shard.
+    ShardNotFound,
     /// No such dead letter.
     DeadLetterNotFound,
     /// The path is there, the method isn't.
@@ -104,7 +108,7 @@ const fn facts(
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::MalformedJson,
         Self::UnreadableBody,
         Self::InvalidParameter,
@@ -115,6 +119,8 @@ impl Code {
         Self::OrderNotFound,
         Self::ItemNotFound,
         Self::ReservationNotFound,
+        Self::NodeNotFound,
+        Self::ShardNotFound,
         Self::DeadLetterNotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -185,6 +191,10 @@ impl Code {
                 "Check the SKU, or set its stock by PUT."),
             Self::ReservationNotFound => facts(S::NOT_FOUND, "reservation-not-found", "The order has no reservation",
                 "Inventory has not heard of this order, or not yet."),
+            Self::NodeNotFound => facts(S::NOT_FOUND, "node-not-found", "There is no such replica",
+                "Look for the replica's node id in /admin/v1/cluster; one that has stopped is not there."),
+            Self::ShardNotFound => facts(S::NOT_FOUND, "shard-not-found", "There is no such shard",
+                "Shards are counted from 0; /admin/v1/shards lists all of them."),
             Self::DeadLetterNotFound => facts(S::NOT_FOUND, "dead-letter-not-found", "There is no such dead letter",
                 "List the dead letters; old ones are removed by the topic's retention."),
             Self::MethodNotAllowed => facts(S::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here",

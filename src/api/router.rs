@@ -77,6 +77,17 @@ pub fn management_routes(state: ManagementState) -> Router {
             );
         routes = routes.merge(actors.with_state(orders));
     }
+    if let Some(desk) = state.cluster {
+        let cluster = Router::new()
+            .route("/admin/v1/cluster", get(admin::get_cluster))
+            .route(
+                "/admin/v1/cluster/nodes/{node}/drain",
+                post(admin::drain_node),
+            )
+            .route("/admin/v1/shards", get(admin::list_shards))
+            .route("/admin/v1/shards/{n}", get(admin::get_shard));
+        routes = routes.merge(cluster.with_state(desk));
+    }
     if !state.outboxes.is_empty() {
         let outbox = Router::new().route("/admin/v1/outbox", get(admin::get_outbox));
         routes = routes.merge(outbox.with_state(state.outboxes.into()));

@@ -31,15 +31,19 @@ pub struct Limits {
     pub connections_max: usize,
     /// How long a request's head may take, and how long a connection may be idle.
     pub head_timeout: Duration,
+    /// How long a client may take nothing of what is written to it, before it is cut.
+    pub write_timeout: Duration,
 }
 
 impl Default for Limits {
     /// 16,384 connections are 10,000 watchers and room for writers, at about 10 KiB each; 30 s is
-    /// longer than common clients keep an idle connection, so that they close it first as a rule.
+    /// longer than common clients keep an idle connection, so that they close it first as a rule,
+    /// and longer than a phone is in a tunnel.
     fn default() -> Self {
         Self {
             connections_max: 16_384,
             head_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -74,10 +78,10 @@ pub struct Stopped {
     pub cut: usize,
 }
 
-/// An open listener.
-#[derive(Debug)]
+/// An open listener. Its clones share it: it stays open until the last of them is gone.
+#[derive(Clone, Debug)]
 pub struct Server {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     addr: SocketAddr,
     limits: Limits,
 }
@@ -104,7 +108,7 @@ impl Server {
         };
         let (listener, addr) = open().map_err(refused)?;
         Ok(Self {
-            listener,
+            listener: Arc::new(listener),
             addr,
             limits: Limits::default(),
         })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::admin::cluster_desk::ClusterDesk;
 use super::admin::dead_letter_desk::DeadLetterDesk;
 use super::probes::readiness::Readiness;
 use crate::ports::clock::Clock;
@@ -39,6 +40,9 @@ pub struct ManagementState {
     pub metrics: PrometheusHandle,
     /// The order role's actors; without it `/admin/v1/actors` is not there.
     pub orders: Option<Arc<dyn Orders>>,
+    /// The cluster that this replica is part of; without it `/admin/v1/cluster` and `/admin/v1/shards`
+    /// are not there.
+    pub cluster: Option<Arc<dyn ClusterDesk>>,
     /// The outboxes that this role writes or relays; without any `/admin/v1/outbox` is not there.
     pub outboxes: Vec<Arc<dyn Outbox>>,
     /// The parked messages; without it `/admin/v1/dead-letters` is not there.

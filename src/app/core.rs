@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use trackops_cluster::keeper::{Keeper, Standing};
+use trackops_cluster::ShardCount;
+use trackops_cluster::directory::Directory;
+use trackops_cluster::keeper::{Keeper, Kept, Standing};
 use trackops_cluster::lease::{Lease, LeaseTiming};
+use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Membership, NodeId};
 
+use super::cluster::{Cluster, ClusterParts, LinkPort};
 use super::late::LateOrders;
 use super::lifecycle::Lifecycle;
 use super::replica;
@@ -24,6 +29,7 @@ use crate::ports::cache::Cache;
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
 use crate::ports::live::LiveHub;
+use crate::ports::orders::Orders;
 
 /// Makes a membership on a connection of its own, within the runtime that calls it.
 pub(super) type MembershipFactory = Box<dyn FnOnce() -> Arc<dyn Membership> + Send>;
@@ -45,13 +51,18 @@ pub(super) struct CoreParts {
     pub keeper: Option<MembershipFactory>,
     pub node: NodeId,
     pub timing: LeaseTiming,
+    /// How many shards the configuration says there are, if it does.
+    pub shards: Option<ShardCount>,
     /// It was deposed before: another owner of shards isn't waited for.
     pub returning: bool,
+    /// For links to other replicas; `None` for one that is alone and owns every shard.
+    pub links: Option<LinkPort>,
 }
 
 /// A running order service.
 pub(super) struct Core {
     node: Arc<Node>,
+    cluster: Option<Cluster>,
     keeper: Option<Keeper>,
     consumer_stop: CancellationToken,
     tasks: TaskTracker,
@@ -64,14 +75,16 @@ pub(super) async fn start(
     orders: &LateOrders,
     life: &Lifecycle,
 ) -> anyhow::Result<Option<Core>> {
-    let Some(count) = replica::shard_count(&*parts.membership, life).await else {
+    let Some(count) = replica::shard_count(&*parts.membership, parts.shards, life).await? else {
         return Ok(None);
     };
-    // Nobody else calls this replica yet, so its address is its name.
+    // Nobody calls a replica that is alone: then its address is its name.
+    let address = parts.links.as_ref().map(|port| port.address.clone());
+    let address = address.unwrap_or_else(|| parts.node.0.clone());
     let joined = replica::join(
         &*parts.membership,
         &parts.node,
-        &parts.node.0,
+        &address,
         &parts.timing,
         life,
     )
@@ -80,21 +93,15 @@ pub(super) async fn start(
         return Ok(None);
     };
     let tasks = TaskTracker::new();
-    let (lease, keeper) = match parts.keeper {
-        None => (Lease::unlimited(), None),
-        Some(factory) => {
-            let lease = Lease::new();
-            let keeper = Keeper::start(
-                factory,
-                parts.node.clone(),
-                incarnation,
-                parts.timing,
-                lease.clone(),
-                sent,
-            )?;
-            (lease, Some(keeper))
-        }
+    let directory = Directory::new(count);
+    let kept = Kept {
+        node: parts.node.clone(),
+        incarnation,
+        timing: parts.timing,
+        lease: Lease::new(),
+        directory: Arc::clone(&directory),
     };
+    let (lease, keeper) = keep_lease(parts.keeper, kept, sent)?;
     let ownership = Ownership::new(
         Arc::clone(&parts.membership),
         parts.node.clone(),
@@ -114,36 +121,71 @@ pub(super) async fn start(
             life.clone(),
         ));
     }
-    if !replica::claim_all(&ownership, &gate, parts.returning, life).await? {
+    let is_alone = parts.links.is_none();
+    if is_alone && !replica::claim_all(&ownership, &gate, parts.returning, life).await? {
         replica::leave(&ownership).await;
         return Ok(None);
     }
-    let standing = keeper.as_ref().map(Keeper::standing);
+    // Whoever is alone may answer from memory while the database is away: then nobody can write. Where
+    // others are alive a renewal that times out says nothing of that: they may own the shards by now.
+    let standing = keeper.as_ref().map(Keeper::standing).filter(|_| is_alone);
     let node_parts = Parts {
         journal: parts.journal,
         cache: parts.cache,
         gate,
-        hub: parts.hub,
+        hub: Arc::clone(&parts.hub),
         clock: Arc::clone(&parts.clock),
         ownership,
         standing,
     };
     let node = Node::start(node_parts, settings).await?;
-    orders.set(Arc::clone(&node) as _);
+    let mut answering: Arc<dyn Orders> = Arc::clone(&node) as _;
+    let cluster = parts.links.map(|port| {
+        Cluster::start(ClusterParts {
+            me: Peer {
+                node: parts.node.clone(),
+                incarnation,
+                address,
+            },
+            node: Arc::clone(&node),
+            directory,
+            membership: parts.membership,
+            hub: parts.hub,
+            port,
+            clock: Arc::clone(&parts.clock),
+            shards: count,
+        })
+    });
+    if let Some(cluster) = &cluster {
+        // A stop that comes now is the caller's to notice: what was started is stopped like the rest.
+        cluster.settled_in(life).await;
+        answering = Arc::clone(cluster.router()) as _;
+    }
+    orders.set(Arc::clone(&answering));
     let consumer_stop = CancellationToken::new();
-    let consumer = messaging::orders::runner(
-        parts.bus,
-        Arc::clone(&node) as _,
-        parts.clock,
-        &parts.node.0,
-    );
+    let consumer = messaging::orders::runner(parts.bus, answering, parts.clock, &parts.node.0);
     tasks.spawn(consumer.run(consumer_stop.clone()));
     Ok(Some(Core {
         node,
+        cluster,
         keeper,
         consumer_stop,
         tasks,
     }))
+}
+
+/// The lease, kept from now on; one without an end where there is no keeper.
+fn keep_lease(
+    factory: Option<MembershipFactory>,
+    kept: Kept,
+    sent: Instant,
+) -> std::io::Result<(Lease, Option<Keeper>)> {
+    let Some(factory) = factory else {
+        return Ok((Lease::unlimited(), None));
+    };
+    let lease = kept.lease.clone();
+    let keeper = Keeper::start(factory, kept, sent)?;
+    Ok((lease, Some(keeper)))
 }
 
 /// A deposed replica writes and answers nothing any more, and ends.
@@ -163,6 +205,13 @@ async fn watch_standing(
 }
 
 impl Core {
+    /// Gives the shards to other replicas, if there are any, while everything still answers.
+    pub async fn drain(&self, limit: Duration) {
+        if let Some(cluster) = &self.cluster {
+            cluster.drain(limit).await;
+        }
+    }
+
     /// The consumer takes no more messages, what was admitted is finished, the shards are given up.
     /// All within `limit`.
     pub async fn stop(self, limit: Duration) {
@@ -171,6 +220,9 @@ impl Core {
         let consumed = tokio::time::timeout(limit / 2, self.tasks.wait()).await;
         if consumed.is_err() {
             tracing::warn!("the consumer did not close in time: its last messages will come again");
+        }
+        if let Some(cluster) = self.cluster {
+            cluster.stop(limit / 4).await;
         }
         self.node.shut_down(limit / 2).await;
         if let Some(keeper) = self.keeper {

@@ -3,8 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::lease::LeaseTiming;
@@ -15,7 +17,7 @@ use super::late::LateOrders;
 use super::lifecycle::{DEV_STOP, Lifecycle};
 use super::listeners::Port;
 use super::{checks, desk, face};
-use crate::api::probes::readiness::Readiness;
+use crate::api::probes::readiness::{Need, Readiness};
 use crate::api::router;
 use crate::api::state::{InventoryState, ManagementState};
 use crate::cli::args::DevArgs;
@@ -54,18 +56,8 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     let letters = DeadLetters::new(Arc::clone(&bus));
     let orders = LateOrders::new(letters.clone());
     let hub = Hub::new();
-    let readiness = Readiness::new();
+    let readiness = readiness(&store);
     let journal = store.journal();
-    let pinged = store.journal();
-    readiness.ping(
-        "journal",
-        crate::api::probes::readiness::Need::Required,
-        move || {
-            let journal = Arc::clone(&pinged);
-            async move { journal.ping().await }
-        },
-    );
-    checks::started(&readiness);
 
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
@@ -76,18 +68,17 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         Arc::clone(&clock),
         &config.live,
     );
-    let inventory_state = InventoryState {
-        stock: store.stock(),
-    };
-    let routes = routes
-        .merge(router::public_inventory_routes(inventory_state))
-        .merge(router::management_routes(ManagementState {
+    let routes = routes.merge(other_routes(
+        &store,
+        ManagementState {
             readiness: Arc::clone(&readiness),
             metrics,
             orders: Some(Arc::clone(&orders) as _),
+            cluster: None,
             outboxes: vec![store.orders_outbox(), store.inventory_outbox()],
             dead_letters: Some(desk::of(letters)),
-        }));
+        },
+    ));
 
     let parts = CoreParts {
         journal,
@@ -99,15 +90,16 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         keeper: None,
         node: NodeId(NODE.into()),
         timing: LeaseTiming::default(),
+        shards: None,
         returning: false,
+        links: None,
     };
     let running = core::start(parts, core::settings(&config.orders), &orders, &life).await?;
     let listener = port.serve(routes, limit / 2);
-    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    tasks.spawn(inventory::runner(Arc::clone(&bus), store.stock(), clock, NODE).run(stop.clone()));
-    tasks.spawn(relay(&store, &bus, stop.clone()));
+    let others = Others::start(&store, &bus, clock);
     if args.demo {
-        tasks.spawn(shop(listener.addr(), bus, stop.clone()));
+        let stop = others.stop.clone();
+        others.tasks.spawn(shop(listener.addr(), bus, stop));
     }
     if running.is_some() {
         readiness.set_started();
@@ -119,18 +111,63 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     life.stopped().await;
 
     readiness.set_draining();
-    stop.cancel();
+    others.stop.cancel();
     watchers.stop(listener, limit / 2).await;
     if let Some(running) = running {
         running.stop(limit / 2).await;
     }
-    tasks.close();
-    if tokio::time::timeout(limit / 2, tasks.wait()).await.is_err() {
-        tracing::warn!("relay and inventory did not finish in time: they go on at the next start");
-    }
+    others.end(limit / 2).await;
     store.close().await;
     background.cancel();
     life.result()
+}
+
+fn readiness(store: &Embedded) -> Arc<Readiness> {
+    let readiness = Readiness::new();
+    let journal = store.journal();
+    readiness.ping("journal", Need::Required, move || {
+        let journal = Arc::clone(&journal);
+        async move { journal.ping().await }
+    });
+    checks::started(&readiness);
+    readiness
+}
+
+/// What the other roles and the management listeners have on ports of their own.
+fn other_routes(store: &Embedded, management: ManagementState) -> Router {
+    let inventory = InventoryState {
+        stock: store.stock(),
+    };
+    router::public_inventory_routes(inventory).merge(router::management_routes(management))
+}
+
+/// The roles beside `order`.
+struct Others {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Others {
+    fn start(store: &Embedded, bus: &Arc<dyn Bus>, clock: Arc<dyn Clock>) -> Self {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let inventory = inventory::runner(Arc::clone(bus), store.stock(), clock, NODE);
+        tasks.spawn(inventory.run(stop.clone()));
+        tasks.spawn(relay(store, bus, stop.clone()));
+        Self { tasks, stop }
+    }
+
+    /// Waits for what was stopped.
+    async fn end(self, limit: Duration) {
+        self.tasks.close();
+        if tokio::time::timeout(limit, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                "relay and inventory did not finish in time: they go on at the next start"
+            );
+        }
+    }
 }
 
 fn relay(

@@ -56,6 +56,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         readiness: Arc::clone(&readiness),
         metrics,
         orders: None,
+        cluster: None,
         outboxes: vec![Arc::new(database.outbox())],
         dead_letters: Some(desk::of(DeadLetters::new(Arc::clone(&bus)))),
     });

@@ -12,7 +12,8 @@ use crate::messaging::dead_letters::DeadLetters;
 use crate::ports::cache::Position;
 use crate::ports::live::Session;
 use crate::ports::orders::{
-    ActorReport, CommandRequest, Done, Orders, OrdersError, PlaceRequest, Read,
+    ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
+    Read,
 };
 
 /// Refuses everything until it is told who answers. A release from quarantine also sends the order's
@@ -59,12 +60,17 @@ impl Orders for LateOrders {
         self.get()?.read(order).await
     }
 
-    async fn history(&self, order: OrderId) -> Result<Arc<Order>, OrdersError> {
+    async fn history(&self, order: OrderId) -> Result<History, OrdersError> {
         self.get()?.history(order).await
     }
 
-    async fn locate(&self, order: OrderId, position: Position) -> Result<(), OrdersError> {
-        self.get()?.locate(order, position).await
+    async fn locate(
+        &self,
+        order: OrderId,
+        position: Position,
+        key: Option<LocationKey>,
+    ) -> Result<bool, OrdersError> {
+        self.get()?.locate(order, position, key).await
     }
 
     async fn subscribe(

@@ -19,7 +19,8 @@ pub(super) struct Listener {
     served: JoinHandle<Stopped>,
 }
 
-/// An open port that doesn't serve yet.
+/// An open port that doesn't serve yet. Open until it and its clones have served to their end.
+#[derive(Clone)]
 pub(super) struct Port(Server);
 
 impl Port {

@@ -12,7 +12,7 @@ use crate::telemetry::logs;
 /// Migrates what is configured; prints what it did.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     logs::start(&config.log);
-    let shards = ShardCount::new(config.stores.shards).unwrap_or(ShardCount::DEFAULT);
+    let shards = config.stores.shards_set().unwrap_or(ShardCount::DEFAULT);
     for (kind, url) in [
         (Kind::Orders, config.orders_database()?),
         (Kind::Inventory, config.inventory_database()?),

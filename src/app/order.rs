@@ -1,6 +1,7 @@
 //! The role `order`: REST, live tracking and order actors on PostgreSQL, Kafka and Redis.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -8,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::NodeId;
 
+use super::cluster::LinkPort;
 use super::core::{self, CoreParts, Deposed};
 use super::late::LateOrders;
 use super::lifecycle::{Lifecycle, ROLE_STOP};
-use super::listeners::Port;
+use super::listeners::{Listener, Port};
 use super::{checks, desk, face};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
@@ -24,10 +26,12 @@ use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::journal::Journal;
-use crate::ports::outbox::Outbox;
 use crate::postgres::{self, Database, Kind};
 use crate::redis::{RedisCache, RedisSettings};
 use crate::telemetry::{logs, prometheus};
+
+/// How long what is open between two incarnations may take to end: answers of one line.
+const INTERIM_STOP: Duration = Duration::from_secs(1);
 
 /// Runs the role until a signal. A replica whose lease has ended, as after the database was away for
 /// longer than that, comes back as a new incarnation with nothing in memory; unless another has taken
@@ -36,9 +40,11 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     logs::start(&config.log);
     let metrics = prometheus::install()?;
     let process = Lifecycle::start()?;
+    let mut doors = Doors::open(&config)?;
     let mut returning = false;
     loop {
-        let ended = run_incarnation(&config, metrics.clone(), process.part(), returning).await;
+        let metrics = metrics.clone();
+        let ended = run_incarnation(&config, metrics, &process, &mut doors, returning).await;
         match ended {
             Err(error) if error.is::<Deposed>() && !process.is_stopping() => {
                 tracing::warn!(%error, "coming back as a new incarnation");
@@ -52,74 +58,43 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
 async fn run_incarnation(
     config: &Config,
     metrics: PrometheusHandle,
-    life: Lifecycle,
+    process: &Lifecycle,
+    doors: &mut Doors,
     returning: bool,
 ) -> anyhow::Result<()> {
-    let database = open_database(config.orders_database()?, Kind::Orders, &config.stores)?;
-    let bus: Arc<dyn Bus> = Arc::new(open_bus(config)?);
-    let redis = RedisSettings::new(config.redis()?).with_prefix(&config.stores.redis_prefix);
-    let public = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
-    let management = Port::open(
-        &config.http.management_listen,
-        9080,
-        "TRACKOPS_MANAGEMENT_LISTEN",
-        &config.http,
-    )?;
+    let links = LinkPort::open(&config.replica).await?;
     let limit = config.http.shutdown(ROLE_STOP);
-
-    let cache: Arc<dyn Cache> = Arc::new(RedisCache::connect(redis).await?);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let journal: Arc<dyn Journal> = Arc::new(database.journal());
-    let outbox: Arc<dyn Outbox> = Arc::new(database.outbox());
-    let letters = DeadLetters::new(Arc::clone(&bus));
+    let adapters = Adapters::open(config).await?;
+    let life = process.part();
+    let letters = DeadLetters::new(Arc::clone(&adapters.bus));
     let orders = LateOrders::new(letters.clone());
     let hub = Hub::new();
-    let readiness = Readiness::new();
-    checks::database(&readiness, "postgres", &database);
-    checks::started(&readiness);
-    checks::bus(&readiness, &bus);
-    checks::cache(&readiness, &cache);
+    let readiness = adapters.readiness();
 
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
     let (public_routes, watchers) = face::routes(
         &orders,
         hub.clone(),
-        Arc::clone(&journal),
-        Arc::clone(&clock),
+        Arc::clone(&adapters.journal),
+        Arc::clone(&adapters.clock),
         &config.live,
     );
     let management_routes = router::management_routes(ManagementState {
         readiness: Arc::clone(&readiness),
         metrics,
         orders: Some(Arc::clone(&orders) as _),
-        outboxes: vec![outbox],
+        cluster: links.as_ref().map(|port| Arc::clone(&port.desk) as _),
+        outboxes: vec![Arc::new(adapters.database.outbox())],
         dead_letters: Some(desk::of(letters)),
     });
-    let management = management.serve(management_routes, limit / 4);
-    let public = public.serve(public_routes, limit / 2);
+    let management = doors.management()?.serve(management_routes, limit / 4);
+    let public = doors.public()?.serve(public_routes, limit / 2);
+    doors.end_interim().await;
     tracing::info!(public = %public.addr(), management = %management.addr(), "role order");
 
-    let keeper_database = database.clone();
-    let parts = CoreParts {
-        journal,
-        cache,
-        bus,
-        hub,
-        clock,
-        membership: Arc::new(database.membership()),
-        keeper: Some(Box::new(move || Arc::new(keeper_database.membership()))),
-        node: NodeId(config.replica.name()),
-        timing: LeaseTiming::of(std::time::Duration::from_millis(config.replica.lease_ms)),
-        returning,
-    };
-    let started = async {
-        if !checks::until_migrated(&database, &life).await? {
-            return Ok(None);
-        }
-        core::start(parts, core::settings(&config.orders), &orders, &life).await
-    };
-    let running = match started.await {
+    let parts = adapters.parts(config, hub, returning, links);
+    let running = match start(&adapters.database, parts, config, &orders, &life).await {
         Ok(running) => running,
         Err(error) => {
             life.fail(error);
@@ -133,13 +108,144 @@ async fn run_incarnation(
     life.stopped().await;
 
     readiness.set_draining();
-    watchers.stop(public, limit / 2).await;
+    if let Some(running) = &running
+        && process.is_stopping()
+    {
+        running.drain(limit / 4).await;
+    }
+    if process.is_stopping() {
+        doors.close();
+    } else {
+        doors.begin_interim();
+    }
+    watchers.stop(public, limit / 4).await;
     if let Some(running) = running {
         running.stop(limit / 2).await;
     }
     management.stop().await;
     background.cancel();
     life.result()
+}
+
+/// Waits for the database, then for the shards; `None` if it was time to stop first.
+async fn start(
+    database: &Database,
+    parts: CoreParts,
+    config: &Config,
+    orders: &Arc<LateOrders>,
+    life: &Lifecycle,
+) -> anyhow::Result<Option<core::Core>> {
+    if !checks::until_migrated(database, life).await? {
+        return Ok(None);
+    }
+    core::start(parts, core::settings(&config.orders), orders, life).await
+}
+
+/// The ports of the process. Every incarnation serves on them; while there is none, the public one
+/// answers 503, so that a client is told to come back rather than refused.
+struct Doors {
+    /// Public and management; `None` once the process stops and refuses new connections.
+    ports: Option<(Port, Port)>,
+    interim: Option<Listener>,
+}
+
+impl Doors {
+    fn open(config: &Config) -> anyhow::Result<Self> {
+        let public = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
+        let management = Port::open(
+            &config.http.management_listen,
+            9080,
+            "TRACKOPS_MANAGEMENT_LISTEN",
+            &config.http,
+        )?;
+        Ok(Self {
+            ports: Some((public, management)),
+            interim: None,
+        })
+    }
+
+    fn public(&self) -> anyhow::Result<Port> {
+        let (public, _) = self.ports.as_ref().context("the listener is closed")?;
+        Ok(public.clone())
+    }
+
+    fn management(&self) -> anyhow::Result<Port> {
+        let (_, management) = self.ports.as_ref().context("the listener is closed")?;
+        Ok(management.clone())
+    }
+
+    fn begin_interim(&mut self) {
+        let public = self.ports.as_ref().map(|(public, _)| public.clone());
+        self.interim = public.map(|port| port.serve(face::between(), INTERIM_STOP));
+    }
+
+    async fn end_interim(&mut self) {
+        if let Some(interim) = self.interim.take() {
+            interim.stop().await;
+        }
+    }
+
+    fn close(&mut self) {
+        self.ports = None;
+    }
+}
+
+/// What an incarnation works with, made anew for each.
+struct Adapters {
+    database: Database,
+    bus: Arc<dyn Bus>,
+    cache: Arc<dyn Cache>,
+    clock: Arc<dyn Clock>,
+    journal: Arc<dyn Journal>,
+}
+
+impl Adapters {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        let database = open_database(config.orders_database()?, Kind::Orders, &config.stores)?;
+        let bus = Arc::new(open_bus(config)?);
+        let redis = RedisSettings::new(config.redis()?).with_prefix(&config.stores.redis_prefix);
+        let cache = Arc::new(RedisCache::connect(redis).await?);
+        Ok(Self {
+            journal: Arc::new(database.journal()),
+            database,
+            bus,
+            cache,
+            clock: Arc::new(SystemClock),
+        })
+    }
+
+    fn readiness(&self) -> Arc<Readiness> {
+        let readiness = Readiness::new();
+        checks::database(&readiness, "postgres", &self.database);
+        checks::started(&readiness);
+        checks::bus(&readiness, &self.bus);
+        checks::cache(&readiness, &self.cache);
+        readiness
+    }
+
+    fn parts(
+        &self,
+        config: &Config,
+        hub: Arc<Hub>,
+        returning: bool,
+        links: Option<LinkPort>,
+    ) -> CoreParts {
+        let keeper_database = self.database.clone();
+        CoreParts {
+            journal: Arc::clone(&self.journal),
+            cache: Arc::clone(&self.cache),
+            bus: Arc::clone(&self.bus),
+            hub,
+            clock: Arc::clone(&self.clock),
+            membership: Arc::new(self.database.membership()),
+            keeper: Some(Box::new(move || Arc::new(keeper_database.membership()))),
+            node: NodeId(config.replica.name()),
+            timing: LeaseTiming::of(Duration::from_millis(config.replica.lease_ms)),
+            shards: config.stores.shards_set(),
+            returning,
+            links,
+        }
+    }
 }
 
 pub(super) fn open_database(

@@ -53,6 +53,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         readiness: Arc::clone(&readiness),
         metrics,
         orders: None,
+        cluster: None,
         outboxes: outboxes.clone(),
         dead_letters: Some(desk::of(DeadLetters::new(Arc::clone(&bus)))),
     });

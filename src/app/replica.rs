@@ -19,24 +19,33 @@ const RETRY: Duration = Duration::from_millis(500);
 /// A wait that goes on is said again after so many looks.
 const SAY_EVERY: u32 = 20;
 
-/// The number of shards, once the authority answers; `None` if it is time to stop.
+/// The number of shards, once the authority answers; `None` if it is time to stop. An error if it is
+/// not the `configured` one: whoever says that here may say it to other replicas too, and then they
+/// would not agree whose an order is.
 pub(super) async fn shard_count(
     membership: &dyn Membership,
+    configured: Option<ShardCount>,
     life: &Lifecycle,
-) -> Option<ShardCount> {
+) -> anyhow::Result<Option<ShardCount>> {
     for look in 0_u32.. {
         match membership.shard_count().await {
-            Ok(count) => return Some(count),
+            Ok(count) if configured.is_some_and(|configured| configured != count) => bail!(
+                "the orders database has {} shards, not the {} that are configured: the number is fixed \
+                 when the database is first migrated (TRACKOPS_SHARDS)",
+                count.get(),
+                configured.map_or(0, ShardCount::get),
+            ),
+            Ok(count) => return Ok(Some(count)),
             Err(error) if look % SAY_EVERY == 0 => {
                 tracing::warn!(%error, "waiting for the membership store");
             }
             Err(_) => {}
         }
         if pause(life).await {
-            return None;
+            return Ok(None);
         }
     }
-    None
+    Ok(None)
 }
 
 /// Takes the lease of `node`. If the id is in use, waits for that lease to end; if it is renewed

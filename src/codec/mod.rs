@@ -2,6 +2,7 @@
 //! serialised. Leaves transport to the adapters and the routes.
 
 pub mod content;
+pub mod link;
 pub mod live;
 pub mod message_id;
 pub mod messages;

@@ -1,6 +1,7 @@
 //! The stored forms: an event's data, the saga of a row, and an order put together again. Each
 //! carries its form's version `v`; old forms stay readable and stay in the tests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use trackops_domain::event::{Change, OrderEvent};
 use trackops_domain::evolve::evolve;
 use trackops_domain::ids::{CommandId, OrderId, Version};
 use trackops_domain::invariants::{Invariant, check_log};
-use trackops_domain::order::Order;
+use trackops_domain::order::{LogEntry, Order, Remembered};
 use trackops_domain::saga::{Saga, Stock};
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
@@ -59,6 +60,10 @@ struct SagaV1 {
     asked_again: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     remembered: Vec<(uuid::Uuid, u32)>,
+    /// Marks of what the remembered commands asked for, by their ids. Apart from them, so that an
+    /// older replica reads the rest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    asked: BTreeMap<uuid::Uuid, uuid::Uuid>,
 }
 
 /// The data column of an event; `None` where status, time and author say everything.
@@ -86,9 +91,44 @@ pub fn saga(order: &Order) -> Bytes {
         remembered: order
             .remembered
             .iter()
-            .map(|(id, version)| (id.0, version.0))
+            .map(|known| (known.command.0, known.version.0))
+            .collect(),
+        asked: order
+            .remembered
+            .iter()
+            .filter_map(|known| Some((known.command.0, known.asked?)))
             .collect(),
     })
+}
+
+/// The events of `order` as they are stored, oldest first; their epochs are left out.
+pub fn event_rows(order: &Order) -> Vec<EventRow> {
+    let change = |entry: &LogEntry| {
+        let reason = || entry.reason.clone().unwrap_or_default();
+        match entry.status {
+            Status::Pending => Change::Placed {
+                content: Arc::clone(&order.placed),
+                body_hash: order.body_hash,
+            },
+            Status::Confirmed => Change::Confirmed,
+            Status::Preparing => Change::Preparing,
+            Status::InTransit => Change::InTransit,
+            Status::Delivered => Change::Delivered,
+            Status::Rejected => Change::Rejected { reason: reason() },
+            Status::Cancelled => Change::Cancelled { reason: reason() },
+        }
+    };
+    let rows = (1..).zip(&order.log).map(|(version, entry)| {
+        EventRow::of(&OrderEvent {
+            order: order.id,
+            version: Version(version),
+            at: entry.at,
+            by: Arc::clone(&entry.by),
+            command: entry.command,
+            change: change(entry),
+        })
+    });
+    rows.collect()
 }
 
 /// Puts an order together from its row and its events, oldest first.
@@ -119,7 +159,11 @@ pub fn assemble(
     order.remembered = stored
         .remembered
         .into_iter()
-        .map(|(id, version)| (CommandId(id), Version(version)))
+        .map(|(id, version)| Remembered {
+            command: CommandId(id),
+            version: Version(version),
+            asked: stored.asked.get(&id).copied(),
+        })
         .collect::<SmallVec<_>>();
     Ok(order)
 }
@@ -192,7 +236,7 @@ fn to_json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes
         .iter()
@@ -203,7 +247,7 @@ fn hex(bytes: &[u8]) -> String {
         })
 }
 
-fn unhex(text: &str) -> Result<[u8; 32], StoredError> {
+pub(super) fn unhex(text: &str) -> Result<[u8; 32], StoredError> {
     let mut bytes = [0_u8; 32];
     let digits = text.as_bytes().chunks_exact(2);
     if text.len() != 64 || !text.is_ascii() {
@@ -220,6 +264,7 @@ fn unhex(text: &str) -> Result<[u8; 32], StoredError> {
 mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
     use trackops_cluster::Epoch;
+    use trackops_domain::command::Command;
 
     use super::*;
 
@@ -265,6 +310,24 @@ mod tests {
         assert_eq!((order.version(), order.reason()), (Version(3), Some("no")));
         assert_eq!(order.placed.total.0, 1_900);
         assert!(!metrics.contains("violations"), "{metrics}");
+    }
+
+    #[test]
+    fn what_is_remembered_is_read_with_and_without_its_marks() {
+        let id = uuid::Uuid::from_u128(5);
+        let old =
+            format!(r#"{{"v":1,"stock":"requested","askedAgain":0,"remembered":[["{id}",1]]}}"#);
+        let events = [row(1, Status::Pending, 1)];
+        let order = OrderId(uuid::Uuid::from_u128(9));
+        let read = |json: &[u8]| assemble(order, json, None, &events).expect("readable");
+        let mut known = read(old.as_bytes());
+        assert_eq!(known.answered(CommandId(id)), Some(Version(1)));
+        let cancel = Command::Cancel {
+            reason: "hail".into(),
+        };
+        assert!(!known.asked_the_same(CommandId(id), &cancel));
+        known.remember(CommandId(uuid::Uuid::from_u128(6)), &cancel);
+        assert_eq!(read(&saga(&known)), known);
     }
 
     #[test]

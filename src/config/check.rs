@@ -80,13 +80,32 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "http_connections_max",
         "must be at least 1",
     )?;
+    let replica = &config.replica;
+    rule(
+        replica.link_secret.is_empty() || replica.link_secret.len() >= 16,
+        "link_secret",
+        "must have at least 16 characters",
+    )?;
+    rule(
+        replica.link_listen.parse::<std::net::SocketAddr>().is_ok(),
+        "link_listen",
+        "must be an address such as 127.0.0.1:7080",
+    )?;
+    rule(
+        replica.advertised_addr.is_empty() || replica.advertised_addr.contains(':'),
+        "advertised_addr",
+        "must be host:port, where other replicas reach this one",
+    )?;
     rule(
         (300..=60_000).contains(&config.replica.lease_ms),
         "lease_ms",
         "must be 300 to 60000",
     )?;
-    let shards = trackops_cluster::ShardCount::new(config.stores.shards);
-    rule(shards.is_some(), "shards", "must be 1 to 4096")?;
+    rule(
+        config.stores.shards <= trackops_cluster::ShardCount::MAX,
+        "shards",
+        "must be 1 to 4096, or 0 for the database's",
+    )?;
     rule(
         (1..=64).contains(&config.stores.append_connections),
         "append_connections",

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
+use trackops_cluster::ShardCount;
 
 pub use check::ConfigError;
 pub use mask::masked;
@@ -46,13 +47,19 @@ pub struct HttpConfig {
     pub shutdown_ms: u64,
 }
 
-/// Who this replica is.
-#[derive(Clone, Debug, Deserialize)]
+/// Who this replica is, and how others reach it. Prints with the secret masked.
+#[derive(Clone, Deserialize)]
 pub struct ReplicaConfig {
     /// Its name; empty for the host's.
     pub node_id: String,
     /// Length of the lease in milliseconds.
     pub lease_ms: u64,
+    /// Address of the listener for links of other replicas.
+    pub link_listen: String,
+    /// Where others reach it; empty for the listener's address.
+    pub advertised_addr: String,
+    /// What all replicas share; empty for a replica that is alone.
+    pub link_secret: String,
 }
 
 /// Databases, bus and cache. Prints with secrets masked.
@@ -62,7 +69,7 @@ pub struct StoresConfig {
     pub orders_database_url: String,
     /// The inventory's database.
     pub inventory_database_url: String,
-    /// Shards of a new orders database.
+    /// Shards of the orders database; 0 if that is left to it.
     pub shards: u16,
     /// Connections for appends.
     pub append_connections: u32,
@@ -163,6 +170,9 @@ impl Config {
             ("shutdown_ms", http.shutdown_ms.to_string()),
             ("node_id", text(&self.replica.node_id)),
             ("lease_ms", self.replica.lease_ms.to_string()),
+            ("link_listen", text(&self.replica.link_listen)),
+            ("advertised_addr", text(&self.replica.advertised_addr)),
+            ("link_secret", text(self.replica.masked_secret())),
             (
                 "orders_database_url",
                 text(&masked(&stores.orders_database_url)),
@@ -217,6 +227,13 @@ impl HttpConfig {
     }
 }
 
+impl StoresConfig {
+    /// How many shards the orders database is said to have, if anything is said.
+    pub fn shards_set(&self) -> Option<ShardCount> {
+        ShardCount::new(self.shards)
+    }
+}
+
 impl ReplicaConfig {
     /// The name in force.
     pub fn name(&self) -> String {
@@ -230,6 +247,28 @@ impl ReplicaConfig {
         } else {
             host.into()
         }
+    }
+}
+
+impl ReplicaConfig {
+    fn masked_secret(&self) -> &'static str {
+        if self.link_secret.is_empty() {
+            ""
+        } else {
+            "***"
+        }
+    }
+}
+
+impl std::fmt::Debug for ReplicaConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReplicaConfig")
+            .field("node_id", &self.node_id)
+            .field("lease_ms", &self.lease_ms)
+            .field("link_listen", &self.link_listen)
+            .field("advertised_addr", &self.advertised_addr)
+            .field("link_secret", &self.masked_secret())
+            .finish()
     }
 }
 

@@ -18,10 +18,6 @@ const VIEWS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const ENTRY_BYTES: usize = 256;
 /// Couriers whose last position is held.
 const POSITIONS_MAX: u64 = 100_000;
-/// Longer than any order lives.
-const TTL_LIVE: Duration = Duration::from_hours(24);
-/// People look at a finished order for a while, then rarely.
-const TTL_FINAL: Duration = Duration::from_hours(1);
 /// After the last ping of its courier.
 const TTL_POSITION: Duration = Duration::from_hours(1);
 
@@ -44,7 +40,7 @@ impl MemoryCache {
                     u32::try_from(entry.view.len() + ENTRY_BYTES).unwrap_or(u32::MAX)
                 })
                 .eviction_policy(EvictionPolicy::lru())
-                .expire_after(ByStatus)
+                .expire_after(ByEntry)
                 .build(),
             positions: Memory::builder()
                 .max_capacity(POSITIONS_MAX)
@@ -100,19 +96,15 @@ impl Cache for MemoryCache {
     async fn ping(&self) -> Result<(), CacheError> {
         Ok(())
     }
-
-    fn is_local(&self) -> bool {
-        true
-    }
 }
 
-/// Final orders are kept for a shorter time, counted from each write.
+/// As long as the entry says, counted from each write.
 #[derive(Debug)]
-struct ByStatus;
+struct ByEntry;
 
-impl Expiry<OrderId, CacheEntry> for ByStatus {
+impl Expiry<OrderId, CacheEntry> for ByEntry {
     fn expire_after_create(&self, _: &OrderId, entry: &CacheEntry, _: Instant) -> Option<Duration> {
-        Some(ttl(entry))
+        Some(entry.ttl())
     }
 
     fn expire_after_update(
@@ -122,10 +114,32 @@ impl Expiry<OrderId, CacheEntry> for ByStatus {
         _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(ttl(entry))
+        Some(entry.ttl())
     }
 }
 
-fn ttl(entry: &CacheEntry) -> Duration {
-    if entry.is_final { TTL_FINAL } else { TTL_LIVE }
+#[cfg(test)]
+mod tests {
+    use trackops_domain::ids::Version;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_together_does_not_expire_together() {
+        let expiry = |last_byte: u8| {
+            let entry = CacheEntry {
+                order: OrderId(uuid::Uuid::from_u128(last_byte.into())),
+                version: Version::FIRST,
+                generation: 1,
+                is_final: true,
+                view: bytes::Bytes::new(),
+            };
+            let now = Instant::now();
+            let created = ByEntry.expire_after_create(&entry.order, &entry, now);
+            let updated = ByEntry.expire_after_update(&entry.order, &entry, now, None);
+            assert_eq!(created, updated);
+            created.expect("everything expires")
+        };
+        assert!(expiry(0) < expiry(100) && expiry(100) < expiry(255));
+    }
 }

@@ -2,15 +2,19 @@
 //! appends are fenced here too. Leases are unlimited, whatever length is asked for: the directory is
 //! locked, so there is nobody to take over from a node that sleeps, and a laptop that wakes up goes on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
-use trackops_cluster::membership::{Claimed, Incarnation, Membership, MembershipError, NodeId};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use trackops_cluster::membership::{
+    Claimed, ClusterView, Incarnation, Membership, MembershipError, NodeId, NodeView, ShardView,
+};
 use trackops_cluster::{Epoch, ShardCount, ShardId};
 
 use super::db::Db;
@@ -20,14 +24,24 @@ use super::text::json;
 const ALIVE: &str = "
     SELECT EXISTS (SELECT 1 FROM nodes WHERE node = ?1 AND incarnation = ?2 AND alive)";
 
+/// `?3` is an array of pairs: a shard and the epoch that it was seen under.
 const CLAIM: &str = "
     UPDATE shards
     SET epoch = epoch + 1, cache_generation = cache_generation + 1, node = ?1, incarnation = ?2
-    WHERE shard IN (SELECT value FROM json_each(?3))
+    FROM json_each(?3) AS seen
+    WHERE shard = json_extract(seen.value, '$[0]') AND epoch = json_extract(seen.value, '$[1]')
       AND (node IS NULL OR (node = ?1 AND incarnation = ?2)
            OR NOT EXISTS (SELECT 1 FROM nodes n
                           WHERE n.node = shards.node AND n.incarnation = shards.incarnation
                             AND n.alive))
+    RETURNING shard, epoch, cache_generation";
+
+/// As [`CLAIM`], of the shards of `?4` in its life `?5`; the cache generation stays.
+const TAKE_OVER: &str = "
+    UPDATE shards SET epoch = epoch + 1, node = ?1, incarnation = ?2
+    FROM json_each(?3) AS seen
+    WHERE shard = json_extract(seen.value, '$[0]') AND epoch = json_extract(seen.value, '$[1]')
+      AND node = ?4 AND incarnation = ?5
     RETURNING shard, epoch, cache_generation";
 
 const RAISE: &str = "
@@ -39,6 +53,8 @@ const RAISE: &str = "
 #[derive(Debug)]
 pub(super) struct SingleNode {
     db: Arc<Db>,
+    /// Ends with the process, as every node's life here does.
+    draining: Mutex<BTreeSet<NodeId>>,
 }
 
 impl SingleNode {
@@ -67,7 +83,10 @@ impl SingleNode {
             .boxed()
         });
         made.await?;
-        Ok(Self { db })
+        Ok(Self {
+            db,
+            draining: Mutex::default(),
+        })
     }
 
     /// Runs `work`, whose refusals are values: they have written nothing.
@@ -104,6 +123,7 @@ impl Membership for SingleNode {
         address: &str,
         _lease: Duration,
     ) -> Result<Incarnation, MembershipError> {
+        self.draining.lock().remove(node);
         let (node, address) = (node.0.clone(), address.to_owned());
         self.write(move |conn| async move { join(conn, node, address).await }.boxed())
             .await
@@ -114,7 +134,7 @@ impl Membership for SingleNode {
         node: &NodeId,
         incarnation: Incarnation,
         _lease: Duration,
-    ) -> Result<(), MembershipError> {
+    ) -> Result<ClusterView, MembershipError> {
         let alive = sqlx::query_scalar(ALIVE)
             .bind(&node.0)
             .bind(incarnation.0)
@@ -122,23 +142,68 @@ impl Membership for SingleNode {
             .await
             .map_err(|error| MembershipError::Unavailable(error.into()))?;
         if alive {
-            Ok(())
+            self.view().await
         } else {
             Err(MembershipError::Deposed)
         }
+    }
+
+    async fn view(&self) -> Result<ClusterView, MembershipError> {
+        let view = look(&self.db, &self.draining).await;
+        view.map_err(|error| MembershipError::Unavailable(error.into()))
     }
 
     async fn claim(
         &self,
         node: &NodeId,
         incarnation: Incarnation,
-        shards: &[ShardId],
+        wanted: &[(ShardId, Epoch)],
     ) -> Result<Vec<Claimed>, MembershipError> {
-        let (node, shards) = (node.0.clone(), numbers(shards));
+        let (node, wanted) = (node.0.clone(), pairs(wanted));
         self.write(move |conn| {
-            async move { claim(conn, &node, incarnation, &shards).await }.boxed()
+            async move {
+                if !is_alive(conn, &node, incarnation).await? {
+                    return Ok(Err(MembershipError::Deposed));
+                }
+                let claim = sqlx::query(CLAIM).bind(node).bind(incarnation.0);
+                claimed(&claim.bind(wanted).fetch_all(conn).await?).map(Ok)
+            }
+            .boxed()
         })
         .await
+    }
+
+    async fn take_over(
+        &self,
+        node: &NodeId,
+        incarnation: Incarnation,
+        from: (&NodeId, Incarnation),
+        offered: &[(ShardId, Epoch)],
+    ) -> Result<Vec<Claimed>, MembershipError> {
+        let (node, offered) = (node.0.clone(), pairs(offered));
+        let (giver, givers) = (from.0.0.clone(), from.1.0);
+        self.write(move |conn| {
+            async move {
+                if !is_alive(conn, &node, incarnation).await? {
+                    return Ok(Err(MembershipError::Deposed));
+                }
+                let take = sqlx::query(TAKE_OVER).bind(node).bind(incarnation.0);
+                let take = take.bind(offered).bind(giver).bind(givers);
+                claimed(&take.fetch_all(conn).await?).map(Ok)
+            }
+            .boxed()
+        })
+        .await
+    }
+
+    async fn set_draining(&self, node: &NodeId, draining: bool) -> Result<(), MembershipError> {
+        let mut nodes = self.draining.lock();
+        if draining {
+            nodes.insert(node.clone());
+        } else {
+            nodes.remove(node);
+        }
+        Ok(())
     }
 
     async fn raise_cache_generation(
@@ -187,6 +252,11 @@ impl Membership for SingleNode {
         })
         .await
     }
+
+    /// Nobody else changes anything.
+    async fn changed(&self) -> Result<(), MembershipError> {
+        std::future::pending().await
+    }
 }
 
 /// Starts a life of `node`; one that it had before is over.
@@ -208,26 +278,52 @@ async fn join(
     Ok(Ok(Incarnation(incarnation)))
 }
 
-async fn claim(
+async fn is_alive(
     conn: &mut SqliteConnection,
     node: &str,
     incarnation: Incarnation,
-    shards: &str,
-) -> sqlx::Result<Result<Vec<Claimed>, MembershipError>> {
-    let alive: bool = sqlx::query_scalar(ALIVE)
-        .bind(node)
-        .bind(incarnation.0)
-        .fetch_one(&mut *conn)
-        .await?;
-    if !alive {
-        return Ok(Err(MembershipError::Deposed));
-    }
-    let rows = sqlx::query(CLAIM)
-        .bind(node)
-        .bind(incarnation.0)
-        .bind(shards)
-        .fetch_all(conn)
-        .await?;
+) -> sqlx::Result<bool> {
+    let alive = sqlx::query_scalar(ALIVE).bind(node).bind(incarnation.0);
+    alive.fetch_one(conn).await
+}
+
+/// Nodes and shards at one moment.
+async fn look(db: &Db, draining: &Mutex<BTreeSet<NodeId>>) -> sqlx::Result<ClusterView> {
+    let mut moment = db.reads.begin().await?;
+    let nodes: Vec<(String, i64, String)> =
+        sqlx::query_as("SELECT node, incarnation, address FROM nodes WHERE alive ORDER BY node")
+            .fetch_all(&mut *moment)
+            .await?;
+    let shards: Vec<(u16, i64, Option<String>, Option<i64>)> =
+        sqlx::query_as("SELECT shard, epoch, node, incarnation FROM shards ORDER BY shard")
+            .fetch_all(&mut *moment)
+            .await?;
+    moment.commit().await?;
+    let draining = draining.lock();
+    let nodes = nodes.into_iter().map(|(node, incarnation, address)| {
+        let node = NodeId(node);
+        NodeView {
+            draining: draining.contains(&node),
+            node,
+            incarnation: Incarnation(incarnation),
+            address,
+            remaining: Duration::MAX,
+        }
+    });
+    let shards = shards
+        .into_iter()
+        .map(|(shard, epoch, node, incarnation)| ShardView {
+            shard: ShardId(shard),
+            epoch: Epoch(epoch),
+            owner: node.map(NodeId).zip(incarnation.map(Incarnation)),
+        });
+    Ok(ClusterView {
+        nodes: nodes.collect(),
+        shards: shards.collect(),
+    })
+}
+
+fn claimed(rows: &[SqliteRow]) -> sqlx::Result<Vec<Claimed>> {
     let claimed = rows.iter().map(|row| {
         Ok(Claimed {
             shard: ShardId(row.try_get(0)?),
@@ -235,7 +331,12 @@ async fn claim(
             cache_generation: row.try_get(2)?,
         })
     });
-    claimed.collect::<sqlx::Result<_>>().map(Ok)
+    claimed.collect()
+}
+
+fn pairs(seen: &[(ShardId, Epoch)]) -> String {
+    let pairs = seen.iter().map(|(shard, epoch)| (shard.0, epoch.0));
+    json(&pairs.collect::<Vec<_>>())
 }
 
 fn numbers(shards: &[ShardId]) -> String {

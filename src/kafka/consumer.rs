@@ -34,7 +34,7 @@ pub(super) struct KafkaConsumer {
     names: HashMap<String, Arc<str>>,
     /// Read after the rebalance that the last poll reported.
     stash: Vec<InMessage>,
-    /// Came up while messages were at hand; the next poll's to report.
+    /// The last error of the client that no poll has reported yet.
     failure: Option<KafkaError>,
     /// Taken away with a consumer that had to be made anew.
     lost: Vec<Place>,
@@ -104,6 +104,7 @@ impl KafkaConsumer {
             );
             self.lost.extend(native.context().assigned());
             self.stash.clear();
+            self.failure = None;
             drop(release(native));
         }
         away(error)
@@ -117,15 +118,21 @@ impl Consumer for KafkaConsumer {
             let lost = std::mem::take(&mut self.lost);
             return Ok(Polled::Revoked(self.ours(lost)));
         }
-        if let Some(error) = self.failure.take() {
-            return Err(self.fail(error));
-        }
         let native = self.native()?;
+        // Asked for by name: only the last error is kept, and another may have come after it.
+        if let Some((code, reason)) = native.client().fatal_error() {
+            tracing::debug!(reason, "fatal error of the consumer");
+            return Err(self.fail(KafkaError::MessageConsumptionFatal(code)));
+        }
         let mut stream = native.stream();
         let mut messages = std::mem::take(&mut self.stash);
-        while messages.len() < max {
+        // While the broker is away every attempt to connect leaves an error in the queue. They say
+        // the same, so a poll takes all that are there: one a poll would have the caller, who pauses
+        // after each, come back to the messages long after the broker.
+        let mut errors = 0;
+        while messages.len() + errors < max {
             // Waits only with nothing in hand, so that dropping this future loses nothing.
-            let next = if messages.is_empty() {
+            let next = if messages.is_empty() && self.failure.is_none() {
                 tokio::time::timeout(timeout, stream.next()).await.ok()
             } else {
                 stream.next().now_or_never()
@@ -141,6 +148,7 @@ impl Consumer for KafkaConsumer {
                     None
                 }
                 Some(Err(error)) => {
+                    errors += 1;
                     self.failure = Some(error);
                     None
                 }
@@ -160,9 +168,6 @@ impl Consumer for KafkaConsumer {
                 return Ok(Polled::Revoked(revoked));
             }
             messages.extend(read);
-            if self.failure.is_some() {
-                break;
-            }
         }
         match self.failure.take() {
             Some(error) if messages.is_empty() => Err(self.fail(error)),

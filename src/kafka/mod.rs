@@ -44,7 +44,7 @@ impl KafkaSettings {
             prefix: String::new(),
             client_id: "trackops".into(),
             partitions: 12,
-            replication: 1,
+            replication: -1,
             properties: BTreeMap::new(),
         }
     }
@@ -97,5 +97,22 @@ impl Bus for KafkaBus {
         limit: usize,
     ) -> Result<Vec<InMessage>, BusError> {
         read::read(&self.client, topic, from, limit).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DEFAULT_FILE;
+
+    #[test]
+    fn topics_are_made_as_the_default_file_says() {
+        let usual = KafkaSettings::new("broker:9092");
+        for line in [
+            format!("kafka_partitions = {}", usual.partitions),
+            format!("kafka_replication = {}", usual.replication),
+        ] {
+            assert!(DEFAULT_FILE.lines().any(|key| key == line), "{line}");
+        }
     }
 }

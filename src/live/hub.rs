@@ -182,6 +182,13 @@ impl LiveHub for Hub {
     fn is_watched(&self, order: OrderId) -> bool {
         self.orders.contains_key(&order)
     }
+
+    fn watched(&self) -> Vec<OrderId> {
+        let mut watched: Vec<_> = self.orders.iter().map(|entry| *entry.key()).collect();
+        // The map's own order differs from run to run; what is done for each order must not.
+        watched.sort_unstable();
+        watched
+    }
 }
 
 impl WatchersState {

@@ -1,8 +1,13 @@
 //! Live tracking on one replica: who listens to which order and what each listener lacks ([`hub`]),
 //! the queue between the hub and one socket or stream ([`queue`]), its bounded content ([`backlog`]),
 //! and which frame may follow which ([`sequence`]). How frames travel is left to `api::track`.
+//!
+//! Across replicas: orders of others that clients here watch ([`mirror`]), and orders of this one that
+//! clients of others watch ([`feed`]). How replicas find each other is left to `router`.
 
 pub mod backlog;
+pub mod feed;
 pub mod hub;
+pub mod mirror;
 pub mod queue;
 pub mod sequence;

@@ -31,18 +31,18 @@ pub struct TooManyOrders {
     pub limit: usize,
 }
 
-impl Queue {
-    /// A queue with the usual limits.
-    pub fn open(hub: Arc<dyn LiveHub>) -> Arc<Self> {
-        Self::with_limits(hub, QueueLimits::default())
-    }
+/// An id that no other listener of this process has.
+pub(super) fn session_id() -> u64 {
+    static IDS: AtomicU64 = AtomicU64::new(1);
+    IDS.fetch_add(1, Ordering::Relaxed)
+}
 
-    /// A queue with other limits.
+impl Queue {
+    /// A queue with these limits.
     pub fn with_limits(hub: Arc<dyn LiveHub>, limits: QueueLimits) -> Arc<Self> {
-        static IDS: AtomicU64 = AtomicU64::new(1);
         metrics::gauge!(names::LIVE_SESSIONS).increment(1);
         Arc::new(Self {
-            id: IDS.fetch_add(1, Ordering::Relaxed),
+            id: session_id(),
             limits,
             hub,
             backlog: Mutex::default(),

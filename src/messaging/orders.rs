@@ -173,7 +173,8 @@ fn verdict(error: &OrdersError) -> Verdict {
         OrdersError::Quarantined => {
             Verdict::DeadLetter(Reason::new(QUARANTINED, error.to_string()))
         }
-        OrdersError::Restarted | OrdersError::Overloaded { .. } => {
+        // One shard's owner can't be found just now: no reason to stop the others.
+        OrdersError::Restarted | OrdersError::Overloaded { .. } | OrdersError::NotOwner => {
             Verdict::Busy(Reason::new("busy", error.to_string()))
         }
         OrdersError::Broken { why } => Verdict::DeadLetter(Reason::new("broken-order", *why)),

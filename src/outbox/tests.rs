@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use self::doubles::{Answer, Log, Store, order};
 use super::{Relay, RelaySettings};
 use crate::ports::bus::Bus;
-use crate::ports::outbox::Outbox;
+use crate::ports::outbox::{LANES, Outbox};
 
 fn start(store: &Arc<Store>, log: &Arc<Log>, holder: &str) -> (JoinHandle<()>, CancellationToken) {
     let outboxes = vec![Arc::clone(store) as Arc<dyn Outbox>];
@@ -88,9 +88,30 @@ async fn refused_messages_become_dead_letters() {
         store.insert(id, 1, &[0]);
         store.insert(id, 2, &[0]);
     }
-    let (running, stop) = start(&store, &log, "one");
+    let outboxes = vec![Arc::clone(&store) as Arc<dyn Outbox>];
+    let settings = RelaySettings::default();
+    let relay = Relay::new(outboxes, Arc::clone(&log) as _, settings, "one".to_owned());
+    let (relay, stop) = (Arc::new(relay), CancellationToken::new());
+    let (running, stopped) = (Arc::clone(&relay), stop.clone());
+    let running = tokio::spawn(async move { running.run(stopped).await });
     until("all but the stuck order", || store.len() == 2).await;
+    let reports = relay.stats().await;
+    let [report] = reports.as_slice() else {
+        panic!("one outbox: {reports:?}");
+    };
+    assert_eq!(
+        (report.outbox, report.lanes.len()),
+        ("orders", LANES.into())
+    );
+    assert_eq!((report.published, report.parked), (3, 1), "{report:?}");
+    assert!(report.failures > 0, "{report:?}");
+    assert_eq!(
+        report.waiting.as_ref().map(|waiting| waiting.pending),
+        Some(2)
+    );
+    store.fail_every(1);
     sleep(Duration::from_secs(10)).await;
+    assert!(relay.stats().await[0].last_error.is_some());
     assert_eq!(store.len(), 2, "kept");
     assert_eq!(log.of(good), ["ORDER_CREATED/1", "ORDER_STATUS_UPDATED/2"]);
     assert_eq!(

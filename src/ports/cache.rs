@@ -1,5 +1,7 @@
 //! The cache of order views: a shortcut for reads, never the truth, never in the way.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use thiserror::Error;
@@ -21,6 +23,22 @@ pub struct CacheEntry {
     pub is_final: bool,
     /// The view's JSON.
     pub view: Bytes,
+}
+
+/// How long the view of a live order is kept: longer than any order lives.
+const TTL_LIVE: Duration = Duration::from_hours(24);
+/// How long a final order's view is kept: people look at it for a while, then rarely.
+const TTL_FINAL: Duration = Duration::from_hours(1);
+
+impl CacheEntry {
+    /// How long to keep it, in whole seconds: ±10 % by the order's id, so that what was written
+    /// together doesn't expire together.
+    pub fn ttl(&self) -> Duration {
+        let base = if self.is_final { TTL_FINAL } else { TTL_LIVE }.as_secs();
+        // The last bytes of an id are random (v7) or a hash (v5).
+        let spread = u64::from(self.order.0.as_bytes()[15]);
+        Duration::from_secs(base * 9 / 10 + base * spread / (5 * 255))
+    }
 }
 
 /// A courier's position.
@@ -67,7 +85,29 @@ pub trait Cache: Send + Sync + 'static {
     fn session(&self) -> u64 {
         0
     }
+}
 
-    /// Only one process may use it (in-process memory).
-    fn is_local(&self) -> bool;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_spread_is_a_tenth_either_way() {
+        let ttl = |last_byte: u8, is_final: bool| {
+            let mut id = [7; 16];
+            id[15] = last_byte;
+            let entry = CacheEntry {
+                order: OrderId(uuid::Uuid::from_bytes(id)),
+                version: Version::FIRST,
+                generation: 1,
+                is_final,
+                view: Bytes::new(),
+            };
+            entry.ttl()
+        };
+        for (is_final, base) in [(false, TTL_LIVE), (true, TTL_FINAL)] {
+            assert_eq!(ttl(0, is_final), base * 9 / 10);
+            assert_eq!(ttl(255, is_final), base * 11 / 10);
+        }
+    }
 }

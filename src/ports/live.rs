@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use trackops_cluster::ShardId;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
@@ -75,4 +76,13 @@ pub trait LiveHub: Send + Sync + 'static {
 
     /// Whether anyone listens to `order`.
     fn is_watched(&self, order: OrderId) -> bool;
+
+    /// Every order that someone listens to.
+    fn watched(&self) -> Vec<OrderId>;
+}
+
+/// Told when shards come to this replica, so that subscriptions follow them. Quick, and never blocks.
+pub trait ShardChanges: Send + Sync + 'static {
+    /// These are this replica's from now on; their watched orders wake after this returns.
+    fn gained(&self, shards: &[ShardId]);
 }

@@ -47,6 +47,15 @@ pub struct CommandRequest {
     pub traceparent: Option<Arc<str>>,
 }
 
+/// The idempotency key of a courier's position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocationKey {
+    /// [`command_id`] of the key.
+    pub id: CommandId,
+    /// SHA-256 of the canonical body.
+    pub body: [u8; 32],
+}
+
 /// A command's success.
 #[derive(Clone, Debug)]
 pub struct Done {
@@ -71,8 +80,17 @@ pub struct Read {
     pub age: Option<Duration>,
 }
 
+/// An order with its log.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// The order.
+    pub order: Arc<Order>,
+    /// As in [`Read::age`].
+    pub age: Option<Duration>,
+}
+
 /// Why a command or read failed.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum OrdersError {
     /// No such order.
     #[error("no such order")]
@@ -114,6 +132,10 @@ pub enum OrdersError {
         /// For logs.
         why: &'static str,
     },
+    /// Another replica speaks for the order. Nothing was done; the owner has to be asked, and where
+    /// it can't be found, the same request may be sent again later.
+    #[error("another replica owns the order")]
+    NotOwner,
     /// The journal is away, or this replica may not speak for the order now. Retry with the same id.
     #[error("not available: {why}")]
     Unavailable {
@@ -157,10 +179,17 @@ pub trait Orders: Send + Sync + 'static {
     async fn read(&self, order: OrderId) -> Result<Read, OrdersError>;
 
     /// The whole order with its log, for the history.
-    async fn history(&self, order: OrderId) -> Result<Arc<Order>, OrdersError>;
+    async fn history(&self, order: OrderId) -> Result<History, OrdersError>;
 
-    /// Keeps and pushes the courier's position.
-    async fn locate(&self, order: OrderId, position: Position) -> Result<(), OrdersError>;
+    /// Keeps and pushes the courier's position. `true` for a repeat under a known key, which changes
+    /// nothing. Positions are not journalled and neither are their keys: both are known for as long
+    /// as the order's actor lives.
+    async fn locate(
+        &self,
+        order: OrderId,
+        position: Position,
+        key: Option<LocationKey>,
+    ) -> Result<bool, OrdersError>;
 
     /// Subscribes `session` from `since`; returns the order as of the registration.
     async fn subscribe(

@@ -15,6 +15,7 @@ use crate::codec::topics::Topic;
 
 /// How many lanes an outbox has: the unit of work that relays share by lease. An order's rows are
 /// all in the lane `shard % LANES` (inventory: of the order's hash), so one relay sees them in order.
+/// The tables of PostgreSQL have their own eight (`0001_outbox.sql`); the contract suite compares.
 pub const LANES: u16 = 8;
 
 /// A message to be published, as written by an append.

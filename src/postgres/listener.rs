@@ -1,4 +1,4 @@
-//! Announces new outbox rows, and hears the announcements over a connection of its own that it makes again
+//! Announces new outbox rows, and hears announcements over a connection of its own that it makes again
 //! whenever it is lost. A signal is only a hint: whoever waits also wakes on a timer.
 
 use std::sync::Arc;
@@ -12,7 +12,10 @@ use super::connections::Connections;
 use super::error::Failure;
 
 /// The channel of [`ANNOUNCE`].
-const CHANNEL: &str = "trackops_outbox";
+pub(super) const OUTBOX: &str = "trackops_outbox";
+
+/// The channel on which the functions of `migrations/orders/0005_cluster.sql` tell of changes.
+pub(super) const CLUSTER: &str = "trackops_cluster";
 
 /// A statement of its own after the commit that it tells of: `NOTIFY` holds a lock of the whole
 /// server until its transaction has ended.
@@ -40,9 +43,9 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Starts the task on the current runtime.
-    pub fn start(options: PgConnectOptions) -> Self {
+    pub fn start(options: PgConnectOptions, channel: &'static str) -> Self {
         let signal = Arc::new(Notify::new());
-        let task = tokio::spawn(listen(options, Arc::clone(&signal))).abort_handle();
+        let task = tokio::spawn(listen(options, channel, Arc::clone(&signal))).abort_handle();
         Self { signal, task }
     }
 
@@ -58,10 +61,10 @@ impl Drop for Listener {
     }
 }
 
-async fn listen(options: PgConnectOptions, signal: Arc<Notify>) {
+async fn listen(options: PgConnectOptions, channel: &'static str, signal: Arc<Notify>) {
     let mut backoff = BACKOFF.0;
     loop {
-        match listen_once(&options, &signal, &mut backoff).await {
+        match listen_once(&options, channel, &signal, &mut backoff).await {
             Ok(()) => tracing::debug!("listener lost its connection"),
             Err(error) => tracing::debug!(%error, "listener can't connect"),
         }
@@ -73,6 +76,7 @@ async fn listen(options: PgConnectOptions, signal: Arc<Notify>) {
 /// Listens until the connection is lost.
 async fn listen_once(
     options: &PgConnectOptions,
+    channel: &str,
     signal: &Notify,
     backoff: &mut Duration,
 ) -> Result<(), sqlx::Error> {
@@ -85,9 +89,9 @@ async fn listen_once(
         .await?;
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.eager_reconnect(false);
-    listener.listen(CHANNEL).await?;
+    listener.listen(channel).await?;
     *backoff = BACKOFF.0;
-    // There may be work from before.
+    // Something may have been said before.
     signal.notify_one();
     while listener.try_recv().await?.is_some() {
         signal.notify_one();

@@ -4,32 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::Row as _;
 use sqlx::postgres::PgConnectOptions;
-use trackops_cluster::membership::{Claimed, Incarnation, Membership, MembershipError, NodeId};
+use tokio::sync::OnceCell;
+use trackops_cluster::membership::{
+    Claimed, ClusterView, Incarnation, Membership, MembershipError, NodeId,
+};
 use trackops_cluster::{Epoch, ShardCount, ShardId};
 
+use super::cluster_view::{self, RENEW, VIEW};
 use super::connections::{Connections, Limits};
 use super::error::Failure;
+use super::listener::{CLUSTER, Listener};
 use super::{OpenError, Settings, connect_options};
 
-/// A lease that has ended may be taken by the next incarnation; the `WHERE` looks at the row as the
-/// last holder left it.
-const JOIN: &str = "
-    INSERT INTO nodes (node, incarnation, address, lease_until)
-    VALUES ($1, 1, $2, clock_timestamp() + make_interval(secs => $3))
-    ON CONFLICT (node) DO UPDATE SET
-        incarnation = nodes.incarnation + 1, address = excluded.address,
-        lease_until = excluded.lease_until, draining = false
-    WHERE nodes.lease_until <= clock_timestamp()
-    RETURNING incarnation";
+const CLAIM: &str = "
+    SELECT shard, epoch, cache_generation FROM claim_shards_seen($1, $2, $3, $4)";
 
-const REMAINING: &str = "
-    SELECT greatest(0, extract(epoch FROM lease_until - clock_timestamp()))::float8
-    FROM nodes WHERE node = $1 AND lease_until > '-infinity'";
-
-const RENEW: &str = "
-    UPDATE nodes SET lease_until = clock_timestamp() + make_interval(secs => $3)
-    WHERE node = $1 AND incarnation = $2 AND lease_until > clock_timestamp()";
+const TAKE_OVER: &str = "
+    SELECT shard, epoch, cache_generation FROM take_over_shards($1, $2, $3, $4, $5, $6)";
 
 /// Rows are locked in order of shard, as claims do.
 const RAISE: &str = "
@@ -42,10 +35,13 @@ const RAISE: &str = "
     FROM owned WHERE owned.shard = s.shard
     RETURNING s.shard, s.cache_generation";
 
-/// The authority on PostgreSQL, over a single connection that nothing else uses.
+/// The authority on PostgreSQL, over a single connection that nothing else uses; and another, which
+/// listens, once somebody waits for a change.
 #[derive(Clone, Debug)]
 pub struct PgMembership {
     connection: Arc<Connections>,
+    options: PgConnectOptions,
+    listener: Arc<OnceCell<Listener>>,
 }
 
 impl PgMembership {
@@ -63,7 +59,9 @@ impl PgMembership {
             run: settings.write,
         };
         Self {
-            connection: Arc::new(Connections::new(options, limits)),
+            connection: Arc::new(Connections::new(options.clone(), limits)),
+            options,
+            listener: Arc::default(),
         }
     }
 }
@@ -96,29 +94,20 @@ impl Membership for PgMembership {
         let connection = self.connection.take().await?;
         let (incarnation, remaining): (Option<i64>, Option<f64>) = connection
             .run(async |connection| {
-                let joined = sqlx::query_scalar(JOIN)
+                sqlx::query_as("SELECT incarnation, remaining_secs FROM join_cluster($1, $2, $3)")
                     .bind(&node.0)
                     .bind(address)
                     .bind(lease.as_secs_f64())
-                    .fetch_optional(&mut *connection)
-                    .await?;
-                if joined.is_some() {
-                    return Ok((joined, None));
-                }
-                let remaining = sqlx::query_scalar(REMAINING)
-                    .bind(&node.0)
-                    .fetch_optional(connection)
-                    .await?;
-                Ok((None, remaining))
+                    .fetch_one(connection)
+                    .await
             })
             .await?;
         if let Some(incarnation) = incarnation {
             return Ok(Incarnation(incarnation));
         }
-        let remaining = Duration::try_from_secs_f64(remaining.unwrap_or(0.0)).unwrap_or_default();
         Err(MembershipError::Taken {
             node: node.0.clone(),
-            remaining,
+            remaining: cluster_view::seconds(remaining.unwrap_or(0.0)),
         })
     }
 
@@ -127,53 +116,93 @@ impl Membership for PgMembership {
         node: &NodeId,
         incarnation: Incarnation,
         lease: Duration,
-    ) -> Result<(), MembershipError> {
+    ) -> Result<ClusterView, MembershipError> {
         let connection = self.connection.take().await?;
-        let renewed = connection
+        let view = connection
             .run(async |connection| {
-                sqlx::query(RENEW)
+                let row = sqlx::query(RENEW)
                     .bind(&node.0)
                     .bind(incarnation.0)
                     .bind(lease.as_secs_f64())
-                    .execute(connection)
-                    .await
+                    .fetch_one(connection)
+                    .await?;
+                let renewed: bool = row.try_get("renewed")?;
+                renewed.then(|| cluster_view::read(&row)).transpose()
             })
             .await?;
-        if renewed.rows_affected() == 0 {
-            return Err(MembershipError::Deposed);
-        }
-        Ok(())
+        view.ok_or(MembershipError::Deposed)
+    }
+
+    async fn view(&self) -> Result<ClusterView, MembershipError> {
+        let connection = self.connection.take().await?;
+        let view = connection
+            .run(async |connection| {
+                let row = sqlx::query(VIEW).fetch_one(connection).await?;
+                cluster_view::read(&row)
+            })
+            .await?;
+        Ok(view)
     }
 
     async fn claim(
         &self,
         node: &NodeId,
         incarnation: Incarnation,
-        shards: &[ShardId],
+        wanted: &[(ShardId, Epoch)],
     ) -> Result<Vec<Claimed>, MembershipError> {
         let connection = self.connection.take().await?;
+        let (shards, epochs) = columns(wanted);
         let claimed: Vec<(i16, i64, i64)> = connection
             .run(async |connection| {
-                sqlx::query_as(
-                    "SELECT shard, epoch, cache_generation FROM claim_shards($1, $2, $3)",
-                )
-                .bind(&node.0)
-                .bind(incarnation.0)
-                .bind(numbers(shards))
-                .fetch_all(connection)
-                .await
+                sqlx::query_as(CLAIM)
+                    .bind(&node.0)
+                    .bind(incarnation.0)
+                    .bind(shards)
+                    .bind(epochs)
+                    .fetch_all(connection)
+                    .await
             })
             .await?;
-        let claimed = claimed
-            .into_iter()
-            .filter_map(|(shard, epoch, cache_generation)| {
-                Some(Claimed {
-                    shard: ShardId(shard.try_into().ok()?),
-                    epoch: Epoch(epoch),
-                    cache_generation,
-                })
-            });
-        Ok(claimed.collect())
+        Ok(claimed.into_iter().filter_map(claim).collect())
+    }
+
+    async fn take_over(
+        &self,
+        node: &NodeId,
+        incarnation: Incarnation,
+        from: (&NodeId, Incarnation),
+        offered: &[(ShardId, Epoch)],
+    ) -> Result<Vec<Claimed>, MembershipError> {
+        let connection = self.connection.take().await?;
+        let (shards, epochs) = columns(offered);
+        let taken: Vec<(i16, i64, i64)> = connection
+            .run(async |connection| {
+                sqlx::query_as(TAKE_OVER)
+                    .bind(&node.0)
+                    .bind(incarnation.0)
+                    .bind(&from.0.0)
+                    .bind(from.1.0)
+                    .bind(shards)
+                    .bind(epochs)
+                    .fetch_all(connection)
+                    .await
+            })
+            .await?;
+        Ok(taken.into_iter().filter_map(claim).collect())
+    }
+
+    async fn set_draining(&self, node: &NodeId, draining: bool) -> Result<(), MembershipError> {
+        let connection = self.connection.take().await?;
+        connection
+            .run(async |connection| {
+                sqlx::query("SELECT set_node_draining($1, $2)")
+                    .bind(&node.0)
+                    .bind(draining)
+                    .execute(connection)
+                    .await
+            })
+            .await?;
+        Ok(())
     }
 
     async fn raise_cache_generation(
@@ -203,7 +232,7 @@ impl Membership for PgMembership {
         let connection = self.connection.take().await?;
         connection
             .run(async |connection| {
-                sqlx::query("SELECT leave_cluster($1, $2)")
+                sqlx::query("SELECT give_up_lease($1, $2)")
                     .bind(&node.0)
                     .bind(incarnation.0)
                     .execute(connection)
@@ -212,6 +241,30 @@ impl Membership for PgMembership {
             .await?;
         Ok(())
     }
+
+    async fn changed(&self) -> Result<(), MembershipError> {
+        self.listener
+            .get_or_init(async || Listener::start(self.options.clone(), CLUSTER))
+            .await
+            .signalled()
+            .await;
+        Ok(())
+    }
+}
+
+/// Parallel arrays of shards and the epochs that they were seen under.
+fn columns(seen: &[(ShardId, Epoch)]) -> (Vec<i16>, Vec<i64>) {
+    seen.iter()
+        .filter_map(|(shard, epoch)| Some((i16::try_from(shard.0).ok()?, epoch.0)))
+        .unzip()
+}
+
+fn claim((shard, epoch, cache_generation): (i16, i64, i64)) -> Option<Claimed> {
+    Some(Claimed {
+        shard: ShardId(shard.try_into().ok()?),
+        epoch: Epoch(epoch),
+        cache_generation,
+    })
 }
 
 /// Numbers beyond the type can't be shards.

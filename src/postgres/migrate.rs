@@ -20,7 +20,7 @@ const OUTBOX: Source = (
     include_str!("../../migrations/shared/0001_outbox.sql"),
 );
 
-const ORDERS: [Source; 4] = [
+const ORDERS: [Source; 5] = [
     OUTBOX,
     (
         2,
@@ -36,6 +36,11 @@ const ORDERS: [Source; 4] = [
         4,
         "claim shards",
         include_str!("../../migrations/orders/0004_claim_shards.sql"),
+    ),
+    (
+        5,
+        "cluster",
+        include_str!("../../migrations/orders/0005_cluster.sql"),
     ),
 ];
 

@@ -2,6 +2,7 @@
 //! databases. Every statement is a static string; every call ends in bounded time.
 
 mod append;
+mod cluster_view;
 mod connections;
 mod error;
 mod journal;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::Kind;
 use super::connections::Connections;
-use super::listener::Listener;
+use super::listener::{Listener, OUTBOX};
 use super::types::{Millis, Text};
 use crate::codec::topics::Topic;
 use crate::ports::outbox::{LANES, Outbox, OutboxEntry, OutboxError, OutboxRow, OutboxStats};
@@ -141,7 +141,7 @@ impl Outbox for PgOutbox {
     async fn wait(&self, timeout: Duration) {
         let listener = self
             .listener
-            .get_or_init(async || Listener::start(self.options.clone()))
+            .get_or_init(async || Listener::start(self.options.clone(), OUTBOX))
             .await;
         // Running out of time is the other way to be woken.
         let _ = tokio::time::timeout(timeout, listener.signalled()).await;

@@ -77,7 +77,7 @@ impl Cache for RedisCache {
             call.arg(stored.as_slice());
         }
         for entry in entries {
-            call.arg(entry::ttl_s(entry));
+            call.arg(entry.ttl().as_secs());
         }
         self.call("put", call).await
     }
@@ -158,10 +158,6 @@ impl Cache for RedisCache {
 
     fn session(&self) -> u64 {
         self.link.session()
-    }
-
-    fn is_local(&self) -> bool {
-        false
     }
 }
 

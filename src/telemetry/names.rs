@@ -22,6 +22,8 @@ pub const MAILBOX_DEPTH: &str = "trackops_mailbox_depth";
 pub const SHARDS_OWNED: &str = "trackops_shards_owned";
 /// Appended rows refused because of a higher epoch.
 pub const FENCED_APPENDS: &str = "trackops_fenced_appends_total";
+/// Attempts at the owner of an order on another replica, by `outcome`.
+pub const FORWARDED_COMMANDS: &str = "trackops_forwarded_commands_total";
 /// Rows in an outbox (gauge), by `outbox`.
 pub const OUTBOX_PENDING: &str = "trackops_outbox_pending";
 /// Age of the oldest row (gauge), by `outbox`.
@@ -44,6 +46,8 @@ pub const LIVE_PUSH_DURATION: &str = "trackops_live_push_duration_seconds";
 pub const LIVE_CONFLATED: &str = "trackops_live_conflated_total";
 /// Placed to settled, by `outcome`.
 pub const SAGA_DURATION: &str = "trackops_saga_duration_seconds";
+/// Orders whose saga is past its deadline by more than a minute (gauge).
+pub const SAGA_STUCK: &str = "trackops_saga_stuck";
 /// Broken invariants by `invariant`.
 pub const INVARIANT_VIOLATIONS: &str = "trackops_invariant_violations_total";
 /// HTTP requests answered, by `class` of status (`2xx`).

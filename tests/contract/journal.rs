@@ -9,6 +9,7 @@ use std::time::Duration;
 use trackops::ports::journal::{AppendError, ListFilter, RowOutcome};
 use trackops::ports::outbox::{LANES, OutboxEntry};
 use trackops_cluster::{ShardCount, ShardId, shard_of};
+use trackops_domain::command::Command;
 use trackops_domain::event::Change;
 use trackops_domain::ids::{CommandId, CustomerId, OrderId, Version};
 use trackops_domain::order::Order;
@@ -222,9 +223,8 @@ pub async fn bookkeeping_changes_only_the_head<F: OrdersFixture>() {
     let mut asked = placed.0.clone();
     asked.saga.asked_again = 1;
     asked.saga.deadline = asked.saga.deadline.map(|d| d.plus(Duration::from_secs(60)));
-    asked
-        .remembered
-        .push((CommandId(Uuid::new_v4()), Version::FIRST));
+    let reason = "hail".into();
+    asked.remember(CommandId(Uuid::new_v4()), &Command::Cancel { reason });
     let mut row = db.row(&asked, Some(Version::FIRST), None);
     // Asking again sends the first message again, under its first id.
     row.outbox = db.creation(&placed).outbox;

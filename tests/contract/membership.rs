@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use trackops_cluster::membership::{Incarnation, Membership, MembershipError, NodeId};
+use trackops_cluster::membership::{ClusterView, Incarnation, Membership, MembershipError, NodeId};
 use trackops_cluster::{ShardCount, ShardId};
 
-use super::support::{LEASE, OrdersFixture, Owned};
+use super::support::{LEASE, Owned, ShardsFixture, seen};
 
 /// What holds for every authority.
 macro_rules! ownership_suite {
@@ -17,6 +17,11 @@ macro_rules! ownership_suite {
         $crate::contract::membership::membership_tests!($name, $fixture:
             a_claim_of_an_owned_shard_raises_epoch_and_generation,
             generations_rise_for_owned_shards,
+            a_claim_under_a_stale_epoch_is_refused,
+            a_take_over_raises_the_epoch_and_leaves_the_generation,
+            a_take_over_of_what_is_not_the_givers_is_refused,
+            a_renewal_brings_the_view,
+            draining_holds_until_the_next_join,
         );
     };
 }
@@ -31,6 +36,10 @@ macro_rules! lease_suite {
             an_ended_lease_is_not_renewed,
             shards_of_the_living_are_not_claimed,
             shards_of_the_dead_and_gone_are_claimed,
+            a_view_shows_what_is_left_of_leases,
+            a_take_over_needs_a_lease,
+            of_claimers_that_race_one_gets_each_shard,
+            changes_are_hinted_at,
         );
     };
 }
@@ -49,15 +58,13 @@ macro_rules! membership_tests {
 }
 pub(crate) use membership_tests;
 
+pub use super::membership_moves::*;
+
 /// Ends within a test's patience.
-const SHORT: Duration = Duration::from_millis(60);
+pub const SHORT: Duration = Duration::from_millis(60);
 
-fn node(name: &str) -> NodeId {
+pub fn node(name: &str) -> NodeId {
     NodeId(name.into())
-}
-
-fn all_shards() -> Vec<ShardId> {
-    ShardCount::DEFAULT.iter().collect()
 }
 
 /// Joins as soon as the lease of the node's last life has ended, by the authority's clock.
@@ -79,7 +86,7 @@ async fn join_when_free(membership: &dyn Membership, node: &NodeId) -> Incarnati
     }
 }
 
-pub async fn a_claim_of_an_owned_shard_raises_epoch_and_generation<F: OrdersFixture>() {
+pub async fn a_claim_of_an_owned_shard_raises_epoch_and_generation<F: ShardsFixture>() {
     let db = Owned::<F>::fresh().await;
     let membership = db.fixture.membership();
     assert_eq!(membership.shard_count().await.unwrap(), ShardCount::DEFAULT);
@@ -101,8 +108,10 @@ pub async fn a_claim_of_an_owned_shard_raises_epoch_and_generation<F: OrdersFixt
             .all(|o| *o == trackops::ports::journal::RowOutcome::Committed)
     );
     let unknown = ShardId(ShardCount::DEFAULT.get());
+    let [one, nought] = [ShardId(1), ShardId(0)].map(|shard| (shard, db.epochs[&shard]));
+    let wanted = [(unknown, nought.1), one, nought];
     let claimed = membership
-        .claim(&db.node, db.incarnation, &[unknown, ShardId(1), ShardId(0)])
+        .claim(&db.node, db.incarnation, &wanted)
         .await
         .unwrap();
     let mut shards: Vec<_> = claimed.iter().map(|c| c.shard.0).collect();
@@ -110,7 +119,7 @@ pub async fn a_claim_of_an_owned_shard_raises_epoch_and_generation<F: OrdersFixt
     assert_eq!(shards, [0, 1]);
 }
 
-pub async fn generations_rise_for_owned_shards<F: OrdersFixture>() {
+pub async fn generations_rise_for_owned_shards<F: ShardsFixture>() {
     let db = Owned::<F>::fresh().await;
     let membership = db.fixture.membership();
     let claimed = db.claim_again(ShardId(3)).await;
@@ -129,7 +138,7 @@ pub async fn generations_rise_for_owned_shards<F: OrdersFixture>() {
     assert_eq!(raised, [], "the shard is given up");
 }
 
-pub async fn a_leased_node_id_is_taken<F: OrdersFixture>() {
+pub async fn a_leased_node_id_is_taken<F: ShardsFixture>() {
     let db = Owned::<F>::fresh().await;
     let membership = db.fixture.membership();
     let refused = membership.join(&db.node, "elsewhere:1", LEASE).await;
@@ -144,7 +153,7 @@ pub async fn a_leased_node_id_is_taken<F: OrdersFixture>() {
         .expect("the living one is not disturbed");
 }
 
-pub async fn a_node_id_is_free_after_its_lease_or_leave<F: OrdersFixture>() {
+pub async fn a_node_id_is_free_after_its_lease_or_leave<F: ShardsFixture>() {
     let db = F::fresh().await;
     let membership = db.membership();
     let a = node("a");
@@ -159,11 +168,11 @@ pub async fn a_node_id_is_free_after_its_lease_or_leave<F: OrdersFixture>() {
     membership.renew(&a, third, LEASE).await.unwrap();
 }
 
-pub async fn an_ended_lease_is_not_renewed<F: OrdersFixture>() {
+pub async fn an_ended_lease_is_not_renewed<F: ShardsFixture>() {
     let db = F::fresh().await;
     let membership = db.membership();
     let a = node("a");
-    let deposed = |result: Result<(), MembershipError>| {
+    let deposed = |result: Result<ClusterView, MembershipError>| {
         assert!(
             matches!(result, Err(MembershipError::Deposed)),
             "{result:?}"
@@ -173,7 +182,8 @@ pub async fn an_ended_lease_is_not_renewed<F: OrdersFixture>() {
     // The lease has to run out by the store's clock.
     tokio::time::sleep(SHORT + SHORT / 2).await;
     deposed(membership.renew(&a, first, LEASE).await);
-    let claim = membership.claim(&a, first, &all_shards()).await;
+    let all = seen(&*membership).await;
+    let claim = membership.claim(&a, first, &all).await;
     assert!(matches!(claim, Err(MembershipError::Deposed)), "{claim:?}");
     let second = join_when_free(&*membership, &a).await;
     deposed(membership.renew(&a, first, LEASE).await);
@@ -187,33 +197,34 @@ pub async fn an_ended_lease_is_not_renewed<F: OrdersFixture>() {
     );
 }
 
-pub async fn shards_of_the_living_are_not_claimed<F: OrdersFixture>() {
+pub async fn shards_of_the_living_are_not_claimed<F: ShardsFixture>() {
     let db = Owned::<F>::fresh().await;
     let membership = db.fixture.membership();
     let b = node("b");
     let other = membership.join(&b, "x:2", LEASE).await.unwrap();
-    assert_eq!(
-        membership.claim(&b, other, &all_shards()).await.unwrap(),
-        []
-    );
+    let all = seen(&*membership).await;
+    assert_eq!(membership.claim(&b, other, &all).await.unwrap(), []);
+    let shards: Vec<ShardId> = ShardCount::DEFAULT.iter().collect();
     let raised = membership
-        .raise_cache_generation(&b, other, &all_shards())
+        .raise_cache_generation(&b, other, &shards)
         .await
         .unwrap();
     assert_eq!(raised, []);
 }
 
-pub async fn shards_of_the_dead_and_gone_are_claimed<F: OrdersFixture>() {
+pub async fn shards_of_the_dead_and_gone_are_claimed<F: ShardsFixture>() {
     let db = F::fresh().await;
     let membership = db.membership();
     let (a, b, c) = (node("a"), node("b"), node("c"));
     let dying = membership.join(&a, "x:1", LEASE).await.unwrap();
-    let before = membership.claim(&a, dying, &all_shards()).await.unwrap();
+    let all = seen(&*membership).await;
+    let before = membership.claim(&a, dying, &all).await.unwrap();
     membership.renew(&a, dying, SHORT).await.unwrap();
     let heir = membership.join(&b, "x:2", LEASE).await.unwrap();
     // The lease has to run out by the store's clock.
     tokio::time::sleep(SHORT + SHORT / 2).await;
-    let mut taken = membership.claim(&b, heir, &all_shards()).await.unwrap();
+    let all = seen(&*membership).await;
+    let mut taken = membership.claim(&b, heir, &all).await.unwrap();
     taken.sort_by_key(|claimed| claimed.shard);
     assert_eq!(taken.len(), before.len());
     for was in &before {
@@ -223,6 +234,7 @@ pub async fn shards_of_the_dead_and_gone_are_claimed<F: OrdersFixture>() {
 
     membership.leave(&b, heir).await.unwrap();
     let third = membership.join(&c, "x:3", LEASE).await.unwrap();
-    let claimed = membership.claim(&c, third, &all_shards()).await.unwrap();
+    let all = seen(&*membership).await;
+    let claimed = membership.claim(&c, third, &all).await.unwrap();
     assert_eq!(claimed.len(), before.len());
 }

@@ -18,7 +18,7 @@ use super::journal::journal_suite;
 use super::membership::{lease_suite, ownership_suite};
 use super::outbox::outbox_suite;
 use super::stock::{StockFixture, stock_suite};
-use super::support::OrdersFixture;
+use super::support::{OrdersFixture, ShardsFixture};
 
 journal_suite!(journal, PgOrders);
 ownership_suite!(ownership, PgOrders);
@@ -98,7 +98,7 @@ pub struct PgOrders {
 }
 
 #[async_trait]
-impl OrdersFixture for PgOrders {
+impl ShardsFixture for PgOrders {
     async fn fresh() -> Self {
         let database = TestDatabase::migrated(Kind::Orders).await;
         let open = database.open(Kind::Orders);
@@ -109,12 +109,14 @@ impl OrdersFixture for PgOrders {
         Arc::new(self.open.journal())
     }
 
-    fn outbox(&self) -> Arc<dyn Outbox> {
-        Arc::new(self.open.outbox())
-    }
-
     fn membership(&self) -> Arc<dyn Membership> {
         Arc::new(self.open.membership())
+    }
+}
+
+impl OrdersFixture for PgOrders {
+    fn outbox(&self) -> Arc<dyn Outbox> {
+        Arc::new(self.open.outbox())
     }
 }
 

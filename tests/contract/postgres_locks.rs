@@ -16,13 +16,13 @@ use trackops_domain::event::Change;
 use trackops_domain::order::Order;
 
 use super::postgres::{PgOrders, TestDatabase};
-use super::support::{LEASE, OrdersFixture, Owned, changed, new_order};
+use super::support::{LEASE, Owned, ShardsFixture as _, changed, new_order, seen};
 
 /// How long the tests wait for what must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A placed order, and the row that confirms it.
-async fn placed(db: &Owned<PgOrders>) -> (Order, AppendRow) {
+pub async fn placed(db: &Owned<PgOrders>) -> (Order, AppendRow) {
     let new = new_order();
     let journal = db.fixture.journal();
     journal.append(&[db.creation(&new)]).await.unwrap();
@@ -31,7 +31,7 @@ async fn placed(db: &Owned<PgOrders>) -> (Order, AppendRow) {
 }
 
 /// Locks the row of `order`, so that whatever changes it hangs until the transaction ends.
-async fn hold(session: &mut PgConnection, order: &Order) {
+pub async fn hold(session: &mut PgConnection, order: &Order) {
     session.execute("BEGIN").await.unwrap();
     sqlx::query("SELECT id FROM orders WHERE id = $1 FOR UPDATE")
         .bind(order.id.0)
@@ -42,7 +42,7 @@ async fn hold(session: &mut PgConnection, order: &Order) {
 
 /// Waits until `count` sessions of the database wait for a lock in a statement like `pattern`;
 /// their process ids. Not from within a transaction: that sees the activity of its first look.
-async fn waiting(session: &mut PgConnection, pattern: &str, count: usize) -> Vec<i32> {
+pub async fn waiting(session: &mut PgConnection, pattern: &str, count: usize) -> Vec<i32> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let pids: Vec<i32> = sqlx::query_scalar(
@@ -95,8 +95,9 @@ async fn a_claim_waits_for_an_append_and_fences_the_next() {
 
     let membership = db.fixture.membership();
     let (node, incarnation) = (db.node.clone(), db.incarnation);
-    let claim = tokio::spawn(async move { membership.claim(&node, incarnation, &[shard]).await });
-    waiting(&mut watch, "%claim_shards%", 1).await;
+    let wanted = [(shard, db.epochs[&shard])];
+    let claim = tokio::spawn(async move { membership.claim(&node, incarnation, &wanted).await });
+    waiting(&mut watch, "%claim_shards_seen%", 1).await;
     // An append to another shard is not in the way of either.
     let elsewhere = std::iter::repeat_with(new_order)
         .find(|new| db.creation(new).shard != shard)
@@ -125,10 +126,11 @@ async fn an_append_waits_for_a_claim_and_reads_its_epoch() {
     let (_, row) = placed(&db).await;
     // A claim under way: it has its lock and raised the epoch, and is not committed yet.
     session.execute("BEGIN").await.unwrap();
-    sqlx::query("SELECT claim_shards($1, $2, ARRAY[$3::smallint])")
+    sqlx::query("SELECT claim_shards_seen($1, $2, ARRAY[$3::smallint], ARRAY[$4::bigint])")
         .bind(&db.node.0)
         .bind(db.incarnation.0)
         .bind(i16::try_from(row.shard.0).unwrap())
+        .bind(row.epoch.0)
         .execute(&mut session)
         .await
         .unwrap();
@@ -156,10 +158,10 @@ async fn a_claim_sees_a_renewal_under_way() {
         .execute("UPDATE nodes SET lease_until = 'infinity' WHERE node = 'node-a'")
         .await
         .unwrap();
-    let shards: Vec<_> = ShardCount::DEFAULT.iter().collect();
+    let shards = seen(&*membership).await;
     let claim = tokio::spawn(async move { membership.claim(&heir, its, &shards).await });
     let mut watch = db.fixture.database.session().await;
-    waiting(&mut watch, "%claim_shards%", 1).await;
+    waiting(&mut watch, "%claim_shards_seen%", 1).await;
     session.execute("COMMIT").await.unwrap();
     assert_eq!(claim.await.unwrap().unwrap(), [], "the owner is alive");
 }
@@ -175,7 +177,7 @@ async fn a_lease_found_ended_is_over_though_the_clock_were_set_back() {
         .execute("UPDATE nodes SET lease_until = clock_timestamp() WHERE node = 'node-a'")
         .await
         .unwrap();
-    let shards: Vec<_> = ShardCount::DEFAULT.iter().collect();
+    let shards = seen(&*membership).await;
     let claimed = membership.claim(&heir, its, &shards).await.unwrap();
     assert_eq!(claimed.len(), shards.len());
     let until: bool =

@@ -26,17 +26,21 @@ use trackops_domain::saga::{Policy, Saga, intents};
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
-/// A fresh, migrated orders' database and the adapters on it. Dropping it may remove the database.
+/// A fresh authority over shards, and the journal that fences by its epochs.
 #[async_trait]
-pub trait OrdersFixture: Send + Sync + Sized + 'static {
+pub trait ShardsFixture: Send + Sync + Sized + 'static {
     /// Makes one with [`ShardCount::DEFAULT`] shards, all of them nobody's.
     async fn fresh() -> Self;
     /// Its journal.
     fn journal(&self) -> Arc<dyn Journal>;
-    /// Its outbox.
-    fn outbox(&self) -> Arc<dyn Outbox>;
     /// Its authority over shards.
     fn membership(&self) -> Arc<dyn Membership>;
+}
+
+/// A fresh, migrated orders' database and the adapters on it. Dropping it may remove the database.
+pub trait OrdersFixture: ShardsFixture {
+    /// Its outbox.
+    fn outbox(&self) -> Arc<dyn Outbox>;
 }
 
 /// Long enough that no lease ends during a test.
@@ -50,7 +54,7 @@ pub struct Owned<F> {
     pub epochs: HashMap<ShardId, Epoch>,
 }
 
-impl<F: OrdersFixture> Owned<F> {
+impl<F: ShardsFixture> Owned<F> {
     pub async fn fresh() -> Self {
         let fixture = F::fresh().await;
         let node = NodeId("node-a".into());
@@ -59,7 +63,7 @@ impl<F: OrdersFixture> Owned<F> {
             .join(&node, "127.0.0.1:7080", LEASE)
             .await
             .unwrap();
-        let all: Vec<ShardId> = ShardCount::DEFAULT.iter().collect();
+        let all = seen(&*membership).await;
         let claimed = membership.claim(&node, incarnation, &all).await.unwrap();
         assert_eq!(claimed.len(), all.len(), "every shard is free at first");
         let epochs = claimed.iter().map(|c| (c.shard, c.epoch)).collect();
@@ -75,7 +79,11 @@ impl<F: OrdersFixture> Owned<F> {
     pub async fn claim_again(&self, shard: ShardId) -> Claimed {
         let membership = self.fixture.membership();
         let claimed = membership
-            .claim(&self.node, self.incarnation, &[shard])
+            .claim(
+                &self.node,
+                self.incarnation,
+                &[seen_of(&*membership, shard).await],
+            )
             .await
             .unwrap();
         assert_eq!(claimed.len(), 1);
@@ -124,6 +132,18 @@ impl<F: OrdersFixture> Owned<F> {
             ),
         }
     }
+}
+
+/// Every shard with its epoch now, ascending.
+pub async fn seen(membership: &dyn Membership) -> Vec<(ShardId, Epoch)> {
+    let view = membership.view().await.unwrap();
+    let shards = view.shards.iter().map(|shard| (shard.shard, shard.epoch));
+    shards.collect()
+}
+
+/// `shard` with its epoch now.
+pub async fn seen_of(membership: &dyn Membership, shard: ShardId) -> (ShardId, Epoch) {
+    seen(membership).await[usize::from(shard.0)]
 }
 
 /// The trace context of every row of the tests.

@@ -15,8 +15,8 @@ use trackops::ports::clock::SystemClock;
 use trackops::ports::journal::{AppendError, EventRow, Journal, RowOutcome};
 use trackops::ports::outbox::Outbox;
 use trackops::ports::stock::StockStore;
+use trackops_cluster::ShardId;
 use trackops_cluster::membership::{Membership, MembershipError, NodeId};
-use trackops_cluster::{ShardCount, ShardId};
 use trackops_domain::event::Change;
 use trackops_domain::ids::Version;
 use uuid::Uuid;
@@ -26,7 +26,9 @@ use crate::contract::journal::journal_suite;
 use crate::contract::membership::ownership_suite;
 use crate::contract::outbox::outbox_suite;
 use crate::contract::stock::{StockFixture, stock_suite};
-use crate::contract::support::{LEASE, OrdersFixture, Owned, changed, new_orders};
+use crate::contract::support::{
+    LEASE, OrdersFixture, Owned, ShardsFixture, changed, new_orders, seen, seen_of,
+};
 
 /// A store in a directory of its own, which goes with it.
 pub struct Store {
@@ -69,7 +71,7 @@ impl Store {
 }
 
 #[async_trait]
-impl OrdersFixture for Store {
+impl ShardsFixture for Store {
     async fn fresh() -> Self {
         Self::new().await
     }
@@ -78,12 +80,14 @@ impl OrdersFixture for Store {
         self.store.journal()
     }
 
-    fn outbox(&self) -> Arc<dyn Outbox> {
-        self.store.orders_outbox()
-    }
-
     fn membership(&self) -> Arc<dyn Membership> {
         self.store.membership()
+    }
+}
+
+impl OrdersFixture for Store {
+    fn outbox(&self) -> Arc<dyn Outbox> {
+        self.store.orders_outbox()
     }
 }
 
@@ -180,8 +184,7 @@ async fn a_restart_keeps_everything_but_leases() {
     let lanes = store.store.orders_outbox().lease("new", LEASE).await;
     assert_eq!(lanes.unwrap().len(), 8);
     let membership = store.membership();
-    let (node, all) = (NodeId("node-a".into()), ShardCount::DEFAULT.iter());
-    let all: Vec<ShardId> = all.collect();
+    let (node, all) = (NodeId("node-a".into()), seen(&*membership).await);
     let incarnation = membership.join(&node, "x:1", Duration::MAX).await.unwrap();
     let claimed = membership.claim(&node, incarnation, &all).await.unwrap();
     assert_eq!(claimed.len(), all.len());
@@ -207,17 +210,16 @@ async fn a_life_ends_by_leaving_or_by_the_next() {
     let no_time = Duration::ZERO;
     let first = membership.join(&node, "x:1", no_time).await.unwrap();
     membership.renew(&node, first, no_time).await.unwrap();
-    let claimed = membership.claim(&node, first, &[ShardId(0)]).await.unwrap();
+    let wanted = [seen_of(&*membership, ShardId(0)).await];
+    let claimed = membership.claim(&node, first, &wanted).await.unwrap();
     let second = membership.join(&node, "x:1", no_time).await.unwrap();
     assert!(second > first);
     let renewed = membership.renew(&node, first, no_time).await;
     assert!(matches!(renewed, Err(MembershipError::Deposed)));
-    let late = membership.claim(&node, first, &[ShardId(0)]).await;
+    let wanted = [seen_of(&*membership, ShardId(0)).await];
+    let late = membership.claim(&node, first, &wanted).await;
     assert!(matches!(late, Err(MembershipError::Deposed)));
-    let taken = membership
-        .claim(&node, second, &[ShardId(0)])
-        .await
-        .unwrap();
+    let taken = membership.claim(&node, second, &wanted).await.unwrap();
     assert!(taken[0].epoch > claimed[0].epoch);
     membership.leave(&node, second).await.unwrap();
     let renewed = membership.renew(&node, second, no_time).await;

@@ -11,7 +11,10 @@ use trackops::kafka::{KafkaBus, KafkaSettings};
 use trackops::ports::bus::{Bus, OutMessage, Polled, PublishError, Subscription};
 use uuid::Uuid;
 
+use xtask::servers::KafkaLaunch;
+
 use crate::contract::bus::BusFixture;
+use crate::support::own_servers::Own;
 
 /// A prefix of its own on the shared broker.
 pub(crate) struct Kafka(KafkaSettings);
@@ -118,6 +121,70 @@ async fn a_broker_that_is_away_is_an_error_in_time() {
     let closing = Instant::now();
     consumer.close().await;
     assert!(closing.elapsed() < Duration::from_secs(8));
+}
+
+/// However many attempts to connect an outage has seen, the consumer learns of it once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_outage_leaves_behind_does_not_hold_up_the_messages() {
+    const ATTEMPTS: usize = 12;
+    let mut kafka = Own::<KafkaLaunch>::start().await;
+    let often = [
+        ("reconnect.backoff.ms", "20"),
+        ("reconnect.backoff.max.ms", "20"),
+    ];
+    let bus = KafkaBus::new(KafkaSettings {
+        properties: often
+            .map(|(name, value)| (name.into(), value.into()))
+            .into(),
+        ..KafkaSettings::new(kafka.url())
+    })
+    .unwrap();
+    let topic: Arc<str> = "T".into();
+    bus.create_topics(&[Arc::clone(&topic)]).await.unwrap();
+    let pause = Duration::from_millis(100);
+    let limit = Instant::now() + Duration::from_secs(60);
+    let (mut idle, mut watching) = (None, None);
+    for (group, consumer) in [("idle", &mut idle), ("watching", &mut watching)] {
+        let consumer = consumer.insert(
+            bus.subscribe(Subscription {
+                group: group.into(),
+                topics: vec![Arc::clone(&topic)],
+                member: group.into(),
+            })
+            .await
+            .unwrap(),
+        );
+        let mut published = bus.publish(vec![message(&topic, "before")]).await;
+        published.remove(0).unwrap();
+        while !matches!(consumer.poll(1, pause).await, Ok(Polled::Messages(got)) if !got.is_empty())
+        {
+            assert!(Instant::now() < limit, "{group} read nothing");
+        }
+    }
+    let (mut idle, mut watching) = (idle.unwrap(), watching.unwrap());
+
+    kafka.kill().await;
+    // It takes one error a poll, and so counts what the idle one, which tries as often, piles up.
+    let mut attempts = 0;
+    while attempts < ATTEMPTS {
+        assert!(Instant::now() < limit, "only {attempts} errors");
+        attempts += usize::from(watching.poll(1, pause).await.is_err());
+    }
+    kafka.restart().await;
+    let mut failures = 0;
+    loop {
+        assert!(Instant::now() < limit, "{failures} errors, and no message");
+        match idle.poll(500, pause).await {
+            Err(_) => failures += 1,
+            Ok(Polled::Messages(got)) if !got.is_empty() => break,
+            Ok(_) => {
+                bus.publish(vec![message(&topic, "after")]).await;
+            }
+        }
+    }
+    // One for the outage; the group's coordinator may be a moment later than its broker.
+    assert!(failures <= 3, "{failures} polls failed after the outage");
+    tokio::join!(idle.close(), watching.close());
 }
 
 fn message(topic: &Arc<str>, value: &'static str) -> OutMessage {

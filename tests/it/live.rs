@@ -172,7 +172,7 @@ fn a_reader_that_keeps_up_gets_every_version() {
     let hub = Hub::new();
     let orders = TestOrders::new(Arc::clone(&hub));
     let id = orders.place();
-    let queue = Queue::open(Arc::clone(&hub) as Arc<dyn LiveHub>);
+    let queue = Queue::with_limits(Arc::clone(&hub) as Arc<dyn LiveHub>, QueueLimits::default());
     queue.follow(id, Some(Version(0))).expect("one order");
     orders
         .attach(id, Some(Version(0)), Arc::clone(&queue) as _)
@@ -237,7 +237,8 @@ fn ten_thousand_listeners_are_served_and_forgotten() {
     let id = orders.place();
     let queues: Vec<_> = (0..10_000)
         .map(|_| {
-            let queue = Queue::open(Arc::clone(&hub) as Arc<dyn LiveHub>);
+            let queue =
+                Queue::with_limits(Arc::clone(&hub) as Arc<dyn LiveHub>, QueueLimits::default());
             queue.follow(id, None).expect("one order");
             orders
                 .attach(id, None, Arc::clone(&queue) as _)

@@ -10,7 +10,8 @@ use trackops::live::hub::Hub;
 use trackops::ports::cache::Position;
 use trackops::ports::live::{LiveHub as _, Session};
 use trackops::ports::orders::{
-    ActorReport, CommandRequest, Done, Orders, OrdersError, PlaceRequest, Read,
+    ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
+    Read,
 };
 use trackops_domain::command::Origin;
 use trackops_domain::decide::place;
@@ -152,11 +153,16 @@ impl Orders for TestOrders {
         unreachable!("live tracking subscribes")
     }
 
-    async fn history(&self, _: OrderId) -> Result<Arc<Order>, OrdersError> {
+    async fn history(&self, _: OrderId) -> Result<History, OrdersError> {
         unreachable!("live tracking subscribes")
     }
 
-    async fn locate(&self, _: OrderId, _: Position) -> Result<(), OrdersError> {
+    async fn locate(
+        &self,
+        _: OrderId,
+        _: Position,
+        _: Option<LocationKey>,
+    ) -> Result<bool, OrdersError> {
         unreachable!("live tracking changes nothing")
     }
 

@@ -161,6 +161,9 @@ async fn without_postgres_writes_are_refused_reads_go_on_and_it_recovers_by_itse
     })
     .await;
     assert_eq!(aged.body["status"], Value::from("CONFIRMED"));
+    let history = format!("{}/api/v1/orders/{known}/history", client.to.order);
+    let history = client.fetch(&history).await.expect(200);
+    assert!(!history.header("age").is_empty(), "{history:#?}");
     let alive = client
         .fetch(&format!("{}/livez", client.to.order_management))
         .await;

@@ -38,6 +38,12 @@ async fn is_quarantined_and_released(client: &Client, key: &str) {
     let error = report.body["lastError"]["message"].as_str().unwrap_or("");
     assert!(error.contains("fault point"), "{report:#?}");
 
+    until("the scanner has counted the stuck", || async {
+        let metrics = client.metrics(&client.to.order_management).await?;
+        metrics.contains("trackops_saga_stuck 0").then_some(())
+    })
+    .await;
+
     let step = client
         .advance(neighbour, "PREPARING", &[])
         .await

@@ -102,3 +102,58 @@ async fn a_node_id_in_use_is_refused_and_one_left_over_is_taken() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_replica_that_counts_other_shards_refuses_to_start() {
+    let deployment = Deployment::start(Options::default()).await;
+    let mut launch = deployment.launch_another("order", "order-b");
+    let shards = ("TRACKOPS_SHARDS".into(), "32".into());
+    launch.environment.push(shards);
+    let mut newcomer = Role::spawn(launch);
+    let status = newcomer.exit(LONG).await.expect("it refuses to start");
+    assert!(!status.success());
+    let log = newcomer.log();
+    assert!(log.contains("has 16 shards, not the 32"), "{log}");
+    // The one that runs goes on.
+    let placed = deployment.client.place(&order(), None).await;
+    placed.expect(201);
+}
+
+#[tokio::test]
+async fn between_two_incarnations_nobody_is_refused() {
+    let deployment = Deployment::start(Options::default()).await;
+    let client = &deployment.client;
+    let id = client.place(&order(), None).await.expect(201).id();
+    client.reaches(id, "CONFIRMED").await;
+    let address = client.to.order.trim_start_matches("http://").to_owned();
+    // Connects all the time, each time anew: a port that is closed for a moment refuses one of them.
+    let stop = tokio_util::sync::CancellationToken::new();
+    let stopped = stop.clone();
+    let knocking = tokio::spawn(async move {
+        while !stopped.is_cancelled() {
+            tokio::net::TcpStream::connect(&address).await?;
+            // As often as a client would find a gap, and not so often that ports run out.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok::<_, std::io::Error>(())
+    });
+
+    deployment.order.signal("STOP");
+    // The lease has to run out by the database's clock: twice its time.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    deployment.order.signal("CONT");
+    deployment
+        .order
+        .says("coming back as a new incarnation")
+        .await;
+    until("the new incarnation answers", || async {
+        let path = format!("{}/api/v1/orders/{id}", client.to.order);
+        let answer = client.send(reqwest::Method::GET, &path, &[], None).await;
+        let answer = answer.expect("an answer, whatever it says");
+        assert!([200, 503].contains(&answer.status), "{answer:#?}");
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    stop.cancel();
+    knocking.await.expect("no panic").expect("never refused");
+}

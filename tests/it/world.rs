@@ -19,7 +19,8 @@ use trackops::ports::cache::Position;
 use trackops::ports::clock::SystemClock;
 use trackops::ports::live::Session;
 use trackops::ports::orders::{
-    ActorReport, CommandRequest, Done, Orders, OrdersError, PlaceRequest, Read,
+    ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
+    Read,
 };
 use trackops::ports::outbox::{OutboxEntry, OutboxRow};
 use trackops::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
@@ -204,11 +205,16 @@ impl Orders for World {
         Err(OrdersError::NotFound)
     }
 
-    async fn history(&self, _: OrderId) -> Result<Arc<Order>, OrdersError> {
+    async fn history(&self, _: OrderId) -> Result<History, OrdersError> {
         Err(OrdersError::NotFound)
     }
 
-    async fn locate(&self, _: OrderId, _: Position) -> Result<(), OrdersError> {
+    async fn locate(
+        &self,
+        _: OrderId,
+        _: Position,
+        _: Option<LocationKey>,
+    ) -> Result<bool, OrdersError> {
         Err(OrdersError::NotFound)
     }
 

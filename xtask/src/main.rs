@@ -2,6 +2,7 @@
 
 mod bench;
 mod cargo;
+mod cluster;
 mod debian;
 mod dev;
 mod need;
@@ -21,6 +22,9 @@ cargo xtask dev [args]            build, then become `trackops dev --demo [args]
 cargo xtask test [-- args]        everything, with real servers; args go to `cargo test`
 cargo xtask tidy                  formatting, lints, import table, headers, sizes
 cargo xtask bench [what]          place, lifecycle, push, memory, embedded or all
+cargo xtask cluster up [--replicas 3] [--listen 127.0.0.1:8080]
+                                  order replicas on the services below, with a proxy in front
+cargo xtask cluster down          stops what is left of it
 cargo xtask services up|down|status
                                   PostgreSQL, Redis and Kafka on loopback, to keep";
 
@@ -43,6 +47,7 @@ fn run(args: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(),
         ["bench"] => bench::run("all"),
         ["bench", what] => bench::run(what),
+        ["cluster", rest @ ..] => cluster::run(rest),
         ["services", "up"] => services::up(),
         ["services", "down"] => services::down(),
         ["services", "status"] => services::status(),

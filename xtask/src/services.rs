@@ -14,18 +14,35 @@ use crate::{cargo, need};
 /// A look takes a second at most.
 const LOOKS_MAX: u32 = 10;
 
+/// Where the three are.
+pub struct Urls {
+    /// A superuser's, without a database.
+    pub postgres: String,
+    /// Of the first Redis database.
+    pub redis: String,
+    /// `host:port`.
+    pub kafka: String,
+}
+
 /// Starts what doesn't run, and prints the variables that name all three: nothing else
 /// goes to the standard output, so that a shell can read it.
 pub fn up() -> Result<()> {
+    let urls = up_all()?;
+    println!("TRACKOPS_TEST_POSTGRES_URL={}", urls.postgres);
+    println!("TRACKOPS_TEST_REDIS_URL={}", urls.redis);
+    println!("TRACKOPS_TEST_KAFKA_BROKERS={}", urls.kafka);
+    Ok(())
+}
+
+/// Starts what doesn't run.
+pub fn up_all() -> Result<Urls> {
     need::servers()?;
     let dir = services_dir()?;
-    let postgres = up_one::<PostgresLaunch>(&dir)?;
-    let redis = up_one::<RedisLaunch>(&dir)?;
-    let kafka = up_one::<KafkaLaunch>(&dir)?;
-    println!("TRACKOPS_TEST_POSTGRES_URL={postgres}");
-    println!("TRACKOPS_TEST_REDIS_URL={redis}");
-    println!("TRACKOPS_TEST_KAFKA_BROKERS={kafka}");
-    Ok(())
+    Ok(Urls {
+        postgres: up_one::<PostgresLaunch>(&dir)?,
+        redis: up_one::<RedisLaunch>(&dir)?,
+        kafka: up_one::<KafkaLaunch>(&dir)?,
+    })
 }
 
 /// Stops what runs; the data stays.
@@ -94,7 +111,7 @@ fn status_of<L: Launch>(dir: &Path) {
 }
 
 /// Where the data is: made if need be, and refused if it is another user's.
-fn services_dir() -> Result<PathBuf> {
+pub fn services_dir() -> Result<PathBuf> {
     let dir = match env::var_os("TRACKOPS_SERVICES_DIR") {
         Some(dir) if !dir.is_empty() => PathBuf::from(dir),
         _ => default_dir(cargo::workspace()),

@@ -81,7 +81,7 @@ impl Settings {
             p99_ms: self.p99_ms,
             start_rate,
             warm_up: seconds(1, 2),
-            step: seconds(1, 5),
+            step: seconds(1, 8),
             confirm: seconds(3, 20),
         }
     }

@@ -34,15 +34,21 @@ pub(super) struct Seat<'a> {
 impl Flights {
     /// Joins the flight of `order`, or begins one under `generation`.
     pub(super) fn board(&self, order: OrderId, generation: Option<i64>) -> Seat<'_> {
-        let mut flights = self.0.lock();
-        let flight = flights.entry(order).or_insert_with(|| {
+        let begin = || {
             Arc::new(Flight {
                 order,
                 generation,
                 overtaken: AtomicBool::new(false),
                 outcome: OnceCell::new(),
             })
-        });
+        };
+        let mut flights = self.0.lock();
+        let flight = flights.entry(order).or_insert_with(begin);
+        if flight.generation != generation {
+            // It set off before the shard was claimed, or its generation raised.
+            flight.overtaken.store(true, Ordering::SeqCst);
+            *flight = begin();
+        }
         Seat {
             flights: self,
             flight: Arc::clone(flight),

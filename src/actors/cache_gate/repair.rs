@@ -78,7 +78,7 @@ impl CacheGate {
             .min(16);
         let full = self.settings.repair_base.saturating_mul(1 << doublings);
         let full = full.min(self.settings.repair_cap);
-        full.mul_f64(1.0 - rand::random::<f64>() / 4.0)
+        full.mul_f64(1.0 - (self.settings.jitter)() / 4.0)
     }
 }
 

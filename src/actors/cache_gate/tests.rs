@@ -87,6 +87,7 @@ impl Cache for Double {
     }
 
     async fn position(&self, _: OrderId) -> Result<Option<Position>, CacheError> {
+        self.gets.fetch_add(1, Ordering::SeqCst);
         self.answer().await.map(|()| None)
     }
 
@@ -100,10 +101,6 @@ impl Cache for Double {
 
     fn session(&self) -> u64 {
         self.session.load(Ordering::SeqCst)
-    }
-
-    fn is_local(&self) -> bool {
-        false
     }
 }
 
@@ -202,7 +199,9 @@ fn some_id() -> OrderId {
 }
 
 async fn shown(gate: &CacheGate, shard: ShardId, id: OrderId) -> Option<Version> {
-    gate.read(shard, id).await.map(|entry| entry.version)
+    let generation = gate.generations.known(shard);
+    let read = gate.read_at(shard, generation, id).await;
+    read.map(|entry| entry.version)
 }
 
 /// Waits, on the paused clock, for the repair to end.
@@ -305,6 +304,25 @@ async fn the_breaker_opens_and_closes() {
     assert_eq!(shown(&gate, S, id).await, None);
     gate.write(vec![(S, order(id, 3))]).await;
     assert_eq!(shown(&gate, S, id).await, Some(Version(3)));
+}
+
+/// Whoever asks where the courier is pays for one time-out, and whoever asks then for none.
+#[tokio::test(start_paused = true)]
+async fn positions_respect_the_breaker() {
+    let (cache, _, gate) = gate();
+    let id = some_id();
+    cache.set(Mode::Hangs);
+    let began = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(gate.position(id).await, None);
+    }
+    assert!(began.elapsed() <= Duration::from_millis(51), "one time-out");
+    assert_eq!(shown(&gate, S, id).await, None);
+    assert_eq!(cache.gets.load(Ordering::SeqCst), 1, "not asked any more");
+    cache.set(Mode::Well);
+    repaired(&gate).await;
+    gate.position(id).await;
+    assert_eq!(cache.gets.load(Ordering::SeqCst), 2);
 }
 
 /// A cache that came back with older contents is not believed, in any shard, even if no call failed.
@@ -445,4 +463,26 @@ async fn an_older_version_than_answered_is_counted_and_not_shown() {
         text.contains("trackops_cache_requests_total{outcome=\"hit\"} 1"),
         "{text}"
     );
+}
+
+/// A planned move doesn't raise the generation: what the next owner finds under it must be good.
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_handed_over_only_under_a_generation_that_can_be_believed() {
+    let (cache, column, gate) = gate();
+    assert!(gate.hand_over(S).await, "nothing to be put right");
+    assert_eq!(column.calls.load(Ordering::SeqCst), 0);
+
+    // Away from this replica, and perhaps not from the next owner: version 1 stays in the cache.
+    let id = some_id();
+    gate.write(vec![(S, order(id, 1))]).await;
+    cache.set(Mode::Fails);
+    gate.write(vec![(S, order(id, 2))]).await;
+    assert!(gate.generation(S).is_none());
+    column.failures_left.store(1, Ordering::SeqCst);
+    assert!(!gate.hand_over(S).await, "not stored");
+    assert!(gate.hand_over(S).await);
+    let stored = column.generations.lock()[&S];
+    assert_eq!(gate.generation(S), Some(stored));
+    let left = cache.views.lock()[&id].generation;
+    assert!(left < stored, "what is left there is believed by nobody");
 }

@@ -8,20 +8,21 @@ use trackops_cluster::ShardId;
 use trackops_domain::order::Order;
 
 use super::{AppendJob, Shared, WriteError};
+use crate::actors::tenure::{Standing, Tenure};
 use crate::faults;
 use crate::ports::journal::{AppendError, AppendRow, RowOutcome};
 use crate::telemetry::names;
 
 type Reply = tokio::sync::oneshot::Sender<Result<(), WriteError>>;
 
-/// Who waits for a row, and the order as it will be.
-type Waiting = (Reply, Arc<Order>);
+/// Who waits for a row, the order as it will be, and the tenure in which that was decided.
+type Waiting = (Reply, Arc<Order>, Tenure);
 
 /// Commits `jobs` in one statement if all goes well.
 pub(super) async fn commit(shared: &Arc<Shared>, jobs: Vec<AppendJob>) {
     let part = jobs
         .into_iter()
-        .map(|job| (job.row, (job.reply, job.order)))
+        .map(|job| (job.row, (job.reply, job.order, job.tenure)))
         .unzip();
     // Halves are worked off one after the other, so that at most one statement of a lane is out.
     let mut parts = vec![part];
@@ -40,13 +41,14 @@ fn under_epochs(shared: &Shared, rows: Vec<AppendRow>, waiting: Vec<Waiting>) ->
         Vec::with_capacity(rows.len()),
         Vec::with_capacity(rows.len()),
     );
-    for (mut row, (reply, order)) in rows.into_iter().zip(waiting) {
-        if let Some(epoch) = shared.ownership.epoch(row.shard) {
-            row.epoch = epoch;
-            part.0.push(row);
-            part.1.push((reply, order));
-        } else {
-            answer(reply, Err(WriteError::Unavailable));
+    for (mut row, (reply, order, tenure)) in rows.into_iter().zip(waiting) {
+        match shared.ownership.epoch_in(row.shard, tenure) {
+            Ok(epoch) => {
+                row.epoch = epoch;
+                part.0.push(row);
+                part.1.push((reply, order, tenure));
+            }
+            Err(error) => answer(reply, Err(error)),
         }
     }
     part
@@ -127,11 +129,11 @@ async fn finish(
         .zip(rows.iter().zip(&waiting))
         .filter(|(outcome, _)| **outcome == RowOutcome::Committed);
     let entries = committed
-        .map(|(_, (row, (_, order)))| (row.shard, Arc::clone(order)))
+        .map(|(_, (row, (_, order, _)))| (row.shard, Arc::clone(order)))
         .collect();
     shared.gate.write(entries).await;
     faults::crash(faults::points::CRASH_AFTER_CACHE);
-    for (outcome, (row, (reply, _))) in outcomes.into_iter().zip(rows.iter().zip(waiting)) {
+    for (outcome, (row, (reply, ..))) in outcomes.into_iter().zip(rows.iter().zip(waiting)) {
         match outcome {
             RowOutcome::Committed => answer(reply, Ok(())),
             RowOutcome::Conflict => answer(reply, Err(WriteError::Conflict)),
@@ -144,26 +146,28 @@ async fn finish(
 /// is lost but this attempt.
 fn fenced(shared: &Shared, row: &AppendRow) -> WriteError {
     metrics::counter!(names::FENCED_APPENDS).increment(1);
-    if shared.ownership.epoch(row.shard) != Some(row.epoch) {
-        return WriteError::Unavailable;
+    if shared.ownership.fenced(row.shard, row.epoch) {
+        tracing::warn!(shard = %row.shard, "append fenced: another replica owns the shard");
+        return WriteError::NotOwner;
     }
-    tracing::error!(shard = %row.shard, "append fenced: another replica owns the shard");
-    shared.ownership.suspend(row.shard);
-    WriteError::NotOwner
+    match shared.ownership.standing(row.shard).0 {
+        Standing::Free(_) => WriteError::NotOwner,
+        _ => WriteError::Unavailable,
+    }
 }
 
 /// The defect that a test wants to see found: success is told before it is known. What is left in
 /// place of the callers hears nothing.
 fn answer_already(waiting: Vec<Waiting>) -> Vec<Waiting> {
-    let answered = waiting.into_iter().map(|(reply, order)| {
+    let answered = waiting.into_iter().map(|(reply, order, tenure)| {
         answer(reply, Ok(()));
-        (tokio::sync::oneshot::channel().0, order)
+        (tokio::sync::oneshot::channel().0, order, tenure)
     });
     answered.collect()
 }
 
 fn answer_all(waiting: Vec<Waiting>, error: WriteError) {
-    for (reply, _) in waiting {
+    for (reply, ..) in waiting {
         answer(reply, Err(error));
     }
 }

@@ -20,6 +20,7 @@ use trackops_domain::order::Order;
 use super::announcer::Announcer;
 use super::cache_gate::CacheGate;
 use super::ownership::Ownership;
+use super::tenure::Tenure;
 use crate::ports::journal::{AppendRow, Journal, JournalError};
 
 /// Jobs waiting in one lane at most. Admission bounds the commands of a replica below the sum of
@@ -50,6 +51,8 @@ pub enum WriteError {
 pub(super) struct AppendJob {
     /// The row; its epoch is filled in by the lane.
     pub row: AppendRow,
+    /// In which tenure it was decided.
+    pub tenure: Tenure,
     /// The order as it will be, for the cache.
     pub order: Arc<Order>,
     /// Who waits.
@@ -96,11 +99,21 @@ impl Writer {
         }
     }
 
-    /// Appends `row`; returns when it is durable and in the cache.
-    pub async fn append(&self, row: AppendRow, order: Arc<Order>) -> Result<(), WriteError> {
+    /// Appends `row`, which was decided in `tenure`; returns when it is durable and in the cache.
+    pub async fn append(
+        &self,
+        row: AppendRow,
+        order: Arc<Order>,
+        tenure: Tenure,
+    ) -> Result<(), WriteError> {
         let (reply, answer) = oneshot::channel();
         let lane = self.lane(row.shard);
-        let job = Job::Append(Box::new(AppendJob { row, order, reply }));
+        let job = Job::Append(Box::new(AppendJob {
+            row,
+            tenure,
+            order,
+            reply,
+        }));
         lane.send(job).await.map_err(|_| WriteError::Unavailable)?;
         // A lane that ends drops its jobs only after it has sent none of them.
         answer.await.unwrap_or(Err(WriteError::Unknown))

@@ -1,18 +1,17 @@
 //! What the order endpoints share: the answer that shows an order, and sending a command.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{CommandId, OrderId, Version};
-use trackops_domain::order::Order;
-use trackops_domain::status::Status;
 
 use crate::api::problem::Problem;
-use crate::api::problem_code::Code;
 use crate::api::request_headers::{IDEMPOTENCY_REPLAYED, idempotency_key, traceparent};
 use crate::api::state::ApiState;
 use crate::api::{etag, problem_of};
@@ -54,11 +53,34 @@ pub fn done(status: StatusCode, done: &Done) -> Response {
     let rendered = view::with_position(&view::render(&done.order), done.position);
     let mut response = shown(status, done.order.version(), rendered);
     if done.replayed {
-        response
-            .headers_mut()
-            .insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        replayed(&mut response);
     }
     response
+}
+
+/// Says how old an answer may be, where it may be old.
+pub fn aged(mut response: Response, age: Option<Duration>) -> Response {
+    if let Some(age) = age {
+        response
+            .headers_mut()
+            .insert(header::AGE, HeaderValue::from(age.as_secs()));
+    }
+    response
+}
+
+/// Marks the answer to a repeat.
+pub fn replayed(response: &mut Response) {
+    response
+        .headers_mut()
+        .insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+}
+
+/// SHA-256 of a body as we understand it: the order of keys, white space and unknown fields make no
+/// other body.
+pub fn canonical_hash(body: &impl serde::Serialize) -> [u8; 32] {
+    // Writing plain structs to memory has no way to fail.
+    let canonical = serde_json::to_vec(body).unwrap_or_default();
+    Sha256::digest(&canonical).into()
 }
 
 /// Sends a client's command with what its headers say.
@@ -79,31 +101,9 @@ pub async fn command(
         keyed: key.is_some(),
         by: Arc::clone(&CLIENT),
         if_match: etag::if_match(headers)?,
-        command: command.clone(),
+        command,
         traceparent: traceparent(headers),
     };
     let answer = state.orders.execute(request).await?;
-    if answer.replayed && !is_answer_to(&answer.order, id, &command) {
-        return Err(Problem::new(
-            Code::IdempotencyKeyReused,
-            "the idempotency key was used with another body",
-        ));
-    }
     Ok(done(StatusCode::OK, &answer))
-}
-
-/// Whether the first command of this id can have been `command`: orders remember which change a
-/// key led to, not its body, and the change tells them apart.
-fn is_answer_to(order: &Order, id: CommandId, command: &Command) -> bool {
-    match command {
-        Command::Advance(wanted) => order.status() == *wanted,
-        Command::Cancel { reason } => {
-            let caused_it = order
-                .entry(order.version())
-                .filter(|entry| entry.command == id);
-            order.status() == Status::Cancelled
-                && caused_it.is_none_or(|entry| entry.reason.as_ref() == Some(reason))
-        }
-        _ => true,
-    }
 }

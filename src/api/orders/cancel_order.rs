@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
-use trackops_domain::command::Command;
+use trackops_domain::command::{Command, REASON_UNLESS_GIVEN};
 use trackops_domain::placed::limits::REASON_CHARS_MAX;
 use utoipa::ToSchema;
 
@@ -55,7 +55,7 @@ pub async fn cancel_order(
 
 fn reason(given: Option<String>) -> Result<Box<str>, Problem> {
     let Some(reason) = given else {
-        return Ok("cancelled".into());
+        return Ok(REASON_UNLESS_GIVEN.into());
     };
     if !(1..=REASON_CHARS_MAX).contains(&reason.chars().count()) {
         return Err(Problem::invalid_field(

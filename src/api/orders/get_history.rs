@@ -29,16 +29,20 @@ pub struct HistoryView {
 #[utoipa::path(
     get, path = "/api/v1/orders/{id}/history", tag = "orders",
     params(("id" = uuid::Uuid, Path, description = "The order")),
-    responses((status = 200, description = "The history", body = HistoryView), ReadErrors)
+    responses(
+        (status = 200, description = "The history", body = HistoryView, headers(
+            ("Age" = Option<u64>, description =
+                "Seconds that the answer may be old: only while the database is away"))),
+        ReadErrors)
 )]
 pub async fn get_history(
     State(state): State<Arc<ApiState>>,
     OrderPath(id): OrderPath,
 ) -> Result<Response, Problem> {
-    let order = state.orders.history(id).await?;
+    let found = state.orders.history(id).await?;
     let history = HistoryView {
         order_id: id.0,
-        items: view::history(&order),
+        items: view::history(&found.order),
     };
-    answer::json_of(StatusCode::OK, &history)
+    answer::json_of(StatusCode::OK, &history).map(|response| answer::aged(response, found.age))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::answer;
@@ -37,7 +37,7 @@ pub async fn get_order(
 ) -> Result<Response, Problem> {
     let read = state.orders.read(id).await?;
     let is_known = read.position.is_none() && etag::if_none_match(&headers, read.version)?;
-    let mut response = if is_known {
+    let response = if is_known {
         let mut unchanged = StatusCode::NOT_MODIFIED.into_response();
         unchanged
             .headers_mut()
@@ -47,10 +47,5 @@ pub async fn get_order(
         let shown = view::with_position(&read.view, read.position);
         answer::shown(StatusCode::OK, read.version, shown)
     };
-    if let Some(age) = read.age {
-        response
-            .headers_mut()
-            .insert(header::AGE, HeaderValue::from(age.as_secs()));
-    }
-    Ok(response)
+    Ok(answer::aged(response, read.age))
 }

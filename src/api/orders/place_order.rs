@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use sha2::{Digest as _, Sha256};
 use trackops_domain::ids::OrderId;
 
 use super::answer;
@@ -40,8 +39,8 @@ pub async fn place_order(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let content: ContentV1 = json::read(&parts.headers, body).await?;
-    let key =
-        idempotency_key(&parts.headers)?.map(|key| (Box::from(key), canonical_hash(&content)));
+    let key = idempotency_key(&parts.headers)?
+        .map(|key| (Box::from(key), answer::canonical_hash(&content)));
     let placed = content.check().map_err(Problem::invalid)?;
     let done = state
         .orders
@@ -56,14 +55,6 @@ pub async fn place_order(
         .headers_mut()
         .insert(header::LOCATION, location(done.order.id));
     Ok(response)
-}
-
-/// SHA-256 of the body as we understand it: the order of keys, white space and unknown fields make
-/// no other order.
-fn canonical_hash(content: &ContentV1) -> [u8; 32] {
-    // Writing plain structs to memory has no way to fail.
-    let canonical = serde_json::to_vec(content).unwrap_or_default();
-    Sha256::digest(&canonical).into()
 }
 
 fn location(order: OrderId) -> HeaderValue {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use serde::Deserialize;
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
+use super::answer;
 use crate::api::json;
 use crate::api::openapi::WriteErrors;
 use crate::api::params::OrderPath;
@@ -17,9 +19,10 @@ use crate::api::state::ApiState;
 use crate::codec::content::FieldError;
 use crate::codec::rfc3339;
 use crate::ports::cache::Position;
+use crate::ports::orders::{LocationKey, command_id};
 
 /// Where the courier is.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct LocationBody {
     /// Degrees, WGS 84.
     #[schema(minimum = -90, maximum = 90)]
@@ -36,26 +39,37 @@ pub struct LocationBody {
 /// Tell where the courier of an order is.
 ///
 /// Only while the order is IN_TRANSIT. The position is pushed to everyone who watches; it makes no
-/// version.
+/// version. A repeat under the same key changes nothing. Positions are not stored for good and neither
+/// are their keys: both are known while the replica has the order in memory.
 #[utoipa::path(
     put, path = "/api/v1/orders/{id}/location", tag = "orders",
     params(("id" = uuid::Uuid, Path, description = "The order"),
         ("Idempotency-Key" = Option<String>, Header,
-            description = "1 to 255 visible ASCII characters; the same position twice is one")),
+            description = "1 to 255 visible ASCII characters; known while the order is active")),
     request_body = LocationBody,
-    responses((status = 204, description = "Taken"), WriteErrors)
+    responses(
+        (status = 204, description = "Taken", headers(
+            ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
+        WriteErrors)
 )]
 pub async fn put_location(
     State(state): State<Arc<ApiState>>,
     OrderPath(id): OrderPath,
     request: Request,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let body: LocationBody = json::read(&parts.headers, body).await?;
-    idempotency_key(&parts.headers)?;
+    let key = idempotency_key(&parts.headers)?.map(|key| LocationKey {
+        id: command_id(id, key),
+        body: answer::canonical_hash(&body),
+    });
     let position = position(&body, || state.clock.now()).map_err(Problem::invalid)?;
-    state.orders.locate(id, position).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let is_repeat = state.orders.locate(id, position, key).await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    if is_repeat {
+        answer::replayed(&mut response);
+    }
+    Ok(response)
 }
 
 fn position(

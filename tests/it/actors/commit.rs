@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use trackops::ports::orders::{Orders, OrdersError};
+use trackops_cluster::membership::{Membership as _, NodeId};
 use trackops_domain::command::Command;
 use trackops_domain::ids::Version;
 use trackops_domain::status::Status;
 
 use super::rig::{Rig, execute, request, settings};
 use crate::doubles::journal::Fault;
+use crate::doubles::membership::{Call, Fault as ClaimFault};
 use crate::doubles::session::Recorder;
 
 #[tokio::test]
@@ -51,6 +53,55 @@ async fn a_bad_row_fails_alone() {
     assert!(
         rig.journal.0.lock().batches.iter().any(|rows| *rows > 1),
         "never in one batch: the test shows nothing"
+    );
+}
+
+/// The claim that settles may be lost too: then the epoch has moved on without anybody knowing.
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_answer_is_lost_is_looked_for() {
+    let rig = Rig::new(settings()).await;
+    let order = rig.place().await;
+    let looks = rig.membership.calls(Call::View);
+    let faults = [ClaimFault::AnswerLost, ClaimFault::Unavailable];
+    rig.membership.script(Call::Claim, &faults);
+    rig.journal.script(&[Fault::AnswerLost]);
+    let done = rig.command(order, Command::StockReserved).await;
+    assert_eq!(done.expect("it happened").order.version(), Version(2));
+    assert!(rig.membership.calls(Call::View) > looks);
+    // And it is written under the epoch that the authority has.
+    let next = rig.command(order, Command::Advance(Status::Preparing));
+    next.await.expect("the shard is settled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_was_taken_meanwhile_is_not_claimed_back() {
+    let rig = Rig::new(settings()).await;
+    let order = rig.place().await;
+    let (other, day) = (NodeId("other".into()), Duration::from_secs(86_400));
+    let its = rig.membership.join(&other, "x:1", day).await;
+    let its = its.expect("free");
+    let view = rig.membership.truth();
+    let all: Vec<_> = view.shards.iter().map(|s| (s.shard, s.epoch)).collect();
+    let (from, life) = view.shards[0].owner.clone().expect("the rig's node");
+    let taken = rig.membership.take_over(&other, its, (&from, life), &all);
+    assert_eq!(taken.await.expect("all are offered").len(), all.len());
+
+    rig.journal.script(&[Fault::RequestLost]);
+    let refused = rig.command(order, Command::StockReserved).await;
+    assert!(
+        matches!(refused, Err(OrdersError::Unavailable { .. })),
+        "{refused:?}"
+    );
+    let claims = rig.membership.calls(Call::Claim);
+    // Of the paused clock, in which a next attempt would show.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(rig.membership.calls(Call::Claim), claims, "it has given up");
+    let owners = rig.membership.truth();
+    assert!(
+        owners
+            .shards
+            .iter()
+            .all(|shard| shard.owner == Some((other.clone(), its)))
     );
 }
 
@@ -234,14 +285,11 @@ async fn an_append_under_an_old_epoch_is_fenced() {
         .get_mut(&shard)
         .expect("claimed") += 1;
     let fenced = rig.command(order, Command::StockReserved).await;
-    assert!(
-        matches!(fenced, Err(OrdersError::Unavailable { .. })),
-        "{fenced:?}"
-    );
+    assert!(matches!(fenced, Err(OrdersError::NotOwner)), "{fenced:?}");
     assert_eq!(rig.journal.statuses(order), ["PENDING"]);
     let after = rig.command(order, Command::StockReserved).await;
     assert!(
-        matches!(after, Err(OrdersError::Unavailable { .. })),
+        matches!(after, Err(OrdersError::NotOwner)),
         "it knows that the shard is gone"
     );
 }

@@ -1,5 +1,6 @@
 //! The actors over doubles: group commit, unknown outcomes, supervision, passivation, admission.
 
 mod commit;
-mod rig;
+mod keys;
+pub mod rig;
 mod supervision;

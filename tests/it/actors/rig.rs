@@ -14,7 +14,7 @@ use trackops::ports::clock::SystemClock;
 use trackops::ports::live::LiveHub;
 use trackops::ports::orders::{CommandRequest, Done, Orders, OrdersError, PlaceRequest};
 use trackops_cluster::lease::Lease;
-use trackops_cluster::membership::{Incarnation, NodeId};
+use trackops_cluster::membership::{Membership as _, NodeId};
 use trackops_cluster::{ShardCount, ShardId};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{CommandId, OrderId};
@@ -23,12 +23,16 @@ use trackops_domain::placed::Placed;
 use crate::doubles::journal::MemoryJournal;
 use crate::doubles::membership::MemoryMembership;
 
+/// Longer than any test, also where the clock is paused and jumps.
+const LEASE: Duration = Duration::from_secs(86_400);
+
 /// Everything a test looks at.
 pub struct Rig {
     pub node: Arc<Node>,
     pub journal: MemoryJournal,
     pub lease: Lease,
     pub ownership: Arc<Ownership>,
+    pub membership: MemoryMembership,
 }
 
 impl Rig {
@@ -36,13 +40,20 @@ impl Rig {
     pub async fn new(settings: Settings) -> Self {
         let journal = MemoryJournal::default();
         let count = ShardCount::new(8).expect("in range");
-        let membership = Arc::new(MemoryMembership {
-            journal: journal.clone(),
-            count,
-        });
+        let membership = MemoryMembership::new(&journal, count);
         let lease = Lease::unlimited();
         let node = NodeId("test".into());
-        let ownership = Ownership::new(membership, node, Incarnation(1), lease.clone(), count);
+        let incarnation = membership
+            .join(&node, "test:1", LEASE)
+            .await
+            .expect("the double grants");
+        let ownership = Ownership::new(
+            Arc::new(membership.clone()),
+            node,
+            incarnation,
+            lease.clone(),
+            count,
+        );
         let cache = Arc::new(MemoryCache::new());
         let gate = CacheGate::new(
             cache.clone(),
@@ -69,6 +80,7 @@ impl Rig {
             journal,
             lease,
             ownership,
+            membership,
         }
     }
 

@@ -152,7 +152,7 @@ async fn a_cancellation_with_the_same_key_and_another_reason_is_refused() {
         let answer = api.json_with("POST", &path, &key, &body).await;
         assert_eq!(answer.status, status, "{}", answer.text);
     }
-    // Without a change there is no reason to tell apart: cancelled is cancelled.
+    // Also where the order was cancelled already, for the first reason.
     for (key, replayed) in [("key-2", None), ("key-2", Some("true"))] {
         let headers = [("idempotency-key", key)];
         let answer = api
@@ -167,4 +167,38 @@ async fn a_cancellation_with_the_same_key_and_another_reason_is_refused() {
         );
         assert_eq!(answer.json()["reason"], "rain");
     }
+    let headers = [("idempotency-key", "key-2")];
+    let body = json!({ "reason": "sleet" });
+    let answer = api.json_with("POST", &path, &headers, &body).await;
+    answer.problem(422, "idempotency-key-reused", &path);
+}
+
+#[tokio::test]
+async fn a_repeated_position_is_marked_and_another_under_its_key_is_refused() {
+    let api = Api::new();
+    let id = api.place().await;
+    api.orders.saga(&id, &Command::StockReserved);
+    let order = format!("/api/v1/orders/{id}");
+    for status in ["PREPARING", "IN_TRANSIT"] {
+        let body = json!({ "status": status });
+        api.json("PUT", &format!("{order}/status"), &body).await;
+    }
+    let path = format!("{order}/location");
+    let key = [("idempotency-key", "key-1")];
+    let here = json!({ "lat": 52.5, "lon": 13.4 });
+    for replayed in [None, Some("true")] {
+        let answer = api.json_with("PUT", &path, &key, &here).await;
+        assert_eq!(
+            (
+                answer.status.as_u16(),
+                answer.header("idempotency-replayed")
+            ),
+            (204, replayed)
+        );
+    }
+    let there = json!({ "lat": 52.6, "lon": 13.4 });
+    let answer = api.json_with("PUT", &path, &key, &there).await;
+    answer.problem(422, "idempotency-key-reused", &path);
+    let answer = api.json("PUT", &path, &there).await;
+    assert_eq!(answer.header("idempotency-replayed"), None);
 }

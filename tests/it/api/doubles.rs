@@ -15,7 +15,8 @@ use trackops::ports::journal::{
 };
 use trackops::ports::live::Session;
 use trackops::ports::orders::{
-    ActorReport, CommandRequest, Done, Orders, OrdersError, PlaceRequest, Read, keyed_order_id,
+    ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
+    Read, keyed_order_id,
 };
 use trackops::ports::outbox::{Outbox, OutboxEntry, OutboxError, OutboxStats};
 use trackops::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
@@ -43,6 +44,7 @@ pub enum Next {
 pub struct MemoryOrders {
     orders: Mutex<BTreeMap<OrderId, Arc<Order>>>,
     positions: Mutex<BTreeMap<OrderId, Position>>,
+    location_keys: Mutex<BTreeMap<CommandId, LocationKey>>,
     next: Mutex<Option<Next>>,
     waiting: tokio::sync::Notify,
     pub journal_away: Mutex<bool>,
@@ -88,6 +90,11 @@ impl MemoryOrders {
     fn find(&self, id: OrderId) -> Result<Arc<Order>, OrdersError> {
         let orders = self.orders.lock();
         orders.get(&id).map(Arc::clone).ok_or(OrdersError::NotFound)
+    }
+
+    fn age(&self) -> Option<Duration> {
+        let away = *self.journal_away.lock();
+        away.then_some(Duration::from_millis(7_900))
     }
 
     fn position(&self, order: &Order) -> Option<Position> {
@@ -141,6 +148,9 @@ impl Orders for MemoryOrders {
         self.traces.lock().push(request.traceparent.clone());
         let order = self.find(request.order)?;
         if let Some(version) = order.answered(request.id) {
+            if !order.asked_the_same(request.id, &request.command) {
+                return Err(OrdersError::KeyReused);
+            }
             return Ok(Done {
                 order: Arc::new(order.as_of(version)),
                 replayed: true,
@@ -162,7 +172,7 @@ impl Orders for MemoryOrders {
         let mut next = (*order).clone();
         match decide(&order, &request.command, origin, &Policy::default())? {
             Decision::Event(event) => next = evolve(next, &event),
-            _ if request.keyed => next.remembered.push((request.id, current)),
+            _ if request.keyed => next.remember(request.id, &request.command),
             _ => {}
         }
         let next = Arc::new(next);
@@ -181,26 +191,40 @@ impl Orders for MemoryOrders {
             version: order.version(),
             view: view::render(&order),
             position: self.position(&order),
-            age: self
-                .journal_away
-                .lock()
-                .then_some(Duration::from_millis(7_900)),
+            age: self.age(),
         })
     }
 
-    async fn history(&self, order: OrderId) -> Result<Arc<Order>, OrdersError> {
+    async fn history(&self, order: OrderId) -> Result<History, OrdersError> {
         self.begin().await?;
-        self.find(order)
+        Ok(History {
+            order: self.find(order)?,
+            age: self.age(),
+        })
     }
 
-    async fn locate(&self, order: OrderId, position: Position) -> Result<(), OrdersError> {
+    async fn locate(
+        &self,
+        order: OrderId,
+        position: Position,
+        key: Option<LocationKey>,
+    ) -> Result<bool, OrdersError> {
         self.begin().await?;
         let status = self.find(order)?.status();
+        if let Some(key) = key {
+            let known = *self.location_keys.lock().entry(key.id).or_insert(key);
+            if known != key {
+                return Err(OrdersError::KeyReused);
+            }
+            if self.positions.lock().contains_key(&order) {
+                return Ok(true);
+            }
+        }
         if status != Status::InTransit {
             return Err(OrdersError::NotInTransit { status });
         }
         self.positions.lock().insert(order, position);
-        Ok(())
+        Ok(false)
     }
 
     async fn subscribe(

@@ -2,6 +2,8 @@
 //! ports' contracts in memory; and the HTTP server over real sockets.
 
 mod bad_input;
+mod cluster;
+mod cluster_double;
 mod conditions;
 mod document;
 mod doubles;

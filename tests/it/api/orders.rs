@@ -184,4 +184,9 @@ async fn what_a_retry_can_cure_says_when() {
         (cached.status.as_u16(), cached.header("age")),
         (200, Some("7"))
     );
+    let history = api.get(&format!("{path}/history")).await;
+    assert_eq!(
+        (history.status.as_u16(), history.header("age")),
+        (200, Some("7"))
+    );
 }

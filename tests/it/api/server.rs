@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use trackops::api::server::{BindError, Limits, Server, Stopped};
+use trackops::api::write_limit::WriteLimit;
 
 use super::doubles::Next;
 use super::support::{Api, pizza};
@@ -227,6 +228,75 @@ async fn connections_past_the_bound_wait_their_turn() {
     assert!(unanswered.is_err(), "the bound is one connection");
     drop(first);
     assert!(answer(&mut second).await.0.starts_with("http/1.1 200"));
+}
+
+/// What can't be read as HTTP at all is answered by the HTTP library, below our form of errors.
+#[tokio::test]
+async fn what_is_no_http_gets_the_bare_answer_that_is_documented() {
+    let api = Api::new();
+    let running = start(&api, Limits::default(), PATIENCE);
+    let cases = [
+        ("400", "no http\r\n\r\n".to_owned()),
+        (
+            "431",
+            format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(64 * 1024)),
+        ),
+    ];
+    for (status, request) in cases {
+        let mut stream = running.connect().await;
+        // It may close before it has read everything.
+        drop(stream.write_all(request.as_bytes()).await);
+        let (head, body) = answer(&mut stream).await;
+        assert!(head.starts_with(&format!("http/1.1 {status}")), "{head}");
+        assert!(head.contains("connection: close"), "{head}");
+        assert_eq!(body, "", "{status}");
+    }
+}
+
+/// More than the buffers of both kernels hold together.
+const UNREAD_BYTES: usize = 24 * 1024 * 1024;
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_cut() {
+    let api = Api::new();
+    let limits = Limits {
+        connections_max: 1,
+        write_timeout: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let running = start(&api, limits, PATIENCE);
+    let mut deaf = running.connect().await;
+    let document = api.get("/api/v1/openapi.json").await.text.len();
+    let request = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n";
+    // It may be cut before it has asked for everything.
+    drop(
+        deaf.write_all(&request.repeat(UNREAD_BYTES / document))
+            .await,
+    );
+    let mut next = running.connect().await;
+    next.write_all(LIVEZ).await.expect("sent");
+    let (head, _) = answer(&mut next).await;
+    assert!(head.starts_with("http/1.1 200"), "its place is free again");
+    drop(deaf);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_client_never_reads_is_cut() {
+    let (stopped, stream) = tokio::io::duplex(1024);
+    let limit = Duration::from_millis(100);
+    let mut stream = WriteLimit::new(stream, limit);
+    // Slow, but alive: a byte at a time is enough.
+    let mut slow = stopped;
+    let (sent, ()) = tokio::join!(stream.write_all(&[0; 1034]), async {
+        for _ in 0..10 {
+            // Half of the limit each time: the reader is what is slow here.
+            tokio::time::sleep(limit / 2).await;
+            slow.read_u8().await.expect("sent");
+        }
+    });
+    sent.expect("it went on");
+    let error = stream.write_all(&[0; 1024]).await.expect_err("cut");
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use trackops::api::track::{self, TrackState};
 use trackops::live::hub::Hub;
 use trackops::ports::clock::SystemClock;
 
+use super::cluster_double::Cluster;
 use super::doubles::{Desk, MemoryOrders, MemoryOutbox, MemoryStock};
 
 /// The API of all roles on one port, as `dev` serves it.
@@ -24,6 +25,7 @@ pub struct Api {
     pub orders: Arc<MemoryOrders>,
     pub stock: Arc<MemoryStock>,
     pub desk: Arc<Desk>,
+    pub cluster: Arc<Cluster>,
     pub readiness: Arc<Readiness>,
 }
 
@@ -39,6 +41,7 @@ impl Api {
         let orders = Arc::new(MemoryOrders::default());
         let stock = Arc::new(MemoryStock::default());
         let desk = Arc::new(Desk::default());
+        let cluster = Arc::new(Cluster::default());
         let readiness = Readiness::new();
         let public = ApiState {
             orders: Arc::clone(&orders) as _,
@@ -49,6 +52,7 @@ impl Api {
             readiness: Arc::clone(&readiness),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             orders: Some(Arc::clone(&orders) as _),
+            cluster: Some(Arc::clone(&cluster) as _),
             outboxes: vec![Arc::new(MemoryOutbox)],
             dead_letters: Some(Arc::clone(&desk) as _),
         };
@@ -71,6 +75,7 @@ impl Api {
             orders,
             stock,
             desk,
+            cluster,
             readiness,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -11,7 +12,7 @@ use trackops::ports::journal::{
 };
 use trackops::ports::outbox::OutboxRow;
 use trackops_cluster::{Epoch, ShardId};
-use trackops_domain::ids::OrderId;
+use trackops_domain::ids::{CommandId, OrderId};
 use trackops_domain::order::Order;
 use trackops_domain::time::Timestamp;
 
@@ -39,6 +40,10 @@ pub struct Stored {
     script: VecDeque<Fault>,
     /// An append with this order in it is refused as bad.
     pub poison: Option<OrderId>,
+    /// A defect on purpose: nothing is fenced.
+    pub ignore_epochs: bool,
+    /// Rows that were written under an older epoch than their shard's, which is a defect.
+    pub unfenced: Vec<(OrderId, i64)>,
     /// Rows of each append that was tried.
     pub batches: Vec<usize>,
     /// Loads fail.
@@ -49,12 +54,31 @@ pub struct Stored {
 
 /// The journal.
 #[derive(Clone, Default)]
-pub struct MemoryJournal(pub Arc<Mutex<Stored>>);
+pub struct MemoryJournal(pub Arc<Mutex<Stored>>, Arc<Held>);
+
+/// Appends that a test keeps waiting.
+#[derive(Default)]
+struct Held {
+    gate: Arc<tokio::sync::RwLock<()>>,
+    waiting: AtomicUsize,
+}
 
 impl MemoryJournal {
     /// The next appends fare like this; later ones work.
     pub fn script(&self, faults: &[Fault]) {
         self.0.lock().script = faults.iter().copied().collect();
+    }
+
+    /// Keeps every append waiting until what is returned is dropped.
+    pub fn hold_appends(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.1.gate)
+            .try_write_owned()
+            .expect("no append is under way")
+    }
+
+    /// How many wait.
+    pub fn held_appends(&self) -> usize {
+        self.1.waiting.load(Ordering::SeqCst)
     }
 
     /// Loses the last version of an order, as a database restored from a backup would.
@@ -83,6 +107,9 @@ impl Journal for MemoryJournal {
     async fn append(&self, rows: &[AppendRow]) -> Result<Vec<RowOutcome>, AppendError> {
         // Others get to queue behind it, as behind a real round trip.
         tokio::task::yield_now().await;
+        self.1.waiting.fetch_add(1, Ordering::SeqCst);
+        let _open = self.1.gate.read().await;
+        self.1.waiting.fetch_sub(1, Ordering::SeqCst);
         let mut stored = self.0.lock();
         stored.batches.push(rows.len());
         if rows.iter().any(|row| Some(row.order) == stored.poison) {
@@ -153,16 +180,19 @@ impl Journal for MemoryJournal {
 
 impl Stored {
     fn append(&mut self, row: &AppendRow) -> RowOutcome {
-        if self
+        let is_current = self
             .epochs
             .get(&row.shard)
-            .is_none_or(|epoch| *epoch != row.epoch.0)
-        {
+            .is_some_and(|epoch| *epoch == row.epoch.0);
+        if !is_current && !self.ignore_epochs {
             return RowOutcome::Fenced;
         }
         let found = self.orders.get(&row.order).map(|(_, head, _)| head.version);
         if found != row.expected {
             return RowOutcome::Conflict;
+        }
+        if !is_current {
+            self.unfenced.push((row.order, row.epoch.0));
         }
         let (_, head, events) = self
             .orders
@@ -179,6 +209,21 @@ impl Stored {
                 .map(|message| (row.order, message.clone())),
         );
         RowOutcome::Committed
+    }
+
+    /// Every order, as it would be loaded, with its events.
+    pub fn all(&self) -> Vec<(Order, Vec<EventRow>)> {
+        let orders = self.orders.iter().map(|(order, (.., events))| {
+            let loaded = self.load(*order).expect("a log that can be read");
+            (loaded.expect("it is there"), events.clone())
+        });
+        orders.collect()
+    }
+
+    /// Whether a stored order knows this command.
+    pub fn knows(&self, order: OrderId, command: CommandId) -> bool {
+        let order = self.load(order).ok().flatten();
+        order.is_some_and(|order| order.answered(command).is_some())
     }
 
     fn load(&self, order: OrderId) -> Result<Option<Order>, JournalError> {

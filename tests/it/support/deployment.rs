@@ -22,6 +22,8 @@ pub struct Options {
     pub kafka: Option<String>,
     /// More variables for every role.
     pub environment: Vec<(&'static str, String)>,
+    /// More variables for the order role alone.
+    pub order_environment: Vec<(&'static str, String)>,
     /// `TRACKOPS_FAULT` of the order role's first life.
     pub order_fault: Option<String>,
 }
@@ -90,7 +92,11 @@ impl Deployment {
         migrate(&environment, &folder).await;
 
         let launch = |role: &str| launch(role, role, &environment, &folder);
-        let (order, inventory, relay) = (launch("order"), launch("inventory"), launch("relay"));
+        let (mut order, inventory, relay) = (launch("order"), launch("inventory"), launch("relay"));
+        let own = options.order_environment.into_iter();
+        order
+            .environment
+            .extend(own.map(|(name, value)| (name.into(), value)));
         let client = Client::new(Endpoints {
             order: public(&order),
             inventory: public(&inventory),

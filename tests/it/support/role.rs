@@ -122,9 +122,14 @@ impl Role {
         }
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Sends a signal by its name, e.g. `TERM`.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.as_ref().expect("it runs").id();
+        let pid = self.pid();
         // Signals need `unsafe` or a crate; a shell has them built in.
         let sent = Command::new("sh")
             .args(["-c", &format!("kill -{name} {pid}")])

@@ -25,6 +25,9 @@ const CONNECTIONS_MAX: &str = "max_connections=300";
 /// With the default of 1 GB a benchmark's minute holds several checkpoints, each a stall of a few
 /// hundred milliseconds for whoever measures every request, ours and pgbench's alike.
 const WAL_MAX: &str = "max_wal_size=8GB";
+/// Log files that were filled once are used again after a checkpoint, this many; a new one stops every
+/// commit while it is made.
+const WAL_MIN: &str = "min_wal_size=6GB";
 const CHECKPOINTS_EVERY: &str = "checkpoint_timeout=15min";
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
@@ -59,6 +62,8 @@ impl Launch for PostgresLaunch {
                 CONNECTIONS_MAX,
                 "-c",
                 WAL_MAX,
+                "-c",
+                WAL_MIN,
                 "-c",
                 CHECKPOINTS_EVERY,
                 "-c",

@@ -12,11 +12,12 @@ const PURE: &[&str] = &["domain", "cluster"];
 /// The ports speak of stored and published forms, and these of what the ports carry.
 const CONTRACT: &[&str] = &["ports", "codec", "domain", "cluster"];
 const MIDDLE: &[&str] = &["messaging", "ports", "codec", "domain", "cluster"];
+/// Stands before the actors and the mirrors, and keeps the two apart.
+const ROUTER: &[&str] = &["actors", "live", "ports", "codec", "domain", "cluster"];
 const CLIENT: &[&str] = &["ports", "codec", "domain"];
 const API: &[&str] = &[
     "actors",
     "inventory",
-    "delivery",
     "outbox",
     "live",
     "ports",
@@ -31,9 +32,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ("messaging", CONTRACT),
     ("actors", MIDDLE),
     ("inventory", MIDDLE),
-    ("delivery", MIDDLE),
     ("outbox", MIDDLE),
     ("live", MIDDLE),
+    ("router", ROUTER),
     ("postgres", CONTRACT),
     ("kafka", CONTRACT),
     ("redis", CONTRACT),
@@ -42,13 +43,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("cli", CLIENT),
     ("demo", CLIENT),
     ("config", PURE),
-    ("error", PURE),
     ("telemetry", PURE),
     ("faults", PURE),
 ];
 
 /// Anyone may import these.
-const COMMON: &[&str] = &["config", "error", "telemetry", "faults"];
+const COMMON: &[&str] = &["config", "telemetry", "faults"];
 /// These may import everything.
 const TOP: &[&str] = &["app", "main", "lib"];
 
@@ -140,7 +140,7 @@ mod tests {
             count("src/actors/order.rs", "use crate::actors::shard::Shard;"),
             0
         );
-        assert_eq!(count("src/actors/order.rs", "use crate::error::Error;"), 0);
+        assert_eq!(count("src/actors/order.rs", "use crate::faults::hit;"), 0);
         assert_eq!(
             count("src/actors/order.rs", "use crate::postgres::Journal;"),
             1

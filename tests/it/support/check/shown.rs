@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::Violation;
 use super::journal::JournalRows;
+use crate::support::client::Client;
 use crate::support::deployment::Deployment;
 use crate::support::recorder::Recorder;
 use crate::support::wait::within;
@@ -114,15 +115,22 @@ pub async fn check_metrics(deployment: &Deployment) -> Vec<Violation> {
         &to.inventory_management,
         &to.relay_management,
     ] {
-        let text = deployment.client.metrics(management).await;
-        let text = text.unwrap_or_else(|| panic!("{management} has no metrics"));
-        let counted = text
-            .lines()
-            .filter(|line| line.starts_with(trackops::telemetry::names::INVARIANT_VIOLATIONS))
-            .filter(|line| !line.ends_with(" 0"));
-        found.extend(counted.map(|line| Violation::new(invariant_of(line), line)));
+        found.extend(check_metrics_of(&deployment.client, management).await);
     }
     found
+}
+
+/// The same of the process behind one management listener.
+pub async fn check_metrics_of(client: &Client, management: &str) -> Vec<Violation> {
+    let text = client.metrics(management).await;
+    let text = text.unwrap_or_else(|| panic!("{management} has no metrics"));
+    let counted = text
+        .lines()
+        .filter(|line| line.starts_with(trackops::telemetry::names::INVARIANT_VIOLATIONS))
+        .filter(|line| !line.ends_with(" 0"));
+    counted
+        .map(|line| Violation::new(invariant_of(line), line))
+        .collect()
 }
 
 fn invariant_of(line: &str) -> Invariant {

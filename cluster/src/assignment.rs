@@ -1,0 +1,76 @@
+//! Who should own what: a pure function of the live nodes and today's owners.
+//!
+//! Every replica computes the same from the same view, and acts only on what falls to itself; claims
+//! and take-overs settle it where views differ.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::membership::{ClusterView, NodeId};
+
+/// The node that each shard should belong to, by shard.
+///
+/// Live nodes that are not draining get the same number of shards, give or take one, and as few
+/// shards as possible change hands: those of nodes that have too many, that drain, or that are gone.
+/// With nobody to take a shard, a live owner that drains keeps it, and any other shard is `None`'s.
+///
+/// Carrying out a part of the result never makes the way to the rest longer.
+pub fn assign(view: &ClusterView) -> Vec<Option<NodeId>> {
+    let mut takers: BTreeMap<&NodeId, VecDeque<usize>> = view
+        .nodes
+        .iter()
+        .filter(|node| node.is_live() && !node.draining)
+        .map(|node| (&node.node, VecDeque::new()))
+        .collect();
+    let owners = view.shards.iter().map(|shard| {
+        let owner = view.live_owner(shard.shard)?;
+        Some(&owner.node)
+    });
+    let owners: Vec<Option<&NodeId>> = owners.collect();
+    if takers.is_empty() {
+        return owners.into_iter().map(Option::<&NodeId>::cloned).collect();
+    }
+
+    let mut homeless = Vec::new();
+    for (position, owner) in owners.iter().enumerate() {
+        match owner.and_then(|owner| takers.get_mut(owner)) {
+            Some(kept) => kept.push_back(position),
+            None => homeless.push(position),
+        }
+    }
+    // What doesn't divide evenly stays with those that have the most: moving it would be for nothing.
+    let (share, rest) = (
+        view.shards.len() / takers.len(),
+        view.shards.len() % takers.len(),
+    );
+    let mut by_size: Vec<(usize, &NodeId)> = takers
+        .iter()
+        .map(|(node, kept)| (kept.len(), *node))
+        .collect();
+    by_size.sort_by(|(a, a_node), (b, b_node)| b.cmp(a).then(a_node.cmp(b_node)));
+    let quotas: BTreeMap<&NodeId, usize> = by_size
+        .iter()
+        .enumerate()
+        .map(|(rank, (_, node))| (*node, share + usize::from(rank < rest)))
+        .collect();
+
+    for (node, kept) in &mut takers {
+        while kept.len() > quotas[node] {
+            homeless.extend(kept.pop_back());
+        }
+    }
+    homeless.sort_unstable();
+    let mut homeless = homeless.into_iter();
+    let mut assigned = vec![None; view.shards.len()];
+    for (node, mut kept) in takers {
+        let missing = quotas[node].saturating_sub(kept.len());
+        kept.extend(homeless.by_ref().take(missing));
+        for position in kept {
+            assigned[position] = Some(node.clone());
+        }
+    }
+    assigned
+}
+
+#[cfg(test)]
+#[path = "assignment_tests.rs"]
+mod tests;

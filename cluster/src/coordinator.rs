@@ -1,0 +1,256 @@
+//! Who owns what, kept true: claims what falls to this replica, moves what falls to another, takes
+//! over from the dead, drains. One task; one step after the other, but for moves, of which a few
+//! run side by side.
+//!
+//! The host of the entities ([`Shards`]) holds and empties a shard when told to; what an entity is
+//! stays its business.
+
+mod claims;
+mod moves;
+mod offer;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::directory::Directory;
+use crate::link::{Links, Peer};
+use crate::membership::{Claimed, ClusterView, Incarnation, Membership, MembershipError, NodeId};
+use crate::shard::{Epoch, ShardId};
+
+pub use settings::CoordinatorSettings;
+
+/// The host of the entities, as the coordinator sees it.
+#[async_trait]
+pub trait Shards: Send + Sync + 'static {
+    /// What is owned now (held ones too), ascending.
+    fn owned(&self) -> Vec<(ShardId, Epoch)>;
+
+    /// These are ours from now on. `handed_over`: the last owner has emptied them and its cache
+    /// entries are good.
+    async fn adopt(&self, claimed: &[Claimed], handed_over: bool);
+
+    /// Holds new commands of `shard` back and waits until nothing is in flight and nothing is in
+    /// memory. `false` if that took longer than `limit`: then it goes on as before.
+    async fn drain(&self, shard: ShardId, limit: Duration) -> bool;
+
+    /// The move didn't happen: goes on under the new epoch, what was held is worked on here.
+    async fn resume(&self, claimed: Claimed);
+
+    /// It is another's now: forgets everything about it; what was held goes to the new owner.
+    async fn release(&self, shard: ShardId);
+}
+
+/// What a coordinator works with.
+pub struct CoordinatorParts {
+    /// This replica.
+    pub node: NodeId,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// The authority; may be the connection that claims use otherwise.
+    pub membership: Arc<dyn Membership>,
+    /// Who owns what, as the lease keeper learns it.
+    pub directory: Arc<Directory>,
+    /// The entities.
+    pub shards: Arc<dyn Shards>,
+    /// To the other replicas, for offers.
+    pub links: Arc<dyn Links>,
+}
+
+/// A running coordinator.
+pub struct Coordinator {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+pub(crate) struct Shared {
+    parts: CoordinatorParts,
+    settings: CoordinatorSettings,
+    budget: Mutex<claims::Budget>,
+    /// Shards on their way to another replica.
+    moving: Mutex<BTreeMap<ShardId, NodeId>>,
+    /// Shards that another replica has offered and this one is about to adopt, with how many times.
+    taking: Mutex<BTreeMap<ShardId, usize>>,
+    /// A shard whose move failed is left alone until then.
+    resting: Mutex<BTreeMap<ShardId, Instant>>,
+    /// Rises after every look; for those who wait for the first claims, or for the end of a drain.
+    looks: watch::Sender<u64>,
+    /// A move has ended: there may be room for the next.
+    moved: Notify,
+    stop: CancellationToken,
+}
+
+impl Coordinator {
+    /// Starts looking. The directory must be fed by a keeper, or hold the only node's view.
+    pub fn start(parts: CoordinatorParts, settings: CoordinatorSettings) -> Arc<Self> {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let shared = Arc::new(Shared {
+            budget: Mutex::new(claims::Budget::new(settings.claims_per_minute_max)),
+            moving: Mutex::default(),
+            taking: Mutex::default(),
+            resting: Mutex::default(),
+            looks: watch::channel(0).0,
+            moved: Notify::new(),
+            stop: stop.clone(),
+            parts,
+            settings,
+        });
+        tasks.spawn(run(Arc::clone(&shared), tasks.clone(), stop.clone()));
+        Arc::new(Self {
+            shared,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Waits until the first look is through: what was free and falls to this replica is claimed.
+    pub async fn settled_in(&self) {
+        let mut looks = self.shared.looks.subscribe();
+        // The sender lives as long as `self`.
+        let _ = looks.wait_for(|looks| *looks > 0).await;
+    }
+
+    /// Gives everything away, at most for `limit`; whether nothing is owned any more. With nobody
+    /// there to take a shard it stays, and the caller leaves with it.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let parts = &self.shared.parts;
+        let mut looks = self.shared.looks.subscribe();
+        while let Err(error) = parts.membership.set_draining(&parts.node, true).await {
+            tracing::warn!(%error, "not marked as draining");
+            let is_over = Instant::now() + self.shared.settings.retry >= deadline;
+            if is_over || !matches!(error, MembershipError::Unavailable(_)) {
+                return parts.shards.owned().is_empty();
+            }
+            tokio::time::sleep(self.shared.settings.retry).await;
+        }
+        parts.directory.ask_refresh();
+        loop {
+            if parts.shards.owned().is_empty() && self.shared.moving.lock().is_empty() {
+                return true;
+            }
+            let view = parts.directory.view();
+            let is_marked = view
+                .nodes
+                .iter()
+                .any(|n| n.node == parts.node && n.draining);
+            if is_marked && !self.shared.has_heirs(&view) {
+                return false;
+            }
+            let looked = tokio::time::timeout_at(deadline, looks.changed()).await;
+            if looked.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// Stops looking and taking; moves under way are finished or settled first, but for those that the
+    /// authority, being away, can't settle: their shards stay empty here until the lease ends.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// The answer to a request that another replica's coordinator has sent over the link.
+    pub async fn answer(&self, from: &(NodeId, Incarnation), request: &[u8]) -> Bytes {
+        offer::answer(&self.shared, from, request).await
+    }
+}
+
+async fn run(shared: Arc<Shared>, tasks: TaskTracker, stop: CancellationToken) {
+    let mut changes = shared.parts.directory.changes();
+    loop {
+        changes.mark_unchanged();
+        if shared.parts.directory.seen().is_some() {
+            let view = shared.parts.directory.view();
+            shared.look(&view, &tasks).await;
+            shared.looks.send_modify(|looks| *looks += 1);
+        }
+        let wake_at = shared.next_lease_end();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            seen = changes.changed() => if seen.is_err() { return },
+            () = shared.moved.notified() => {}
+            () = tokio::time::sleep_until(wake_at) => shared.parts.directory.ask_refresh(),
+        }
+    }
+}
+
+impl Shared {
+    /// One look at who owns what: lets go, claims, begins moves.
+    async fn look(self: &Arc<Self>, view: &ClusterView, tasks: &TaskTracker) {
+        self.let_go(view).await;
+        let wanted = crate::assignment::assign(view);
+        if let Err(error) = self.claim_free(view, &wanted).await {
+            match error {
+                MembershipError::Deposed => return,
+                error => tracing::warn!(%error, "can't claim shards yet"),
+            }
+        }
+        self.begin_moves(view, &wanted, tasks);
+    }
+
+    /// Releases what the authority says is another's: this replica was fenced and hasn't noticed.
+    async fn let_go(&self, view: &ClusterView) {
+        let me = (&self.parts.node, self.parts.incarnation);
+        for (shard, epoch) in self.parts.shards.owned() {
+            let Some(seen) = view.shard(shard) else {
+                continue;
+            };
+            let is_mine = seen.owner.as_ref().is_some_and(|(n, i)| (n, *i) == me);
+            if seen.epoch > epoch && !is_mine && !self.moving.lock().contains_key(&shard) {
+                tracing::warn!(%shard, "another replica owns the shard: letting it go");
+                self.parts.shards.release(shard).await;
+            }
+        }
+    }
+
+    /// Whether anybody could take this replica's shards.
+    fn has_heirs(&self, view: &ClusterView) -> bool {
+        view.nodes
+            .iter()
+            .any(|n| n.node != self.parts.node && !n.draining && n.is_live())
+    }
+
+    /// When the next lease of another replica would end if it weren't renewed; at the latest after
+    /// the longest time between two looks.
+    fn next_lease_end(&self) -> Instant {
+        let (now, directory) = (Instant::now(), &self.parts.directory);
+        let latest = now + self.settings.look_every;
+        let Some(seen) = directory.seen() else {
+            return latest;
+        };
+        let view = directory.view();
+        let others = view.nodes.iter().filter(|n| n.node != self.parts.node);
+        // A lease that doesn't end is beyond what a clock can say.
+        let ends = others.filter_map(|n| {
+            seen.checked_add(n.remaining.saturating_add(self.settings.after_lease_end))
+        });
+        ends.filter(|end| *end > now)
+            .min()
+            .unwrap_or(latest)
+            .min(latest)
+    }
+}
+
+/// Where `node` is reached, if it is alive.
+fn peer(view: &ClusterView, node: &NodeId) -> Option<Peer> {
+    let found = view.nodes.iter().find(|n| n.node == *node && n.is_live())?;
+    Some(Peer {
+        node: found.node.clone(),
+        incarnation: found.incarnation,
+        address: found.address.clone(),
+    })
+}

@@ -1,0 +1,179 @@
+//! A planned move, by the owner: hold, drain, offer, hand over; or settle that it didn't happen.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::{Shared, offer, peer};
+use crate::directory::Owner;
+use crate::link::Peer;
+use crate::membership::{Claimed, ClusterView, MembershipError, NodeId};
+use crate::shard::{Epoch, ShardId};
+
+impl Shared {
+    /// Begins moves of what is here and falls to another, a few at a time.
+    pub(super) fn begin_moves(
+        self: &Arc<Self>,
+        view: &ClusterView,
+        wanted: &[Option<NodeId>],
+        tasks: &TaskTracker,
+    ) {
+        let now = Instant::now();
+        self.resting.lock().retain(|_, until| *until > now);
+        for (shard, epoch) in self.parts.shards.owned() {
+            let mut moving = self.moving.lock();
+            if moving.len() >= self.settings.moves_max {
+                return;
+            }
+            let heir = wanted.get(usize::from(shard.0)).and_then(Option::as_ref);
+            let Some(heir) = heir.filter(|heir| **heir != self.parts.node) else {
+                continue;
+            };
+            // An old view may not know yet that this replica has the shard: then nothing is said of it.
+            let is_current = view.shard(shard).is_some_and(|seen| seen.epoch == epoch);
+            let is_resting = self.resting.lock().contains_key(&shard);
+            let Some(peer) = peer(view, heir) else {
+                continue;
+            };
+            if !is_current || is_resting || moving.contains_key(&shard) {
+                continue;
+            }
+            moving.insert(shard, heir.clone());
+            let shared = Arc::clone(self);
+            tasks.spawn(async move {
+                let moved = shared.move_one(shard, epoch, &peer).await;
+                if !moved {
+                    let until = Instant::now() + shared.settings.rest;
+                    shared.resting.lock().insert(shard, until);
+                }
+                shared.moving.lock().remove(&shard);
+                shared.parts.directory.ask_refresh();
+                shared.moved.notify_one();
+                shared.looks.send_modify(|looks| *looks += 1);
+            });
+        }
+    }
+
+    /// Whether `to` owns the shard now.
+    async fn move_one(&self, shard: ShardId, epoch: Epoch, to: &Peer) -> bool {
+        let began = Instant::now();
+        if !self
+            .parts
+            .shards
+            .drain(shard, self.settings.drain_max)
+            .await
+        {
+            tracing::warn!(%shard, to = to.node.0, "not drained in time: the move is put off");
+            return false;
+        }
+        let deadline = Instant::now() + self.settings.offer_max;
+        let offered = self
+            .parts
+            .links
+            .call(to, offer::encode(shard, epoch), deadline)
+            .await;
+        match offered.as_deref().map(offer::decode_answer) {
+            Ok(Some(taken)) => {
+                self.parts.directory.learn(shard, owner(to, taken));
+                self.parts.shards.release(shard).await;
+                metrics::histogram!("trackops_shard_handoff_duration_seconds")
+                    .record(began.elapsed());
+                metrics::counter!("trackops_shard_moves_total", "outcome" => "moved").increment(1);
+                tracing::debug!(%shard, to = to.node.0, took = ?began.elapsed(), "moved");
+                true
+            }
+            outcome => {
+                let error = outcome.err();
+                tracing::warn!(%shard, to = to.node.0, ?error, "offer not taken");
+                metrics::counter!("trackops_shard_moves_total", "outcome" => "put off")
+                    .increment(1);
+                self.settle(shard, epoch).await
+            }
+        }
+    }
+
+    /// The offer may have been taken or may yet be: claiming again under the epoch of the offer
+    /// succeeds only if it wasn't, and from then on it can't be. Whether it is another's.
+    async fn settle(&self, shard: ShardId, mut epoch: Epoch) -> bool {
+        let parts = &self.parts;
+        loop {
+            let claimed = parts
+                .membership
+                .claim(&parts.node, parts.incarnation, &[(shard, epoch)])
+                .await;
+            match claimed {
+                Ok(claimed) if !claimed.is_empty() => {
+                    self.learn_mine(&claimed);
+                    parts.shards.resume(claimed[0]).await;
+                    return false;
+                }
+                Ok(_) => match self.look_up(shard).await {
+                    Ok(Some(mine)) => epoch = mine,
+                    Ok(None) => {
+                        parts.shards.release(shard).await;
+                        return true;
+                    }
+                    Err(MembershipError::Deposed) => return true,
+                    Err(_) if self.gives_up().await => return true,
+                    Err(_) => {}
+                },
+                Err(MembershipError::Unavailable(error)) => {
+                    tracing::warn!(%shard, %error, "can't settle a move yet");
+                    if self.gives_up().await {
+                        return true;
+                    }
+                }
+                // This life is over, and its shards with it.
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// Pauses before another attempt; whether there is to be none.
+    async fn gives_up(&self) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => true,
+            () = tokio::time::sleep(self.settings.retry) => false,
+        }
+    }
+
+    /// The epoch of `shard` if it is this replica's after all (the answer to a claim was lost).
+    async fn look_up(&self, shard: ShardId) -> Result<Option<Epoch>, MembershipError> {
+        let sent = Instant::now();
+        let view = self.parts.membership.view().await?;
+        let me = (&self.parts.node, self.parts.incarnation);
+        let mine = view.shard(shard).and_then(|seen| {
+            let owner = seen.owner.as_ref()?;
+            ((&owner.0, owner.1) == me).then_some(seen.epoch)
+        });
+        self.parts.directory.update(view, sent);
+        Ok(mine)
+    }
+
+    /// What this replica has just claimed is known here before the next view says so.
+    pub(super) fn learn_mine(&self, claimed: &[Claimed]) {
+        let address = peer(&self.parts.directory.view(), &self.parts.node);
+        for claim in claimed {
+            let owner = Owner {
+                node: self.parts.node.clone(),
+                incarnation: self.parts.incarnation,
+                address: address
+                    .as_ref()
+                    .map_or_else(String::new, |p| p.address.clone()),
+                epoch: claim.epoch,
+            };
+            self.parts.directory.learn(claim.shard, owner);
+        }
+    }
+}
+
+fn owner(peer: &Peer, epoch: Epoch) -> Owner {
+    Owner {
+        node: peer.node.clone(),
+        incarnation: peer.incarnation,
+        address: peer.address.clone(),
+        epoch,
+    }
+}

@@ -1,0 +1,134 @@
+//! The listener: connections in, within bounds that hold for strangers too.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::dialler::WINDOW_BYTES;
+use super::transport::TonicLinks;
+use super::{Service, grpc, inbound};
+
+/// After a failed accept: most likely there are no file descriptors left, and that passes.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a connection may stay after its stream has ended, for the last frames to get out.
+const PARTING: Duration = Duration::from_secs(1);
+/// A stranger's headers.
+const HEADER_BYTES_MAX: u32 = 8 * 1024;
+/// Answers that wait for room on the wire; further ones wait in their call's own task.
+const ANSWERS_MAX: usize = 1024;
+
+/// How a connection's stream tells the connection where it stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gate {
+    pub authenticated: CancellationToken,
+    pub over: CancellationToken,
+}
+
+/// Takes connections until the links are stopped.
+pub(super) async fn accept(
+    links: Arc<TonicLinks>,
+    listener: TcpListener,
+    service: Arc<dyn Service>,
+) {
+    let settings = &links.dialler.settings;
+    let peers = Arc::new(Semaphore::new(settings.peers_max));
+    let strangers = Arc::new(Semaphore::new(settings.strangers_max));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = links.stopping.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let socket = match accepted {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a replica's connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let permits = (
+            Arc::clone(&peers).try_acquire_owned(),
+            Arc::clone(&strangers).try_acquire_owned(),
+        );
+        let (Ok(peer), Ok(stranger)) = permits else {
+            metrics::counter!("trackops_link_refused_total", "reason" => "busy").increment(1);
+            continue;
+        };
+        let connection = connection(Arc::clone(&links), socket, Arc::clone(&service), stranger);
+        links.tracker.spawn(async move {
+            connection.await;
+            drop(peer);
+        });
+    }
+}
+
+async fn connection(
+    links: Arc<TonicLinks>,
+    socket: TcpStream,
+    service: Arc<dyn Service>,
+    stranger: OwnedSemaphorePermit,
+) {
+    if socket.set_nodelay(true).is_err() {
+        return;
+    }
+    let settings = links.dialler.settings.clone();
+    let gate = Gate::default();
+    let opened = AtomicBool::new(false);
+    let method = service_fn(|request| {
+        let again = opened.swap(true, Ordering::Relaxed);
+        let (links, service, gate) = (Arc::clone(&links), Arc::clone(&service), gate.clone());
+        async move {
+            let message_bytes_max = links.dialler.settings.message_bytes_max;
+            let response = grpc::serve(request, message_bytes_max, |frames| {
+                let (out, answers) = mpsc::channel(ANSWERS_MAX);
+                if !again {
+                    let tracker = links.tracker.clone();
+                    tracker.spawn(inbound::run(links, service, frames, out, gate));
+                }
+                answers
+            });
+            Ok::<_, Infallible>(response.await)
+        }
+    });
+    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(settings.keepalive_every)
+        .keep_alive_timeout(settings.keepalive_limit)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_concurrent_streams(1)
+        .max_header_list_size(HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(socket), method);
+    tokio::select! {
+        biased;
+        () = links.killed.cancelled() => {}
+        () = overdue(&gate, settings.connect_limit, stranger) => {}
+        // How it ended is told by its stream.
+        _ = connection => {}
+    }
+}
+
+/// Ends when the connection has stayed for longer than it should.
+async fn overdue(gate: &Gate, connect_limit: Duration, stranger: OwnedSemaphorePermit) {
+    let introduced = tokio::time::timeout(connect_limit, async {
+        tokio::select! {
+            biased;
+            () = gate.authenticated.cancelled() => {}
+            () = gate.over.cancelled() => {}
+        }
+    });
+    if introduced.await.is_err() {
+        return;
+    }
+    drop(stranger);
+    gate.over.cancelled().await;
+    tokio::time::sleep(PARTING).await;
+}

@@ -1,0 +1,92 @@
+//! One attempt to make a link: TCP, HTTP/2, the stream, the handshake.
+
+use std::sync::Arc;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tonic::codec::Streaming;
+
+use super::Peer;
+use super::error::Trouble;
+use super::secret::LinkSecret;
+use super::session::Session;
+use super::settings::LinkSettings;
+use super::wire::{Body, Frame};
+use super::{grpc, handshake};
+
+/// Flow control windows: what may be on its way unread. One stream a connection, so both are the same.
+pub(super) const WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// A link that has just been made.
+pub(super) struct Connected {
+    pub session: Arc<Session>,
+    /// The peer's answers.
+    pub frames: Streaming<Frame>,
+    /// Dropped to close the stream in good order: what is queued is still written.
+    pub open: mpsc::Sender<Frame>,
+    /// Dropped to close the connection.
+    pub connection: Connection,
+}
+
+/// The task that drives a connection; it ends with this.
+pub(super) struct Connection(JoinHandle<()>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Who dials, and how.
+#[derive(Debug)]
+pub(super) struct Dialler {
+    pub me: Peer,
+    pub secret: LinkSecret,
+    pub settings: LinkSettings,
+}
+
+impl Dialler {
+    /// Makes a link to `to`, within the limit of the settings.
+    pub async fn connect(&self, to: &Peer) -> Result<Connected, Trouble> {
+        tokio::time::timeout(self.settings.connect_limit, self.attempt(to))
+            .await
+            .unwrap_or(Err(Trouble::ConnectTimedOut))
+    }
+
+    async fn attempt(&self, to: &Peer) -> Result<Connected, Trouble> {
+        let settings = &self.settings;
+        let failed = |error| Trouble::Connect(Arc::new(error));
+        let socket = TcpStream::connect(&to.address).await.map_err(failed)?;
+        socket.set_nodelay(true).map_err(failed)?;
+        let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(settings.keepalive_every)
+            .keep_alive_timeout(settings.keepalive_limit)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .handshake(TokioIo::new(socket))
+            .await
+            .map_err(|error| Trouble::Broken(error.to_string().into()))?;
+        let connection = Connection(tokio::spawn(async move {
+            // The stream on it fails with the same error, which is where it is handled.
+            drop(connection.await);
+        }));
+        // Room for the two frames of the handshake.
+        let (open, control) = mpsc::channel(2);
+        let (session, pump) = Session::new(control, settings);
+        let hello = handshake::hello(&self.me, to, settings);
+        let first = Frame::of(Body::Hello(hello.clone()));
+        open.send(first).await.map_err(|_| Trouble::Closed)?;
+        let mut frames = grpc::open(sender, pump, settings.message_bytes_max).await?;
+        handshake::dial(&mut frames, &open, hello, &self.secret).await?;
+        Ok(Connected {
+            session,
+            frames,
+            open,
+            connection,
+        })
+    }
+}

@@ -1,0 +1,315 @@
+//! One accepted stream: its handshake, then its calls side by side and its messages one by one.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tonic::codec::Streaming;
+
+use crate::membership::{Incarnation, NodeId};
+
+use super::acceptor::Gate;
+use super::error::{LinkError, Refusal, Trouble};
+use super::pump::Request;
+use super::registry::Place;
+use super::transport::TonicLinks;
+use super::wire::{Body, Call, FailureKind, Frame, Leaving, Refused, Relay};
+use super::{Peer, Service, handshake, metering};
+
+/// The longest deadline that is believed; a peer can't make a call stay for longer.
+const LEFT_MAX: Duration = Duration::from_secs(3600);
+
+type From = Arc<(NodeId, Incarnation)>;
+
+/// Serves the stream until it ends.
+pub(super) async fn run(
+    links: Arc<TonicLinks>,
+    service: Arc<dyn Service>,
+    mut frames: Streaming<Frame>,
+    out: mpsc::Sender<Frame>,
+    gate: Gate,
+) {
+    let _over = gate.over.clone().drop_guard();
+    let entered = tokio::select! {
+        biased;
+        () = links.killed.cancelled() => return,
+        entered = tokio::time::timeout(
+            links.dialler.settings.connect_limit,
+            enter(&links, &mut frames, &out),
+        ) => entered.unwrap_or(Err(Trouble::ConnectTimedOut)),
+    };
+    let (from, place) = match entered {
+        Ok(entered) => entered,
+        Err(trouble) => return refuse(&trouble, &out).await,
+    };
+    gate.authenticated.cancel();
+    let (messages, queue) = mpsc::channel(links.dialler.settings.messages_max);
+    let receiving = receive(
+        Arc::clone(&links),
+        Arc::clone(&service),
+        Arc::clone(&from),
+        place.clone(),
+        queue,
+    );
+    links.tracker.spawn(receiving);
+    let mut serving = Serving {
+        served: metering::served(&from.0.0),
+        links: Arc::clone(&links),
+        service,
+        from,
+        out,
+        messages,
+        calls: JoinSet::new(),
+    };
+    let killed = links.killed.cancelled();
+    tokio::select! {
+        biased;
+        () = killed => return,
+        () = place.replaced.cancelled() => {}
+        () = serving.read(&mut frames) => {}
+    }
+    serving.finish().await;
+}
+
+/// The handshake, and a place among the peers.
+async fn enter(
+    links: &TonicLinks,
+    frames: &mut Streaming<Frame>,
+    out: &mpsc::Sender<Frame>,
+) -> Result<(From, Place), Trouble> {
+    let dialler = &links.dialler;
+    let accepted =
+        handshake::accept(frames, out, &dialler.me, &dialler.secret, &dialler.settings).await?;
+    if links.stopping.is_cancelled() {
+        return Err(Refusal::Stopping.into());
+    }
+    let (place, before) = links.registry.enter(&accepted.from)?;
+    let held = Held(links, &accepted.from, &place);
+    if let Some(before) = before {
+        before.done.cancelled().await;
+    }
+    let welcome = Frame::of(accepted.welcome);
+    out.send(welcome).await.map_err(|_| Trouble::Closed)?;
+    // From here on the place is given up by the task that receives messages.
+    std::mem::forget(held);
+    Ok((Arc::new(accepted.from), place))
+}
+
+/// A place whose handshake hasn't come to its end; dropped, it is given up.
+struct Held<'a>(&'a TonicLinks, &'a (NodeId, Incarnation), &'a Place);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.registry.leave(self.1, self.2);
+    }
+}
+
+async fn refuse(trouble: &Trouble, out: &mpsc::Sender<Frame>) {
+    metrics::counter!("trackops_link_refused_total", "reason" => "handshake").increment(1);
+    tracing::warn!(error = %trouble, "a replica's link was refused");
+    if let Trouble::Refused(refusal) = trouble {
+        let code = refusal.code();
+        // A dialler that has gone needs no reason.
+        drop(out.send(Frame::of(Body::Refused(Refused { code }))).await);
+    }
+}
+
+struct Serving {
+    links: Arc<TonicLinks>,
+    service: Arc<dyn Service>,
+    from: From,
+    out: mpsc::Sender<Frame>,
+    messages: mpsc::Sender<Bytes>,
+    calls: JoinSet<()>,
+    served: metrics::Counter,
+}
+
+impl Serving {
+    /// Takes frames until the dialler closes the stream or it breaks. Doesn't read while a queue
+    /// is full, so HTTP/2 holds the dialler back.
+    async fn read(&mut self, frames: &mut Streaming<Frame>) {
+        let links = Arc::clone(&self.links);
+        let mut stopping = pin!(links.stopping.cancelled());
+        let mut told = false;
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = &mut stopping, if !told => {
+                    told = true;
+                    drop(self.out.send(Frame::of(Body::Leaving(Leaving {}))).await);
+                    continue;
+                }
+                frame = frames.message() => frame,
+            };
+            let Ok(Some(frame)) = frame else { return };
+            while self.calls.try_join_next().is_some() {}
+            match frame.body {
+                Some(Body::Call(call)) => self.call(frame.id, call).await,
+                Some(Body::Relay(relay)) => self.relay(frame.id, relay).await,
+                Some(Body::Message(message)) => {
+                    let taken = self.messages.send(message).await;
+                    if taken.is_err() {
+                        return;
+                    }
+                }
+                _ if frame.id != 0 => {
+                    let unknown = Frame::failure(frame.id, FailureKind::Unknown);
+                    drop(self.out.send(unknown).await);
+                }
+                // Something that a newer peer says without expecting an answer.
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits for the calls under way, whose answers still go out if the dialler listens.
+    async fn finish(self) {
+        let Self {
+            links,
+            mut calls,
+            messages,
+            out,
+            ..
+        } = self;
+        drop((messages, out));
+        tokio::select! {
+            biased;
+            () = links.killed.cancelled() => {}
+            () = async { while calls.join_next().await.is_some() {} } => {}
+        }
+    }
+
+    async fn call(&mut self, id: u64, call: Call) {
+        self.room().await;
+        self.served.increment(1);
+        let from = match call.origin {
+            Some(origin) => Arc::new((NodeId(origin.node), Incarnation(origin.incarnation))),
+            None => Arc::clone(&self.from),
+        };
+        let message_bytes_max = self.links.dialler.settings.message_bytes_max;
+        let service = Arc::clone(&self.service);
+        let deadline = deadline(call.left_us);
+        let reply = Reply::new(id, &self.out);
+        self.calls.spawn(async move {
+            let answer = service.call(&from, call.payload, deadline);
+            let frame = match tokio::time::timeout_at(deadline, answer).await {
+                Ok(answer) if answer.len() <= message_bytes_max => Frame::answer(id, answer),
+                Ok(_) => Frame::failure(id, FailureKind::TooLarge),
+                Err(_) => Frame::failure(id, FailureKind::TimedOut),
+            };
+            reply.send(frame, deadline).await;
+        });
+    }
+
+    async fn relay(&mut self, id: u64, relay: Relay) {
+        self.room().await;
+        let links = Arc::clone(&self.links);
+        let deadline = deadline(relay.left_us);
+        let reply = Reply::new(id, &self.out);
+        let request = Request::Call {
+            payload: relay.payload,
+            origin: Some((*self.from).clone()),
+        };
+        let to = Peer {
+            node: NodeId(relay.node),
+            incarnation: Incarnation(relay.incarnation),
+            address: relay.address,
+        };
+        self.calls.spawn(async move {
+            let frame = match links.request(&to, request, deadline).await {
+                Ok(answer) => Frame::answer(id, answer),
+                Err(error) => Frame::failure(id, relay_failure(&error)),
+            };
+            reply.send(frame, deadline).await;
+        });
+    }
+
+    /// Waits until one more call may be served.
+    async fn room(&mut self) {
+        while self.calls.len() >= self.links.dialler.settings.calls_max {
+            self.calls.join_next().await;
+        }
+    }
+}
+
+fn deadline(left_us: u64) -> Instant {
+    Instant::now() + Duration::from_micros(left_us).min(LEFT_MAX)
+}
+
+fn relay_failure(error: &LinkError) -> FailureKind {
+    match error {
+        LinkError::NotSent(_) => FailureKind::NotRelayed,
+        LinkError::Lost(_) => FailureKind::RelayLost,
+        LinkError::TimedOut => FailureKind::TimedOut,
+        LinkError::Full => FailureKind::RelayFull,
+    }
+}
+
+/// Makes sure that a call gets some answer: dropped without one, it says that the service failed.
+struct Reply {
+    id: u64,
+    out: Option<mpsc::Sender<Frame>>,
+}
+
+impl Reply {
+    fn new(id: u64, out: &mpsc::Sender<Frame>) -> Self {
+        Self {
+            id,
+            out: Some(out.clone()),
+        }
+    }
+
+    async fn send(mut self, frame: Frame, deadline: Instant) {
+        if let Some(out) = self.out.take() {
+            // After the deadline nobody waits for it.
+            drop(tokio::time::timeout_at(deadline, out.send(frame)).await);
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(out) = self.out.take() {
+            // If there is no room, the caller's deadline has to do.
+            drop(out.try_send(Frame::failure(self.id, FailureKind::Failed)));
+        }
+    }
+}
+
+/// Gives the messages to the service one by one, and tells it when there will be no more.
+async fn receive(
+    links: Arc<TonicLinks>,
+    service: Arc<dyn Service>,
+    from: From,
+    place: Place,
+    mut queue: mpsc::Receiver<Bytes>,
+) {
+    let receiving = {
+        let (service, from) = (Arc::clone(&service), Arc::clone(&from));
+        let (killed, replaced) = (links.killed.clone(), place.replaced.clone());
+        // In a task of its own, so that a panic of the service doesn't keep `disconnected` from being called.
+        tokio::spawn(async move {
+            let all = async {
+                while let Some(message) = queue.recv().await {
+                    service.receive(&from, message).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = killed.cancelled() => {}
+                () = replaced.cancelled() => {}
+                () = all => {}
+            }
+        })
+    };
+    if receiving.await.is_err() {
+        tracing::error!(peer = %from.0.0, "the service failed on a message; the link ends");
+        place.replaced.cancel();
+    }
+    service.disconnected(&from);
+    links.registry.leave(&from, &place);
+}

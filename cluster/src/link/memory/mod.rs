@@ -1,0 +1,111 @@
+//! Links between several nodes in one process, over a simulated network that can be cut.
+//!
+//! Made for seeded simulations: on a current-thread runtime with a paused clock, a run is repeated
+//! exactly by its seed. Chances are drawn from the seed alone, ids come from counters, nothing
+//! walks a hash map, and every `select` has a fixed order.
+//!
+//! It keeps the promises of [`super`], and fails as the real transport does:
+//!
+//! - A cut loses nothing at first, for TCP sends again: what travels waits for the cut to be healed.
+//!   After [`MemorySettings::silence_limit`] keepalive finds the link dead, in both directions even if
+//!   only one is cut, and what is on its way is lost. So a request can be carried out whose answer
+//!   never arrives.
+//! - While a cut lasts no new link is made: calls are `NotSent`.
+//! - A crashed node's links break at once, as the kernel closes the sockets of a killed process.
+
+mod links;
+mod net;
+mod weather;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use links::MemoryLinks;
+pub use weather::Weather;
+
+use net::Net;
+
+use super::Peer;
+use crate::membership::NodeId;
+
+/// The limits of a [`MemoryNetwork`]; the defaults are those of the real transport.
+#[derive(Clone, Copy, Debug)]
+pub struct MemorySettings {
+    /// How long after a cut a link is found dead.
+    pub silence_limit: Duration,
+    /// Calls on their way from one node to another.
+    pub calls_max: usize,
+    /// One-way messages on their way from one node to another.
+    pub messages_max: usize,
+}
+
+impl Default for MemorySettings {
+    fn default() -> Self {
+        Self {
+            silence_limit: Duration::from_millis(2500),
+            calls_max: 4096,
+            messages_max: 1024,
+        }
+    }
+}
+
+/// The simulated network; clones are the same network. Has to be used inside a tokio runtime.
+#[derive(Clone)]
+pub struct MemoryNetwork {
+    net: Arc<Net>,
+}
+
+impl MemoryNetwork {
+    /// A network without trouble. All chances are drawn from `seed`.
+    pub fn new(seed: u64, settings: MemorySettings) -> Self {
+        Self {
+            net: Net::new(seed, settings),
+        }
+    }
+
+    /// A node comes up. An earlier life of it that is still there crashes. It can call at once, and be
+    /// called after [`MemoryLinks::serve`].
+    pub fn join(&self, me: Peer) -> Arc<MemoryLinks> {
+        self.net.join(&me);
+        Arc::new(MemoryLinks::new(me, Arc::clone(&self.net)))
+    }
+
+    /// Changes what happens to what is sent from now on.
+    pub fn set_weather(&self, weather: Weather) {
+        self.net.set_weather(weather);
+    }
+
+    /// Nothing gets from `from` to `to` any more; the other direction still works, until the link is
+    /// found dead.
+    pub fn cut(&self, from: &NodeId, to: &NodeId) {
+        self.net.cut(&[(from, to)]);
+    }
+
+    /// Cuts both directions.
+    pub fn cut_both(&self, a: &NodeId, b: &NodeId) {
+        self.net.cut(&[(a, b), (b, a)]);
+    }
+
+    /// Heals both directions between the two.
+    pub fn heal(&self, a: &NodeId, b: &NodeId) {
+        self.net
+            .heal(|from, to| (from == a.0 && to == b.0) || (from == b.0 && to == a.0));
+    }
+
+    /// Heals every cut.
+    pub fn heal_all(&self) {
+        self.net.heal(|_, _| true);
+    }
+
+    /// Breaks the link over which `from` calls `to`, at once: what is on its way is lost. The next use
+    /// makes a new one.
+    pub fn break_link(&self, from: &NodeId, to: &NodeId) {
+        self.net.break_link(&from.0, &to.0);
+    }
+
+    /// The node is gone: its links break, what its service was doing is dropped where it stands, and
+    /// its own calls are `NotSent`.
+    pub fn crash(&self, node: &NodeId) {
+        self.net.crash(&node.0);
+    }
+}

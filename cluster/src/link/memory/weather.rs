@@ -1,0 +1,88 @@
+//! What a simulated network does to what is sent over it, drawn from a seed.
+
+use std::time::Duration;
+
+/// The chances of trouble. The default is a network without any, and without delay.
+///
+/// Chances are in thousandths. Delays are drawn for every request, answer and message on its own, so
+/// calls overtake each other; the clock of tokio's timers ticks in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weather {
+    /// The shortest way in one direction.
+    pub delay_min: Duration,
+    /// The longest.
+    pub delay_max: Duration,
+    /// A call fails as not sent, at once.
+    pub unsent_per_mille: u16,
+    /// A request is lost on its way: the call is `Lost` and was not carried out.
+    pub lost_requests_per_mille: u16,
+    /// An answer is lost on its way: the call is `Lost` and was carried out.
+    pub lost_answers_per_mille: u16,
+    /// The link breaks when a request or message should arrive, with all that is on its way.
+    pub breaks_per_mille: u16,
+}
+
+/// What becomes of one call or message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fate {
+    pub there: Duration,
+    pub back: Duration,
+    pub accident: Option<Accident>,
+}
+
+/// What goes wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accident {
+    Unsent,
+    RequestLost,
+    AnswerLost,
+    Break,
+}
+
+/// `SplitMix64` (Steele, Lea, Flood, 2014): the same numbers for a seed on every machine and in every
+/// version of every library.
+#[derive(Debug)]
+pub(super) struct Dice(pub u64);
+
+impl Dice {
+    /// Always the same number of draws, so that a change of one chance leaves the others as they were.
+    pub fn fate(&mut self, weather: &Weather) -> Fate {
+        let there = self.between(weather.delay_min, weather.delay_max);
+        let back = self.between(weather.delay_min, weather.delay_max);
+        let accidents = [
+            (weather.unsent_per_mille, Accident::Unsent),
+            (weather.lost_requests_per_mille, Accident::RequestLost),
+            (weather.lost_answers_per_mille, Accident::AnswerLost),
+            (weather.breaks_per_mille, Accident::Break),
+        ];
+        let mut accident = None;
+        for (chance, what) in accidents {
+            if self.chance(chance) {
+                accident = accident.or(Some(what));
+            }
+        }
+        Fate {
+            there,
+            back,
+            accident,
+        }
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn chance(&mut self, per_mille: u16) -> bool {
+        self.draw() % 1000 < u64::from(per_mille)
+    }
+
+    fn between(&mut self, shortest: Duration, longest: Duration) -> Duration {
+        let span_us = longest.saturating_sub(shortest).as_micros();
+        let span_us = u64::try_from(span_us).unwrap_or(u64::MAX - 1);
+        shortest + Duration::from_micros(self.draw() % (span_us + 1))
+    }
+}

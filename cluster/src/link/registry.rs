@@ -1,0 +1,118 @@
+//! Who has linked to this replica: one live connection per node, never an older life after a newer.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::membership::{Incarnation, NodeId};
+
+use super::error::Refusal;
+
+/// Beyond it, nodes that aren't linked are forgotten. Their old lives are fenced by epochs anyway;
+/// refusing them here only saves the work.
+const SEEN_MAX: usize = 1024;
+
+#[derive(Debug, Default)]
+pub(super) struct Registry(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    nodes: BTreeMap<String, Seen>,
+    entered: u64,
+}
+
+#[derive(Debug)]
+struct Seen {
+    newest: Incarnation,
+    live: Option<Place>,
+}
+
+/// An accepted connection's place.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    number: u64,
+    /// Ends the connection.
+    pub replaced: CancellationToken,
+    /// Its service has been told that it is over.
+    pub done: CancellationToken,
+}
+
+impl Registry {
+    /// Takes the place of `from`. Whoever held it is told to end, and comes back, to be waited for.
+    pub fn enter(&self, from: &(NodeId, Incarnation)) -> Result<(Place, Option<Place>), Refusal> {
+        let mut known = self.0.lock();
+        known.entered += 1;
+        let place = Place {
+            number: known.entered,
+            replaced: CancellationToken::new(),
+            done: CancellationToken::new(),
+        };
+        if known.nodes.len() >= SEEN_MAX {
+            known.nodes.retain(|_, seen| seen.live.is_some());
+        }
+        let seen = known.nodes.entry(from.0.0.clone()).or_insert(Seen {
+            newest: from.1,
+            live: None,
+        });
+        if seen.newest > from.1 {
+            return Err(Refusal::Superseded);
+        }
+        seen.newest = from.1;
+        let before = seen.live.replace(place.clone());
+        drop(known);
+        if let Some(before) = &before {
+            before.replaced.cancel();
+        }
+        Ok((place, before))
+    }
+
+    /// Gives the place up, unless it has been taken by another.
+    pub fn leave(&self, from: &(NodeId, Incarnation), place: &Place) {
+        place.done.cancel();
+        if let Some(seen) = self.0.lock().nodes.get_mut(&from.0.0)
+            && seen
+                .live
+                .as_ref()
+                .is_some_and(|live| live.number == place.number)
+        {
+            seen.live = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(incarnation: i64) -> (NodeId, Incarnation) {
+        (NodeId("a".into()), Incarnation(incarnation))
+    }
+
+    #[test]
+    fn a_newer_connection_replaces_and_an_older_life_is_refused() {
+        let registry = Registry::default();
+        let Ok((first, None)) = registry.enter(&life(2)) else {
+            panic!("the first is welcome");
+        };
+        let Ok((second, Some(before))) = registry.enter(&life(2)) else {
+            panic!("the same life may come again");
+        };
+        assert!(first.replaced.is_cancelled());
+        assert_eq!(before.number, first.number);
+        registry.leave(&life(2), &first);
+        assert!(first.done.is_cancelled());
+        assert_eq!(registry.enter(&life(1)).err(), Some(Refusal::Superseded));
+        assert!(
+            !second.replaced.is_cancelled(),
+            "the first has left its own place only"
+        );
+        registry.leave(&life(2), &second);
+        assert_eq!(registry.enter(&life(1)).err(), Some(Refusal::Superseded));
+        assert!(
+            registry
+                .enter(&life(3))
+                .is_ok_and(|(_, before)| before.is_none())
+        );
+    }
+}

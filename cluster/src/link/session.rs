@@ -1,0 +1,237 @@
+//! One authenticated connection from the dialler's side: the calls that wait for answers on it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::Peer;
+use super::error::{LinkError, Trouble};
+use super::pump::{Pump, Queued, Request};
+use super::settings::LinkSettings;
+use super::wire::{Body, FailureKind, Frame};
+
+type Reply = oneshot::Sender<Result<Bytes, LinkError>>;
+
+/// What callers hold while the link is up. It ends with its connection; the next has queues of its own.
+#[derive(Debug)]
+pub(super) struct Session {
+    calls: mpsc::Sender<Queued>,
+    messages: mpsc::Sender<Bytes>,
+    waiting: Arc<Waiting>,
+    ids: AtomicU64,
+    in_flight: AtomicUsize,
+    calls_max: usize,
+    message_bytes_max: usize,
+    trouble: OnceLock<Trouble>,
+}
+
+/// The calls that have been written and not yet answered. A call that isn't in here was never
+/// written, which is how `NotSent` is told from `Lost`.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Mutex<Calls>);
+
+#[derive(Debug, Default)]
+struct Calls {
+    /// Looked up by id only, never walked but to fail all.
+    replies: HashMap<u64, Reply>,
+    ended: bool,
+}
+
+impl Waiting {
+    /// Notes that the call is about to be written. False if nobody waits for it any more.
+    pub fn enter(&self, id: u64, reply: Reply) -> bool {
+        let mut calls = self.0.lock();
+        // Under the lock: a caller that gives up first drops its receiver and then comes for the entry.
+        if calls.ended || reply.is_closed() {
+            return false;
+        }
+        calls.replies.insert(id, reply);
+        true
+    }
+
+    fn take(&self, id: u64) -> Option<Reply> {
+        self.0.lock().replies.remove(&id)
+    }
+
+    fn end(&self) -> HashMap<u64, Reply> {
+        let mut calls = self.0.lock();
+        calls.ended = true;
+        std::mem::take(&mut calls.replies)
+    }
+}
+
+impl Session {
+    /// The session and what writes its frames. `control` goes before everything else; when its
+    /// senders are gone, what is queued is written and the stream closed.
+    pub fn new(control: mpsc::Receiver<Frame>, settings: &LinkSettings) -> (Arc<Self>, Pump) {
+        let (calls, queued_calls) = mpsc::channel(settings.calls_max);
+        let (messages, queued_messages) = mpsc::channel(settings.messages_max);
+        let waiting = Arc::new(Waiting::default());
+        let pump = Pump::new(control, queued_calls, queued_messages, Arc::clone(&waiting));
+        let session = Self {
+            calls,
+            messages,
+            waiting,
+            ids: AtomicU64::new(1),
+            in_flight: AtomicUsize::new(0),
+            calls_max: settings.calls_max,
+            message_bytes_max: settings.message_bytes_max,
+            trouble: OnceLock::new(),
+        };
+        (Arc::new(session), pump)
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Sends the request and waits for its answer.
+    pub async fn call(&self, request: Request, deadline: Instant) -> Result<Bytes, LinkError> {
+        self.check_size(request.payload())?;
+        let (reply, answer) = oneshot::channel();
+        let mut ticket = Ticket::take(self, answer).ok_or(LinkError::Full)?;
+        let queued = Queued {
+            id: ticket.id,
+            request,
+            deadline,
+            reply,
+        };
+        self.calls.try_send(queued).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => LinkError::Full,
+            mpsc::error::TrySendError::Closed(_) => LinkError::NotSent(self.trouble()),
+        })?;
+        let outcome = tokio::time::timeout_at(deadline, &mut ticket.answer).await;
+        ticket.answered = outcome.is_ok();
+        match outcome {
+            Ok(Ok(result)) => result,
+            // Dropped without a word: it was still in the queue.
+            Ok(Err(_)) => Err(LinkError::NotSent(self.trouble())),
+            Err(_) => Err(LinkError::TimedOut),
+        }
+    }
+
+    /// Queues a one-way message, waiting for room.
+    pub async fn send(&self, message: Bytes) -> Result<(), LinkError> {
+        self.check_size(&message)?;
+        self.messages
+            .send(message)
+            .await
+            .map_err(|_| LinkError::NotSent(self.trouble()))
+    }
+
+    /// Hands the answer in `frame` to its caller; gives the number of its bytes.
+    pub fn answered(&self, frame: Frame) -> usize {
+        let (result, bytes) = match frame.body {
+            Some(Body::Answer(payload)) => {
+                let bytes = payload.len();
+                (Ok(payload), bytes)
+            }
+            Some(Body::Failure(failure)) => (Err(self.failure(failure.kind())), 0),
+            _ => return 0,
+        };
+        // Nobody waits for an answer that comes after the deadline.
+        if let Some(reply) = self.waiting.take(frame.id) {
+            drop(reply.send(result));
+        }
+        bytes
+    }
+
+    /// Fails what has been written as lost. What hasn't is `NotSent` as soon as the pump is dropped.
+    pub fn end(&self, trouble: &Trouble) {
+        // The first trouble is the cause of those that follow.
+        drop(self.trouble.set(trouble.clone()));
+        for (_, reply) in self.waiting.end() {
+            drop(reply.send(Err(LinkError::Lost(trouble.clone()))));
+        }
+    }
+
+    fn failure(&self, kind: FailureKind) -> LinkError {
+        match kind {
+            FailureKind::Failed => LinkError::Lost(Trouble::ServiceFailed),
+            FailureKind::TimedOut => LinkError::TimedOut,
+            FailureKind::Unknown => LinkError::NotSent(Trouble::Unknown),
+            FailureKind::TooLarge => LinkError::Lost(Trouble::TooLarge {
+                bytes: 0,
+                bytes_max: self.message_bytes_max,
+            }),
+            FailureKind::NotRelayed => LinkError::NotSent(Trouble::Relay),
+            FailureKind::RelayLost => LinkError::Lost(Trouble::Relay),
+            FailureKind::RelayFull => LinkError::Full,
+        }
+    }
+
+    fn check_size(&self, message: &Bytes) -> Result<(), LinkError> {
+        if message.len() > self.message_bytes_max {
+            return Err(LinkError::NotSent(Trouble::TooLarge {
+                bytes: message.len(),
+                bytes_max: self.message_bytes_max,
+            }));
+        }
+        Ok(())
+    }
+
+    fn trouble(&self) -> Trouble {
+        self.trouble.get().cloned().unwrap_or(Trouble::Closed)
+    }
+}
+
+/// One call's place among those in flight. Dropped early, it takes the call out of the waiting ones.
+struct Ticket<'a> {
+    session: &'a Session,
+    id: u64,
+    answer: oneshot::Receiver<Result<Bytes, LinkError>>,
+    answered: bool,
+}
+
+impl<'a> Ticket<'a> {
+    fn take(
+        session: &'a Session,
+        answer: oneshot::Receiver<Result<Bytes, LinkError>>,
+    ) -> Option<Self> {
+        let before = session.in_flight.fetch_add(1, Ordering::Relaxed);
+        let ticket = Self {
+            session,
+            id: session.ids.fetch_add(1, Ordering::Relaxed),
+            answer,
+            answered: false,
+        };
+        if before >= session.calls_max {
+            return None;
+        }
+        Some(ticket)
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.session.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if !self.answered {
+            // Closed first, so that the pump can't enter the call after it was looked for.
+            self.answer.close();
+            drop(self.session.waiting.take(self.id));
+        }
+    }
+}
+
+impl Request {
+    /// A call in this replica's own name.
+    pub fn own(payload: Bytes) -> Self {
+        Self::Call {
+            payload,
+            origin: None,
+        }
+    }
+
+    /// To be passed on to `to`.
+    pub fn relayed(payload: Bytes, to: &Peer) -> Self {
+        Self::Relay {
+            payload,
+            to: to.clone(),
+        }
+    }
+}

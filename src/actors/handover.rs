@@ -1,0 +1,169 @@
+//! Shards that come and go: adopting, draining, resuming and releasing them.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use trackops_cluster::coordinator::Shards;
+use trackops_cluster::membership::Claimed;
+use trackops_cluster::{Epoch, ShardId};
+use trackops_domain::ids::OrderId;
+
+use super::node::Node;
+use crate::ports::live::ShardChanges;
+use crate::ports::orders::OrdersError;
+
+/// Watched orders woken at once after a claim: enough to fill a batch of loads.
+const WAKES_AT_ONCE: usize = 64;
+/// Between two attempts to wake a watched order, doubled up to the second: its listeners wait.
+const WAKE_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+impl Node {
+    /// Has `followers` told when shards come. Once.
+    pub fn follow(&self, followers: Weak<dyn ShardChanges>) {
+        let _ = self.followers.set(followers);
+    }
+
+    /// These are this replica's from now on, under their new epochs. If they were `handed_over`, what
+    /// the cache holds of them is as good as under the last owner; otherwise the claim has raised
+    /// their generations.
+    pub fn adopt_shards(&self, claimed: &[Claimed], handed_over: bool) {
+        for claim in claimed {
+            self.gate().adopt(claim.shard, claim.cache_generation);
+            // Nothing of an earlier tenure counts; this frees its memory.
+            if self.ownership().epoch(claim.shard).is_none() {
+                self.shard(claim.shard).clear();
+            }
+            self.ownership().adopt(*claim);
+        }
+        let shards: Vec<ShardId> = claimed.iter().map(|claim| claim.shard).collect();
+        tracing::debug!(shards = shards.len(), handed_over, "shards adopted");
+        if let Some(followers) = self.followers.get().and_then(Weak::upgrade) {
+            followers.gained(&shards);
+        }
+        self.wake_watched(&shards);
+    }
+
+    /// Listeners may lack what another owner has committed: the orders of `shards` that are watched
+    /// here tell them.
+    fn wake_watched(&self, shards: &[ShardId]) {
+        let watched = self.context().hub.watched();
+        let watched: Vec<OrderId> = watched
+            .into_iter()
+            .filter(|order| shards.contains(&self.ownership().shard_of(*order)))
+            .collect();
+        if watched.is_empty() {
+            return;
+        }
+        let Some(node) = self.itself.upgrade() else {
+            return;
+        };
+        self.tasks.spawn(async move {
+            let all = stream::iter(watched)
+                .for_each_concurrent(WAKES_AT_ONCE, |order| node.wake_until_done(order));
+            tokio::select! {
+                biased;
+                () = node.stop.cancelled() => {}
+                () = all => {}
+            }
+        });
+    }
+
+    /// Tries until the order has told its listeners, or nobody listens, or it is another's.
+    async fn wake_until_done(&self, order: OrderId) {
+        let (mut pause, most) = WAKE_AGAIN;
+        while self.context().hub.is_watched(order) {
+            let (reply, answer) = oneshot::channel();
+            let woken = match self.shard_of(order).wake(order, Some(reply)) {
+                Ok(()) => answer.await.unwrap_or(Err(OrdersError::Restarted)),
+                Err(error) => Err(error),
+            };
+            match woken {
+                Ok(()) | Err(OrdersError::NotOwner | OrdersError::Quarantined) => return,
+                Err(error) => tracing::debug!(%order, %error, "watched order not woken yet"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(most);
+        }
+    }
+
+    /// Holds new work on `shard` and finishes what is in hand. `true`: held, nothing in hand, actors
+    /// ended, and neither written nor answered for any more. `false` if that took longer than
+    /// `limit`: nothing has changed.
+    pub async fn drain_shard(&self, shard: ShardId, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        if !self.ownership().hold(shard) {
+            return false;
+        }
+        let mut held = HeldShard {
+            node: self,
+            shard,
+            is_kept: false,
+        };
+        let in_time = tokio::time::timeout_at(deadline, async {
+            self.shard(shard).hands.empty().await;
+            self.gate().hand_over(shard).await
+        });
+        if in_time.await != Ok(true) || !self.ownership().drained(shard) {
+            return false;
+        }
+        held.is_kept = true;
+        self.shard(shard).clear();
+        true
+    }
+
+    /// The move of a drained shard didn't happen; it was claimed again, or is still this replica's.
+    pub fn resume_shard(&self, claimed: Claimed) {
+        self.adopt_shards(&[claimed], false);
+    }
+
+    /// `shard` is another's now: forgets its actors and failures; what waited for it goes on to the
+    /// new owner.
+    pub fn release_shard(&self, shard: ShardId) {
+        self.ownership().release(shard);
+        self.shard(shard).clear();
+        self.gate().release(shard);
+    }
+}
+
+/// A hold that ends by itself, also if whoever drains gives up half way.
+struct HeldShard<'a> {
+    node: &'a Node,
+    shard: ShardId,
+    is_kept: bool,
+}
+
+impl Drop for HeldShard<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.node.ownership().resume_held(self.shard);
+        }
+    }
+}
+
+#[async_trait]
+impl Shards for Node {
+    fn owned(&self) -> Vec<(ShardId, Epoch)> {
+        self.ownership().owned()
+    }
+
+    async fn adopt(&self, claimed: &[Claimed], handed_over: bool) {
+        self.adopt_shards(claimed, handed_over);
+    }
+
+    async fn drain(&self, shard: ShardId, limit: Duration) -> bool {
+        self.drain_shard(shard, limit).await
+    }
+
+    async fn resume(&self, claimed: Claimed) {
+        self.resume_shard(claimed);
+    }
+
+    async fn release(&self, shard: ShardId) {
+        self.release_shard(shard);
+    }
+}

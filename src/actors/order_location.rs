@@ -1,0 +1,52 @@
+//! The courier's positions of an order: live data, kept in memory and cache, never journalled. The
+//! keys under which they came are live data too: an actor that ends (idle, failed, moved) forgets
+//! them, and a repeat after that counts as a new position.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use trackops_domain::order::REMEMBERED_MAX;
+use trackops_domain::status::Status;
+
+use super::order::State;
+use crate::ports::cache::Position;
+use crate::ports::orders::{LocationKey, OrdersError};
+
+/// Keys of the last positions that were taken, newest last; at most [`REMEMBERED_MAX`]: couriers
+/// tell where they are every few seconds and repeat only the last word.
+pub type Known = SmallVec<[LocationKey; 0]>;
+
+/// Takes a position in; `true` if it was taken under this key before. A late repeat must not move
+/// the courier back.
+pub(super) async fn locate(
+    state: &mut State,
+    position: Position,
+    key: Option<LocationKey>,
+) -> Result<bool, OrdersError> {
+    state.load().await?;
+    let order = state.order.as_ref().ok_or(OrdersError::NotFound)?;
+    state.under_lease()?;
+    let known = key.and_then(|key| state.located.iter().find(|known| known.id == key.id));
+    if let Some(known) = known {
+        return if key == Some(*known) {
+            Ok(true)
+        } else {
+            Err(OrdersError::KeyReused)
+        };
+    }
+    if order.status() != Status::InTransit {
+        return Err(OrdersError::NotInTransit {
+            status: order.status(),
+        });
+    }
+    state.entry.position.store(Some(Arc::new(position)));
+    state.shard.context.positions.put(state.id, position);
+    state.shard.context.hub.locate(state.id, position);
+    if let Some(key) = key {
+        if state.located.len() >= REMEMBERED_MAX {
+            state.located.remove(0);
+        }
+        state.located.push(key);
+    }
+    Ok(false)
+}

@@ -1,0 +1,176 @@
+//! Where each shard stands with this replica, and since which unbroken ownership.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use trackops_cluster::{Epoch, ShardCount, ShardId};
+
+/// Where a shard stands. Each carries the last epoch known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Another's, nobody's, or never known (epoch -1).
+    Free(Epoch),
+    /// This replica's; takes new work.
+    Owned(Epoch),
+    /// This replica's; what is in hand is finished, new work waits.
+    Held(Epoch),
+    /// Held, and nothing is in hand: it may be another's at any moment.
+    Drained(Epoch),
+    /// This replica's; a statement of unknown outcome is being settled.
+    Settling(Epoch),
+}
+
+/// One unbroken ownership of a shard. What was loaded or decided in one says nothing in the next:
+/// another replica may have written in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tenure(u32);
+
+impl Standing {
+    /// The last epoch known.
+    pub const fn epoch(self) -> Epoch {
+        match self {
+            Self::Free(epoch)
+            | Self::Owned(epoch)
+            | Self::Held(epoch)
+            | Self::Drained(epoch)
+            | Self::Settling(epoch) => epoch,
+        }
+    }
+
+    /// The word for it on pages and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Free(_) => "free",
+            Self::Owned(_) => "owned",
+            Self::Held(_) => "held",
+            Self::Drained(_) => "drained",
+            Self::Settling(_) => "settling",
+        }
+    }
+
+    /// The epoch, unless the shard is free.
+    pub const fn owned_under(self) -> Option<Epoch> {
+        match self {
+            Self::Free(_) => None,
+            other => Some(other.epoch()),
+        }
+    }
+
+    const fn pack(self) -> i64 {
+        let tag = match self {
+            Self::Free(_) => 0,
+            Self::Owned(_) => 1,
+            Self::Held(_) => 2,
+            Self::Drained(_) => 3,
+            Self::Settling(_) => 4,
+        };
+        // Epochs count claims: three bits less of an i64 are never missed.
+        self.epoch().0 * 8 + tag
+    }
+
+    const fn unpack(packed: i64) -> Self {
+        let epoch = Epoch(packed.div_euclid(8));
+        match packed.rem_euclid(8) {
+            1 => Self::Owned(epoch),
+            2 => Self::Held(epoch),
+            3 => Self::Drained(epoch),
+            4 => Self::Settling(epoch),
+            _ => Self::Free(epoch),
+        }
+    }
+}
+
+/// The standing and the tenure of every shard.
+pub(super) struct Tenures(Box<[(AtomicI64, AtomicU32)]>);
+
+impl Tenures {
+    /// All free.
+    pub(super) fn new(count: ShardCount) -> Self {
+        let free = Standing::Free(Epoch(-1)).pack();
+        let shards = count
+            .iter()
+            .map(|_| (AtomicI64::new(free), AtomicU32::new(0)));
+        Self(shards.collect())
+    }
+
+    /// The standing, and a tenure that is at least as young: whoever finds an owned standing with the
+    /// tenure that it knows was within that tenure when the standing was read.
+    pub(super) fn get(&self, shard: ShardId) -> (Standing, Tenure) {
+        let Some((standing, tenure)) = self.0.get(usize::from(shard.0)) else {
+            return (Standing::Free(Epoch(-1)), Tenure(0));
+        };
+        let standing = Standing::unpack(standing.load(Ordering::SeqCst));
+        (standing, Tenure(tenure.load(Ordering::SeqCst)))
+    }
+
+    /// Changes a standing as `to` says; the one before, if it was changed. A tenure begins where
+    /// another replica may have written: with a free shard that is taken, or a drained one.
+    pub(super) fn change(
+        &self,
+        shard: ShardId,
+        to: impl Fn(Standing) -> Option<Standing>,
+    ) -> Option<Standing> {
+        let (standing, tenure) = self.0.get(usize::from(shard.0))?;
+        let mut current = standing.load(Ordering::SeqCst);
+        loop {
+            let before = Standing::unpack(current);
+            let after = to(before)?;
+            let may_be_broken = matches!(before, Standing::Free(_) | Standing::Drained(_));
+            if may_be_broken && matches!(after, Standing::Owned(_)) {
+                // Before the standing says so; a tenure that is never used does no harm.
+                tenure.fetch_add(1, Ordering::SeqCst);
+            }
+            let exchanged = standing.compare_exchange(
+                current,
+                after.pack(),
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            );
+            match exchanged {
+                Ok(_) => return Some(before),
+                Err(now) => current = now,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standing_survives_packing() {
+        for epoch in [-1, 0, 1, 1 << 40] {
+            let epoch = Epoch(epoch);
+            for standing in [
+                Standing::Free(epoch),
+                Standing::Owned(epoch),
+                Standing::Held(epoch),
+                Standing::Drained(epoch),
+                Standing::Settling(epoch),
+            ] {
+                assert_eq!(Standing::unpack(standing.pack()), standing);
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_break_begins_a_tenure() {
+        let tenures = Tenures::new(ShardCount::DEFAULT);
+        let shard = ShardId(3);
+        let mut seen = Vec::new();
+        for standing in [
+            Standing::Owned(Epoch(1)),
+            Standing::Settling(Epoch(1)),
+            Standing::Owned(Epoch(2)),
+            Standing::Free(Epoch(2)),
+            Standing::Owned(Epoch(4)),
+            Standing::Held(Epoch(4)),
+            Standing::Drained(Epoch(4)),
+            Standing::Owned(Epoch(5)),
+        ] {
+            tenures.change(shard, |_| Some(standing));
+            seen.push(tenures.get(shard).1.0);
+        }
+        assert_eq!(seen, [1, 1, 1, 1, 2, 2, 2, 3]);
+    }
+}

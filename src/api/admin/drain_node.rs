@@ -1,0 +1,47 @@
+//! `POST /admin/v1/cluster/nodes/{node}/drain`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::cluster_desk::ClusterDesk;
+use crate::api::openapi::ReadErrors;
+use crate::api::params;
+use crate::api::problem::Problem;
+use crate::api::request_headers::idempotency_key;
+
+/// What came of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DrainView {
+    /// The node id.
+    pub node: String,
+    /// It is to be rid of its shards, until it joins again.
+    pub draining: bool,
+}
+
+/// Let a replica give its shards to the others. They move one after another; `/admin/v1/shards` shows
+/// how far it is. It holds until the replica is started again.
+#[utoipa::path(
+    post, path = "/admin/v1/cluster/nodes/{node}/drain", tag = "operations",
+    params(("node" = String, Path, description = "The node id")),
+    responses((status = 200, description = "It drains, now or before", body = DrainView), ReadErrors)
+)]
+pub async fn drain_node(
+    State(desk): State<Arc<dyn ClusterDesk>>,
+    node: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Json<DrainView>, Problem> {
+    let Path(node) = node.map_err(|_| params::invalid("the node in the path is not UTF-8"))?;
+    idempotency_key(&headers)?;
+    let is_new = desk.drain(&node).await?;
+    tracing::info!(node, is_new, "drain of a replica asked for");
+    Ok(Json(DrainView {
+        node,
+        draining: true,
+    }))
+}

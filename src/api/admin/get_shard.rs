@@ -1,0 +1,38 @@
+//! `GET /admin/v1/shards/{n}`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+
+use super::cluster_desk::ClusterDesk;
+use super::list_shards::ShardView;
+use crate::api::openapi::ReadErrors;
+use crate::api::params;
+use crate::api::problem::Problem;
+use crate::api::problem_code::Code;
+
+/// Show who owns a shard.
+#[utoipa::path(
+    get, path = "/admin/v1/shards/{n}", tag = "operations",
+    params(("n" = u16, Path, description = "The shard's number, from 0")),
+    responses((status = 200, description = "The shard", body = ShardView), ReadErrors)
+)]
+pub async fn get_shard(
+    State(desk): State<Arc<dyn ClusterDesk>>,
+    number: Result<Path<u64>, PathRejection>,
+) -> Result<Json<ShardView>, Problem> {
+    let Path(number) =
+        number.map_err(|_| params::invalid("the shard in the path must be a whole number"))?;
+    let shards = desk.shards()?;
+    let count = shards.len();
+    let found = shards
+        .into_iter()
+        .find(|shard| u64::from(shard.shard) == number);
+    let shard = found.ok_or_else(|| {
+        let detail = format!("there is no shard {number}: there are {count}, from 0");
+        Problem::new(Code::ShardNotFound, detail)
+    })?;
+    Ok(Json(shard.into()))
+}

@@ -1,0 +1,158 @@
+//! A replica among others: links, router and coordinator over its node. A replica that is alone needs
+//! none of this.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use trackops_cluster::ShardCount;
+use trackops_cluster::coordinator::{Coordinator, CoordinatorParts, CoordinatorSettings};
+use trackops_cluster::directory::Directory;
+use trackops_cluster::link::channel::{self, Switch};
+use trackops_cluster::link::{LinkSecret, LinkSettings, Links, Peer, TonicLinks};
+use trackops_cluster::membership::Membership;
+
+use super::cluster_desk::{self, LateClusterDesk};
+use super::lifecycle::Lifecycle;
+use crate::actors::Node;
+use crate::config::ReplicaConfig;
+use crate::ports::clock::Clock;
+use crate::ports::live::LiveHub;
+use crate::router::{Router, RouterParts, RouterSettings};
+
+/// The listener for links, and where others reach it.
+pub(super) struct LinkPort {
+    listener: TcpListener,
+    /// `host:port`.
+    pub address: String,
+    /// What operations sees of the cluster.
+    pub desk: Arc<LateClusterDesk>,
+    secret: LinkSecret,
+}
+
+impl LinkPort {
+    /// Opens what the configuration says; `None` for a replica that is alone.
+    pub async fn open(config: &ReplicaConfig) -> anyhow::Result<Option<Self>> {
+        if config.link_secret.is_empty() {
+            return Ok(None);
+        }
+        let secret = LinkSecret::new(config.link_secret.as_bytes()).context("link_secret")?;
+        let addr: SocketAddr = config.link_listen.parse().context("link_listen")?;
+        let listener = TcpListener::bind(addr)
+            .await
+            .with_context(|| format!("can't listen on {addr} (set by TRACKOPS_LINK_LISTEN)"))?;
+        let addr = listener.local_addr().context("the link listener")?;
+        let address = if !config.advertised_addr.is_empty() {
+            config.advertised_addr.clone()
+        } else if addr.ip().is_unspecified() {
+            format!("{}:{}", config.name(), addr.port())
+        } else {
+            addr.to_string()
+        };
+        Ok(Some(Self {
+            listener,
+            address,
+            desk: LateClusterDesk::new(),
+            secret,
+        }))
+    }
+}
+
+/// What the replica's part in the cluster stands on.
+pub(super) struct ClusterParts {
+    pub me: Peer,
+    pub node: Arc<Node>,
+    pub directory: Arc<Directory>,
+    pub membership: Arc<dyn Membership>,
+    pub hub: Arc<dyn LiveHub>,
+    pub port: LinkPort,
+    pub clock: Arc<dyn Clock>,
+    pub shards: ShardCount,
+}
+
+/// A replica's running part in the cluster.
+pub(super) struct Cluster {
+    links: Arc<TonicLinks>,
+    router: Arc<Router>,
+    coordinator: Arc<Coordinator>,
+}
+
+impl Cluster {
+    /// Links, router, coordinator; then others are answered.
+    pub fn start(parts: ClusterParts) -> Self {
+        let settings = LinkSettings::new(parts.shards);
+        let me = parts.me.clone();
+        let links = TonicLinks::start(me, parts.port.listener, parts.port.secret, settings);
+        let between: Arc<dyn Links> = Arc::clone(&links) as _;
+        let router = Router::start(
+            RouterParts {
+                me: parts.me.clone(),
+                node: Arc::clone(&parts.node),
+                directory: Arc::clone(&parts.directory),
+                links: channel::for_entities(Arc::clone(&between)),
+                hub: parts.hub,
+            },
+            RouterSettings::default(),
+        );
+        parts.port.desk.set(cluster_desk::ClusterParts {
+            me: parts.me.identity(),
+            directory: Arc::clone(&parts.directory),
+            links: Arc::clone(&between),
+            membership: Arc::clone(&parts.membership),
+            local: cluster_desk::local_shards(Arc::clone(&parts.node)),
+            clock: parts.clock,
+        });
+        let coordinator = Coordinator::start(
+            CoordinatorParts {
+                node: parts.me.node,
+                incarnation: parts.me.incarnation,
+                membership: parts.membership,
+                directory: parts.directory,
+                shards: parts.node,
+                links: channel::for_coordinator(between),
+            },
+            CoordinatorSettings::default(),
+        );
+        links.serve(Arc::new(Switch {
+            coordinator: Arc::clone(&coordinator),
+            entities: Arc::clone(&router) as _,
+        }));
+        Self {
+            links,
+            router,
+            coordinator,
+        }
+    }
+
+    /// Whoever answers for every order.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
+    /// The links, for operations.
+    /// Waits until what was free is claimed; `false` if it is time to stop.
+    pub async fn settled_in(&self, life: &Lifecycle) -> bool {
+        tokio::select! {
+            () = self.coordinator.settled_in() => true,
+            () = life.stopped() => false,
+        }
+    }
+
+    /// Gives the shards to the others while everything still answers.
+    pub async fn drain(&self, limit: Duration) {
+        if self.coordinator.drain(limit).await {
+            tracing::info!("every shard is another replica's");
+        } else {
+            tracing::info!("shards are left: nobody was there to take them, or not in time");
+        }
+    }
+
+    /// No more moves, and what others have asked for is finished within `limit`.
+    pub async fn stop(self, limit: Duration) {
+        self.coordinator.stop().await;
+        self.router.stop();
+        self.links.stop(limit).await;
+    }
+}

@@ -1,0 +1,171 @@
+//! The cluster's directory, links and membership, as the management routes want them.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use trackops_cluster::ShardId;
+use trackops_cluster::directory::Directory;
+use trackops_cluster::link::{LinkState, Links};
+use trackops_cluster::membership::{
+    ClusterView, Incarnation, Membership, MembershipError, NodeId, NodeView,
+};
+use trackops_domain::time::Timestamp;
+
+use crate::actors::Node;
+use crate::api::admin::cluster_desk::{
+    ClusterDesk, ClusterDeskError, ClusterState, LinkReport, LocalShard, NodeLife, NodeState,
+    ShardState,
+};
+use crate::ports::clock::Clock;
+
+/// A shard as this replica has it.
+pub(super) type LocalShards = Box<dyn Fn(ShardId) -> LocalShard + Send + Sync>;
+
+/// What a desk looks at.
+pub(super) struct ClusterParts {
+    /// This replica.
+    pub me: (NodeId, Incarnation),
+    pub directory: Arc<Directory>,
+    pub links: Arc<dyn Links>,
+    pub membership: Arc<dyn Membership>,
+    pub local: LocalShards,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A desk that has nothing to show until the replica has joined: the management listener opens
+/// before that.
+#[derive(Default)]
+pub(super) struct LateClusterDesk(OnceLock<Desk>);
+
+struct Desk(ClusterParts);
+
+impl LateClusterDesk {
+    /// Nothing to show yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// From now on `parts` are shown. Once.
+    pub fn set(&self, parts: ClusterParts) {
+        // A second life of the replica has a desk of its own.
+        let _ = self.0.set(Desk(parts));
+    }
+
+    fn get(&self) -> Result<&Desk, ClusterDeskError> {
+        self.0.get().ok_or(ClusterDeskError::Starting)
+    }
+}
+
+#[async_trait]
+impl ClusterDesk for LateClusterDesk {
+    fn cluster(&self) -> Result<ClusterState, ClusterDeskError> {
+        Ok(self.get()?.cluster(Instant::now()))
+    }
+
+    fn shards(&self) -> Result<Vec<ShardState>, ClusterDeskError> {
+        Ok(self.get()?.shards())
+    }
+
+    async fn drain(&self, node: &str) -> Result<bool, ClusterDeskError> {
+        self.get()?.drain(NodeId(node.to_owned())).await
+    }
+}
+
+impl Desk {
+    fn cluster(&self, now: Instant) -> ClusterState {
+        let view = self.0.directory.view();
+        let age = self.0.directory.seen();
+        let age = age.map(|seen| now.saturating_duration_since(seen));
+        let nodes = view.nodes.iter();
+        let links = self.0.links.states().into_iter();
+        let wall = self.0.clock.now();
+        ClusterState {
+            me: life(&self.0.me.0, self.0.me.1),
+            age,
+            nodes: nodes
+                .map(|node| node_state(node, &view, age.unwrap_or_default()))
+                .collect(),
+            links: links.map(|link| link_report(link, now, wall)).collect(),
+        }
+    }
+
+    fn shards(&self) -> Vec<ShardState> {
+        let view = self.0.directory.view();
+        let state = |shard: &trackops_cluster::membership::ShardView| ShardState {
+            shard: shard.shard.0,
+            epoch: shard.epoch.0,
+            owner: shard.owner.as_ref().map(|(node, inc)| life(node, *inc)),
+            address: self
+                .0
+                .directory
+                .owner(shard.shard)
+                .map(|owner| owner.address),
+            here: (self.0.local)(shard.shard),
+        };
+        view.shards.iter().map(state).collect()
+    }
+
+    /// Asks the authority itself: the node may have joined a moment ago.
+    async fn drain(&self, node: NodeId) -> Result<bool, ClusterDeskError> {
+        let view = self.0.membership.view().await.map_err(away)?;
+        let found = view.nodes.iter().find(|view| view.node == node);
+        let is_new = !found.ok_or(ClusterDeskError::UnknownNode)?.draining;
+        if is_new {
+            let set = self.0.membership.set_draining(&node, true).await;
+            set.map_err(away)?;
+            self.0.directory.ask_refresh();
+        }
+        Ok(is_new)
+    }
+}
+
+fn away(error: MembershipError) -> ClusterDeskError {
+    ClusterDeskError::Unavailable(error.into())
+}
+
+fn life(node: &NodeId, incarnation: Incarnation) -> NodeLife {
+    NodeLife {
+        node: node.0.clone(),
+        incarnation: incarnation.0,
+    }
+}
+
+/// The lease was measured `age` ago.
+fn node_state(node: &NodeView, view: &ClusterView, age: Duration) -> NodeState {
+    let is_own = |owner: &(NodeId, Incarnation)| *owner == (node.node.clone(), node.incarnation);
+    let owned = view.shards.iter().filter_map(|shard| shard.owner.as_ref());
+    NodeState {
+        life: life(&node.node, node.incarnation),
+        address: node.address.clone(),
+        draining: node.draining,
+        lease: (node.remaining != Duration::MAX).then(|| node.remaining.saturating_sub(age)),
+        shards: owned.filter(|owner| is_own(owner)).count(),
+    }
+}
+
+fn link_report(link: LinkState, now: Instant, wall: Timestamp) -> LinkReport {
+    let standing_for = now.saturating_duration_since(link.since);
+    let standing_for = i64::try_from(standing_for.as_millis()).unwrap_or(i64::MAX);
+    LinkReport {
+        peer: life(&link.node, link.incarnation),
+        address: link.address,
+        standing: link.standing.as_str(),
+        since: Timestamp(wall.0.saturating_sub(standing_for)),
+        calls_in_flight: link.calls_in_flight,
+        last_error: link.last_error.map(|error| error.to_string()),
+    }
+}
+
+/// The shards as `node` has them.
+pub(super) fn local_shards(node: Arc<Node>) -> LocalShards {
+    Box::new(move |shard| LocalShard {
+        standing: node.ownership().standing(shard).0.as_str(),
+        live_actors: node.in_memory(shard),
+    })
+}
+
+#[cfg(test)]
+#[path = "cluster_desk_tests.rs"]
+mod tests;

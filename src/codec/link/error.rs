@@ -1,0 +1,114 @@
+//! Refusals and failures on a link.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use trackops_domain::decide::Rejection;
+use trackops_domain::ids::Version;
+
+use super::LinkFormError;
+use super::order::status;
+use crate::ports::orders::OrdersError;
+
+/// When to come back if the answer doesn't say.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ErrorV1 {
+    code: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    current: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wanted: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    /// For logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+impl ErrorV1 {
+    pub(super) fn of(error: &OrdersError) -> Self {
+        let plain = |code: &str| Self {
+            code: code.into(),
+            ..Self::default()
+        };
+        let millis = |after: &Duration| u64::try_from(after.as_millis()).ok();
+        match error {
+            OrdersError::NotFound => plain("notFound"),
+            OrdersError::Rejected(rejection) => Self {
+                current: Some(rejection.current.as_str().into()),
+                wanted: Some(rejection.wanted.as_str().into()),
+                ..plain("rejected")
+            },
+            OrdersError::PreconditionFailed { current } => Self {
+                version: Some(current.0),
+                ..plain("preconditionFailed")
+            },
+            OrdersError::KeyReused => plain("keyReused"),
+            OrdersError::NotInTransit { status } => Self {
+                current: Some(status.as_str().into()),
+                ..plain("notInTransit")
+            },
+            OrdersError::Quarantined => plain("quarantined"),
+            OrdersError::Restarted => plain("restarted"),
+            OrdersError::Overloaded { retry_after } => Self {
+                retry_after_ms: millis(retry_after),
+                ..plain("overloaded")
+            },
+            OrdersError::Broken { why } => Self {
+                why: Some((*why).into()),
+                ..plain("broken")
+            },
+            OrdersError::NotOwner => plain("notOwner"),
+            OrdersError::Unavailable { why, retry_after } => Self {
+                why: Some((*why).into()),
+                retry_after_ms: millis(retry_after),
+                ..plain("unavailable")
+            },
+        }
+    }
+
+    /// The error. One that this code doesn't know is one that may pass.
+    pub(super) fn read(self) -> Result<OrdersError, LinkFormError> {
+        let missing = LinkFormError::Impossible("error");
+        let current = self.current.as_deref().map(status).transpose()?;
+        let retry_after = self
+            .retry_after_ms
+            .map_or(RETRY_AFTER, Duration::from_millis);
+        if let Some(why) = &self.why {
+            tracing::debug!(code = self.code, why, "the order's owner refuses");
+        }
+        Ok(match self.code.as_str() {
+            "notFound" => OrdersError::NotFound,
+            "rejected" => {
+                let wanted = self.wanted.as_deref().map(status).transpose()?;
+                let (Some(current), Some(wanted)) = (current, wanted) else {
+                    return Err(missing);
+                };
+                OrdersError::Rejected(Rejection { current, wanted })
+            }
+            "preconditionFailed" => OrdersError::PreconditionFailed {
+                current: Version(self.version.ok_or(missing)?),
+            },
+            "keyReused" => OrdersError::KeyReused,
+            "notInTransit" => OrdersError::NotInTransit {
+                status: current.ok_or(missing)?,
+            },
+            "quarantined" => OrdersError::Quarantined,
+            "restarted" => OrdersError::Restarted,
+            "overloaded" => OrdersError::Overloaded { retry_after },
+            "broken" => OrdersError::Broken {
+                why: "its owner can't read or store it",
+            },
+            "notOwner" => OrdersError::NotOwner,
+            _ => OrdersError::Unavailable {
+                why: "the order's owner can't answer now",
+                retry_after,
+            },
+        })
+    }
+}

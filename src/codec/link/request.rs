@@ -1,0 +1,331 @@
+//! What one replica asks of another.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use trackops_cluster::link::Peer;
+use trackops_cluster::membership::{Incarnation, NodeId};
+use trackops_domain::command::Command;
+use trackops_domain::ids::{CommandId, OrderId, Version};
+use trackops_domain::time::Timestamp;
+
+use super::order::{PositionV1, status};
+use super::{LinkFormError, close, open, read};
+use crate::codec::content::ContentV1;
+use crate::codec::stored;
+use crate::ports::cache::Position;
+use crate::ports::orders::{CommandRequest, LocationKey, PlaceRequest};
+
+/// A request to the owner of an order.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Place it under this id.
+    Place(OrderId, PlaceRequest),
+    /// Run a command.
+    Execute(CommandRequest),
+    /// Its current view.
+    Read(OrderId),
+    /// All of it.
+    History(OrderId),
+    /// The courier has moved.
+    Locate(OrderId, Position, Option<LocationKey>),
+    /// What operations wants to know.
+    Inspect(OrderId),
+    /// Let it out of quarantine.
+    Release(OrderId),
+    /// All of it; and, if there is a subscriber, whatever it becomes.
+    Watch(OrderId, Option<Subscriber>),
+}
+
+/// Who is to be told what becomes of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscriber {
+    /// Where to send it.
+    pub peer: Peer,
+    /// Rises with every watch of that replica: what is older is over.
+    pub number: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PlaceV1 {
+    order: uuid::Uuid,
+    content: ContentV1,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<KeyV1>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<Arc<str>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyV1 {
+    key: Box<str>,
+    body_hash: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExecuteV1 {
+    order: uuid::Uuid,
+    id: uuid::Uuid,
+    keyed: bool,
+    by: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    if_match: Option<Vec<u32>>,
+    command: CommandV1,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<Arc<str>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    tag = "name",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+enum CommandV1 {
+    Advance { status: String },
+    Cancel { reason: Box<str> },
+    StockReserved,
+    StockRefused { reason: Box<str> },
+    StockReleased,
+    DeadlineDue { deadline: i64, request_unsent: bool },
+}
+
+#[derive(Serialize, Deserialize)]
+struct OneV1 {
+    order: uuid::Uuid,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LocateV1 {
+    order: uuid::Uuid,
+    position: PositionV1,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<LocationKeyV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LocationKeyV1 {
+    id: uuid::Uuid,
+    body_hash: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WatchV1 {
+    order: uuid::Uuid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subscriber: Option<SubscriberV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SubscriberV1 {
+    peer: PeerV1,
+    number: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct PeerV1 {
+    node: String,
+    incarnation: i64,
+    address: String,
+}
+
+impl Request {
+    /// Its text.
+    pub fn encode(&self) -> Bytes {
+        let one = |order: &OrderId| OneV1 { order: order.0 };
+        match self {
+            Self::Place(order, request) => close("place", PlaceV1::of(*order, request)),
+            Self::Execute(request) => close("execute", ExecuteV1::of(request)),
+            Self::Read(order) => close("read", one(order)),
+            Self::History(order) => close("history", one(order)),
+            Self::Locate(order, position, key) => close(
+                "locate",
+                LocateV1 {
+                    order: order.0,
+                    position: PositionV1::of(*position),
+                    key: key.as_ref().map(LocationKeyV1::of),
+                },
+            ),
+            Self::Inspect(order) => close("inspect", one(order)),
+            Self::Release(order) => close("release", one(order)),
+            Self::Watch(order, subscriber) => close(
+                "watch",
+                WatchV1 {
+                    order: order.0,
+                    subscriber: subscriber.as_ref().map(|subscriber| SubscriberV1 {
+                        peer: PeerV1::of(&subscriber.peer),
+                        number: subscriber.number,
+                    }),
+                },
+            ),
+        }
+    }
+
+    /// Reads a text.
+    pub fn decode(text: &[u8]) -> Result<Self, LinkFormError> {
+        let (kind, body) = open(text)?;
+        let one = |what| read::<OneV1>(what, body).map(|one| OrderId(one.order));
+        Ok(match kind.as_str() {
+            "place" => read::<PlaceV1>("place", body)?.read()?,
+            "execute" => Self::Execute(read::<ExecuteV1>("execute", body)?.read()?),
+            "read" => Self::Read(one("read")?),
+            "history" => Self::History(one("history")?),
+            "locate" => {
+                let locate: LocateV1 = read("locate", body)?;
+                let key = locate.key.map(LocationKeyV1::read).transpose()?;
+                Self::Locate(OrderId(locate.order), locate.position.read(), key)
+            }
+            "inspect" => Self::Inspect(one("inspect")?),
+            "release" => Self::Release(one("release")?),
+            "watch" => {
+                let watch: WatchV1 = read("watch", body)?;
+                let subscriber = watch.subscriber.map(|subscriber| Subscriber {
+                    peer: subscriber.peer.read(),
+                    number: subscriber.number,
+                });
+                Self::Watch(OrderId(watch.order), subscriber)
+            }
+            _ => return Err(LinkFormError::Kind(kind)),
+        })
+    }
+}
+
+impl PlaceV1 {
+    fn of(order: OrderId, request: &PlaceRequest) -> Self {
+        Self {
+            order: order.0,
+            content: ContentV1::of(&request.content),
+            key: request.key.as_ref().map(|(key, hash)| KeyV1 {
+                key: key.clone(),
+                body_hash: stored::hex(hash),
+            }),
+            traceparent: request.traceparent.clone(),
+        }
+    }
+
+    fn read(self) -> Result<Request, LinkFormError> {
+        let content = self.content.check();
+        let content = content.map_err(|_| LinkFormError::Impossible("order content"))?;
+        let key = self.key.map(|key| {
+            let hash = stored::unhex(&key.body_hash);
+            hash.map(|hash| (key.key, hash))
+                .map_err(|_| LinkFormError::Impossible("body hash"))
+        });
+        let request = PlaceRequest {
+            content: Arc::new(content),
+            key: key.transpose()?,
+            traceparent: self.traceparent,
+        };
+        Ok(Request::Place(OrderId(self.order), request))
+    }
+}
+
+impl LocationKeyV1 {
+    fn of(key: &LocationKey) -> Self {
+        Self {
+            id: key.id.0,
+            body_hash: stored::hex(&key.body),
+        }
+    }
+
+    fn read(self) -> Result<LocationKey, LinkFormError> {
+        let body = stored::unhex(&self.body_hash);
+        Ok(LocationKey {
+            id: CommandId(self.id),
+            body: body.map_err(|_| LinkFormError::Impossible("body hash"))?,
+        })
+    }
+}
+
+impl ExecuteV1 {
+    fn of(request: &CommandRequest) -> Self {
+        let versions = |versions: &Vec<Version>| versions.iter().map(|version| version.0).collect();
+        Self {
+            order: request.order.0,
+            id: request.id.0,
+            keyed: request.keyed,
+            by: Arc::clone(&request.by),
+            if_match: request.if_match.as_ref().map(versions),
+            command: CommandV1::of(&request.command),
+            traceparent: request.traceparent.clone(),
+        }
+    }
+
+    fn read(self) -> Result<CommandRequest, LinkFormError> {
+        let versions = |versions: Vec<u32>| versions.into_iter().map(Version).collect();
+        Ok(CommandRequest {
+            order: OrderId(self.order),
+            id: CommandId(self.id),
+            keyed: self.keyed,
+            by: self.by,
+            if_match: self.if_match.map(versions),
+            command: self.command.read()?,
+            traceparent: self.traceparent,
+        })
+    }
+}
+
+impl CommandV1 {
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::Advance(status) => Self::Advance {
+                status: status.as_str().into(),
+            },
+            Command::Cancel { reason } => Self::Cancel {
+                reason: reason.clone(),
+            },
+            Command::StockReserved => Self::StockReserved,
+            Command::StockRefused { reason } => Self::StockRefused {
+                reason: reason.clone(),
+            },
+            Command::StockReleased => Self::StockReleased,
+            Command::DeadlineDue {
+                deadline,
+                request_unsent,
+            } => Self::DeadlineDue {
+                deadline: deadline.0,
+                request_unsent: *request_unsent,
+            },
+        }
+    }
+
+    fn read(self) -> Result<Command, LinkFormError> {
+        Ok(match self {
+            Self::Advance { status: name } => Command::Advance(status(&name)?),
+            Self::Cancel { reason } => Command::Cancel { reason },
+            Self::StockReserved => Command::StockReserved,
+            Self::StockRefused { reason } => Command::StockRefused { reason },
+            Self::StockReleased => Command::StockReleased,
+            Self::DeadlineDue {
+                deadline,
+                request_unsent,
+            } => Command::DeadlineDue {
+                deadline: Timestamp(deadline),
+                request_unsent,
+            },
+        })
+    }
+}
+
+impl PeerV1 {
+    pub(super) fn of(peer: &Peer) -> Self {
+        Self {
+            node: peer.node.0.clone(),
+            incarnation: peer.incarnation.0,
+            address: peer.address.clone(),
+        }
+    }
+
+    pub(super) fn read(self) -> Peer {
+        Peer {
+            node: NodeId(self.node),
+            incarnation: Incarnation(self.incarnation),
+            address: self.address,
+        }
+    }
+}

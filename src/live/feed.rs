@@ -1,0 +1,333 @@
+//! What clients of other replicas watch of this one's orders: one listener for each replica, which
+//! keeps the newest state of each order until its link takes it. Pushing never waits.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use trackops_cluster::directory::Directory;
+use trackops_cluster::link::{Links, Peer};
+use trackops_cluster::membership::{Incarnation, NodeId};
+use trackops_domain::ids::OrderId;
+use trackops_domain::order::Order;
+
+use super::queue::session_id;
+use crate::codec::link::{Message, Subscriber};
+use crate::ports::cache::Position;
+use crate::ports::live::{LiveHub, LiveItem, Session};
+use crate::ports::orders::{Orders, OrdersError};
+
+/// Orders that one replica may watch: as many as its sockets can follow, and each costs one state.
+const ORDERS_MAX: usize = 200_000;
+/// After a link didn't take a state; doubled up to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+type PeerKey = (String, i64);
+
+/// The listeners of all other replicas.
+pub struct Feeds {
+    hub: Arc<dyn LiveHub>,
+    links: Arc<dyn Links>,
+    directory: Arc<Directory>,
+    by_peer: Mutex<BTreeMap<PeerKey, Arc<Feed>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// The listener of one replica.
+struct Feed {
+    id: u64,
+    peer: Peer,
+    state: Mutex<FeedState>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct FeedState {
+    /// The number of each order's youngest watch.
+    watched: BTreeMap<OrderId, u64>,
+    /// At most one for each order.
+    pending: BTreeMap<OrderId, Pending>,
+}
+
+/// What the replica is still to be told of an order.
+struct Pending {
+    number: u64,
+    state: Option<Arc<Order>>,
+    position: Option<Position>,
+    is_moved: bool,
+}
+
+impl Feeds {
+    /// Nobody watches yet. The tasks end with `stop`.
+    pub fn new(
+        hub: Arc<dyn LiveHub>,
+        links: Arc<dyn Links>,
+        directory: Arc<Directory>,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            hub,
+            links,
+            directory,
+            by_peer: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stop,
+        })
+    }
+
+    /// How many orders other replicas watch; for tests and gauges.
+    pub fn watched(&self) -> usize {
+        let all = self.by_peer.lock();
+        all.values()
+            .map(|feed| feed.state.lock().watched.len())
+            .sum()
+    }
+
+    /// Has `subscriber` told of every change of `order` from the state on that is returned.
+    pub async fn watch(
+        self: &Arc<Self>,
+        orders: &dyn Orders,
+        order: OrderId,
+        subscriber: &Subscriber,
+    ) -> Result<Arc<Order>, OrdersError> {
+        let feed = self.find_or_start(&subscriber.peer);
+        // Before the subscription, so that what it delivers finds it.
+        feed.expect(order, subscriber.number)?;
+        let result = orders.subscribe(order, None, Arc::clone(&feed) as _).await;
+        if result.is_err() {
+            feed.forget(order, subscriber.number);
+        }
+        if !feed.state.lock().watched.contains_key(&order) {
+            // Ended meanwhile.
+            self.hub.detach(order, feed.id);
+        }
+        result
+    }
+
+    /// `peer` watches `order` no more, unless it has begun anew since `number`.
+    pub fn unwatch(&self, peer: &(NodeId, Incarnation), order: OrderId, number: u64) {
+        let feed = self
+            .by_peer
+            .lock()
+            .get(&(peer.0.0.clone(), peer.1.0))
+            .cloned();
+        if let Some(feed) = feed
+            && feed.forget(order, number)
+        {
+            self.hub.detach(order, feed.id);
+        }
+    }
+
+    /// This replica no longer owns the orders for which `is_gone` holds: whoever watches them is told
+    /// to ask the next owner.
+    pub fn end(&self, is_gone: impl Fn(OrderId) -> bool) {
+        let feeds: Vec<_> = self.by_peer.lock().values().cloned().collect();
+        for feed in feeds {
+            let gone: Vec<OrderId> = {
+                let mut state = feed.state.lock();
+                let gone: Vec<_> = state
+                    .watched
+                    .iter()
+                    .filter(|(order, _)| is_gone(**order))
+                    .map(|(order, number)| (*order, *number))
+                    .collect();
+                for (order, number) in &gone {
+                    state.watched.remove(order);
+                    state.pending(*order, *number).is_moved = true;
+                }
+                gone.into_iter().map(|(order, _)| order).collect()
+            };
+            // Without this feed's lock: the hub delivers while it holds its own.
+            for order in &gone {
+                self.hub.detach(*order, feed.id);
+            }
+            if !gone.is_empty() {
+                feed.wake.notify_one();
+            }
+        }
+    }
+
+    fn find_or_start(self: &Arc<Self>, peer: &Peer) -> Arc<Feed> {
+        let key = (peer.node.0.clone(), peer.incarnation.0);
+        let mut feeds = self.by_peer.lock();
+        let feed = feeds.entry(key).or_insert_with(|| {
+            let feed = Arc::new(Feed {
+                id: session_id(),
+                peer: peer.clone(),
+                state: Mutex::default(),
+                wake: Notify::new(),
+            });
+            let (all, task) = (Arc::clone(self), Arc::clone(&feed));
+            self.tasks.spawn(async move {
+                let stop = all.stop.clone();
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = all.run(&task) => all.over(&task),
+                }
+            });
+            feed
+        });
+        Arc::clone(feed)
+    }
+
+    /// Sends what there is, until that life of the replica is over.
+    async fn run(&self, feed: &Feed) {
+        let mut pause = RETRY.0;
+        let mut last = None;
+        loop {
+            let Some((order, pending)) = feed.next(last) else {
+                // A push leaves its signal behind, so one that comes after the look isn't missed.
+                feed.wake.notified().await;
+                continue;
+            };
+            last = Some(order);
+            let message = pending.message(order).encode();
+            match self.links.send(&feed.peer, message).await {
+                Ok(()) => pause = RETRY.0,
+                Err(error) => {
+                    if self.is_gone(&feed.peer) {
+                        return;
+                    }
+                    tracing::debug!(peer = feed.peer.node.0, %error, "state not pushed yet");
+                    feed.put_back(order, pending);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY.1);
+                }
+            }
+        }
+    }
+
+    fn is_gone(&self, peer: &Peer) -> bool {
+        let view = self.directory.view();
+        let is_it = |node: &trackops_cluster::membership::NodeView| {
+            node.node == peer.node && node.incarnation == peer.incarnation
+        };
+        !view.nodes.iter().any(is_it)
+    }
+
+    fn over(&self, feed: &Feed) {
+        let key = (feed.peer.node.0.clone(), feed.peer.incarnation.0);
+        self.by_peer.lock().remove(&key);
+        let watched = std::mem::take(&mut feed.state.lock().watched);
+        for order in watched.into_keys() {
+            self.hub.detach(order, feed.id);
+        }
+    }
+}
+
+impl Feed {
+    fn expect(&self, order: OrderId, number: u64) -> Result<(), OrdersError> {
+        let mut state = self.state.lock();
+        if state.watched.len() >= ORDERS_MAX && !state.watched.contains_key(&order) {
+            return Err(OrdersError::Overloaded {
+                retry_after: Duration::from_secs(1),
+            });
+        }
+        let current = state.watched.entry(order).or_insert(number);
+        *current = number.max(*current);
+        Ok(())
+    }
+
+    /// Ends the watch of `order` if none younger than `number` has begun; whether it did.
+    fn forget(&self, order: OrderId, number: u64) -> bool {
+        let mut state = self.state.lock();
+        let is_over = state
+            .watched
+            .get(&order)
+            .is_some_and(|current| *current <= number);
+        if is_over {
+            state.watched.remove(&order);
+            state.pending.remove(&order);
+        }
+        is_over
+    }
+
+    /// Takes what is next after `last`, in turn, so that a busy order doesn't keep others waiting.
+    fn next(&self, last: Option<OrderId>) -> Option<(OrderId, Pending)> {
+        let mut state = self.state.lock();
+        let after = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let later = state.pending.range((after, Bound::Unbounded)).next();
+        let order = *later.or_else(|| state.pending.iter().next())?.0;
+        state.pending.remove_entry(&order)
+    }
+
+    /// What could not be sent: whatever has come meanwhile is newer.
+    fn put_back(&self, order: OrderId, unsent: Pending) {
+        let mut state = self.state.lock();
+        let is_watched = state.watched.contains_key(&order);
+        if !is_watched && !unsent.is_moved {
+            return;
+        }
+        let pending = state.pending(order, unsent.number);
+        if pending.state.is_none() {
+            pending.state = unsent.state;
+        }
+        pending.position = pending.position.or(unsent.position);
+        pending.is_moved |= unsent.is_moved && !is_watched;
+    }
+}
+
+impl Session for Feed {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn deliver(&self, item: LiveItem) {
+        let (order, newest, position) = match item {
+            LiveItem::Update { order, .. } => (order.id, Some(order), None),
+            LiveItem::Snapshot { order, position } => (order.id, Some(order), position),
+            LiveItem::Location {
+                order, position, ..
+            } => (order, None, Some(position)),
+        };
+        let mut state = self.state.lock();
+        let Some(number) = state.watched.get(&order).copied() else {
+            return;
+        };
+        let pending = state.pending(order, number);
+        if let Some(newest) = newest {
+            let is_newer = |known: &Arc<Order>| known.version() < newest.version();
+            if pending.state.as_ref().is_none_or(is_newer) {
+                pending.state = Some(newest);
+            }
+        }
+        pending.position = position.or(pending.position);
+        drop(state);
+        self.wake.notify_one();
+    }
+}
+
+impl FeedState {
+    fn pending(&mut self, order: OrderId, number: u64) -> &mut Pending {
+        let pending = self.pending.entry(order).or_insert(Pending {
+            number,
+            state: None,
+            position: None,
+            is_moved: false,
+        });
+        pending.number = number.max(pending.number);
+        pending
+    }
+}
+
+impl Pending {
+    fn message(&self, order: OrderId) -> Message {
+        let number = self.number;
+        if self.is_moved {
+            return Message::Moved { order, number };
+        }
+        Message::State {
+            order,
+            number,
+            state: self.state.clone(),
+            position: self.position,
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! Orders that another replica owns and clients of this one watch: once for each order, however many
+//! clients. The owner tells of every change; what it told last is published to the hub, which gives
+//! every listener what it lacks. How the owner is found and asked is left to [`Upstream`].
+//!
+//! Every new listener has the owner asked again (those who come together share the asking), so that
+//! none begins with less than was acknowledged before it came. It is attached under the mirror's
+//! lock, under which everything is published too: so nothing falls between.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use trackops_cluster::link::Peer;
+use trackops_cluster::membership::{Incarnation, NodeId};
+use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::order::Order;
+use trackops_domain::status::Status;
+
+use crate::ports::cache::Position;
+use crate::ports::live::{LiveHub, Session};
+use crate::ports::orders::OrdersError;
+
+/// The way to the owner of an order.
+#[async_trait]
+pub trait Upstream: Send + Sync + 'static {
+    /// The order as it is now, from its owner, which tells of every change from then on under
+    /// `number`. Finds the owner, and tries again within a time of its own.
+    async fn watch(&self, order: OrderId, number: u64) -> Result<Watched, OrdersError>;
+
+    /// Nobody here watches any more.
+    async fn unwatch(&self, order: OrderId, number: u64, source: &Peer);
+}
+
+/// What became of a watch.
+#[derive(Clone, Debug)]
+pub enum Watched {
+    /// This replica owns the order.
+    Here,
+    /// It is at another.
+    There {
+        /// As it is now.
+        order: Arc<Order>,
+        /// At whom.
+        source: Peer,
+        /// It tells of changes; otherwise it has to be asked now and then.
+        is_pushed: bool,
+    },
+}
+
+/// What became of a subscription.
+#[derive(Clone, Debug)]
+pub enum Subscribed {
+    /// This replica owns the order now.
+    Here,
+    /// The listener has it, from this state on.
+    There(Arc<Order>),
+}
+
+/// Timings of the mirrors.
+#[derive(Clone, Copy, Debug)]
+pub struct MirrorSettings {
+    /// How often a mirror looks whether anyone still listens.
+    pub idle_check: Duration,
+    /// How often an owner that can't push is asked.
+    pub poll: Duration,
+    /// After an owner couldn't be asked; doubled up to `retry_most`.
+    pub retry: Duration,
+    /// See `retry`.
+    pub retry_most: Duration,
+    /// Owners asked at once: a replica that ends leaves thousands of orders to be asked for.
+    pub asked_at_once: usize,
+    /// How long a new listener waits for the owner's answer.
+    pub wait: Duration,
+}
+
+impl Default for MirrorSettings {
+    fn default() -> Self {
+        Self {
+            idle_check: Duration::from_secs(5),
+            poll: Duration::from_millis(500),
+            retry: Duration::from_millis(50),
+            retry_most: Duration::from_secs(1),
+            asked_at_once: 256,
+            wait: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The mirrors of one replica. At most one for each order that a client of it watches.
+pub struct Mirror {
+    hub: Arc<dyn LiveHub>,
+    upstream: Weak<dyn Upstream>,
+    settings: MirrorSettings,
+    orders: Mutex<BTreeMap<OrderId, Arc<Mirrored>>>,
+    numbers: AtomicU64,
+    /// Rises when links are lost and owners change: what was asked meanwhile is asked again.
+    disturbances: AtomicU64,
+    asking: Semaphore,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+struct Mirrored {
+    order: OrderId,
+    state: Mutex<State>,
+    /// For the mirror's task.
+    wake: Notify,
+    /// For listeners that wait for an answer.
+    answered: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Answers asked for so far.
+    asked: u64,
+    /// The newest state is at least as young as this asking.
+    confirmed: u64,
+    /// This asking failed.
+    failed: Option<(u64, OrdersError)>,
+    newest: Option<Arc<Order>>,
+    position: Option<Position>,
+    source: Option<Peer>,
+    /// Of the last watch.
+    number: u64,
+    is_pushed: bool,
+    /// The owner may have changes that it doesn't tell us.
+    is_stale: bool,
+    /// Listeners on their way in.
+    waiting: usize,
+    is_closed: bool,
+}
+
+impl Mirror {
+    /// Mirrors nothing yet. Its tasks end with `stop`.
+    pub fn new(
+        hub: Arc<dyn LiveHub>,
+        upstream: Weak<dyn Upstream>,
+        settings: MirrorSettings,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            hub,
+            upstream,
+            asking: Semaphore::new(settings.asked_at_once),
+            settings,
+            orders: Mutex::default(),
+            numbers: AtomicU64::new(1),
+            disturbances: AtomicU64::new(0),
+            tasks: TaskTracker::new(),
+            stop,
+        })
+    }
+
+    /// How many orders are mirrored; for tests and gauges.
+    pub fn mirrored(&self) -> usize {
+        self.orders.lock().len()
+    }
+
+    /// Subscribes `session` to an order of another replica.
+    pub async fn subscribe(
+        self: &Arc<Self>,
+        order: OrderId,
+        since: Option<Version>,
+        session: Arc<dyn Session>,
+    ) -> Result<Subscribed, OrdersError> {
+        let deadline = Instant::now() + self.settings.wait;
+        let waiting = self.wait_in(order);
+        let mirrored = Arc::clone(&waiting.mirrored);
+        mirrored.wake.notify_one();
+        loop {
+            let mut answered = std::pin::pin!(mirrored.answered.notified());
+            answered.as_mut().enable();
+            {
+                let state = mirrored.state.lock();
+                if state.is_closed {
+                    return Ok(Subscribed::Here);
+                }
+                if state.confirmed >= waiting.asking
+                    && let Some(newest) = &state.newest
+                {
+                    self.hub
+                        .attach(session, since, newest, state.position_of(newest));
+                    return Ok(Subscribed::There(Arc::clone(newest)));
+                }
+                if let Some((asking, error)) = &state.failed
+                    && *asking >= waiting.asking
+                {
+                    return Err(error.clone());
+                }
+            }
+            if timeout_at(deadline, answered).await.is_err() {
+                return Err(OrdersError::NotOwner);
+            }
+        }
+    }
+
+    /// Listeners of `order` are there already, and this replica no longer owns it.
+    pub fn cover(self: &Arc<Self>, order: OrderId) {
+        if self.hub.is_watched(order) {
+            self.find_or_start(order);
+        }
+    }
+
+    /// The owner tells of `order`. `false` if nobody here watches it.
+    pub fn told(
+        &self,
+        order: OrderId,
+        number: u64,
+        newest: Option<Arc<Order>>,
+        position: Option<Position>,
+    ) -> bool {
+        let Some(mirrored) = self.find(order) else {
+            return false;
+        };
+        let mut state = mirrored.state.lock();
+        if state.is_closed {
+            return false;
+        }
+        // What was committed is so whoever tells of it.
+        if let Some(newest) = newest {
+            state.take_in(newest, &*self.hub);
+        }
+        if let Some(position) = position.filter(|_| number == state.number) {
+            state.position = Some(position);
+            self.hub.locate(order, position);
+        }
+        true
+    }
+
+    /// The owner under `number` is one no more.
+    pub fn moved(&self, order: OrderId, number: u64) {
+        if let Some(mirrored) = self.find(order) {
+            mirrored.disturb(|state| state.number == number);
+        }
+    }
+
+    /// What `peer` has told may be lost.
+    pub fn disconnected(&self, peer: &(NodeId, Incarnation)) {
+        self.disturb(|_, source| source.node == peer.0 && source.incarnation == peer.1);
+    }
+
+    /// Asks again for every order for which `is_over` holds, given whom it was last heard from.
+    pub fn disturb(&self, is_over: impl Fn(OrderId, &Peer) -> bool) {
+        self.disturbances.fetch_add(1, Ordering::SeqCst);
+        for mirrored in self.all() {
+            let order = mirrored.order;
+            mirrored.disturb(|state| {
+                let source = state.source.as_ref();
+                source.is_some_and(|source| is_over(order, source))
+            });
+        }
+    }
+
+    /// This replica owns the orders for which `is_here` holds: their mirrors end. From here on nobody
+    /// is attached to what they knew.
+    pub fn end(&self, is_here: impl Fn(OrderId) -> bool) {
+        for mirrored in self.all() {
+            if is_here(mirrored.order) {
+                mirrored.state.lock().is_closed = true;
+                self.forget(&mirrored);
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Mirrored>> {
+        self.orders.lock().values().cloned().collect()
+    }
+
+    fn find(&self, order: OrderId) -> Option<Arc<Mirrored>> {
+        self.orders.lock().get(&order).cloned()
+    }
+
+    fn find_or_start(self: &Arc<Self>, order: OrderId) -> Arc<Mirrored> {
+        let mut orders = self.orders.lock();
+        let entry = orders.entry(order).or_insert_with(|| {
+            let mirrored = Arc::new(Mirrored {
+                order,
+                state: Mutex::default(),
+                wake: Notify::new(),
+                answered: Notify::new(),
+            });
+            let (mirror, task) = (Arc::clone(self), Arc::clone(&mirrored));
+            self.tasks.spawn(async move {
+                let stop = mirror.stop.clone();
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = mirror.run(task) => {}
+                }
+            });
+            mirrored
+        });
+        Arc::clone(entry)
+    }
+
+    /// Takes a closed one out, and tells those who wait for it.
+    fn forget(&self, closed: &Arc<Mirrored>) {
+        let mut orders = self.orders.lock();
+        if orders
+            .get(&closed.order)
+            .is_some_and(|current| Arc::ptr_eq(current, closed))
+        {
+            orders.remove(&closed.order);
+        }
+        drop(orders);
+        closed.answered.notify_waiters();
+        closed.wake.notify_one();
+    }
+
+    /// Registers a listener on its way in. Ends: a closed mirror is taken out before the next look.
+    fn wait_in(self: &Arc<Self>, order: OrderId) -> Waiting {
+        loop {
+            let mirrored = self.find_or_start(order);
+            let mut state = mirrored.state.lock();
+            if state.is_closed {
+                drop(state);
+                self.forget(&mirrored);
+                continue;
+            }
+            state.waiting += 1;
+            state.asked += 1;
+            let asking = state.asked;
+            drop(state);
+            return Waiting { mirrored, asking };
+        }
+    }
+
+    /// The life of one mirror.
+    async fn run(&self, mirrored: Arc<Mirrored>) {
+        let mut pause = self.settings.retry;
+        loop {
+            let disturbances = self.disturbances.load(Ordering::SeqCst);
+            let number = self.numbers.fetch_add(1, Ordering::SeqCst);
+            let asking = {
+                let mut state = mirrored.state.lock();
+                state.number = number;
+                state.is_stale = false;
+                state.asked
+            };
+            let answer = self.ask(mirrored.order, number).await;
+            let failed = match answer {
+                Ok(Watched::Here) => {
+                    mirrored.state.lock().is_closed = true;
+                    return self.forget(&mirrored);
+                }
+                Ok(Watched::There {
+                    order,
+                    source,
+                    is_pushed,
+                }) => {
+                    let mut state = mirrored.state.lock();
+                    state.take_in(order, &*self.hub);
+                    (state.source, state.is_pushed) = (Some(source), is_pushed);
+                    (state.confirmed, state.failed) = (asking, None);
+                    // A link was lost, or an owner changed, while the answer was on its way.
+                    state.is_stale |= self.disturbances.load(Ordering::SeqCst) != disturbances;
+                    false
+                }
+                Err(error) => {
+                    tracing::debug!(order = %mirrored.order, %error, "owner not asked");
+                    mirrored.state.lock().failed = Some((asking, error));
+                    true
+                }
+            };
+            mirrored.answered.notify_waiters();
+            pause = if failed {
+                (pause * 2).min(self.settings.retry_most)
+            } else {
+                self.settings.retry
+            };
+            if !self
+                .until_due(&mirrored, asking, failed.then_some(pause))
+                .await
+            {
+                return;
+            }
+        }
+    }
+
+    async fn ask(&self, order: OrderId, number: u64) -> Result<Watched, OrdersError> {
+        // Never closed.
+        let _turn = self.asking.acquire().await;
+        let Some(upstream) = self.upstream.upgrade() else {
+            return Err(OrdersError::NotOwner);
+        };
+        upstream.watch(order, number).await
+    }
+
+    /// Returns when the owner is to be asked again; `false` if the mirror has ended.
+    async fn until_due(
+        &self,
+        mirrored: &Arc<Mirrored>,
+        asking: u64,
+        retry: Option<Duration>,
+    ) -> bool {
+        let is_pushed = mirrored.state.lock().is_pushed;
+        let poll = (!is_pushed).then_some(self.settings.poll);
+        let again = retry.or(poll).map(|after| Instant::now() + after);
+        loop {
+            let nap = again.map_or(self.settings.idle_check, |again| {
+                again.saturating_duration_since(Instant::now())
+            });
+            tokio::select! {
+                biased;
+                () = mirrored.wake.notified() => {}
+                () = sleep(nap) => {}
+            }
+            let (number, source) = {
+                let mut state = mirrored.state.lock();
+                if state.is_closed {
+                    return false;
+                }
+                let is_idle = state.waiting == 0 && !self.hub.is_watched(mirrored.order);
+                let is_due = again.is_some_and(|again| Instant::now() >= again);
+                let is_wanted = state.asked > asking || (state.is_stale && retry.is_none());
+                if !is_idle {
+                    if is_due || is_wanted {
+                        return true;
+                    }
+                    continue;
+                }
+                state.is_closed = true;
+                (state.number, state.source.clone())
+            };
+            self.forget(mirrored);
+            if let (Some(source), Some(upstream)) = (source, self.upstream.upgrade()) {
+                upstream.unwatch(mirrored.order, number, &source).await;
+            }
+            return false;
+        }
+    }
+}
+
+impl Mirrored {
+    fn disturb(&self, is_over: impl FnOnce(&State) -> bool) {
+        let mut state = self.state.lock();
+        if is_over(&state) {
+            state.is_stale = true;
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl State {
+    fn take_in(&mut self, order: Arc<Order>, hub: &dyn LiveHub) {
+        let newest = self.newest.take();
+        let newest = newest.filter(|newest| newest.version() >= order.version());
+        let newest = newest.unwrap_or(order);
+        hub.publish(&newest, None);
+        self.newest = Some(newest);
+    }
+
+    fn position_of(&self, order: &Order) -> Option<Position> {
+        self.position
+            .filter(|_| order.status() == Status::InTransit)
+    }
+}
+
+/// A listener that waits for the owner's answer.
+struct Waiting {
+    mirrored: Arc<Mirrored>,
+    asking: u64,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.mirrored.state.lock().waiting -= 1;
+    }
+}

@@ -1,0 +1,329 @@
+//! One hop to the owner, and again if it wasn't the owner or couldn't be reached, within the caller's
+//! deadline. A request may arrive twice: commands carry an id under which they are known, and a
+//! success is remembered under it, so the second is answered as the first.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use trackops_cluster::ShardId;
+use trackops_cluster::changes::Watcher;
+use trackops_cluster::directory::{Directory, Owner};
+use trackops_cluster::link::{LinkError, Peer};
+use trackops_domain::ids::OrderId;
+
+use super::{LATE, Router, Target};
+use crate::actors::ownership::Ownership;
+use crate::codec::link::{Answer, Request};
+use crate::ports::orders::{Done, OrdersError};
+use crate::telemetry::names;
+
+/// Other replicas asked to pass a request on, one after the other.
+const RELAYS_MAX: usize = 2;
+
+/// An answer, and whose.
+pub(super) struct Routed {
+    pub answer: Answer,
+    pub by: By,
+}
+
+/// Who answered.
+pub(super) enum By {
+    /// This replica.
+    Here,
+    /// The owner.
+    Owner(Peer),
+    /// The owner, through a third replica.
+    Relayed(Peer),
+}
+
+/// What became of one attempt at the owner.
+enum Attempt {
+    Answered(Answer, By),
+    /// It may be tried again; `perhaps`: this attempt may have had its effect.
+    Again {
+        perhaps: bool,
+    },
+    Failed(OrdersError),
+}
+
+impl Router {
+    /// Has `request` worked on by whoever owns `order`.
+    pub(super) async fn route(
+        &self,
+        order: OrderId,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Routed, OrdersError> {
+        let shard = self.shard_of(order);
+        let mut retry = self.retry(shard, deadline);
+        let mut perhaps_done = false;
+        let mut text = None;
+        loop {
+            match self.target(shard) {
+                // What this replica owns it needn't tell itself of.
+                Target::Here if matches!(request, Request::Watch(..)) => {
+                    return routed(Answer::Located(false), By::Here, false);
+                }
+                Target::Here => match timeout_at(deadline, self.here(request.clone())).await {
+                    Ok(Answer::NotOwner(_)) => {}
+                    Ok(answer) => return routed(answer, By::Here, perhaps_done),
+                    Err(_) => return Err(LATE),
+                },
+                Target::There(owner) => {
+                    let text = text.get_or_insert_with(|| sent_form(&request).encode());
+                    match self.there(shard, &owner, &request, text, deadline).await {
+                        Attempt::Answered(answer, by) => {
+                            return routed(answer, by, perhaps_done);
+                        }
+                        Attempt::Again { perhaps } => perhaps_done |= perhaps,
+                        Attempt::Failed(error) => return Err(error),
+                    }
+                }
+                Target::Nobody => {}
+            }
+            retry.pause().await?;
+        }
+    }
+
+    /// One attempt at the owner.
+    async fn there(
+        &self,
+        shard: ShardId,
+        owner: &Owner,
+        request: &Request,
+        text: &Bytes,
+        deadline: Instant,
+    ) -> Attempt {
+        let peer = peer_of(owner);
+        let called = tokio::select! {
+            biased;
+            called = self.links.call(&peer, text.clone(), deadline) => called,
+            // Whatever the old owner did before it was deposed, the next one finds; it does no more.
+            () = superseded(&self.directory, shard, owner) => {
+                count("superseded");
+                return Attempt::Again { perhaps: true };
+            }
+        };
+        match called {
+            Ok(answer) => self.answered(shard, &answer, By::Owner(peer)),
+            Err(LinkError::NotSent(error)) => {
+                count("not_sent");
+                tracing::debug!(peer = peer.node.0, %error, "owner not reached");
+                self.relay(shard, peer, request, deadline).await
+            }
+            Err(error) => unanswered(&error),
+        }
+    }
+
+    /// One attempt through another replica, for an owner that is alive and can't be reached from here.
+    async fn relay(
+        &self,
+        shard: ShardId,
+        owner: Peer,
+        request: &Request,
+        deadline: Instant,
+    ) -> Attempt {
+        let is_owner = |now: &Owner| peer_of(now) == owner;
+        if !self.directory.owner(shard).as_ref().is_some_and(is_owner) {
+            return Attempt::Again { perhaps: false };
+        }
+        let text = relayed_form(request).encode();
+        for third in self.others(&owner).into_iter().take(RELAYS_MAX) {
+            let relayed = self.links.relay(&third, &owner, text.clone(), deadline);
+            match relayed.await {
+                Ok(answer) => {
+                    let by = By::Relayed(owner.clone());
+                    return self.answered(shard, &answer, by);
+                }
+                Err(LinkError::NotSent(_)) => {}
+                Err(error) => return unanswered(&error),
+            }
+        }
+        Attempt::Again { perhaps: false }
+    }
+
+    /// The replicas that are alive but this one and `owner`, ascending.
+    fn others(&self, owner: &Peer) -> Vec<Peer> {
+        let view = self.directory.view();
+        let alive = view.nodes.iter().filter(|node| !node.remaining.is_zero());
+        alive
+            .map(|node| Peer {
+                node: node.node.clone(),
+                incarnation: node.incarnation,
+                address: node.address.clone(),
+            })
+            .filter(|peer| peer.node != owner.node && peer.node != self.me.node)
+            .collect()
+    }
+
+    fn answered(&self, shard: ShardId, text: &[u8], by: By) -> Attempt {
+        match Answer::decode(text) {
+            Ok(Answer::NotOwner(owner)) => {
+                count("not_owner");
+                if let Some(owner) = owner {
+                    self.directory.learn(shard, owner);
+                }
+                Attempt::Again { perhaps: false }
+            }
+            Ok(Answer::NotUnderstood(why)) => {
+                count("not_understood");
+                tracing::warn!(why, "the order's owner doesn't understand a request");
+                Attempt::Failed(super::UNEXPECTED)
+            }
+            Ok(answer) => {
+                count(match by {
+                    By::Relayed(_) => "relayed",
+                    _ => "answered",
+                });
+                Attempt::Answered(answer, by)
+            }
+            Err(error) => {
+                count("not_understood");
+                tracing::warn!(%error, "an answer of the order's owner can't be read");
+                Attempt::Failed(super::UNEXPECTED)
+            }
+        }
+    }
+
+    /// The pauses between attempts on `shard`.
+    pub(super) fn retry(&self, shard: ShardId, deadline: Instant) -> Retry<'_> {
+        Retry {
+            directory: &self.directory,
+            ownership: self.node.ownership(),
+            known: self.directory.owner(shard),
+            changes: self.directory.changes(),
+            own: self.node.ownership().changes(),
+            shard,
+            pause: self.settings.retry,
+            most: self.settings.retry_most,
+            deadline,
+        }
+    }
+}
+
+/// See [`Router::retry`].
+pub(super) struct Retry<'a> {
+    directory: &'a Directory,
+    ownership: &'a Ownership,
+    /// The owner that the last attempt went by.
+    known: Option<Owner>,
+    changes: Watcher,
+    own: Watcher,
+    shard: ShardId,
+    pause: Duration,
+    most: Duration,
+    deadline: Instant,
+}
+
+impl Retry<'_> {
+    /// Returns when another attempt makes sense; an error once the deadline has passed.
+    pub async fn pause(&mut self) -> Result<(), OrdersError> {
+        let now = Instant::now();
+        if now >= self.deadline {
+            return Err(OrdersError::NotOwner);
+        }
+        let owner = self.directory.owner(self.shard);
+        if owner != self.known {
+            // The attempt, or somebody else, has brought news.
+            self.known = owner;
+            tokio::task::yield_now().await;
+            return Ok(());
+        }
+        self.directory.ask_refresh();
+        let until = (now + self.pause).min(self.deadline);
+        self.pause = (self.pause * 2).min(self.most);
+        let standing = self.ownership.standing(self.shard);
+        let is_other = || {
+            self.directory.owner(self.shard) != self.known
+                || self.ownership.standing(self.shard) != standing
+        };
+        // News of other shards don't shorten the pause. Either sender lives as long as the router.
+        tokio::select! {
+            biased;
+            _ = self.changes.wait_for(|_| is_other()) => {}
+            _ = self.own.wait_for(|_| is_other()) => {}
+            () = sleep_until(until) => {}
+        }
+        self.known = self.directory.owner(self.shard);
+        Ok(())
+    }
+}
+
+/// What the caller gets. A command that may have been done by an attempt before is no repeat of the
+/// caller's.
+fn routed(answer: Answer, by: By, perhaps_done: bool) -> Result<Routed, OrdersError> {
+    let answer = match answer {
+        Answer::Failed(error) => return Err(error),
+        Answer::Done(done) if perhaps_done => Answer::Done(Done {
+            replayed: false,
+            ..done
+        }),
+        answer => answer,
+    };
+    Ok(Routed { answer, by })
+}
+
+/// A forwarded command may have to be sent again, so a success without a change is remembered too.
+fn sent_form(request: &Request) -> Request {
+    let mut sent = request.clone();
+    if let Request::Execute(command) = &mut sent {
+        command.keyed = true;
+    }
+    sent
+}
+
+/// The owner can't push to a replica that can't reach it.
+fn relayed_form(request: &Request) -> Request {
+    match request {
+        Request::Watch(order, _) => Request::Watch(*order, None),
+        other => sent_form(other),
+    }
+}
+
+fn unanswered(error: &LinkError) -> Attempt {
+    match error {
+        LinkError::NotSent(_) => {
+            count("not_sent");
+            Attempt::Again { perhaps: false }
+        }
+        LinkError::Lost(_) => {
+            count("lost");
+            Attempt::Again { perhaps: true }
+        }
+        LinkError::TimedOut => {
+            count("timed_out");
+            Attempt::Failed(LATE)
+        }
+        LinkError::Full => {
+            count("full");
+            Attempt::Failed(OrdersError::Overloaded {
+                retry_after: Duration::from_secs(1),
+            })
+        }
+    }
+}
+
+/// Returns when `shard` has an owner after `owner`.
+async fn superseded(directory: &Directory, shard: ShardId, owner: &Owner) {
+    let mut changes = directory.changes();
+    let is_over = |_: &u64| {
+        let now = directory.owner(shard);
+        now.is_some_and(|now| now.epoch > owner.epoch && peer_of(&now) != peer_of(owner))
+    };
+    if changes.wait_for(is_over).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+pub(super) fn peer_of(owner: &Owner) -> Peer {
+    Peer {
+        node: owner.node.clone(),
+        incarnation: owner.incarnation,
+        address: owner.address.clone(),
+    }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!(names::FORWARDED_COMMANDS, "outcome" => outcome).increment(1);
+}

@@ -1,0 +1,300 @@
+//! Every replica answers for every order: what this one owns it works on itself, the rest goes to
+//! the owner in one hop ([`forward`]), and what others send here is worked on here and nowhere else
+//! ([`serve`]). Live subscriptions follow the owners ([`watch`]). Who owns what is the directory's
+//! business, how bytes travel that of the links.
+
+mod forward;
+mod serve;
+mod watch;
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use trackops_cluster::ShardId;
+use trackops_cluster::directory::{Directory, Owner};
+use trackops_cluster::link::{Links, Peer};
+use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::order::Order;
+
+use crate::actors::Node;
+use crate::actors::tenure::Standing;
+use crate::codec::link::{Answer, Request};
+use crate::live::feed::Feeds;
+use crate::live::mirror::{Mirror, MirrorSettings, Subscribed};
+use crate::ports::cache::Position;
+use crate::ports::live::{LiveHub, Session};
+use crate::ports::orders::{
+    ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
+    Read, keyed_order_id,
+};
+
+/// Timings of the router.
+#[derive(Clone, Copy, Debug)]
+pub struct RouterSettings {
+    /// How long a caller waits at most, all attempts together.
+    pub deadline: Duration,
+    /// Between two attempts, unless the directory changes before; doubled up to `retry_most`.
+    pub retry: Duration,
+    /// See `retry`.
+    pub retry_most: Duration,
+    /// Of the mirrors.
+    pub mirror: MirrorSettings,
+}
+
+impl Default for RouterSettings {
+    fn default() -> Self {
+        Self {
+            // A takeover takes two or three seconds; past twice that something else is wrong.
+            deadline: Duration::from_secs(8),
+            retry: Duration::from_millis(2),
+            retry_most: Duration::from_millis(50),
+            mirror: MirrorSettings::default(),
+        }
+    }
+}
+
+/// What a router stands on.
+pub struct RouterParts {
+    /// This replica, as others reach it.
+    pub me: Peer,
+    /// Its actors.
+    pub node: Arc<Node>,
+    /// Who owns what.
+    pub directory: Arc<Directory>,
+    /// The way to others.
+    pub links: Arc<dyn Links>,
+    /// Its listeners; the same as the node's.
+    pub hub: Arc<dyn LiveHub>,
+}
+
+/// See the module. Its [`trackops_cluster::link::Service`] is what the links serve.
+pub struct Router {
+    me: Peer,
+    node: Arc<Node>,
+    directory: Arc<Directory>,
+    links: Arc<dyn Links>,
+    hub: Arc<dyn LiveHub>,
+    mirror: Arc<Mirror>,
+    feeds: Arc<Feeds>,
+    settings: RouterSettings,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Who is to work on an order now.
+enum Target {
+    Here,
+    There(Owner),
+    /// Nobody that is known.
+    Nobody,
+}
+
+impl Router {
+    /// Starts the task that keeps subscriptions with their owners.
+    pub fn start(parts: RouterParts, settings: RouterSettings) -> Arc<Self> {
+        let stop = CancellationToken::new();
+        let router = Arc::new_cyclic(|itself: &Weak<Self>| Self {
+            mirror: Mirror::new(
+                Arc::clone(&parts.hub),
+                Weak::clone(itself) as _,
+                settings.mirror,
+                stop.clone(),
+            ),
+            feeds: Feeds::new(
+                Arc::clone(&parts.hub),
+                Arc::clone(&parts.links),
+                Arc::clone(&parts.directory),
+                stop.clone(),
+            ),
+            me: parts.me,
+            node: parts.node,
+            directory: parts.directory,
+            links: parts.links,
+            hub: parts.hub,
+            settings,
+            tasks: TaskTracker::new(),
+            stop,
+        });
+        let weak: Weak<Self> = Arc::downgrade(&router);
+        router.node.follow(weak);
+        router.tasks.spawn(watch::keep_up(
+            Arc::downgrade(&router),
+            router.directory.changes(),
+            router.node.ownership().changes(),
+            router.stop.clone(),
+        ));
+        router
+    }
+
+    /// Ends its tasks. What is under way ends by itself.
+    pub fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+    }
+
+    /// Orders of other replicas that clients here watch; for tests and gauges.
+    pub fn mirrored(&self) -> usize {
+        self.mirror.mirrored()
+    }
+
+    /// Orders of this replica that clients of others watch; for tests and gauges.
+    pub fn watched_by_others(&self) -> usize {
+        self.feeds.watched()
+    }
+
+    fn shard_of(&self, order: OrderId) -> ShardId {
+        self.node.ownership().shard_of(order)
+    }
+
+    fn target(&self, shard: ShardId) -> Target {
+        let (standing, _) = self.node.ownership().standing(shard);
+        let other = self
+            .directory
+            .owner(shard)
+            .filter(|owner| !self.is_me(owner));
+        match (standing, other) {
+            (Standing::Free(_), Some(owner)) => Target::There(owner),
+            (Standing::Free(_), None) => Target::Nobody,
+            // Others know better: this replica has been deposed and hasn't noticed.
+            (mine, Some(owner)) if owner.epoch > mine.epoch() => Target::There(owner),
+            _ => Target::Here,
+        }
+    }
+
+    fn is_me(&self, owner: &Owner) -> bool {
+        owner.node == self.me.node && owner.incarnation == self.me.incarnation
+    }
+
+    /// An id for a new order, on a shard of this replica, or else on any that has an owner.
+    fn draw_id(&self) -> Result<(OrderId, bool), OrdersError> {
+        if let Some(own) = self.node.draw_own_id() {
+            return Ok((own, true));
+        }
+        let owned = |shard| self.directory.owner(shard).is_some();
+        let drawn = self.node.draw_id(owned).map(|order| (order, false));
+        drawn.ok_or(OrdersError::NotOwner)
+    }
+
+    async fn ask(&self, order: OrderId, request: Request) -> Result<Answer, OrdersError> {
+        let deadline = Instant::now() + self.settings.deadline;
+        let routed = self.route(order, request, deadline).await?;
+        Ok(routed.answer)
+    }
+}
+
+/// An answer that doesn't belong to the request: another version's fault or ours.
+const UNEXPECTED: OrdersError = OrdersError::Unavailable {
+    why: "the order's owner gave an unexpected answer",
+    retry_after: Duration::from_secs(1),
+};
+
+/// The answer to a request that took too long.
+const LATE: OrdersError = OrdersError::Unavailable {
+    why: "no answer in time; the command may still happen",
+    retry_after: Duration::from_secs(1),
+};
+
+#[async_trait]
+impl Orders for Router {
+    async fn place(&self, request: PlaceRequest) -> Result<Done, OrdersError> {
+        let (order, is_own) = match &request.key {
+            Some((key, _)) => (keyed_order_id(key), false),
+            None => self.draw_id()?,
+        };
+        if is_own {
+            match self.node.place_as(order, true, request.clone()).await {
+                // The shard is moving: the id stays, so that it can't become two orders.
+                Err(OrdersError::NotOwner) => {}
+                decided => return decided,
+            }
+        }
+        match self.ask(order, Request::Place(order, request)).await? {
+            Answer::Done(done) => Ok(done),
+            _ => Err(UNEXPECTED),
+        }
+    }
+
+    async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
+        match self.ask(request.order, Request::Execute(request)).await? {
+            Answer::Done(done) => Ok(done),
+            _ => Err(UNEXPECTED),
+        }
+    }
+
+    async fn read(&self, order: OrderId) -> Result<Read, OrdersError> {
+        match self.ask(order, Request::Read(order)).await? {
+            Answer::Read(read) => Ok(read),
+            _ => Err(UNEXPECTED),
+        }
+    }
+
+    async fn history(&self, order: OrderId) -> Result<History, OrdersError> {
+        match self.ask(order, Request::History(order)).await? {
+            Answer::History(history) => Ok(history),
+            _ => Err(UNEXPECTED),
+        }
+    }
+
+    async fn locate(
+        &self,
+        order: OrderId,
+        position: Position,
+        key: Option<LocationKey>,
+    ) -> Result<bool, OrdersError> {
+        let request = Request::Locate(order, position, key);
+        match self.ask(order, request).await? {
+            Answer::Located(replayed) => Ok(replayed),
+            _ => Err(UNEXPECTED),
+        }
+    }
+
+    async fn subscribe(
+        &self,
+        order: OrderId,
+        since: Option<Version>,
+        session: Arc<dyn Session>,
+    ) -> Result<Arc<Order>, OrdersError> {
+        let deadline = Instant::now() + self.settings.deadline;
+        let mut retry = self.retry(self.shard_of(order), deadline);
+        loop {
+            if matches!(self.target(self.shard_of(order)), Target::Here) {
+                let session = Arc::clone(&session);
+                match self.node.subscribe(order, since, session).await {
+                    Err(OrdersError::NotOwner) => {}
+                    decided => {
+                        if !matches!(self.target(self.shard_of(order)), Target::Here) {
+                            // Lost while it was being attached: perhaps too late to be seen then.
+                            self.mirror.cover(order);
+                        }
+                        return decided;
+                    }
+                }
+            } else {
+                let session = Arc::clone(&session);
+                match self.mirror.subscribe(order, since, session).await? {
+                    Subscribed::There(order) => return Ok(order),
+                    Subscribed::Here => {}
+                }
+            }
+            retry.pause().await?;
+        }
+    }
+
+    async fn inspect(&self, order: OrderId) -> Result<ActorReport, OrdersError> {
+        match self.ask(order, Request::Inspect(order)).await? {
+            Answer::Report(report) => Ok(report),
+            _ => Err(UNEXPECTED),
+        }
+    }
+
+    async fn release(&self, order: OrderId) -> Result<bool, OrdersError> {
+        match self.ask(order, Request::Release(order)).await? {
+            Answer::Released(released) => Ok(released),
+            _ => Err(UNEXPECTED),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What other replicas send here: worked on by this replica's own actors or refused, never passed on.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::{Instant, timeout, timeout_at};
+use trackops_cluster::directory::Owner;
+use trackops_cluster::link::{Peer, Service};
+use trackops_cluster::membership::{Incarnation, NodeId};
+use trackops_domain::ids::OrderId;
+
+use super::{LATE, Router};
+use crate::codec::link::{Answer, Message, Request};
+use crate::ports::orders::{Orders, OrdersError};
+
+/// The end of a watch is told within this, or else when its owner pushes again: messages are taken in
+/// one after the other, and none may wait long.
+const UNWATCH_LIMIT: Duration = Duration::from_millis(200);
+
+impl Router {
+    /// Works on `request` with this replica's own actors.
+    pub(super) async fn here(&self, request: Request) -> Answer {
+        let node = &self.node;
+        let (order, result) = match request {
+            Request::Place(order, request) => {
+                let placed = node.place_as(order, false, request).await;
+                (order, placed.map(Answer::Done))
+            }
+            Request::Execute(request) => {
+                let order = request.order;
+                (order, node.execute(request).await.map(Answer::Done))
+            }
+            Request::Read(order) => (order, node.read(order).await.map(Answer::Read)),
+            Request::Locate(order, position, key) => {
+                let located = node.locate(order, position, key).await;
+                (order, located.map(Answer::Located))
+            }
+            Request::Inspect(order) => (order, node.inspect(order).await.map(Answer::Report)),
+            Request::Release(order) => {
+                let released = Orders::release(&**node, order).await;
+                (order, released.map(Answer::Released))
+            }
+            Request::History(order) => (order, node.history(order).await.map(Answer::History)),
+            Request::Watch(order, None) => {
+                let history = node.history(order).await;
+                (order, history.map(|history| Answer::Order(history.order)))
+            }
+            Request::Watch(order, Some(subscriber)) => {
+                let watched = self.feeds.watch(&**node, order, &subscriber).await;
+                (order, watched.map(Answer::Order))
+            }
+        };
+        match result {
+            Ok(answer) => answer,
+            Err(OrdersError::NotOwner) => Answer::NotOwner(self.next_owner(order)),
+            Err(error) => Answer::Failed(error),
+        }
+    }
+
+    /// Whom this replica takes for the owner, unless that is itself.
+    fn next_owner(&self, order: OrderId) -> Option<Owner> {
+        let owner = self.directory.owner(self.shard_of(order));
+        owner.filter(|owner| !self.is_me(owner))
+    }
+
+    pub(super) async fn send_unwatch(&self, to: &Peer, order: OrderId, number: u64) {
+        let message = Message::Unwatch { order, number }.encode();
+        let sent = timeout(UNWATCH_LIMIT, self.links.send(to, message)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            tracing::debug!(peer = to.node.0, %order, "end of a watch not told");
+        }
+    }
+
+    /// Where `from` can be reached.
+    fn peer(&self, from: &(NodeId, Incarnation)) -> Option<Peer> {
+        let view = self.directory.view();
+        let found = view
+            .nodes
+            .iter()
+            .find(|node| node.node == from.0 && node.incarnation == from.1)?;
+        Some(Peer {
+            node: found.node.clone(),
+            incarnation: found.incarnation,
+            address: found.address.clone(),
+        })
+    }
+}
+
+#[async_trait]
+impl Service for Router {
+    async fn call(
+        &self,
+        _from: &(NodeId, Incarnation),
+        request: Bytes,
+        deadline: Instant,
+    ) -> Bytes {
+        match Request::decode(&request) {
+            Err(error) => Answer::NotUnderstood(error.to_string()).encode(),
+            Ok(request) => match timeout_at(deadline, self.here(request)).await {
+                Ok(answer) => answer.encode(),
+                Err(_) => Answer::Failed(LATE).encode(),
+            },
+        }
+    }
+
+    async fn receive(&self, from: &(NodeId, Incarnation), message: Bytes) {
+        match Message::decode(&message) {
+            Err(error) => tracing::debug!(peer = from.0.0, %error, "message not understood"),
+            Ok(Message::State {
+                order,
+                number,
+                state,
+                position,
+            }) => {
+                if !self.mirror.told(order, number, state, position)
+                    && let Some(peer) = self.peer(from)
+                {
+                    self.send_unwatch(&peer, order, number).await;
+                }
+            }
+            Ok(Message::Moved { order, number }) => self.mirror.moved(order, number),
+            Ok(Message::Unwatch { order, number }) => self.feeds.unwatch(from, order, number),
+        }
+    }
+
+    fn disconnected(&self, from: &(NodeId, Incarnation)) {
+        self.mirror.disconnected(from);
+    }
+}

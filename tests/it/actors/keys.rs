@@ -1,0 +1,137 @@
+//! What a client's key stands for, and for how long.
+
+use trackops::ports::cache::Position;
+use trackops::ports::orders::{CommandRequest, LocationKey, Orders, OrdersError, command_id};
+use trackops_domain::command::Command;
+use trackops_domain::ids::OrderId;
+use trackops_domain::status::Status;
+use trackops_domain::time::Timestamp;
+
+use super::rig::{Rig, execute, settings};
+
+async fn under_way(rig: &Rig) -> OrderId {
+    let order = rig.place().await;
+    rig.command(order, Command::StockReserved)
+        .await
+        .expect("confirmed");
+    for step in [Status::Preparing, Status::InTransit] {
+        rig.command(order, Command::Advance(step))
+            .await
+            .expect("a legal step");
+    }
+    order
+}
+
+fn at(lat: f64) -> Position {
+    Position {
+        lat,
+        lon: 13.4,
+        at: Timestamp(1),
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_position_does_not_move_the_courier_back() {
+    let rig = Rig::new(settings()).await;
+    let order = under_way(&rig).await;
+    let key = |name: &str, body: u8| {
+        Some(LocationKey {
+            id: command_id(order, name),
+            body: [body; 32],
+        })
+    };
+    let node = &rig.node;
+    assert!(
+        !node
+            .locate(order, at(52.0), key("a", 1))
+            .await
+            .expect("new")
+    );
+    assert!(!node.locate(order, at(53.0), None).await.expect("new"));
+    assert!(
+        node.locate(order, at(52.0), key("a", 1))
+            .await
+            .expect("known")
+    );
+    let shown = node.read(order).await.expect("a read").position;
+    assert_eq!(shown, Some(at(53.0)));
+    let other = node.locate(order, at(54.0), key("a", 2)).await;
+    assert!(matches!(other, Err(OrdersError::KeyReused)));
+
+    // A bounded memory: the oldest key goes first.
+    for n in 0..16 {
+        let name = format!("later {n}");
+        node.locate(order, at(54.0), key(&name, 1))
+            .await
+            .expect("new");
+    }
+    assert!(
+        !node
+            .locate(order, at(55.0), key("a", 2))
+            .await
+            .expect("new")
+    );
+
+    // Known is known, whatever the order has become.
+    rig.command(order, Command::Advance(Status::Delivered))
+        .await
+        .expect("delivered");
+    assert!(
+        node.locate(order, at(55.0), key("a", 2))
+            .await
+            .expect("known")
+    );
+    let late = node.locate(order, at(56.0), key("b", 1)).await;
+    assert!(matches!(late, Err(OrdersError::NotInTransit { .. })));
+}
+
+#[tokio::test]
+async fn a_key_stands_for_what_was_asked_under_it_first() {
+    let rig = Rig::new(settings()).await;
+    let order = rig.place().await;
+    let cancel = |reason: &str| Command::Cancel {
+        reason: reason.into(),
+    };
+    let keyed = |key: &str, command: Command| CommandRequest {
+        id: command_id(order, key),
+        keyed: true,
+        ..execute(order, command)
+    };
+    let pending = Command::Advance(Status::Pending);
+    // One key a step: with and without a change.
+    let firsts = [
+        ("same", pending.clone()),
+        ("change", cancel("rain")),
+        ("no change", cancel("hail")),
+        ("no change either", Command::Advance(Status::Cancelled)),
+    ];
+    for (key, command) in &firsts {
+        let first = rig.node.execute(keyed(key, command.clone())).await;
+        assert!(!first.expect("a success").replayed, "{key}");
+    }
+    for (key, command) in &firsts {
+        let again = rig.node.execute(keyed(key, command.clone())).await;
+        assert!(again.expect("the first answer").replayed, "{key}");
+    }
+    let others = [
+        ("same", cancel("rain")),
+        ("same", Command::Advance(Status::Preparing)),
+        ("change", cancel("hail")),
+        ("change", Command::Advance(Status::Cancelled)),
+        ("change", pending),
+        ("no change", cancel("rain")),
+        ("no change", Command::Advance(Status::Cancelled)),
+        ("no change either", cancel("hail")),
+    ];
+    for (key, other) in others {
+        let told = format!("{key}: {other:?}");
+        let answer = rig.node.execute(keyed(key, other)).await;
+        assert!(matches!(answer, Err(OrdersError::KeyReused)), "{told}");
+    }
+    // The reason that is given where nobody gives one is the same request by another route.
+    let default = rig
+        .node
+        .execute(keyed("no change either", cancel("cancelled")))
+        .await;
+    assert!(default.expect("the first answer").replayed);
+}

@@ -1,0 +1,127 @@
+//! An HTTP/1.1 client that retries only what any client may: a request on a connection that was used
+//! before, closed without a byte of an answer (RFC 9112, 9.3.1), if a repeat does no harm.
+
+use std::io;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+/// Keeps one connection open.
+pub struct Http {
+    address: String,
+    idle: Option<TcpStream>,
+}
+
+/// Why there is no answer.
+enum Failed {
+    /// Closed before the first byte of an answer.
+    Closed,
+    Broken(io::Error),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl Http {
+    /// Of `host:port`, not connected yet.
+    pub fn new(address: &str) -> Self {
+        Self {
+            address: address.into(),
+            idle: None,
+        }
+    }
+
+    /// Sends a request whose repeat does no harm: a read, or one with an idempotency key.
+    pub async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Option<&Value>,
+    ) -> Result<Answer, String> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let key = key.map(|key| format!("idempotency-key: {key}\r\n"));
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{}content-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            self.address,
+            key.unwrap_or_default(),
+            body.len()
+        );
+        if let Some(used) = self.idle.take() {
+            match self.exchange(used, &request).await {
+                Err(Failed::Closed) => {}
+                Err(Failed::Broken(error)) => return Err(format!("{method} {path}: {error}")),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        let fresh = TcpStream::connect(&self.address).await;
+        let fresh = fresh.map_err(|error| format!("{method} {path}: can't connect: {error}"))?;
+        match self.exchange(fresh, &request).await {
+            Ok(answer) => Ok(answer),
+            Err(Failed::Closed) => Err(format!("{method} {path}: a new connection was closed")),
+            Err(Failed::Broken(error)) => Err(format!("{method} {path}: {error}")),
+        }
+    }
+
+    async fn exchange(&mut self, mut stream: TcpStream, request: &str) -> Result<Answer, Failed> {
+        stream.set_nodelay(true)?;
+        if stream.write_all(request.as_bytes()).await.is_err() {
+            return Err(Failed::Closed);
+        }
+        let mut bytes = Vec::new();
+        loop {
+            match stream.read_buf(&mut bytes).await {
+                Ok(0) | Err(_) if bytes.is_empty() => return Err(Failed::Closed),
+                Ok(0) => return Err(Failed::Broken(io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let Some((head, rest)) = split(&bytes) else {
+                continue;
+            };
+            let length = field(head, "content-length").and_then(|length| length.parse().ok());
+            let length: usize = length.ok_or(io::ErrorKind::InvalidData)?;
+            if rest.len() < length {
+                continue;
+            }
+            let status = head.get(9..12).and_then(|status| status.parse().ok());
+            let answer = Answer {
+                status: status.ok_or(io::ErrorKind::InvalidData)?,
+                body: serde_json::from_slice(rest).unwrap_or(Value::Null),
+            };
+            if field(head, "connection") != Some("close") {
+                self.idle = Some(stream);
+            }
+            return Ok(answer);
+        }
+    }
+}
+
+impl From<io::ErrorKind> for Failed {
+    fn from(kind: io::ErrorKind) -> Self {
+        Self::Broken(kind.into())
+    }
+}
+
+fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 4..]))
+}
+
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+    let (_, value) = fields.find(|(found, _)| found.eq_ignore_ascii_case(name))?;
+    Some(value.trim())
+}

@@ -1,0 +1,54 @@
+//! Several replicas as real processes on real servers: killed, paused, cut off, started again, under
+//! load. What clients were told is checked by version (`history`, `search`) beside the invariants.
+
+mod balancer;
+mod clients;
+mod fleet;
+mod history;
+mod http;
+mod identity;
+mod kill;
+mod links;
+mod live;
+mod pause;
+mod rolling;
+mod search;
+mod servers;
+mod wire;
+
+use std::sync::Arc;
+
+use self::clients::{Clients, Policy};
+use self::fleet::Fleet;
+use crate::support::acknowledged::Acknowledged;
+use crate::support::recorder::Recorder;
+
+/// Clients of a fleet at work, and someone who listens to all of their orders at one place.
+struct Watched {
+    told: Arc<Acknowledged>,
+    recorder: Arc<Recorder>,
+    clients: Clients,
+}
+
+impl Watched {
+    /// Clients of `addresses`, and a listener at `url`.
+    async fn start(addresses: Vec<String>, url: &str, policy: Policy) -> Self {
+        let told = Arc::new(Acknowledged::default());
+        let recorder = Arc::new(Recorder::start(url, Arc::clone(&told)));
+        let clients = Clients::start(addresses, policy, &told, Some(&recorder));
+        clients.more(40).await;
+        Self {
+            told,
+            recorder,
+            clients,
+        }
+    }
+
+    /// Ends them and checks everything.
+    async fn finish(self, fleet: &mut Fleet) {
+        let shared = self.clients.finish().await;
+        fleet
+            .check(&self.told, &shared.history, &[&self.recorder])
+            .await;
+    }
+}

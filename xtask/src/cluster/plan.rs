@@ -1,0 +1,159 @@
+//! Who is started, on which ports, with which settings.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use xtask::servers::free_port;
+
+use super::member::Member;
+use crate::cargo;
+use crate::services::Urls;
+
+/// Enough for a look at moves; every replica is a process with its connections.
+pub const REPLICAS_MAX: usize = 9;
+/// The name of the proxy's files.
+pub const PROXY: &str = "proxy";
+/// Databases, topics and keys of the cluster's own: they stay from one start to the next.
+const DATABASE_PREFIX: &str = "trackops_cluster";
+/// 256 bits, as HMAC-SHA256 can use.
+const SECRET_BYTES: usize = 32;
+
+/// Everything that a cluster consists of.
+pub struct Plan {
+    /// The order replicas.
+    pub replicas: Vec<Member>,
+    /// The inventory role.
+    pub inventory: Member,
+    /// The relay.
+    pub relay: Member,
+    /// What clients connect to.
+    pub proxy: Member,
+}
+
+impl Plan {
+    /// Draws ports and a secret.
+    pub fn make(dir: &Path, servers: &Urls, replicas: usize, listen: &str) -> Result<Self> {
+        let folder = cargo::target_dir()?.join("debug");
+        let program = folder.join("trackops").display().to_string();
+        let common = common(servers);
+        let member = |name: String, role: &str| -> Result<Member> {
+            let [public, management] = [address()?, address()?];
+            let mut environment = common.clone();
+            environment.extend([
+                ("TRACKOPS_LISTEN".to_owned(), public.clone()),
+                ("TRACKOPS_MANAGEMENT_LISTEN".to_owned(), management.clone()),
+                ("TRACKOPS_NODE_ID".to_owned(), name.clone()),
+            ]);
+            Ok(Member {
+                name,
+                command: vec![program.clone(), role.to_owned()],
+                environment,
+                public,
+                management: Some(management),
+                dir: dir.to_owned(),
+            })
+        };
+        let secret = secret()?;
+        let mut orders = Vec::with_capacity(replicas);
+        for letter in ('a'..='z').take(replicas) {
+            let mut replica = member(format!("order-{letter}"), "order")?;
+            let link = address()?;
+            replica.environment.extend([
+                ("TRACKOPS_LINK_LISTEN".to_owned(), link.clone()),
+                ("TRACKOPS_ADVERTISED_ADDR".to_owned(), link),
+                ("TRACKOPS_LINK_SECRET".to_owned(), secret.clone()),
+            ]);
+            orders.push(replica);
+        }
+        let mut command = vec![
+            folder.join("trackops-load-tests").display().to_string(),
+            "proxy".to_owned(),
+            "--listen".to_owned(),
+            listen.to_owned(),
+        ];
+        for replica in &orders {
+            let management = replica.management.as_deref().unwrap_or_default();
+            command.extend([
+                "--replica".to_owned(),
+                format!("{},{management}", replica.public),
+            ]);
+        }
+        let proxy = Member {
+            name: PROXY.to_owned(),
+            command,
+            environment: Vec::new(),
+            public: listen.to_owned(),
+            management: None,
+            dir: dir.to_owned(),
+        };
+        Ok(Self {
+            replicas: orders,
+            inventory: member("inventory".to_owned(), "inventory")?,
+            relay: member("relay".to_owned(), "relay")?,
+            proxy,
+        })
+    }
+
+    /// In the order in which they are started.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        let roles = [&self.inventory, &self.relay];
+        roles.into_iter().chain(&self.replicas).chain([&self.proxy])
+    }
+
+    /// The inventory's public listener.
+    pub fn inventory_public(&self) -> &str {
+        &self.inventory.public
+    }
+
+    /// Makes databases and topics, or brings them up to date.
+    pub fn migrate(&self) -> Result<()> {
+        let inventory = &self.inventory;
+        let output = Command::new(&inventory.command[0])
+            .arg("migrate")
+            .envs(inventory.environment.iter().cloned())
+            .output()
+            .context("run trackops migrate")?;
+        if !output.status.success() {
+            bail!(
+                "trackops migrate failed:\n{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(())
+    }
+}
+
+fn common(servers: &Urls) -> Vec<(String, String)> {
+    let database = |kind: &str| format!("{}/{DATABASE_PREFIX}_{kind}", servers.postgres);
+    [
+        ("ORDERS_DATABASE_URL", database("orders")),
+        ("INVENTORY_DATABASE_URL", database("inventory")),
+        ("REDIS_URL", servers.redis.clone()),
+        ("REDIS_PREFIX", "cluster:".to_owned()),
+        ("KAFKA_BROKERS", servers.kafka.clone()),
+        ("KAFKA_PREFIX", "cluster.".to_owned()),
+    ]
+    .map(|(name, value)| (format!("TRACKOPS_{name}"), value))
+    .into()
+}
+
+fn address() -> Result<String> {
+    Ok(format!("127.0.0.1:{}", free_port()?))
+}
+
+/// Another one for every start: nobody has to remember it.
+fn secret() -> Result<String> {
+    let mut bytes = [0; SECRET_BYTES];
+    let mut random = File::open("/dev/urandom").context("open /dev/urandom")?;
+    random.read_exact(&mut bytes).context("draw a secret")?;
+    let mut text = String::with_capacity(2 * SECRET_BYTES);
+    for byte in bytes {
+        write!(text, "{byte:02x}").context("write into a string")?;
+    }
+    Ok(text)
+}
