@@ -118,7 +118,9 @@ pub fn decide(
             deadline,
             request_unsent,
         } => {
-            if order.saga.deadline != Some(*deadline) || current != Status::Pending {
+            // Not yet, by this clock: whoever woke the order has another.
+            let is_early = now < *deadline;
+            if order.saga.deadline != Some(*deadline) || current != Status::Pending || is_early {
                 return Ok(Decision::Unchanged);
             }
             let moved = Saga {

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::problem::Problem;
@@ -24,12 +25,19 @@ use super::write_limit::WriteLimit;
 /// gateways let through.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
+/// Whoever was let in gets an answer: a connection that came in before the stop, perhaps from a proxy
+/// that had not heard of it yet, has so long for its first request. A request follows its connection
+/// within a round trip or not at all.
+const FIRST_REQUEST_MAX: Duration = Duration::from_millis(250);
+
 /// An accepted connection's surroundings.
 pub struct Connection {
     /// Answers its requests.
     pub service: ApiService,
     /// Its bounds.
     pub limits: Limits,
+    /// Answers say `Connection: close`: the stop is near, and clients do better elsewhere.
+    pub closing: CancellationToken,
     /// No further request is taken.
     pub stop: CancellationToken,
     /// It ends at once.
@@ -49,11 +57,23 @@ impl Connection {
         }
         let stream = WriteLimit::new(stream, self.limits.write_timeout);
         let service = self.service;
-        let answer = service_fn(move |request: Request<Incoming>| {
-            let service = service.clone();
-            async move {
-                let response: Response<Body> = service.handle(request.map(Body::new)).await;
-                Ok::<_, std::convert::Infallible>(response)
+        let closing = self.closing;
+        let begun = CancellationToken::new();
+        let answer = service_fn({
+            let begun = begun.clone();
+            move |request: Request<Incoming>| {
+                let (service, closing) = (service.clone(), closing.clone());
+                begun.cancel();
+                async move {
+                    let mut response: Response<Body> = service.handle(request.map(Body::new)).await;
+                    if closing.is_cancelled()
+                        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+                    {
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(header::CONNECTION, close);
+                    }
+                    Ok::<_, std::convert::Infallible>(response)
+                }
             }
         });
         let mut connection = http1::Builder::new()
@@ -62,10 +82,15 @@ impl Connection {
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), answer)
             .with_upgrades();
+        let stop = async {
+            self.stop.cancelled().await;
+            // Either it has begun, or it has had its time.
+            let _ = timeout(FIRST_REQUEST_MAX, begun.cancelled()).await;
+        };
         let running = tokio::select! {
             biased;
             ended = &mut connection => Some(ended),
-            () = self.stop.cancelled() => None,
+            () = stop => None,
         };
         let ended = if let Some(ended) = running {
             ended

@@ -24,6 +24,10 @@ const BACKLOG: u32 = 4096;
 /// ending others cures.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// A listener that stops is closed once nobody has come for so long: time enough to hear of those who
+/// are in the backlog already.
+const LATECOMERS_MAX: Duration = Duration::from_millis(10);
+
 /// Bounds of a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -69,6 +73,15 @@ pub enum BindError {
         /// The kernel's word.
         source: std::io::Error,
     },
+}
+
+/// How a listener's end is said: first that it is near, then that it is there.
+#[derive(Clone, Debug, Default)]
+pub struct Until {
+    /// Everything is served, and answers say `Connection: close`.
+    pub closing: CancellationToken,
+    /// No more connections.
+    pub stop: CancellationToken,
 }
 
 /// How a server ended.
@@ -126,23 +139,20 @@ impl Server {
         self.addr
     }
 
-    /// Serves until `stop`; then takes no more connections, closes idle ones, ends the others after
-    /// their answer (which says `Connection: close`), and cuts what is left after `grace`.
-    pub async fn serve(
-        self,
-        service: ApiService,
-        stop: CancellationToken,
-        grace: Duration,
-    ) -> Stopped {
+    /// Serves until `until.stop`; then takes only the connections that were made by then, closes idle
+    /// ones, ends the others after their answer (which says `Connection: close`), and cuts what is left
+    /// after `grace`.
+    pub async fn serve(self, service: ApiService, until: Until, grace: Duration) -> Stopped {
         let slots = Arc::new(Semaphore::new(self.limits.connections_max));
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         let open = metrics::gauge!(names::HTTP_CONNECTIONS);
-        while let Some((stream, slot)) = self.accept(&slots, &stop).await {
+        let serve = |stream, slot| {
             let connection = Connection {
                 service: service.clone(),
                 limits: self.limits,
-                stop: stop.clone(),
+                closing: until.closing.clone(),
+                stop: until.stop.clone(),
                 cut: cut.clone(),
                 slot,
             };
@@ -152,6 +162,20 @@ impl Server {
                 connection.serve(stream).await;
                 open.decrement(1);
             });
+        };
+        while let Some((stream, slot)) = self.accept(&slots, &until.stop).await {
+            serve(stream, slot);
+        }
+        // The kernel resets what still waits when the listener goes, and those clients were let in.
+        for _ in 0..BACKLOG {
+            let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+                break;
+            };
+            match timeout(LATECOMERS_MAX, self.listener.accept()).await {
+                Ok(Ok((stream, _))) => serve(stream, slot),
+                Ok(Err(error)) if is_of_one_connection(&error) => {}
+                _ => break,
+            }
         }
         drop(self.listener);
         connections.close();

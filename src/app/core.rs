@@ -205,6 +205,11 @@ async fn watch_standing(
 }
 
 impl Core {
+    /// Whether other replicas may answer in its place.
+    pub fn is_one_of_many(&self) -> bool {
+        self.cluster.is_some()
+    }
+
     /// Gives the shards to other replicas, if there are any, while everything still answers.
     pub async fn drain(&self, limit: Duration) {
         if let Some(cluster) = &self.cluster {

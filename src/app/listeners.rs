@@ -6,16 +6,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-use crate::api::server::{Limits, Server, Stopped};
+use crate::api::server::{Limits, Server, Stopped, Until};
 use crate::api::service::ApiService;
 use crate::config::HttpConfig;
 
 /// A listener that serves.
 pub(super) struct Listener {
     addr: SocketAddr,
-    stop: CancellationToken,
+    until: Until,
     served: JoinHandle<Stopped>,
 }
 
@@ -52,10 +51,14 @@ impl Port {
 
     /// Serves `router`; once stopped, what is left after `grace` is cut.
     pub fn serve(self, router: Router, grace: Duration) -> Listener {
-        let (addr, stop) = (self.addr(), CancellationToken::new());
+        let (addr, until) = (self.addr(), Until::default());
         let service = ApiService::new(router);
-        let served = tokio::spawn(self.0.serve(service, stop.clone(), grace));
-        Listener { addr, stop, served }
+        let served = tokio::spawn(self.0.serve(service, until.clone(), grace));
+        Listener {
+            addr,
+            until,
+            served,
+        }
     }
 }
 
@@ -65,9 +68,14 @@ impl Listener {
         self.addr
     }
 
+    /// Answers say `Connection: close` from now on: the end is near.
+    pub fn set_closing(&self) {
+        self.until.closing.cancel();
+    }
+
     /// Stops accepting, ends what is open, returns when all is closed.
     pub async fn stop(self) {
-        self.stop.cancel();
+        self.until.stop.cancel();
         if let Err(error) = self.served.await {
             tracing::error!(%error, "the listener failed");
         }

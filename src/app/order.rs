@@ -111,7 +111,14 @@ async fn run_incarnation(
     if let Some(running) = &running
         && process.is_stopping()
     {
-        running.drain(limit / 4).await;
+        public.set_closing();
+        let notice = async {
+            if running.is_one_of_many() {
+                tokio::time::sleep(config.http.notice().min(limit / 4)).await;
+            }
+        };
+        // Whoever spreads the requests has heard of it before the listener is closed.
+        tokio::join!(running.drain(limit / 4), notice);
     }
     if process.is_stopping() {
         doors.close();

@@ -45,6 +45,8 @@ pub struct HttpConfig {
     pub http_connections_max: usize,
     /// Limit of a graceful stop in milliseconds; 0 for the role's.
     pub shutdown_ms: u64,
+    /// See the default file; milliseconds.
+    pub unready_notice_ms: u64,
 }
 
 /// Who this replica is, and how others reach it. Prints with the secret masked.
@@ -168,6 +170,7 @@ impl Config {
                 http.http_connections_max.to_string(),
             ),
             ("shutdown_ms", http.shutdown_ms.to_string()),
+            ("unready_notice_ms", http.unready_notice_ms.to_string()),
             ("node_id", text(&self.replica.node_id)),
             ("lease_ms", self.replica.lease_ms.to_string()),
             ("link_listen", text(&self.replica.link_listen)),
@@ -224,6 +227,11 @@ impl HttpConfig {
         } else {
             Duration::from_millis(self.shutdown_ms)
         }
+    }
+
+    /// How long a replica goes on answering once it has said that it stops.
+    pub fn notice(&self) -> Duration {
+        Duration::from_millis(self.unready_notice_ms)
     }
 }
 

@@ -62,7 +62,7 @@ impl Usurped {
         let client = &deployment.client;
         let id = client.place(&order(), None).await.expect(201).id();
         client.reaches(id, "CONFIRMED").await;
-        deployment.order.signal("STOP");
+        deployment.order.stand_still().await;
         let launch = deployment.launch_another("order", "order-b");
         let other = client.of_order(&public(&launch));
         let second = Role::start(launch).await;

@@ -28,7 +28,7 @@ async fn a_second_replica_waits_and_takes_over_from_one_that_is_away() {
     let refused = other.place(&order(), None).await.expect(503);
     assert!(!refused.header("retry-after").is_empty(), "{refused:#?}");
 
-    deployment.order.signal("STOP");
+    deployment.order.stand_still().await;
     second.ready().await;
     let taken = other.advance(id, "PREPARING", &[]).await.expect(200);
     assert_eq!(
@@ -138,7 +138,7 @@ async fn between_two_incarnations_nobody_is_refused() {
         Ok::<_, std::io::Error>(())
     });
 
-    deployment.order.signal("STOP");
+    deployment.order.stand_still().await;
     // The lease has to run out by the database's clock: twice its time.
     tokio::time::sleep(Duration::from_secs(3)).await;
     deployment.order.signal("CONT");

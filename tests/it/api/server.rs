@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use trackops::api::server::{BindError, Limits, Server, Stopped};
+use trackops::api::server::{BindError, Limits, Server, Stopped, Until};
 use trackops::api::write_limit::WriteLimit;
 
 use super::doubles::Next;
@@ -23,6 +23,7 @@ const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
 
 struct Running {
     addr: SocketAddr,
+    closing: CancellationToken,
     stop: CancellationToken,
     ended: JoinHandle<Stopped>,
 }
@@ -32,10 +33,12 @@ fn start(api: &Api, limits: Limits, grace: Duration) -> Running {
     let server = Server::bind(any, "--listen")
         .expect("a free port")
         .limits(limits);
-    let stop = CancellationToken::new();
+    let until = Until::default();
+    let (closing, stop) = (until.closing.clone(), until.stop.clone());
     Running {
         addr: server.local_addr(),
-        ended: tokio::spawn(server.serve(api.service.clone(), stop.clone(), grace)),
+        closing,
+        ended: tokio::spawn(server.serve(api.service.clone(), until, grace)),
         stop,
     }
 }
@@ -193,6 +196,46 @@ async fn it_stops_in_good_order() {
     assert!(head.starts_with("http/1.1 201"), "{head}");
     assert!(head.contains("connection: close"), "{head}");
     assert_eq!(rest(&mut busy).await, "");
+    assert_eq!(running.ended().await, Stopped { cut: 0 });
+}
+
+#[tokio::test]
+async fn answers_say_close_once_the_end_is_near() {
+    let api = Api::new();
+    let running = start(&api, Limits::default(), PATIENCE);
+    let mut used = running.connect().await;
+    used.write_all(LIVEZ).await.expect("sent");
+    assert!(!answer(&mut used).await.0.contains("connection: close"));
+    running.closing.cancel();
+    let mut fresh = running.connect().await;
+    for stream in [&mut used, &mut fresh] {
+        stream.write_all(LIVEZ).await.expect("sent");
+        let (head, _) = answer(stream).await;
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        assert!(head.contains("connection: close"), "{head}");
+        assert_eq!(rest(stream).await, "");
+    }
+}
+
+/// One thread, so that the server doesn't see the connections before it sees the stop.
+#[tokio::test]
+async fn who_came_before_the_stop_is_answered() {
+    let api = Api::new();
+    let running = start(&api, Limits::default(), PATIENCE);
+    tokio::task::yield_now().await;
+    let connect = || {
+        let stream = std::net::TcpStream::connect(running.addr).expect("it listens");
+        stream.set_nonblocking(true).expect("a socket");
+        TcpStream::from_std(stream).expect("within a runtime")
+    };
+    let mut waiting = [connect(), connect()];
+    running.stop.cancel();
+    for stream in &mut waiting {
+        stream.write_all(LIVEZ).await.expect("sent");
+        let (head, _) = answer(stream).await;
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        assert!(head.contains("connection: close"), "{head}");
+    }
     assert_eq!(running.ended().await, Stopped { cut: 0 });
 }
 

@@ -138,6 +138,18 @@ impl Role {
         assert!(sent.success(), "kill -{name} {pid}: {sent}");
     }
 
+    /// Stops it as SIGSTOP does, and returns when every thread of it stands still: until then it may
+    /// still take a request and answer it.
+    pub async fn stand_still(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.pid());
+        until("every thread is stopped", || async {
+            let mut threads = fs::read_dir(&tasks).expect("it runs");
+            threads.all(|thread| is_stopped(&thread)).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until it ends by itself; `None` if it still runs after `limit`.
     pub async fn exit(&mut self, limit: Duration) -> Option<ExitStatus> {
         let child = self.child.as_mut().expect("it was started");
@@ -192,5 +204,15 @@ impl Drop for Role {
         if std::thread::panicking() {
             eprintln!("{}", self.log_end());
         }
+    }
+}
+
+/// Whether the kernel shows this thread as stopped: the field behind the name, which ends with `)`.
+fn is_stopped(thread: &std::io::Result<fs::DirEntry>) -> bool {
+    let stat = thread.as_ref().map(|thread| thread.path().join("stat"));
+    match stat.map(fs::read_to_string) {
+        Ok(Ok(stat)) => stat.contains(") T "),
+        // A thread that has ended meanwhile does nothing any more.
+        _ => true,
     }
 }

@@ -25,7 +25,7 @@ async fn a_paused_replica_writes_nothing_answers_nothing_old_and_rejoins() {
         assert_eq!(fleet.owner_of(0, id).await, 1);
     }
 
-    fleet.replica(1).signal("STOP");
+    fleet.replica(1).stand_still().await;
     // Its kernel takes requests; they are the first thing that it finds when it wakes.
     let (path, step) = (
         |id| format!("/api/v1/orders/{id}/status"),
