@@ -12,6 +12,7 @@ mod settings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -85,6 +86,8 @@ pub(crate) struct Shared {
     resting: Mutex<BTreeMap<ShardId, Instant>>,
     /// Rises after every look; for those who wait for the first claims, or for the end of a drain.
     looks: watch::Sender<u64>,
+    /// On its way out: what is offered is refused, and stays with whoever offers it.
+    draining: AtomicBool,
     /// A move has ended: there may be room for the next.
     moved: Notify,
     stop: CancellationToken,
@@ -100,6 +103,7 @@ impl Coordinator {
             taking: Mutex::default(),
             resting: Mutex::default(),
             looks: watch::channel(0).0,
+            draining: AtomicBool::new(false),
             moved: Notify::new(),
             stop: stop.clone(),
             parts,
@@ -125,6 +129,7 @@ impl Coordinator {
     pub async fn drain(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let parts = &self.shared.parts;
+        self.shared.draining.store(true, Ordering::Relaxed);
         let mut looks = self.shared.looks.subscribe();
         while let Err(error) = parts.membership.set_draining(&parts.node, true).await {
             tracing::warn!(%error, "not marked as draining");

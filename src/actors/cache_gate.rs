@@ -133,6 +133,14 @@ impl CacheGate {
     /// The shard is about to be handed over: makes sure that the next owner may believe what it finds
     /// under the generation that is stored. `false` if that can't be had now.
     pub async fn hand_over(&self, shard: ShardId) -> bool {
+        // Nothing may have been asked of the cache for a while: whether it still is the one that was
+        // written through to shows only now. While it is away nothing of it is believed either.
+        let pinged = timeout(self.settings.write_limit, self.cache.ping()).await;
+        if !matches!(pinged, Ok(Ok(()))) {
+            self.generations.distrust(shard, None);
+            self.repair();
+        }
+        self.check_session();
         if self.generations.known(shard).is_some() {
             return true;
         }

@@ -301,6 +301,7 @@ fn count<T>(command: &'static str, started: Instant, result: &Result<T, OrdersEr
         Err(OrdersError::Restarted) => "restarted",
         Err(OrdersError::Overloaded { .. }) => "overloaded",
         Err(OrdersError::NotOwner) => "not_owner",
+        Err(OrdersError::LeaseOver) => "lease_over",
         Err(OrdersError::Unavailable { .. }) => "unavailable",
     };
     metrics::counter!(names::ORDER_COMMANDS, "command" => command, "outcome" => outcome)

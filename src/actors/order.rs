@@ -470,6 +470,6 @@ impl State {
         if self.shard.context.ownership.lease_holds() {
             return Ok(());
         }
-        Err(append::unavailable("the replica's lease has run out"))
+        Err(OrdersError::LeaseOver)
     }
 }

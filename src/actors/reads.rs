@@ -95,9 +95,7 @@ impl Node {
         if self.context().ownership.lease_holds() {
             return Ok(None);
         }
-        self.cut_off_for()
-            .map(Some)
-            .ok_or_else(|| append::unavailable("the replica's lease has run out"))
+        self.cut_off_for().map(Some).ok_or(OrdersError::LeaseOver)
     }
 
     /// The shard must still be owned and the lease still hold when the answer is ready, not only when
@@ -115,7 +113,7 @@ impl Node {
         if age.is_some() || self.context().ownership.lease_holds() {
             return Ok(answer);
         }
-        Err(append::unavailable("the replica's lease has run out"))
+        Err(OrdersError::LeaseOver)
     }
 }
 

@@ -337,14 +337,15 @@ impl Shard {
     /// The supervisor for new actors; `None` while there is none. Forgets every actor: those of the
     /// last supervisor have ended with it.
     pub fn supervise(&self, supervisor: Option<ActorCell>) {
-        let mut current = self.supervisor.write();
+        // Never both locks at once: `send` takes this one while it holds a slot's.
+        *self.supervisor.write() = None;
         self.slots.retain(|_, slot| {
             if matches!(slot, Slot::Live { .. }) {
                 self.context.live.fetch_sub(1, Ordering::Relaxed);
             }
             false
         });
-        *current = supervisor;
+        *self.supervisor.write() = supervisor;
     }
 
     /// Marks the order whose actor was `failed` as restarting; which it was.

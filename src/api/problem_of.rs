@@ -42,7 +42,9 @@ impl From<OrdersError> for Problem {
             OrdersError::Overloaded { retry_after } => {
                 Self::new(Code::Overloaded, detail).retry_after(retry_after)
             }
-            OrdersError::NotOwner => Self::new(Code::Unavailable, detail).retry_after(RETRY_AFTER),
+            OrdersError::NotOwner | OrdersError::LeaseOver => {
+                Self::new(Code::Unavailable, detail).retry_after(RETRY_AFTER)
+            }
             OrdersError::Unavailable { retry_after, .. } => {
                 Self::new(Code::Unavailable, detail).retry_after(retry_after)
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,7 +26,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A listener that stops is closed once nobody has come for so long: time enough to hear of those who
 /// are in the backlog already.
-const LATECOMERS_MAX: Duration = Duration::from_millis(10);
+const LATECOMER_MAX: Duration = Duration::from_millis(10);
+/// And at the latest after this, however many come.
+const LATECOMERS_MAX: Duration = Duration::from_millis(100);
 
 /// Bounds of a listener.
 #[derive(Clone, Copy, Debug)]
@@ -167,11 +169,12 @@ impl Server {
             serve(stream, slot);
         }
         // The kernel resets what still waits when the listener goes, and those clients were let in.
-        for _ in 0..BACKLOG {
+        let last = Instant::now() + LATECOMERS_MAX;
+        while Instant::now() < last {
             let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
                 break;
             };
-            match timeout(LATECOMERS_MAX, self.listener.accept()).await {
+            match timeout(LATECOMER_MAX, self.listener.accept()).await {
                 Ok(Ok((stream, _))) => serve(stream, slot),
                 Ok(Err(error)) if is_of_one_connection(&error) => {}
                 _ => break,

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::lifecycle::Lifecycle;
 use crate::api::probes::readiness::{Need, Readiness, Verdict};
@@ -14,6 +16,10 @@ use crate::postgres::{Database, SchemaState};
 
 /// Between two looks at a database that is away at the start.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Each look at the topics costs a client of its own and the names of all topics: probes may come more
+/// often than that is worth.
+const BUS_ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// Waits until `database` answers and is migrated. An error if it needs `trackops migrate`; `false`
 /// if it is time to stop.
@@ -51,17 +57,24 @@ pub(super) fn database(readiness: &Readiness, name: &'static str, database: &Dat
 /// Not ready while a topic is missing; ready, and saying so, while the bus is away.
 pub(super) fn bus(readiness: &Readiness, bus: &Arc<dyn Bus>) {
     let bus = Arc::clone(bus);
+    let last: Arc<Mutex<Option<(Instant, Verdict)>>> = Arc::default();
     readiness.check("kafka", Need::Optional, move || {
-        let bus = Arc::clone(&bus);
+        let (bus, last) = (Arc::clone(&bus), Arc::clone(&last));
         async move {
-            match bus.missing_topics(&topics()).await {
+            let known = last.lock().clone();
+            if let Some((_, verdict)) = known.filter(|(at, _)| at.elapsed() < BUS_ASKED_EVERY) {
+                return verdict;
+            }
+            let verdict = match bus.missing_topics(&topics()).await {
                 Ok(missing) if missing.is_empty() => Verdict::Ready,
                 Ok(missing) => Verdict::Unready(format!(
                     "missing topics: {}: run `trackops migrate`",
                     missing.join(", ")
                 )),
                 Err(error) => Verdict::Degraded(error.to_string()),
-            }
+            };
+            *last.lock() = Some((Instant::now(), verdict.clone()));
+            verdict
         }
     });
 }

@@ -131,7 +131,6 @@ impl Cluster {
         &self.router
     }
 
-    /// The links, for operations.
     /// Waits until what was free is claimed; `false` if it is time to stop.
     pub async fn settled_in(&self, life: &Lifecycle) -> bool {
         tokio::select! {

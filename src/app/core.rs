@@ -196,7 +196,8 @@ async fn watch_standing(
 ) {
     let deposed = standing.wait_for(|standing| *standing == Standing::Deposed);
     tokio::select! {
-        seen = deposed => if seen.is_ok() {
+        // A keeper that is gone renews no more, whatever ended it.
+        seen = deposed => if seen.is_ok() || !life.is_stopping() {
             ownership.suspend_all();
             life.fail(Deposed.into());
         },

@@ -88,13 +88,12 @@ impl Orders for LateOrders {
 
     async fn release(&self, order: OrderId) -> Result<bool, OrdersError> {
         let released = self.get()?.release(order).await?;
-        if released {
-            match self.letters.send_order_again(order).await {
-                Ok(sent) => tracing::info!(%order, sent, "released from quarantine"),
-                // They stay where they are, and can be sent again by hand.
-                Err(error) => {
-                    tracing::warn!(%order, %error, "released, but its dead letters were not sent again");
-                }
+        // Also if it was free already: the answer to an earlier call may have been lost before this.
+        match self.letters.send_order_again(order).await {
+            Ok(sent) => tracing::info!(%order, released, sent, "released from quarantine"),
+            // They stay where they are, and can be sent again by hand.
+            Err(error) => {
+                tracing::warn!(%order, %error, "released, but its dead letters were not sent again");
             }
         }
         Ok(released)

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -45,6 +46,10 @@ struct Feed {
     peer: Peer,
     state: Mutex<FeedState>,
     wake: Notify,
+    /// The directory has known that life of the replica.
+    was_seen: AtomicBool,
+    /// That life has ended.
+    over: CancellationToken,
 }
 
 #[derive(Default)]
@@ -99,13 +104,15 @@ impl Feeds {
         let feed = self.find_or_start(&subscriber.peer);
         // Before the subscription, so that what it delivers finds it.
         feed.expect(order, subscriber.number)?;
+        let mut expected = Expected {
+            feeds: self,
+            feed: &feed,
+            order,
+            number: Some(subscriber.number),
+        };
         let result = orders.subscribe(order, None, Arc::clone(&feed) as _).await;
-        if result.is_err() {
-            feed.forget(order, subscriber.number);
-        }
-        if !feed.state.lock().watched.contains_key(&order) {
-            // Ended meanwhile.
-            self.hub.detach(order, feed.id);
+        if result.is_ok() {
+            expected.number = None;
         }
         result
     }
@@ -153,6 +160,19 @@ impl Feeds {
         }
     }
 
+    /// Ends the feeds of replicas that have left or died; one whose orders are all final would never
+    /// notice by itself.
+    pub fn prune(&self) {
+        for feed in self.by_peer.lock().values() {
+            if !self.is_gone(&feed.peer) {
+                feed.was_seen.store(true, Ordering::Relaxed);
+            } else if feed.was_seen.load(Ordering::Relaxed) {
+                // One that was never seen may have joined a moment ago.
+                feed.over.cancel();
+            }
+        }
+    }
+
     fn find_or_start(self: &Arc<Self>, peer: &Peer) -> Arc<Feed> {
         let key = (peer.node.0.clone(), peer.incarnation.0);
         let mut feeds = self.by_peer.lock();
@@ -162,6 +182,8 @@ impl Feeds {
                 peer: peer.clone(),
                 state: Mutex::default(),
                 wake: Notify::new(),
+                was_seen: AtomicBool::new(false),
+                over: CancellationToken::new(),
             });
             let (all, task) = (Arc::clone(self), Arc::clone(&feed));
             self.tasks.spawn(async move {
@@ -169,6 +191,7 @@ impl Feeds {
                 tokio::select! {
                     biased;
                     () = stop.cancelled() => {}
+                    () = task.over.cancelled() => all.over(&task),
                     () = all.run(&task) => all.over(&task),
                 }
             });
@@ -218,6 +241,28 @@ impl Feeds {
         let watched = std::mem::take(&mut feed.state.lock().watched);
         for order in watched.into_keys() {
             self.hub.detach(order, feed.id);
+        }
+    }
+}
+
+/// A watch that is being set up: given up half-way, as by its caller's deadline, or failed, it is
+/// forgotten.
+struct Expected<'a> {
+    feeds: &'a Feeds,
+    feed: &'a Feed,
+    order: OrderId,
+    /// `None` once it is set up.
+    number: Option<u64>,
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.feed.forget(self.order, number);
+        }
+        if !self.feed.state.lock().watched.contains_key(&self.order) {
+            // Failed, or ended meanwhile.
+            self.feeds.hub.detach(self.order, self.feed.id);
         }
     }
 }

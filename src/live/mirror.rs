@@ -129,6 +129,11 @@ struct State {
     source: Option<Peer>,
     /// Of the last watch.
     number: u64,
+    /// Of the last watch under which the owner has told anything. It tells the state of the order at
+    /// once: while it hasn't, it may not reach this replica.
+    heard: u64,
+    /// The owner hasn't been heard though it was given time: it is asked now and then, until it is.
+    is_deaf: bool,
     is_pushed: bool,
     /// The owner may have changes that it doesn't tell us.
     is_stale: bool,
@@ -222,6 +227,9 @@ impl Mirror {
         let mut state = mirrored.state.lock();
         if state.is_closed {
             return false;
+        }
+        if number == state.number {
+            (state.heard, state.is_deaf) = (number, false);
         }
         // What was committed is so whoever tells of it.
         if let Some(newest) = newest {
@@ -357,10 +365,14 @@ impl Mirror {
                 }) => {
                     let mut state = mirrored.state.lock();
                     state.take_in(order, &*self.hub);
+                    let is_pushed = is_pushed && !state.is_deaf;
                     (state.source, state.is_pushed) = (Some(source), is_pushed);
                     (state.confirmed, state.failed) = (asking, None);
                     // A link was lost, or an owner changed, while the answer was on its way.
-                    state.is_stale |= self.disturbances.load(Ordering::SeqCst) != disturbances;
+                    if self.disturbances.load(Ordering::SeqCst) != disturbances {
+                        state.is_stale = true;
+                        mirrored.wake.notify_one();
+                    }
                     false
                 }
                 Err(error) => {
@@ -403,6 +415,7 @@ impl Mirror {
         let is_pushed = mirrored.state.lock().is_pushed;
         let poll = (!is_pushed).then_some(self.settings.poll);
         let again = retry.or(poll).map(|after| Instant::now() + after);
+        let heard_by = Instant::now() + self.settings.idle_check;
         loop {
             let nap = again.map_or(self.settings.idle_check, |again| {
                 again.saturating_duration_since(Instant::now())
@@ -418,7 +431,11 @@ impl Mirror {
                     return false;
                 }
                 let is_idle = state.waiting == 0 && !self.hub.is_watched(mirrored.order);
-                let is_due = again.is_some_and(|again| Instant::now() >= again);
+                let mut is_due = again.is_some_and(|again| Instant::now() >= again);
+                if state.is_pushed && state.heard != state.number && Instant::now() >= heard_by {
+                    tracing::debug!(order = %mirrored.order, "the owner doesn't push: it is asked");
+                    (state.is_deaf, is_due) = (true, true);
+                }
                 let is_wanted = state.asked > asking || (state.is_stale && retry.is_none());
                 if !is_idle {
                     if is_due || is_wanted {

@@ -174,9 +174,10 @@ fn verdict(error: &OrdersError) -> Verdict {
             Verdict::DeadLetter(Reason::new(QUARANTINED, error.to_string()))
         }
         // One shard's owner can't be found just now: no reason to stop the others.
-        OrdersError::Restarted | OrdersError::Overloaded { .. } | OrdersError::NotOwner => {
-            Verdict::Busy(Reason::new("busy", error.to_string()))
-        }
+        OrdersError::Restarted
+        | OrdersError::Overloaded { .. }
+        | OrdersError::NotOwner
+        | OrdersError::LeaseOver => Verdict::Busy(Reason::new("busy", error.to_string())),
         OrdersError::Broken { why } => Verdict::DeadLetter(Reason::new("broken-order", *why)),
         OrdersError::Unavailable { why, .. } => Verdict::DependencyDown((*why).into()),
         OrdersError::PreconditionFailed { .. }

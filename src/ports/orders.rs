@@ -136,7 +136,11 @@ pub enum OrdersError {
     /// it can't be found, the same request may be sent again later.
     #[error("another replica owns the order")]
     NotOwner,
-    /// The journal is away, or this replica may not speak for the order now. Retry with the same id.
+    /// The replica's lease has run out, so it may not speak for the order now. Nothing was written. Either
+    /// the lease is renewed in a moment, or another replica takes the order over.
+    #[error("not available: the replica's lease has run out")]
+    LeaseOver,
+    /// The journal is away. Retry with the same id.
     #[error("not available: {why}")]
     Unavailable {
         /// For the problem's detail.

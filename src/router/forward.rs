@@ -18,6 +18,10 @@ use crate::codec::link::{Answer, Request};
 use crate::ports::orders::{Done, OrdersError};
 use crate::telemetry::names;
 
+/// How long an owner without a lease is asked again: a late renewal takes a fraction of a second, a
+/// takeover two or three. After that the authority is away, and waiting helps nobody.
+const LAPSE_MAX: Duration = Duration::from_secs(3);
+
 /// Other replicas asked to pass a request on, one after the other.
 const RELAYS_MAX: usize = 2;
 
@@ -59,6 +63,7 @@ impl Router {
         let mut retry = self.retry(shard, deadline);
         let mut perhaps_done = false;
         let mut text = None;
+        let mut lapse = None;
         loop {
             match self.target(shard) {
                 // What this replica owns it needn't tell itself of.
@@ -67,12 +72,14 @@ impl Router {
                 }
                 Target::Here => match timeout_at(deadline, self.here(request.clone())).await {
                     Ok(Answer::NotOwner(_)) => {}
+                    Ok(answer) if may_pass(&answer, &mut lapse) => {}
                     Ok(answer) => return routed(answer, By::Here, perhaps_done),
                     Err(_) => return Err(LATE),
                 },
                 Target::There(owner) => {
                     let text = text.get_or_insert_with(|| sent_form(&request).encode());
                     match self.there(shard, &owner, &request, text, deadline).await {
+                        Attempt::Answered(answer, _) if may_pass(&answer, &mut lapse) => {}
                         Attempt::Answered(answer, by) => {
                             return routed(answer, by, perhaps_done);
                         }
@@ -248,6 +255,12 @@ impl Retry<'_> {
         self.known = self.directory.owner(self.shard);
         Ok(())
     }
+}
+
+/// Whether the owner has no lease and may soon have one again, or be followed by another that has.
+fn may_pass(answer: &Answer, lapse: &mut Option<Instant>) -> bool {
+    matches!(answer, Answer::Failed(OrdersError::LeaseOver))
+        && Instant::now() < *lapse.get_or_insert_with(|| Instant::now() + LAPSE_MAX)
 }
 
 /// What the caller gets. A command that may have been done by an attempt before is no repeat of the

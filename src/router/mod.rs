@@ -208,7 +208,7 @@ impl Orders for Router {
         if is_own {
             match self.node.place_as(order, true, request.clone()).await {
                 // The shard is moving: the id stays, so that it can't become two orders.
-                Err(OrdersError::NotOwner) => {}
+                Err(OrdersError::NotOwner | OrdersError::LeaseOver) => {}
                 decided => return decided,
             }
         }
@@ -264,7 +264,7 @@ impl Orders for Router {
             if matches!(self.target(self.shard_of(order)), Target::Here) {
                 let session = Arc::clone(&session);
                 match self.node.subscribe(order, since, session).await {
-                    Err(OrdersError::NotOwner) => {}
+                    Err(OrdersError::NotOwner | OrdersError::LeaseOver) => {}
                     decided => {
                         if !matches!(self.target(self.shard_of(order)), Target::Here) {
                             // Lost while it was being attached: perhaps too late to be seen then.

@@ -128,6 +128,7 @@ impl Router {
         let is_other = |shard: &ShardId| before.owners[at(shard)] != now.owners[at(shard)];
         let changed: BTreeSet<ShardId> = shards().filter(is_other).collect();
         if !changed.is_empty() {
+            self.feeds.prune();
             self.mirror.disturb(|order, source| {
                 let shard = self.shard_of(order);
                 let owner = now.owners[at(&shard)].as_ref();

@@ -1,6 +1,7 @@
 //! The offer of a shard and its answer on the link, and what the one who gets it does.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
@@ -86,7 +87,7 @@ pub(super) async fn answer(
         return encode_answer(None);
     };
     let parts = &shared.parts;
-    if shared.stop.is_cancelled() {
+    if shared.stop.is_cancelled() || shared.draining.load(Ordering::Relaxed) {
         return encode_answer(None);
     }
     let _taking = Taking::begin(shared, offered.0);

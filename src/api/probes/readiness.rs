@@ -117,6 +117,11 @@ impl Readiness {
 
     /// Runs every check, side by side.
     pub async fn report(&self) -> Report {
+        let process = self.process();
+        if process != Verdict::Ready {
+            // Nothing that a check could find would change the answer.
+            return Report::of(vec![("process", process)]);
+        }
         let checks: Vec<Arc<Named>> = self.checks.read().clone();
         let running = checks.iter().map(|named| async move {
             let verdict = tokio::time::timeout(CHECK_MAX, (named.check)()).await;
@@ -128,14 +133,11 @@ impl Readiness {
             };
             (named.name, verdict.unwrap_or_else(|_| late()))
         });
+        let found = join_all(running).await;
+        // Asked once more: the checks may have taken a while, and a stop has begun meanwhile.
         let mut all = vec![("process", self.process())];
-        all.extend(join_all(running).await);
-        Report {
-            ready: !all
-                .iter()
-                .any(|(_, verdict)| matches!(verdict, Verdict::Unready(_))),
-            checks: all,
-        }
+        all.extend(found);
+        Report::of(all)
     }
 
     fn process(&self) -> Verdict {
@@ -143,6 +145,16 @@ impl Readiness {
             STARTING => Verdict::Unready("starting".into()),
             STARTED => Verdict::Ready,
             _ => Verdict::Unready("draining".into()),
+        }
+    }
+}
+
+impl Report {
+    fn of(checks: Vec<(&'static str, Verdict)>) -> Self {
+        let is_unready = |verdict: &Verdict| matches!(verdict, Verdict::Unready(_));
+        Self {
+            ready: !checks.iter().any(|(_, verdict)| is_unready(verdict)),
+            checks,
         }
     }
 }

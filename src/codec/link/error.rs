@@ -64,6 +64,8 @@ impl ErrorV1 {
                 ..plain("broken")
             },
             OrdersError::NotOwner => plain("notOwner"),
+            // One that doesn't know it takes it for an error that may pass.
+            OrdersError::LeaseOver => plain("leaseOver"),
             OrdersError::Unavailable { why, retry_after } => Self {
                 why: Some((*why).into()),
                 retry_after_ms: millis(retry_after),
@@ -105,6 +107,7 @@ impl ErrorV1 {
                 why: "its owner can't read or store it",
             },
             "notOwner" => OrdersError::NotOwner,
+            "leaseOver" => OrdersError::LeaseOver,
             _ => OrdersError::Unavailable {
                 why: "the order's owner can't answer now",
                 retry_after,

@@ -249,27 +249,21 @@ async fn without_its_lease_a_replica_answers_nothing_from_memory() {
     let unavailable =
         |what: &str, failed: bool| assert!(failed, "{what} was answered without the lease");
     let read = rig.node.read(order).await;
-    unavailable(
-        "a read",
-        matches!(read, Err(OrdersError::Unavailable { .. })),
-    );
+    unavailable("a read", matches!(read, Err(OrdersError::LeaseOver)));
     let refusal = rig
         .command(order, Command::Advance(Status::Delivered))
         .await;
-    unavailable(
-        "a refusal",
-        matches!(refusal, Err(OrdersError::Unavailable { .. })),
-    );
+    unavailable("a refusal", matches!(refusal, Err(OrdersError::LeaseOver)));
     let same = rig.command(order, Command::StockReleased).await;
     unavailable(
         "a step without a change",
-        matches!(same, Err(OrdersError::Unavailable { .. })),
+        matches!(same, Err(OrdersError::LeaseOver)),
     );
     let session = Arc::new(Recorder::default());
     let snapshot = rig.node.subscribe(order, None, session).await;
     unavailable(
         "a snapshot",
-        matches!(snapshot, Err(OrdersError::Unavailable { .. })),
+        matches!(snapshot, Err(OrdersError::LeaseOver)),
     );
 }
 

@@ -232,6 +232,8 @@ async fn who_came_before_the_stop_is_answered() {
     running.stop.cancel();
     for stream in &mut waiting {
         stream.write_all(LIVEZ).await.expect("sent");
+    }
+    for stream in &mut waiting {
         let (head, _) = answer(stream).await;
         assert!(head.starts_with("http/1.1 200"), "{head}");
         assert!(head.contains("connection: close"), "{head}");

@@ -271,6 +271,7 @@ fn is_retryable(error: &OrdersError) -> bool {
         OrdersError::Restarted
             | OrdersError::Overloaded { .. }
             | OrdersError::NotOwner
+            | OrdersError::LeaseOver
             | OrdersError::Unavailable { .. }
     )
 }
