@@ -1,6 +1,7 @@
 //! Keeps the lease, and what this replica knows of the others: each renewal brings a view, and between
 //! renewals one is fetched when the authority hints at a change or somebody asks. On a thread and a
-//! runtime of its own, so that load on the others can't starve it.
+//! runtime of its own, so that load on the others can't starve it; and a look that hangs takes neither
+//! time nor connection from the renewals.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,15 @@ pub struct Kept {
     pub directory: Arc<Directory>,
 }
 
+/// The two ways to the authority: neither waits for the other.
+#[derive(Clone)]
+pub struct Ways {
+    /// For renewals alone.
+    pub renewals: Arc<dyn Membership>,
+    /// For looks, and for hints of changes.
+    pub looks: Arc<dyn Membership>,
+}
+
 /// A running keeper. Dropping it stops the renewals; the lease then runs out by itself.
 #[derive(Debug)]
 pub struct Keeper {
@@ -51,11 +61,11 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts renewing. `membership` must not share a connection with anything that can be busy; it is
-    /// made within the keeper's runtime. `sent_join` is when the joining call left: the lease counts
+    /// Starts renewing. `ways` must not share a connection with each other or with anything that can be
+    /// busy; they are made within the keeper's runtime. `sent_join` is when the joining call left: the lease counts
     /// from there.
     pub fn start(
-        membership: impl FnOnce() -> Arc<dyn Membership> + Send + 'static,
+        ways: impl FnOnce() -> Ways + Send + 'static,
         kept: Kept,
         sent_join: Instant,
     ) -> std::io::Result<Self> {
@@ -69,8 +79,8 @@ impl Keeper {
             .name("lease".into())
             .spawn(move || {
                 runtime.block_on(async move {
-                    let membership = membership();
-                    keep(&*membership, &kept, &standing_tx, stopped).await;
+                    let ways = ways();
+                    keep(&ways, &kept, &standing_tx, stopped).await;
                 });
             })?;
         Ok(Self {
@@ -85,7 +95,7 @@ impl Keeper {
         self.standing.clone()
     }
 
-    /// Stops renewing and waits for a call under way (bounded by its own time-out).
+    /// Stops renewing; a call under way is given up.
     pub fn stop(mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
@@ -99,28 +109,38 @@ impl Keeper {
 /// who bring a runtime of their own, as a simulation does; the joining call counts as the first
 /// renewal, and is theirs to count.
 pub async fn keep(
-    membership: &dyn Membership,
+    ways: &Ways,
     kept: &Kept,
     standing: &watch::Sender<Standing>,
-    mut stopped: oneshot::Receiver<()>,
+    stopped: oneshot::Receiver<()>,
 ) {
+    tokio::select! {
+        biased;
+        _ = stopped => {}
+        () = renew(&*ways.renewals, kept, standing) => {}
+        () = keep_looking(&*ways.looks, kept) => {}
+    }
+}
+
+/// Renews until the authority says that the lease is over.
+async fn renew(membership: &dyn Membership, kept: &Kept, standing: &watch::Sender<Standing>) {
     let mut ticks = tokio::time::interval(kept.timing.renew_every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut look_after = Instant::now();
     loop {
-        tokio::select! {
-            biased;
-            _ = &mut stopped => return,
-            _ = ticks.tick() => {
-                let now = renew_once(membership, kept).await;
-                standing.send_replace(now);
-                if now == Standing::Deposed {
-                    return;
-                }
-            }
-            () = worth_a_look(membership, kept, look_after) => look(membership, kept).await,
+        ticks.tick().await;
+        let now = renew_once(membership, kept).await;
+        standing.send_replace(now);
+        if now == Standing::Deposed {
+            return;
         }
-        look_after = Instant::now() + LOOK_EVERY;
+    }
+}
+
+/// Looks whenever there is a reason to. Doesn't end.
+async fn keep_looking(membership: &dyn Membership, kept: &Kept) {
+    loop {
+        worth_a_look(membership, kept, Instant::now() + LOOK_EVERY).await;
+        look(membership, kept).await;
     }
 }
 
@@ -132,15 +152,20 @@ async fn worth_a_look(membership: &dyn Membership, kept: &Kept, after: Instant) 
         () = kept.directory.refresh_asked() => {}
         hint = membership.changed() => if let Err(error) = hint {
             tracing::debug!(%error, "no hints of changes");
-            // The next renewal brings a view anyway.
-            std::future::pending::<()>().await;
+            // The renewals bring views anyway; whoever asks meanwhile still gets one.
+            let again = tokio::time::sleep(kept.timing.renew_every);
+            tokio::select! {
+                biased;
+                () = kept.directory.refresh_asked() => {}
+                () = again => {}
+            }
         }
     }
 }
 
 async fn look(membership: &dyn Membership, kept: &Kept) {
     let asked = Instant::now();
-    // No longer than until a renewal is due, which is worth more.
+    // The next renewal brings a view as well.
     match tokio::time::timeout(kept.timing.renew_every, membership.view()).await {
         Ok(Ok(view)) => kept.directory.update(view, asked),
         Ok(Err(error)) => tracing::debug!(%error, "can't look at the cluster"),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::ShardCount;
 use trackops_cluster::directory::Directory;
-use trackops_cluster::keeper::{Keeper, Kept, Standing};
+use trackops_cluster::keeper::{Keeper, Kept, Standing, Ways};
 use trackops_cluster::lease::{Lease, LeaseTiming};
 use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Membership, NodeId};
@@ -31,8 +31,8 @@ use crate::ports::journal::Journal;
 use crate::ports::live::LiveHub;
 use crate::ports::orders::Orders;
 
-/// Makes a membership on a connection of its own, within the runtime that calls it.
-pub(super) type MembershipFactory = Box<dyn FnOnce() -> Arc<dyn Membership> + Send>;
+/// Makes memberships on connections of their own, within the runtime that calls it.
+pub(super) type MembershipFactory = Box<dyn FnOnce() -> Ways + Send>;
 
 /// This incarnation is over: whatever it had in memory may be old.
 #[derive(Debug, Error)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
+use trackops_cluster::keeper::Ways;
 use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::NodeId;
 
@@ -245,7 +246,10 @@ impl Adapters {
             hub,
             clock: Arc::clone(&self.clock),
             membership: Arc::new(self.database.membership()),
-            keeper: Some(Box::new(move || Arc::new(keeper_database.membership()))),
+            keeper: Some(Box::new(move || Ways {
+                renewals: Arc::new(keeper_database.membership()),
+                looks: Arc::new(keeper_database.membership()),
+            })),
             node: NodeId(config.replica.name()),
             timing: LeaseTiming::of(Duration::from_millis(config.replica.lease_ms)),
             shards: config.stores.shards_set(),

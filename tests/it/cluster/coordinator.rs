@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 use trackops_cluster::coordinator::{Coordinator, CoordinatorParts, CoordinatorSettings, Shards};
 use trackops_cluster::directory::Directory;
-use trackops_cluster::keeper::{Kept, Standing, keep};
+use trackops_cluster::keeper::{Kept, Standing, Ways, keep};
 use trackops_cluster::lease::{Lease, LeaseTiming};
 use trackops_cluster::link::memory::{MemoryNetwork, MemorySettings, Weather};
 use trackops_cluster::link::{Peer, Service};
@@ -142,8 +142,11 @@ impl Rig {
         };
         let (told, _) = watch::channel(Standing::Held);
         let (stop, stopped) = oneshot::channel();
-        let renewals = self.authority.caller(&format!("{name} renews"));
-        tokio::spawn(async move { keep(&renewals, &kept, &told, stopped).await });
+        let ways = Ways {
+            renewals: Arc::new(self.authority.caller(&format!("{name} renews"))),
+            looks: Arc::new(self.authority.caller(&format!("{name} looks"))),
+        };
+        tokio::spawn(async move { keep(&ways, &kept, &told, stopped).await });
         let host = Arc::new(Host {
             name: name.into(),
             open: Arc::clone(&self.open),

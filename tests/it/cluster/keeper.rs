@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use trackops_cluster::changes::Watcher;
 use trackops_cluster::directory::Directory;
-use trackops_cluster::keeper::{Keeper, Kept, Standing, keep};
+use trackops_cluster::keeper::{Keeper, Kept, Standing, Ways, keep};
 use trackops_cluster::lease::{Lease, LeaseTiming};
 use trackops_cluster::membership::{Membership as _, NodeId};
 use trackops_cluster::{ShardCount, ShardId};
@@ -51,6 +51,13 @@ async fn joined(timing: LeaseTiming) -> (MemoryMembership, Kept) {
     (way, kept)
 }
 
+fn both(way: &MemoryMembership) -> Ways {
+    Ways {
+        renewals: Arc::new(way.clone()),
+        looks: Arc::new(way.clone()),
+    }
+}
+
 impl Rig {
     async fn start(faults: &[(Call, Fault)]) -> Self {
         let (way, kept) = joined(LeaseTiming::default()).await;
@@ -59,8 +66,8 @@ impl Rig {
         }
         let (told, standing) = watch::channel(Standing::Held);
         let (stop, stopped) = oneshot::channel();
-        let (its, its_way) = (kept.clone(), way.clone());
-        let running = tokio::spawn(async move { keep(&its_way, &its, &told, stopped).await });
+        let (its, ways) = (kept.clone(), both(&way));
+        let running = tokio::spawn(async move { keep(&ways, &its, &told, stopped).await });
         Self {
             other: way.caller("b"),
             way,
@@ -185,7 +192,7 @@ async fn a_lease_that_ended_is_over_for_good() {
 async fn it_runs_on_a_thread_of_its_own() {
     let (way, kept) = joined(LeaseTiming::of(Duration::from_secs(60))).await;
     let mut changes = kept.directory.changes();
-    let keeper = Keeper::start(move || Arc::new(way), kept.clone(), Instant::now());
+    let keeper = Keeper::start(move || both(&way), kept.clone(), Instant::now());
     let keeper = keeper.expect("a thread");
     changes.changed().await.expect("it is there");
     assert!(kept.directory.owner(ShardId(0)).is_some());

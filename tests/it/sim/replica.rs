@@ -19,7 +19,7 @@ use trackops::router::{Router, RouterParts, RouterSettings};
 use trackops_cluster::ShardCount;
 use trackops_cluster::coordinator::{Coordinator, CoordinatorParts, CoordinatorSettings};
 use trackops_cluster::directory::Directory;
-use trackops_cluster::keeper::{Kept, Standing, keep};
+use trackops_cluster::keeper::{Kept, Standing, Ways, keep};
 use trackops_cluster::lease::{Lease, LeaseTiming};
 use trackops_cluster::link::memory::{MemoryLinks, MemoryNetwork};
 use trackops_cluster::link::{LinkError, LinkState, Links, Peer, Service};
@@ -129,8 +129,11 @@ impl Life {
         };
         let (told, standing) = watch::channel(Standing::Held);
         let (keeping, stopped) = oneshot::channel();
-        let renewals = way(&lines.renewals, "renewals");
-        tokio::spawn(async move { keep(&*renewals, &kept, &told, stopped).await });
+        let ways = Ways {
+            renewals: way(&lines.renewals, "renewals"),
+            looks: way(&lines.renewals, "looks"),
+        };
+        tokio::spawn(async move { keep(&ways, &kept, &told, stopped).await });
         let believed = match shared.mutation {
             Mutation::NoLease => Lease::unlimited(),
             _ => lease,
