@@ -118,10 +118,9 @@ impl Client {
             .at_a_node(|life| async move { life.router.read(order).await })
             .await;
         match read {
-            // Cut off from the database an owner may say what it has, and since when.
-            Some(Ok(read)) if read.age.is_some() => {}
             Some(Ok(read)) => {
                 let (number, version) = (self.number, read.version);
+                self.world.history.check_age(order, &read);
                 self.world
                     .trace
                     .say(format_args!("{number} reads {version} of {order}"));

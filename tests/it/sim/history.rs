@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::Mutex;
+use trackops::ports::orders::Read;
 use trackops_domain::ids::{CommandId, OrderId, Version};
 
 use super::trace::Trace;
@@ -51,6 +52,14 @@ impl History {
         let mut told = self.told.lock();
         let known = told.known.entry(order).or_insert(version);
         *known = version.max(*known);
+    }
+
+    /// Only a replica that is alone may answer with what it had once: here others may own the shard.
+    pub fn check_age(&self, order: OrderId, read: &Read) {
+        if let Some(age) = read.age {
+            let text = format!("I8: a read of {order} is {age:?} old");
+            self.trace.wrong(text);
+        }
     }
 
     pub fn acknowledged(&self, order: OrderId, command: CommandId) {

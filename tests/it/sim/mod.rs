@@ -130,13 +130,12 @@ async fn recover(world: &Arc<World>) {
                     read = life.router.read(order) => read,
                 };
                 match read {
-                    Ok(read) if read.age.is_none() && read.version >= version => {}
-                    Ok(read) if read.age.is_none() => {
-                        let text =
-                            format!("I8: in the end {index} reads {} of {order}", read.version);
-                        world.trace.wrong(text);
+                    Ok(read) => {
+                        let what = format!("a last read at {index}");
+                        world.history.check_age(order, &read);
+                        world.history.told(&what, order, version, read.version);
                     }
-                    other => lacking.push(format!("{order} at {index}: {other:?}")),
+                    Err(error) => lacking.push(format!("{order} at {index}: {error:?}")),
                 }
             }
         }
