@@ -20,6 +20,8 @@ struct Told {
     /// The highest version that anybody has been told of.
     known: BTreeMap<OrderId, Version>,
     acknowledged: BTreeSet<(OrderId, CommandId)>,
+    /// Placements, each of which may become one order.
+    placements: usize,
     /// The last version of each listener.
     heard: BTreeMap<usize, (OrderId, Option<Version>)>,
 }
@@ -60,6 +62,11 @@ impl History {
             let text = format!("I8: a read of {order} is {age:?} old");
             self.trace.wrong(text);
         }
+    }
+
+    /// Somebody places an order, whatever becomes of it.
+    pub fn places(&self) {
+        self.told.lock().placements += 1;
     }
 
     pub fn acknowledged(&self, order: OrderId, command: CommandId) {
@@ -137,6 +144,10 @@ impl History {
             }
         }
         let all = stored.all();
+        if all.len() > told.placements {
+            let (orders, placements) = (all.len(), told.placements);
+            wrong(format!("{placements} placements became {orders} orders"));
+        }
         for (order, version) in &told.known {
             let last = all.iter().find(|(stored, _)| stored.id == *order);
             if last.is_none_or(|(order, _)| order.version() < *version) {
