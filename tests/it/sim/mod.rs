@@ -17,6 +17,7 @@ mod replica;
 mod trace;
 mod world;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -53,6 +54,14 @@ pub enum Mutation {
 
 /// After the last fault everything answers again within this.
 const RECOVERY: Duration = Duration::from_secs(20);
+/// Runs are made for so long, on a free core some two thousand.
+const SEARCH_TIME: Duration = Duration::from_secs(110);
+/// However long they take: fewer don't say that the invariants hold.
+const RUNS_MIN: u64 = 1_000;
+/// Where they are quick.
+const RUNS_MAX: u64 = 10_000;
+/// Runs within which a defect must show; each does within far fewer.
+const SEARCHED_MAX: u64 = 600;
 
 /// What happened, and what went wrong.
 fn run(seed: u64, mutation: Mutation) -> (String, Vec<String>) {
@@ -174,36 +183,39 @@ fn content() -> Placed {
     content.check().expect("valid")
 }
 
-/// Runs as many seeds as fit into the time, from `first` on; the first that goes wrong.
+/// Runs one seed after the other until `is_enough` of so many; how many, and the first that went wrong.
 fn search(
-    first: u64,
-    limit: Duration,
-    most: u64,
+    seeds: Range<u64>,
+    is_enough: impl Fn(u64) -> bool,
     mutation: Mutation,
 ) -> (u64, Option<(u64, Vec<String>)>) {
-    let began = std::time::Instant::now();
-    for seed in first..first + most {
+    let mut runs = 0;
+    for seed in seeds {
+        if is_enough(runs) {
+            break;
+        }
         if std::env::var_os("TRACKOPS_SIM_VERBOSE").is_some() {
             println!("seed {seed}");
         }
         let (_, wrong) = run(seed, mutation);
+        runs += 1;
         if !wrong.is_empty() {
-            return (seed - first + 1, Some((seed, wrong)));
-        }
-        if began.elapsed() > limit {
-            return (seed - first + 1, None);
+            return (runs, Some((seed, wrong)));
         }
     }
-    (most, None)
+    (runs, None)
 }
 
 #[test]
 fn whatever_happens_the_invariants_hold() {
-    let (runs, wrong) = search(0, Duration::from_secs(110), 4_000, Mutation::None);
+    let began = std::time::Instant::now();
+    let is_enough = |runs| runs >= RUNS_MIN && began.elapsed() > SEARCH_TIME;
+    let (runs, wrong) = search(0..RUNS_MAX, is_enough, Mutation::None);
     println!("{runs} runs");
     if let Some((seed, wrong)) = wrong {
         panic!("TRACKOPS_SIM_SEED={seed}: {wrong:#?}");
     }
+    assert!(runs >= RUNS_MIN, "{runs} runs say too little");
 }
 
 #[test]
@@ -231,14 +243,12 @@ fn a_run_repeats_itself() {
 
 fn goes_red(mutation: Mutation, by: &str) {
     let mut first = 0;
-    while first < 600 {
-        let (runs, wrong) = search(first, Duration::from_secs(60), 600, mutation);
-        let Some((seed, wrong)) = wrong else { break };
+    while let (_, Some((seed, wrong))) = search(first..SEARCHED_MAX, |_| false, mutation) {
         if wrong.iter().any(|wrong| wrong.contains(by)) {
             println!("{mutation:?}: seed {seed}: {wrong:#?}");
             return;
         }
-        first += runs;
+        first = seed + 1;
     }
     panic!("nothing of {by} is found without it: {mutation:?}");
 }
