@@ -1,6 +1,6 @@
 //! One life of one node: everything real but its ports, as `app` puts it together.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +21,7 @@ use trackops_cluster::coordinator::{Coordinator, CoordinatorParts, CoordinatorSe
 use trackops_cluster::directory::Directory;
 use trackops_cluster::keeper::{Kept, Standing, keep};
 use trackops_cluster::lease::{Lease, LeaseTiming};
+use trackops_cluster::link::channel::{self, Switch};
 use trackops_cluster::link::memory::{MemoryLinks, MemoryNetwork};
 use trackops_cluster::link::{LinkError, LinkState, Links, Peer, Service};
 use trackops_cluster::membership::{Incarnation, Membership as _, NodeId};
@@ -182,7 +183,7 @@ impl Life {
             me: peer,
             node: Arc::clone(&node),
             directory: Arc::clone(&directory),
-            links: Arc::clone(&gated),
+            links: channel::for_entities(Arc::clone(&gated)),
             hub: Arc::clone(&hub),
         };
         let router_settings = RouterSettings {
@@ -193,22 +194,22 @@ impl Life {
             ..RouterSettings::default()
         };
         let router = Router::start(router_parts, router_settings);
-        let desk = Arc::new(Desk {
-            gate: Arc::clone(&gate),
-            router: Arc::clone(&router),
-            coordinator: OnceLock::new(),
-        });
-        links.serve(desk.clone());
         let parts = CoordinatorParts {
             node: id,
             incarnation,
             membership,
             directory,
             shards: Arc::clone(&node) as _,
-            links: gated,
+            links: channel::for_coordinator(gated),
         };
         let coordinator = Coordinator::start(parts, CoordinatorSettings::default());
-        drop(desk.coordinator.set(Arc::clone(&coordinator)));
+        links.serve(Arc::new(Gated {
+            gate: Arc::clone(&gate),
+            switch: Switch {
+                coordinator: Arc::clone(&coordinator),
+                entities: Arc::clone(&router) as _,
+            },
+        }));
         Some(Arc::new(Self {
             gate,
             lines,
@@ -270,34 +271,27 @@ impl Links for SimLinks {
     }
 }
 
-/// Gives requests of others to the part that they are for.
-struct Desk {
+/// What others ask of a node, and are told, unless it is stopped or dead.
+struct Gated {
     gate: Arc<Gate>,
-    router: Arc<Router>,
-    coordinator: OnceLock<Arc<Coordinator>>,
+    switch: Switch,
 }
 
 #[async_trait]
-impl Service for Desk {
+impl Service for Gated {
     async fn call(&self, from: &(NodeId, Incarnation), request: Bytes, deadline: Instant) -> Bytes {
         self.gate.pass().await;
-        let answer = match self.coordinator.get() {
-            // The router's requests are JSON.
-            Some(coordinator) if request.first() != Some(&b'{') => {
-                coordinator.answer(from, &request).await
-            }
-            _ => self.router.call(from, request, deadline).await,
-        };
+        let answer = self.switch.call(from, request, deadline).await;
         self.gate.pass().await;
         answer
     }
 
     async fn receive(&self, from: &(NodeId, Incarnation), message: Bytes) {
         self.gate.pass().await;
-        self.router.receive(from, message).await;
+        self.switch.receive(from, message).await;
     }
 
     fn disconnected(&self, from: &(NodeId, Incarnation)) {
-        self.router.disconnected(from);
+        self.switch.disconnected(from);
     }
 }
