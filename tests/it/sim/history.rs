@@ -116,7 +116,7 @@ impl History {
         let behind = told.heard.iter().filter_map(|(listener, (order, had))| {
             let last = last.get(order).copied();
             (*had != last)
-                .then(|| format!("listener {listener} of {order} has {had:?} of {last:?}"))
+                .then(|| format!("I7: listener {listener} of {order} has {had:?} of {last:?}"))
         });
         behind.collect()
     }

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use trackops::codec::content::{AddressV1, ContentV1, ItemV1};
+use trackops::faults;
 use trackops::ports::orders::{Orders as _, OrdersError};
 use trackops_cluster::ShardCount;
 use trackops_cluster::link::memory::{MemoryNetwork, MemorySettings};
@@ -47,6 +48,8 @@ pub enum Mutation {
     NoEpoch,
     /// Who listens again begins anew.
     NoSince,
+    /// Who loses a shard forgets those who listen there.
+    NoCover,
 }
 
 /// After the last fault everything answers again within this.
@@ -215,6 +218,14 @@ fn whatever_happens_the_invariants_hold() {
     assert!(runs >= RUNS_MIN, "{runs} runs say too little");
 }
 
+/// For a process with a defect from `TRACKOPS_FAULT`.
+#[test]
+fn goes_red_here() {
+    if let Ok(by) = std::env::var("TRACKOPS_SIM_RED") {
+        goes_red(Mutation::None, &by);
+    }
+}
+
 #[test]
 fn replay() {
     let Ok(seed) = std::env::var("TRACKOPS_SIM_SEED") else {
@@ -268,6 +279,24 @@ fn with_claims_that_keep_the_epoch_it_goes_red() {
 #[test]
 fn without_since_it_goes_red() {
     goes_red(Mutation::NoSince, "I7");
+}
+
+#[test]
+fn without_cover_it_goes_red() {
+    goes_red(Mutation::NoCover, "I7");
+}
+
+/// By a fault point, which counts for all of a process: so in one of its own.
+#[test]
+fn with_deaf_mirrors_it_goes_red() {
+    let this = std::env::current_exe().expect("a test");
+    let mut search = std::process::Command::new(this);
+    search.args(["--exact", "--nocapture", "sim::goes_red_here"]);
+    search.env("TRACKOPS_FAULT", faults::points::DEAF_MIRROR);
+    search.env("TRACKOPS_SIM_RED", "I7");
+    let done = search.output().expect("it starts");
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && text.contains("1 passed"), "{text}");
 }
 
 /// Simulated time goes on by so much: the clock is paused, and moves when nobody has anything to do.

@@ -29,7 +29,7 @@ use trackops_cluster::membership::{Incarnation, Membership as _, NodeId};
 use super::Mutation;
 use super::dice::Dice;
 use super::gate::Gate;
-use super::hub::Forgetful;
+use super::hub::Defective;
 use super::membership::SimMembership;
 use super::ports::{Entries, Line, SimCache, SimClock, SimJournal};
 use crate::doubles::journal::MemoryJournal;
@@ -151,10 +151,14 @@ impl Life {
             jitter: || 0.5,
             ..CacheGateSettings::default()
         };
-        let hub: Arc<dyn LiveHub> = match shared.mutation {
-            Mutation::NoSince => Arc::new(Forgetful(Hub::new())),
-            _ => Hub::new(),
-        };
+        let hub: Arc<dyn LiveHub> = Arc::new(Defective {
+            hub: Hub::new(),
+            // The actors find who listens, whatever the router overlooks.
+            mutation: match shared.mutation {
+                Mutation::NoCover => Mutation::None,
+                other => other,
+            },
+        });
         let clock = Arc::new(SimClock::new(dice.fork()));
         let parts = Parts {
             journal: Arc::new(SimJournal {
@@ -184,7 +188,10 @@ impl Life {
             node: Arc::clone(&node),
             directory: Arc::clone(&directory),
             links: channel::for_entities(Arc::clone(&gated)),
-            hub: Arc::clone(&hub),
+            hub: Arc::new(Defective {
+                hub: Arc::clone(&hub),
+                mutation: shared.mutation,
+            }),
         };
         let router_settings = RouterSettings {
             mirror: MirrorSettings {
