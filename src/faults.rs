@@ -29,6 +29,8 @@ pub mod points {
     pub const SKIP_VERSION_CHECK: &str = "skip-version-check";
     /// Defect: remove outbox rows before the bus has acknowledged.
     pub const DELETE_BEFORE_ACK: &str = "delete-before-ack";
+    /// Defect: who mirrors an order isn't told that its owner is one no more.
+    pub const DEAF_MIRROR: &str = "deaf-mirror";
     /// Defect: answer before the commit.
     pub const ANSWER_BEFORE_COMMIT: &str = "answer-before-commit";
 }

@@ -305,11 +305,7 @@ impl Shard {
             }
             false
         });
-        // The map's own order differs from run to run; that in which actors end must not.
-        ended.sort_unstable_by_key(|(order, _)| *order);
-        for (_, actor) in ended {
-            actor.stop(None);
-        }
+        stop_in_order(ended);
         self.slots.shrink_to_fit();
         self.failures.clear_all();
     }
@@ -372,7 +368,8 @@ impl Shard {
     /// it knows: so its slot is simply free from here on.
     pub fn sweep(&self, live_for: u32, final_for: u32) {
         let now = self.context.tick();
-        self.slots.retain(|_, slot| {
+        let mut ended = Vec::new();
+        self.slots.retain(|order, slot| {
             let Slot::Live { entry, actor } = slot else {
                 return true;
             };
@@ -386,14 +383,23 @@ impl Shard {
             if idle < limit || entry.waiting.load(Ordering::Acquire) > 0 {
                 return true;
             }
-            actor.stop(None);
+            ended.push((*order, actor.clone()));
             self.context.live.fetch_sub(1, Ordering::Relaxed);
             false
         });
+        stop_in_order(ended);
         // Memory goes back once most of it is empty; shrinking at every sweep would copy the map each time.
         if self.slots.capacity() > 1_024 && self.slots.capacity() / 4 > self.slots.len() {
             self.slots.shrink_to_fit();
         }
+    }
+}
+
+/// The map's own order differs from run to run; that in which actors end must not.
+fn stop_in_order(mut ended: Vec<(OrderId, ActorRef<OrderMessage>)>) {
+    ended.sort_unstable_by_key(|(order, _)| *order);
+    for (_, actor) in ended {
+        actor.stop(None);
     }
 }
 

@@ -23,6 +23,7 @@ use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 use trackops_domain::status::Status;
 
+use crate::faults;
 use crate::ports::cache::Position;
 use crate::ports::live::{LiveHub, Session};
 use crate::ports::orders::OrdersError;
@@ -458,7 +459,7 @@ impl Mirror {
 impl Mirrored {
     fn disturb(&self, is_over: impl FnOnce(&State) -> bool) {
         let mut state = self.state.lock();
-        if is_over(&state) {
+        if is_over(&state) && !faults::hit(faults::points::DEAF_MIRROR, "") {
             state.is_stale = true;
             self.wake.notify_one();
         }

@@ -1,4 +1,5 @@
-//! The in-memory membership passes the suite of the real ones, and fails where it is told to.
+//! The in-memory membership and journal pass the suites of the real ones; the membership fails where
+//! it is told to.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,13 +7,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 use trackops::ports::journal::Journal;
+use trackops::ports::outbox::Outbox;
 use trackops_cluster::membership::{Membership, MembershipError, NodeId};
 use trackops_cluster::{Epoch, ShardCount, ShardId};
 
+use crate::contract::journal::journal_suite;
 use crate::contract::membership::{lease_suite, ownership_suite};
-use crate::contract::support::ShardsFixture;
+use crate::contract::support::{OrdersFixture, ShardsFixture};
 use crate::doubles::journal::MemoryJournal;
 use crate::doubles::membership::{Call, Fault, MemoryMembership};
+use crate::doubles::outbox::MemoryOutbox;
 
 /// Journal and membership in memory.
 pub struct InMemory {
@@ -43,6 +47,13 @@ impl ShardsFixture for InMemory {
     }
 }
 
+impl OrdersFixture for InMemory {
+    fn outbox(&self) -> Arc<dyn Outbox> {
+        Arc::new(MemoryOutbox(self.journal.clone()))
+    }
+}
+
+journal_suite!(journal, InMemory);
 ownership_suite!(ownership, InMemory);
 lease_suite!(leases, InMemory);
 

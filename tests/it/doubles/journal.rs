@@ -10,7 +10,7 @@ use trackops::codec::stored;
 use trackops::ports::journal::{
     AppendError, AppendRow, Due, EventRow, Head, Journal, JournalError, ListFilter, RowOutcome,
 };
-use trackops::ports::outbox::OutboxRow;
+use trackops::ports::outbox::{LANES, OutboxEntry};
 use trackops_cluster::{Epoch, ShardId};
 use trackops_domain::ids::{CommandId, OrderId};
 use trackops_domain::order::Order;
@@ -34,7 +34,9 @@ pub enum Fault {
 pub struct Stored {
     orders: BTreeMap<OrderId, (ShardId, Head, Vec<EventRow>)>,
     /// Outbox rows, oldest first.
-    pub outbox: Vec<(OrderId, OutboxRow)>,
+    pub outbox: Vec<OutboxEntry>,
+    /// Outbox rows that there have been.
+    outbox_rows: i64,
     /// The epochs of the shards.
     pub epochs: BTreeMap<ShardId, i64>,
     script: VecDeque<Fault>,
@@ -112,8 +114,9 @@ impl Journal for MemoryJournal {
         self.1.waiting.fetch_sub(1, Ordering::SeqCst);
         let mut stored = self.0.lock();
         stored.batches.push(rows.len());
-        if rows.iter().any(|row| Some(row.order) == stored.poison) {
-            return Err(AppendError::BadRow("poison".into()));
+        let is_bad = |row: &AppendRow| Some(row.order) == stored.poison || holds_nul(row);
+        if rows.iter().any(is_bad) {
+            return Err(AppendError::BadRow("bad data".into()));
         }
         match stored.script.pop_front().unwrap_or(Fault::None) {
             Fault::None => Ok(rows.iter().map(|row| stored.append(row)).collect()),
@@ -141,12 +144,12 @@ impl Journal for MemoryJournal {
         orders.iter().map(|order| stored.load(*order)).collect()
     }
 
-    async fn list(&self, _filter: &ListFilter) -> Result<Vec<Order>, JournalError> {
+    async fn list(&self, filter: &ListFilter) -> Result<Vec<Order>, JournalError> {
         let stored = self.0.lock();
-        stored
-            .orders
-            .keys()
-            .filter_map(|order| stored.load(*order).transpose())
+        let mut found = stored.matching(filter);
+        found.sort_unstable_by_key(|place| std::cmp::Reverse(*place));
+        let page = found.iter().take(filter.limit as usize);
+        page.filter_map(|(_, order)| stored.load(*order).transpose())
             .collect()
     }
 
@@ -163,14 +166,17 @@ impl Journal for MemoryJournal {
             .filter(|(_, (shard, ..))| shards.contains(shard));
         let due = due.filter_map(|(order, (_, head, _))| {
             let deadline = head.deadline.filter(|deadline| *deadline <= now)?;
-            let request_unsent = stored.outbox.iter().any(|(of, _)| of == order);
+            let request_unsent = stored.outbox.iter().any(|entry| entry.order == *order);
             Some(Due {
                 order: *order,
                 deadline,
                 request_unsent,
             })
         });
-        Ok(due.take(limit as usize).collect())
+        let mut due: Vec<Due> = due.collect();
+        due.sort_unstable_by_key(|due| (due.deadline, due.order));
+        due.truncate(limit as usize);
+        Ok(due)
     }
 
     async fn ping(&self) -> Result<(), JournalError> {
@@ -203,12 +209,36 @@ impl Stored {
             epoch: Epoch(row.epoch.0),
             ..event
         }));
-        self.outbox.extend(
-            row.outbox
-                .iter()
-                .map(|message| (row.order, message.clone())),
-        );
+        for message in &row.outbox {
+            self.outbox_rows += 1;
+            self.outbox.push(OutboxEntry {
+                seq: self.outbox_rows,
+                order: row.order,
+                row: message.clone(),
+            });
+        }
         RowOutcome::Committed
+    }
+
+    /// Outbox rows of one lane, oldest first.
+    pub fn lane(&self, lane: u16) -> impl Iterator<Item = &OutboxEntry> {
+        let is_in = move |entry: &&OutboxEntry| self.orders[&entry.order].0.0 % LANES == lane;
+        self.outbox.iter().filter(is_in)
+    }
+
+    /// What places the orders of a list, in any order.
+    fn matching(&self, filter: &ListFilter) -> Vec<(Timestamp, OrderId)> {
+        let orders = self.orders.iter();
+        let wanted = orders.filter_map(|(order, (_, head, _))| {
+            let place = (head.created_at, *order);
+            let is_wanted = filter.status.is_none_or(|status| status == head.status)
+                && filter
+                    .customer
+                    .is_none_or(|customer| customer == head.customer)
+                && filter.before.is_none_or(|before| place < before);
+            is_wanted.then_some(place)
+        });
+        wanted.collect()
     }
 
     /// Every order, as it would be loaded, with its events.
@@ -235,4 +265,26 @@ impl Stored {
             .map(Some)
             .map_err(|error| JournalError::Corrupt(error.into()))
     }
+}
+
+/// Whether some text of the row has the character U+0000, which no database of ours takes.
+fn holds_nul(row: &AppendRow) -> bool {
+    let data = row.event.as_ref().and_then(|event| event.data.as_deref());
+    [data, Some(&*row.head.saga)]
+        .into_iter()
+        .flatten()
+        .any(escapes_nul)
+}
+
+fn escapes_nul(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        rest = &rest[at + 1..];
+        if rest.starts_with(b"u0000") {
+            return true;
+        }
+        // What is escaped, a backslash perhaps, begins no escape.
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    false
 }

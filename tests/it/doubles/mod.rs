@@ -3,4 +3,5 @@
 pub mod authority;
 pub mod journal;
 pub mod membership;
+pub mod outbox;
 pub mod session;

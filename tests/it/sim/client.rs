@@ -1,5 +1,6 @@
-//! Clients: they place, advance, cancel, read and listen through whatever node they find, and try
-//! again under the same id.
+//! Clients: they place, advance, cancel, read and listen through whatever node they find. What has a
+//! key they try again under it; what has none they give up when the answer is lost, for only the
+//! cluster may send it again.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,6 +20,10 @@ use super::world::World;
 
 /// Nobody waits longer, come what may.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a placement with a key is tried.
+const PLACINGS_MAX: u32 = 30;
+/// How often a command with a key is tried.
+const COMMANDINGS_MAX: u32 = 12;
 
 pub struct Client {
     pub world: Arc<World>,
@@ -81,12 +86,14 @@ impl Client {
 
     async fn place(&mut self, number: usize) {
         let key = format!("{} {number}", self.number);
+        let is_keyed = self.dice.chance(500);
         let request = PlaceRequest {
             content: Arc::clone(&self.content),
-            key: Some((key.as_str().into(), [7; 32])),
+            key: is_keyed.then(|| (key.as_str().into(), [7; 32])),
             traceparent: None,
         };
-        for _ in 0..30 {
+        self.world.history.places();
+        for _ in 0..tries(is_keyed, PLACINGS_MAX) {
             let request = request.clone();
             let placed = self
                 .at_a_node(|life| async move { life.router.place(request).await })
@@ -99,6 +106,10 @@ impl Client {
                 Some(Ok(done)) => {
                     let order = &done.order;
                     let history = &self.world.history;
+                    if done.replayed && !is_keyed {
+                        let text = format!("{} was placed once, and replayed", order.id);
+                        self.world.trace.wrong(text);
+                    }
                     history.told("placing", order.id, Version(0), order.version());
                     history.acknowledged(order.id, CommandId(order.id.0));
                     return;
@@ -118,10 +129,9 @@ impl Client {
             .at_a_node(|life| async move { life.router.read(order).await })
             .await;
         match read {
-            // Cut off from the database an owner may say what it has, and since when.
-            Some(Ok(read)) if read.age.is_some() => {}
             Some(Ok(read)) => {
                 let (number, version) = (self.number, read.version);
+                self.world.history.check_age(order, &read);
                 self.world
                     .trace
                     .say(format_args!("{number} reads {version} of {order}"));
@@ -151,17 +161,18 @@ impl Client {
         let id = uuid::Uuid::from_u64_pair(self.dice.draw(), self.dice.draw());
         let floor = self.world.history.floor(order);
         let conditional = self.dice.chance(300);
+        let is_keyed = self.dice.chance(500);
         let request = CommandRequest {
             order,
             id: CommandId(id),
-            keyed: true,
+            keyed: is_keyed,
             by: "client".into(),
             if_match: conditional.then(|| vec![floor]),
             command: self.any_command(),
             traceparent: None,
         };
         let id = request.id;
-        for attempt in 0..12 {
+        for attempt in 0..tries(is_keyed, COMMANDINGS_MAX) {
             let request = request.clone();
             let name = request.command.name();
             let was_applied = self.world.history.was_applied(order, id);
@@ -189,7 +200,8 @@ impl Client {
                 }
                 Some(Err(error)) if is_retryable(&error) => {}
                 Some(Err(error)) => {
-                    if was_applied {
+                    // Of a first try too: the cluster may have sent it twice.
+                    if was_applied || (attempt == 0 && history.was_applied(order, id)) {
                         let text = format!("{name} of {order} succeeded, and then: {error}");
                         self.world.trace.wrong(text);
                     }
@@ -263,6 +275,11 @@ impl Client {
             passes(self.dice.millis(5, 200)).await;
         }
     }
+}
+
+/// Without a key, another try would be another order or command.
+fn tries(is_keyed: bool, most: u32) -> u32 {
+    if is_keyed { most } else { 1 }
 }
 
 fn is_retryable(error: &OrdersError) -> bool {

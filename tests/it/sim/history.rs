@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::Mutex;
+use trackops::ports::orders::Read;
 use trackops_domain::ids::{CommandId, OrderId, Version};
 
 use super::trace::Trace;
@@ -19,6 +20,8 @@ struct Told {
     /// The highest version that anybody has been told of.
     known: BTreeMap<OrderId, Version>,
     acknowledged: BTreeSet<(OrderId, CommandId)>,
+    /// Placements, each of which may become one order.
+    placements: usize,
     /// The last version of each listener.
     heard: BTreeMap<usize, (OrderId, Option<Version>)>,
 }
@@ -51,6 +54,19 @@ impl History {
         let mut told = self.told.lock();
         let known = told.known.entry(order).or_insert(version);
         *known = version.max(*known);
+    }
+
+    /// Only a replica that is alone may answer with what it had once: here others may own the shard.
+    pub fn check_age(&self, order: OrderId, read: &Read) {
+        if let Some(age) = read.age {
+            let text = format!("I8: a read of {order} is {age:?} old");
+            self.trace.wrong(text);
+        }
+    }
+
+    /// Somebody places an order, whatever becomes of it.
+    pub fn places(&self) {
+        self.told.lock().placements += 1;
     }
 
     pub fn acknowledged(&self, order: OrderId, command: CommandId) {
@@ -100,7 +116,7 @@ impl History {
         let behind = told.heard.iter().filter_map(|(listener, (order, had))| {
             let last = last.get(order).copied();
             (*had != last)
-                .then(|| format!("listener {listener} of {order} has {had:?} of {last:?}"))
+                .then(|| format!("I7: listener {listener} of {order} has {had:?} of {last:?}"))
         });
         behind.collect()
     }
@@ -128,6 +144,10 @@ impl History {
             }
         }
         let all = stored.all();
+        if all.len() > told.placements {
+            let (orders, placements) = (all.len(), told.placements);
+            wrong(format!("{placements} placements became {orders} orders"));
+        }
         for (order, version) in &told.known {
             let last = all.iter().find(|(stored, _)| stored.id == *order);
             if last.is_none_or(|(order, _)| order.version() < *version) {

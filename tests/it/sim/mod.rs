@@ -2,9 +2,6 @@
 //! live module of several nodes, over ports, clock and links in memory. One current-thread runtime a
 //! run, its clock paused; every chance comes from the seed, so a run repeats itself:
 //! `TRACKOPS_SIM_SEED=n cargo test --test it sim::replay` shows what happened in run `n`.
-//!
-//! What does not come from the seed: whether an actor that is told to stop with messages in its
-//! mailbox takes one more of them (ractor's select draws from the runtime).
 
 mod client;
 mod dice;
@@ -17,12 +14,14 @@ mod replica;
 mod trace;
 mod world;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use trackops::codec::content::{AddressV1, ContentV1, ItemV1};
+use trackops::faults;
 use trackops::ports::orders::{Orders as _, OrdersError};
 use trackops_cluster::ShardCount;
 use trackops_cluster::link::memory::{MemoryNetwork, MemorySettings};
@@ -49,10 +48,20 @@ pub enum Mutation {
     NoEpoch,
     /// Who listens again begins anew.
     NoSince,
+    /// Who loses a shard forgets those who listen there.
+    NoCover,
 }
 
 /// After the last fault everything answers again within this.
 const RECOVERY: Duration = Duration::from_secs(20);
+/// Runs are made for so long, on a free core some two thousand.
+const SEARCH_TIME: Duration = Duration::from_secs(110);
+/// However long they take: fewer don't say that the invariants hold.
+const RUNS_MIN: u64 = 1_000;
+/// Where they are quick.
+const RUNS_MAX: u64 = 10_000;
+/// Runs within which a defect must show; each does within far fewer.
+const SEARCHED_MAX: u64 = 600;
 
 /// What happened, and what went wrong.
 fn run(seed: u64, mutation: Mutation) -> (String, Vec<String>) {
@@ -130,13 +139,12 @@ async fn recover(world: &Arc<World>) {
                     read = life.router.read(order) => read,
                 };
                 match read {
-                    Ok(read) if read.age.is_none() && read.version >= version => {}
-                    Ok(read) if read.age.is_none() => {
-                        let text =
-                            format!("I8: in the end {index} reads {} of {order}", read.version);
-                        world.trace.wrong(text);
+                    Ok(read) => {
+                        let what = format!("a last read at {index}");
+                        world.history.check_age(order, &read);
+                        world.history.told(&what, order, version, read.version);
                     }
-                    other => lacking.push(format!("{order} at {index}: {other:?}")),
+                    Err(error) => lacking.push(format!("{order} at {index}: {error:?}")),
                 }
             }
         }
@@ -175,35 +183,46 @@ fn content() -> Placed {
     content.check().expect("valid")
 }
 
-/// Runs as many seeds as fit into the time, from `first` on; the first that goes wrong.
+/// Runs one seed after the other until `is_enough` of so many; how many, and the first that went wrong.
 fn search(
-    first: u64,
-    limit: Duration,
-    most: u64,
+    seeds: Range<u64>,
+    is_enough: impl Fn(u64) -> bool,
     mutation: Mutation,
 ) -> (u64, Option<(u64, Vec<String>)>) {
-    let began = std::time::Instant::now();
-    for seed in first..first + most {
+    let mut runs = 0;
+    for seed in seeds {
+        if is_enough(runs) {
+            break;
+        }
         if std::env::var_os("TRACKOPS_SIM_VERBOSE").is_some() {
             println!("seed {seed}");
         }
         let (_, wrong) = run(seed, mutation);
+        runs += 1;
         if !wrong.is_empty() {
-            return (seed - first + 1, Some((seed, wrong)));
-        }
-        if began.elapsed() > limit {
-            return (seed - first + 1, None);
+            return (runs, Some((seed, wrong)));
         }
     }
-    (most, None)
+    (runs, None)
 }
 
 #[test]
 fn whatever_happens_the_invariants_hold() {
-    let (runs, wrong) = search(0, Duration::from_secs(110), 4_000, Mutation::None);
+    let began = std::time::Instant::now();
+    let is_enough = |runs| runs >= RUNS_MIN && began.elapsed() > SEARCH_TIME;
+    let (runs, wrong) = search(0..RUNS_MAX, is_enough, Mutation::None);
     println!("{runs} runs");
     if let Some((seed, wrong)) = wrong {
         panic!("TRACKOPS_SIM_SEED={seed}: {wrong:#?}");
+    }
+    assert!(runs >= RUNS_MIN, "{runs} runs say too little");
+}
+
+/// For a process with a defect from `TRACKOPS_FAULT`.
+#[test]
+fn goes_red_here() {
+    if let Ok(by) = std::env::var("TRACKOPS_SIM_RED") {
+        goes_red(Mutation::None, &by);
     }
 }
 
@@ -219,7 +238,7 @@ fn replay() {
 
 #[test]
 fn a_run_repeats_itself() {
-    for seed in 0..20 {
+    for seed in 0..100 {
         let (one, other) = (run(seed, Mutation::None).0, run(seed, Mutation::None).0);
         let differs = one
             .lines()
@@ -232,14 +251,12 @@ fn a_run_repeats_itself() {
 
 fn goes_red(mutation: Mutation, by: &str) {
     let mut first = 0;
-    while first < 600 {
-        let (runs, wrong) = search(first, Duration::from_secs(60), 600, mutation);
-        let Some((seed, wrong)) = wrong else { break };
+    while let (_, Some((seed, wrong))) = search(first..SEARCHED_MAX, |_| false, mutation) {
         if wrong.iter().any(|wrong| wrong.contains(by)) {
             println!("{mutation:?}: seed {seed}: {wrong:#?}");
             return;
         }
-        first += runs;
+        first = seed + 1;
     }
     panic!("nothing of {by} is found without it: {mutation:?}");
 }
@@ -262,6 +279,24 @@ fn with_claims_that_keep_the_epoch_it_goes_red() {
 #[test]
 fn without_since_it_goes_red() {
     goes_red(Mutation::NoSince, "I7");
+}
+
+#[test]
+fn without_cover_it_goes_red() {
+    goes_red(Mutation::NoCover, "I7");
+}
+
+/// By a fault point, which counts for all of a process: so in one of its own.
+#[test]
+fn with_deaf_mirrors_it_goes_red() {
+    let this = std::env::current_exe().expect("a test");
+    let mut search = std::process::Command::new(this);
+    search.args(["--exact", "--nocapture", "sim::goes_red_here"]);
+    search.env("TRACKOPS_FAULT", faults::points::DEAF_MIRROR);
+    search.env("TRACKOPS_SIM_RED", "I7");
+    let done = search.output().expect("it starts");
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && text.contains("1 passed"), "{text}");
 }
 
 /// Simulated time goes on by so much: the clock is paused, and moves when nobody has anything to do.

@@ -1,6 +1,6 @@
 //! One life of one node: everything real but its ports, as `app` puts it together.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +21,7 @@ use trackops_cluster::coordinator::{Coordinator, CoordinatorParts, CoordinatorSe
 use trackops_cluster::directory::Directory;
 use trackops_cluster::keeper::{Kept, Standing, Ways, keep};
 use trackops_cluster::lease::{Lease, LeaseTiming};
+use trackops_cluster::link::channel::{self, Switch};
 use trackops_cluster::link::memory::{MemoryLinks, MemoryNetwork};
 use trackops_cluster::link::{LinkError, LinkState, Links, Peer, Service};
 use trackops_cluster::membership::{Incarnation, Membership as _, NodeId};
@@ -28,7 +29,7 @@ use trackops_cluster::membership::{Incarnation, Membership as _, NodeId};
 use super::Mutation;
 use super::dice::Dice;
 use super::gate::Gate;
-use super::hub::Forgetful;
+use super::hub::Defective;
 use super::membership::SimMembership;
 use super::ports::{Entries, Line, SimCache, SimClock, SimJournal};
 use crate::doubles::journal::MemoryJournal;
@@ -153,10 +154,14 @@ impl Life {
             jitter: || 0.5,
             ..CacheGateSettings::default()
         };
-        let hub: Arc<dyn LiveHub> = match shared.mutation {
-            Mutation::NoSince => Arc::new(Forgetful(Hub::new())),
-            _ => Hub::new(),
-        };
+        let hub: Arc<dyn LiveHub> = Arc::new(Defective {
+            hub: Hub::new(),
+            // The actors find who listens, whatever the router overlooks.
+            mutation: match shared.mutation {
+                Mutation::NoCover => Mutation::None,
+                other => other,
+            },
+        });
         let clock = Arc::new(SimClock::new(dice.fork()));
         let parts = Parts {
             journal: Arc::new(SimJournal {
@@ -168,7 +173,8 @@ impl Life {
             hub: Arc::clone(&hub),
             clock: clock.clone(),
             ownership,
-            standing: Some(standing.clone()),
+            // As in production wherever others may own the shards by now: no aged answers.
+            standing: None,
         };
         let settings = Settings {
             answer_timeout: Duration::from_secs(10),
@@ -184,8 +190,11 @@ impl Life {
             me: peer,
             node: Arc::clone(&node),
             directory: Arc::clone(&directory),
-            links: Arc::clone(&gated),
-            hub: Arc::clone(&hub),
+            links: channel::for_entities(Arc::clone(&gated)),
+            hub: Arc::new(Defective {
+                hub: Arc::clone(&hub),
+                mutation: shared.mutation,
+            }),
         };
         let router_settings = RouterSettings {
             mirror: MirrorSettings {
@@ -195,22 +204,22 @@ impl Life {
             ..RouterSettings::default()
         };
         let router = Router::start(router_parts, router_settings);
-        let desk = Arc::new(Desk {
-            gate: Arc::clone(&gate),
-            router: Arc::clone(&router),
-            coordinator: OnceLock::new(),
-        });
-        links.serve(desk.clone());
         let parts = CoordinatorParts {
             node: id,
             incarnation,
             membership,
             directory,
             shards: Arc::clone(&node) as _,
-            links: gated,
+            links: channel::for_coordinator(gated),
         };
         let coordinator = Coordinator::start(parts, CoordinatorSettings::default());
-        drop(desk.coordinator.set(Arc::clone(&coordinator)));
+        links.serve(Arc::new(Gated {
+            gate: Arc::clone(&gate),
+            switch: Switch {
+                coordinator: Arc::clone(&coordinator),
+                entities: Arc::clone(&router) as _,
+            },
+        }));
         Some(Arc::new(Self {
             gate,
             lines,
@@ -272,34 +281,27 @@ impl Links for SimLinks {
     }
 }
 
-/// Gives requests of others to the part that they are for.
-struct Desk {
+/// What others ask of a node, and are told, unless it is stopped or dead.
+struct Gated {
     gate: Arc<Gate>,
-    router: Arc<Router>,
-    coordinator: OnceLock<Arc<Coordinator>>,
+    switch: Switch,
 }
 
 #[async_trait]
-impl Service for Desk {
+impl Service for Gated {
     async fn call(&self, from: &(NodeId, Incarnation), request: Bytes, deadline: Instant) -> Bytes {
         self.gate.pass().await;
-        let answer = match self.coordinator.get() {
-            // The router's requests are JSON.
-            Some(coordinator) if request.first() != Some(&b'{') => {
-                coordinator.answer(from, &request).await
-            }
-            _ => self.router.call(from, request, deadline).await,
-        };
+        let answer = self.switch.call(from, request, deadline).await;
         self.gate.pass().await;
         answer
     }
 
     async fn receive(&self, from: &(NodeId, Incarnation), message: Bytes) {
         self.gate.pass().await;
-        self.router.receive(from, message).await;
+        self.switch.receive(from, message).await;
     }
 
     fn disconnected(&self, from: &(NodeId, Incarnation)) {
-        self.router.disconnected(from);
+        self.switch.disconnected(from);
     }
 }
