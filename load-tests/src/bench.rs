@@ -2,6 +2,7 @@
 //! roles it needs, and checks its answers against the rows before it reports.
 
 mod checks;
+mod cluster;
 mod embedded;
 mod lifecycle;
 mod memory;
@@ -27,17 +28,20 @@ pub enum What {
     Push,
     /// Bytes per idle order and socket.
     Memory,
+    /// Several order replicas: forwarding, takeover, moves, one more at rest.
+    Cluster,
     /// Highest rate of placed orders on `SQLite`.
     Embedded,
     /// All of them.
     All,
 }
 
-const EACH: [What; 5] = [
+const EACH: [What; 6] = [
     What::Place,
     What::Lifecycle,
     What::Push,
     What::Memory,
+    What::Cluster,
     What::Embedded,
 ];
 
@@ -55,6 +59,7 @@ pub async fn run(what: What, settings: &Settings, databases: &Databases) -> Resu
             What::Lifecycle => lifecycle::run(settings, databases).await,
             What::Push => push::run(settings, databases).await,
             What::Memory => memory::run(settings, databases).await,
+            What::Cluster => cluster::run(settings, databases).await,
             What::Embedded => embedded::run(settings).await,
             What::All => continue,
         };
@@ -78,6 +83,7 @@ fn name(what: What) -> &'static str {
         What::Lifecycle => "lifecycle",
         What::Push => "push",
         What::Memory => "memory",
+        What::Cluster => "cluster",
         What::Embedded => "embedded",
         What::All => "all",
     }

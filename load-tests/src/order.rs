@@ -108,6 +108,17 @@ pub fn put_status(host: SocketAddr, id: Uuid, status: &str) -> Vec<u8> {
     http::with_json("PUT", host, &path, &format!(r#"{{"status":"{status}"}}"#))
 }
 
+/// `POST /api/v1/orders/{id}/cancel`.
+pub fn cancel(host: SocketAddr, id: Uuid) -> Vec<u8> {
+    let path = format!("/api/v1/orders/{id}/cancel");
+    http::with_json("POST", host, &path, r#"{"reason":"bench"}"#)
+}
+
+/// `GET /api/v1/orders/{id}`.
+pub fn get(host: SocketAddr, id: Uuid) -> Vec<u8> {
+    http::get(host, &format!("/api/v1/orders/{id}"))
+}
+
 /// The id in the `Location` of a `201`.
 pub fn placed_id(response: &http::Response<'_>) -> Option<Uuid> {
     let location = response.header("location")?;

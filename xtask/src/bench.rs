@@ -9,7 +9,15 @@ use xtask::servers::find_postgres_program;
 use crate::testbed::Testbed;
 use crate::{cargo, need};
 
-const KINDS: [&str; 6] = ["place", "lifecycle", "push", "memory", "embedded", "all"];
+const KINDS: [&str; 7] = [
+    "place",
+    "lifecycle",
+    "push",
+    "memory",
+    "cluster",
+    "embedded",
+    "all",
+];
 
 /// Runs one benchmark, or all.
 pub fn run(what: &str) -> Result<()> {

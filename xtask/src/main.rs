@@ -21,7 +21,7 @@ const USAGE: &str = "\
 cargo xtask dev [args]            build, then become `trackops dev --demo [args]`
 cargo xtask test [-- args]        everything, with real servers; args go to `cargo test`
 cargo xtask tidy                  formatting, lints, import table, headers, sizes
-cargo xtask bench [what]          place, lifecycle, push, memory, embedded or all
+cargo xtask bench [what]          place, lifecycle, push, memory, cluster, embedded or all
 cargo xtask cluster up [--replicas 3] [--listen 127.0.0.1:8080]
                                   order replicas on the services below, with a proxy in front
 cargo xtask cluster down          stops what is left of it

@@ -64,6 +64,11 @@ impl<'a> Deployment<'a> {
 
     /// Starts `role` on free ports, with `extra` settings.
     pub async fn start(&self, role: &str, extra: &[(&str, &str)]) -> Result<Role> {
+        self.start_as(role, role, extra).await
+    }
+
+    /// Like `start`, under a name of its own in messages and logs.
+    pub async fn start_as(&self, role: &str, name: &str, extra: &[(&str, &str)]) -> Result<Role> {
         let (public, management) = (free_address()?, free_address()?);
         let mut environment = self.environment.clone();
         environment.push(("TRACKOPS_LISTEN".to_owned(), public.to_string()));
@@ -71,7 +76,7 @@ impl<'a> Deployment<'a> {
             "TRACKOPS_MANAGEMENT_LISTEN".to_owned(),
             management.to_string(),
         ));
-        environment.push(("TRACKOPS_NODE_ID".to_owned(), format!("bench-{role}")));
+        environment.push(("TRACKOPS_NODE_ID".to_owned(), format!("bench-{name}")));
         environment.extend(
             extra
                 .iter()
@@ -79,9 +84,9 @@ impl<'a> Deployment<'a> {
         );
         let binary = self.settings.binary()?;
         let arguments = vec![role.to_owned()];
-        let log = self.log(role);
+        let log = self.log(name);
         let launch = Launch {
-            name: role,
+            name,
             binary: &binary,
             arguments,
             environment: &environment,
@@ -113,11 +118,11 @@ impl<'a> Deployment<'a> {
         self.redis.forget(prefix).await
     }
 
-    fn log(&self, role: &str) -> std::path::PathBuf {
+    fn log(&self, name: &str) -> std::path::PathBuf {
         self.settings
             .output
             .join("logs")
-            .join(format!("{}-{}-{role}.log", self.settings.tag, self.name))
+            .join(format!("{}-{}-{name}.log", self.settings.tag, self.name))
     }
 
     async fn migrate(&self) -> Result<()> {

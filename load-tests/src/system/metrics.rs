@@ -118,6 +118,13 @@ impl Buckets {
         self.0.last().map_or(0, |(_, count)| to_u64(*count))
     }
 
+    /// The upper bound of the highest bucket that has an observation; `None` if empty.
+    pub fn longest(&self) -> Option<f64> {
+        let most = self.0.last()?.1;
+        let reached = self.0.iter().find(|(_, count)| *count >= most);
+        reached.filter(|_| most > 0.0).map(|(bound, _)| *bound)
+    }
+
     /// Quantile `q`, linear within its bucket (as Prometheus does it); `None` if empty.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let wanted = self.0.last()?.1 * q;
@@ -173,6 +180,8 @@ mod tests {
         assert_eq!(buckets.count(), 100);
         assert!((buckets.quantile(0.75).expect("not empty") - 0.15).abs() < 1e-9);
         assert_eq!(buckets.plus(&buckets).count(), 200);
+        assert_eq!(buckets.longest(), Some(0.2));
+        assert_eq!(buckets.since(&buckets).longest(), None);
         assert_eq!(buckets.since(&buckets).quantile(0.5), None);
         assert_eq!(metrics.buckets("absent"), Buckets::default());
     }

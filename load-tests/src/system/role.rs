@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::process::{Child, Command};
 
-use super::machine::kib;
+use super::machine::{cpu_seconds, kib};
 use crate::http::{Connection, get, with_json};
 use crate::order;
 
@@ -90,6 +90,23 @@ impl Role {
         let pid = self.child.id().context("the role has ended")?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         Ok(kib(&status, "VmRSS").context("no VmRSS")? * 1024)
+    }
+
+    /// CPU time that it has used so far, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let pid = self.child.id().context("the role has ended")?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        cpu_seconds(&stat).context("no CPU time in /proc")
+    }
+
+    /// Ends the role by SIGKILL, and says when.
+    pub async fn kill(mut self) -> Result<Instant> {
+        let at = Instant::now();
+        self.child
+            .start_kill()
+            .with_context(|| format!("kill {}", self.name))?;
+        self.child.wait().await?;
+        Ok(at)
     }
 
     /// Stocks the whole catalogue by REST; the role must be inventory or dev.
