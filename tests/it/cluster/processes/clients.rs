@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::history::{History, Kind};
 use super::http::{Answer, Http};
+use super::latencies::{Latencies, Sample};
 use crate::support::acknowledged::Acknowledged;
 use crate::support::bodies::{SKUS, next_step, order_of};
 use crate::support::recorder::Recorder;
@@ -53,7 +54,7 @@ pub struct Shared {
     pub history: Arc<History>,
     recorder: Option<Arc<Recorder>>,
     answered: AtomicU64,
-    longest_ms: AtomicU64,
+    latencies: Latencies,
     failures: Mutex<Vec<String>>,
 }
 
@@ -79,7 +80,7 @@ impl Clients {
             history: Arc::default(),
             recorder: recorder.cloned(),
             answered: AtomicU64::new(0),
-            longest_ms: AtomicU64::new(0),
+            latencies: Latencies::default(),
             failures: Mutex::default(),
         });
         let stop = CancellationToken::new();
@@ -111,9 +112,9 @@ impl Clients {
         .await;
     }
 
-    /// The longest that any command has waited for its answer, retries included, since the last call.
-    pub fn longest(&self) -> Duration {
-        Duration::from_millis(self.shared.longest_ms.swap(0, Ordering::Relaxed))
+    /// How long commands have waited for their answers, retries included, since the last call.
+    pub fn waits(&self) -> Sample {
+        self.shared.latencies.take()
     }
 
     /// Lets every client finish what it has begun; fails if one of them found a fault, or if a
@@ -231,8 +232,7 @@ impl Worker {
             let sent = self.attempt(method, path, Some(&key), Some(body)).await;
             let failure = match sent {
                 Ok(answer) if answer.status != 503 => {
-                    let waited = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    self.shared.longest_ms.fetch_max(waited, Ordering::Relaxed);
+                    self.shared.latencies.note(start.elapsed());
                     self.shared.answered.fetch_add(1, Ordering::Relaxed);
                     return Some(answer);
                 }

@@ -14,12 +14,13 @@ async fn orders_of_a_killed_replica_answer_again_and_nothing_is_lost() {
     let mut fleet = Fleet::start(3, Plan::default()).await;
     let watched = Watched::start(fleet.addresses(), &fleet.url(0), Policy::Insist).await;
     watched.clients.more(40).await;
-    let before = watched.clients.longest();
+    let before = watched.clients.waits();
     fleet.replica(2).kill();
     fleet.balanced(2).await;
     watched.clients.more(60).await;
-    let longest = watched.clients.longest();
-    eprintln!("longest wait of a command: before {before:?}, over the kill {longest:?}");
+    let during = watched.clients.waits();
+    let longest = during.longest();
+    eprintln!("waits of commands: before {before}; over the kill {during}");
     assert!(longest < ANSWER_MAX, "a command waited {longest:?}");
 
     fleet.replica(2).restart(None).await;

@@ -8,6 +8,7 @@ mod history;
 mod http;
 mod identity;
 mod kill;
+mod latencies;
 mod links;
 mod live;
 mod pause;
