@@ -238,8 +238,10 @@ impl Fleet {
 
     async fn check_history(&self, history: &History) -> Vec<Violation> {
         let mut found = Vec::new();
-        let all = history.ops();
+        let mut all: Vec<_> = history.ops().into_iter().collect();
         assert!(!all.is_empty(), "nobody did anything");
+        // Where clients met there is most to be explained.
+        all.sort_by_key(|(_, ops)| !history::is_contended(ops));
         let mut searched = HashSet::new();
         for (order, ops) in &all {
             found.extend(history::check(*order, ops));

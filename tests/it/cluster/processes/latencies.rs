@@ -62,7 +62,10 @@ impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (half, most) = (self.percentile(50), self.percentile(99));
         let (count, longest) = (self.len(), self.longest());
-        write!(f, "p50 {half:?}, p99 {most:?}, longest {longest:?} of {count}")
+        write!(
+            f,
+            "p50 {half:?}, p99 {most:?}, longest {longest:?} of {count}"
+        )
     }
 }
 

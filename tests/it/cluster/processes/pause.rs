@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::Watched;
 use super::clients::Policy;
 use super::fleet::{Fleet, Plan};
-use super::http::Http;
+use super::http::{Ask, Http};
 use crate::support::bodies::order;
 use crate::support::wait::until;
 
@@ -35,12 +35,19 @@ async fn a_paused_replica_writes_nothing_answers_nothing_old_and_rejoins() {
     let mut asleep = Http::new(&fleet.address(1));
     let late = tokio::spawn(async move {
         let (path, body) = (path(first), step("PREPARING"));
-        asleep.send("PUT", &path, Some("late"), Some(&body)).await
+        let ask = Ask {
+            method: "PUT",
+            path: &path,
+            key: Some("late"),
+            body: Some(&body),
+            ..Ask::default()
+        };
+        asleep.send(ask).await
     });
     let mut asleep = Http::new(&fleet.address(1));
     let old = tokio::spawn(async move {
         let path = format!("/api/v1/orders/{second}");
-        asleep.send("GET", &path, None, None).await
+        asleep.send(Ask::get(&path)).await
     });
     fleet.balanced(2).await;
     for id in &its {
@@ -75,7 +82,7 @@ async fn all_new(mut http: Http, orders: &[Uuid]) -> Option<()> {
     let mut answered = Some(());
     for id in orders {
         let path = format!("/api/v1/orders/{id}");
-        match http.send("GET", &path, None, None).await {
+        match http.send(Ask::get(&path)).await {
             Ok(answer) if answer.status == 200 => assert_eq!(answer.body["version"], 3, "{id}"),
             Ok(answer) => {
                 assert_eq!(answer.status, 503, "{answer:?}");
