@@ -1,6 +1,10 @@
-//! A replica that stands still for longer than its lease.
+//! A replica that stands still for longer than its lease, its session with Kafka, and what its peers wait
+//! for a sign of it.
+
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Watched;
@@ -9,6 +13,10 @@ use super::fleet::{Fleet, Plan};
 use super::http::{Ask, Http};
 use crate::support::bodies::order;
 use crate::support::wait::until;
+
+/// Longer than Kafka waits for a consumer (6 s) and a link for a ping (2.5 s), and than a connection may be
+/// idle (30 s).
+const PAUSE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_paused_replica_writes_nothing_answers_nothing_old_and_rejoins() {
@@ -26,6 +34,7 @@ async fn a_paused_replica_writes_nothing_answers_nothing_old_and_rejoins() {
     }
 
     fleet.replica(1).stand_still().await;
+    let paused = Instant::now();
     // Its kernel takes requests; they are the first thing that it finds when it wakes.
     let (path, step) = (
         |id| format!("/api/v1/orders/{id}/status"),
@@ -52,6 +61,9 @@ async fn a_paused_replica_writes_nothing_answers_nothing_old_and_rejoins() {
     fleet.balanced(2).await;
     for id in &its {
         client.advance(*id, "PREPARING", &[]).await.expect(200);
+    }
+    while paused.elapsed() < PAUSE {
+        watched.clients.more(5).await;
     }
 
     fleet.replica(1).signal("CONT");
