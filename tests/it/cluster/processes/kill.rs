@@ -14,11 +14,8 @@ use super::history::Kind;
 use super::http::{Ask, Http};
 use super::latencies::Sample;
 use crate::support::bodies::order;
-use crate::support::deployment::Options;
 use crate::support::wait::LONG;
 
-/// The lease that a deployment has unless it is told otherwise.
-const LEASE_MS: u64 = 1500;
 /// Every replica once, the last one first.
 const VICTIMS: [usize; 3] = [2, 1, 0];
 /// Orders of a victim that are asked for after its death: over all of them 99 of 100 leave one aside.
@@ -37,15 +34,7 @@ const RETRY_EVERY: Duration = Duration::from_millis(20);
 
 #[tokio::test]
 async fn orders_of_a_killed_replica_answer_again_and_nothing_is_lost() {
-    let options = Options {
-        environment: vec![("TRACKOPS_LEASE_MS", LEASE_MS.to_string())],
-        ..Options::default()
-    };
-    let plan = Plan {
-        options,
-        ..Plan::default()
-    };
-    let mut fleet = Fleet::start(3, plan).await;
+    let mut fleet = Fleet::start(3, Plan::usual_lease()).await;
     let watched = Watched::start(fleet.addresses(), &fleet.url(0), Policy::Insist).await;
     watched.clients.more(100).await;
     let rest = watched.clients.waits();

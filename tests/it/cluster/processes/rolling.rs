@@ -50,7 +50,7 @@ fn assert_unnoticed(at_rest: &[Sample; 2], during: &Sample) {
 
 #[tokio::test]
 async fn a_rolling_restart_fails_no_request() {
-    let mut fleet = Fleet::start(3, Plan::default()).await;
+    let mut fleet = Fleet::start(3, Plan::usual_lease()).await;
     let balancer = fleet.balancer(&[]).await;
     let address = balancer.address.to_string();
     let url = format!("http://{address}");
@@ -70,7 +70,7 @@ async fn a_rolling_restart_fails_no_request() {
 
 #[tokio::test]
 async fn growing_and_shrinking_fails_no_request() {
-    let mut fleet = Fleet::start(1, Plan::default()).await;
+    let mut fleet = Fleet::start(1, Plan::usual_lease()).await;
     let newcomers: Vec<Launch> = ["order-b", "order-c", "order-d"]
         .map(|name| {
             let listen = format!("127.0.0.1:{}", free_port());
