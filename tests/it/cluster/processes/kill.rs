@@ -40,7 +40,7 @@ async fn orders_of_a_killed_replica_answer_again_and_nothing_is_lost() {
     let rest = watched.clients.waits();
     let mut waits = Vec::new();
     for victim in VICTIMS {
-        let its = orders_of(&fleet, victim).await;
+        let its = orders_of(&fleet, &watched, victim).await;
         fleet.replica(victim).kill();
         let killed = Instant::now();
         let survivors = (0..fleet.len()).filter(|number| *number != victim);
@@ -62,10 +62,17 @@ async fn orders_of_a_killed_replica_answer_again_and_nothing_is_lost() {
 }
 
 /// Places some orders, which are replica `owner`'s, and waits until they are confirmed.
-async fn orders_of(fleet: &Fleet, owner: usize) -> Vec<Uuid> {
+async fn orders_of(fleet: &Fleet, watched: &Watched, owner: usize) -> Vec<Uuid> {
     let client = fleet.deployment.client.of_order(&fleet.url(owner));
     // Without a key an order falls to the replica that is asked.
-    let place = async |_| client.place(&order(), None).await.expect(201).id();
+    let history = &watched.clients.shared.history;
+    let place = async |_| {
+        let begun = history.now();
+        let placed = client.place(&order(), None).await.expect(201);
+        watched.told.note_view(&placed.body);
+        history.told(placed.id(), Kind::Write, begun, placed.version());
+        placed.id()
+    };
     let orders = join_all((0..ASKED).map(place)).await;
     for id in &orders {
         client.reaches(*id, "CONFIRMED").await;
