@@ -16,6 +16,7 @@ mod pause;
 mod rolling;
 mod search;
 mod servers;
+mod versions;
 mod wire;
 
 use std::sync::Arc;

@@ -22,7 +22,8 @@ const SAMPLES_MIN: usize = 200;
 /// go on.
 const AFTER_STEP: u64 = 40;
 
-async fn stop(fleet: &mut Fleet, number: usize) {
+/// Stops a replica as an operator does, and waits until it is gone.
+pub async fn stop(fleet: &mut Fleet, number: usize) {
     fleet.replica(number).signal("TERM");
     let status = fleet.replica(number).exit(LONG).await.expect("it stops");
     assert!(status.success(), "{status}");
