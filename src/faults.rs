@@ -33,6 +33,9 @@ pub mod points {
     pub const DEAF_MIRROR: &str = "deaf-mirror";
     /// Defect: answer before the commit.
     pub const ANSWER_BEFORE_COMMIT: &str = "answer-before-commit";
+    /// No failure: speak to other replicas as the next minor version might, which offers one more
+    /// version of the link and adds fields that this one doesn't know.
+    pub const SPEAK_NEWER: &str = "speak-newer";
 }
 
 /// Whether `point` is to fail now.

@@ -18,6 +18,7 @@ use super::cluster_desk::{self, LateClusterDesk};
 use super::lifecycle::Lifecycle;
 use crate::actors::Node;
 use crate::config::ReplicaConfig;
+use crate::faults::{self, points};
 use crate::ports::clock::Clock;
 use crate::ports::live::LiveHub;
 use crate::router::{Router, RouterParts, RouterSettings};
@@ -82,7 +83,11 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Links, router, coordinator; then others are answered.
     pub fn start(parts: ClusterParts) -> Self {
-        let settings = LinkSettings::new(parts.shards);
+        let mut settings = LinkSettings::new(parts.shards);
+        if faults::hit(points::SPEAK_NEWER, "") {
+            tracing::warn!("fault point: speaking as a newer version");
+            settings.versions.newest += 1;
+        }
         let me = parts.me.clone();
         let links = TonicLinks::start(me, parts.port.listener, parts.port.secret, settings);
         let between: Arc<dyn Links> = Arc::clone(&links) as _;

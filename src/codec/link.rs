@@ -16,11 +16,14 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 pub use answer::Answer;
 pub use message::Message;
 pub use request::{Request, Subscriber};
+
+use crate::faults::{self, points};
 
 /// The version that this code writes, and the only one so far that it reads.
 const VERSION: u8 = 1;
@@ -79,8 +82,33 @@ fn close(kind: &str, body: impl Serialize) -> Bytes {
         kind,
         body,
     };
+    if faults::hit(points::SPEAK_NEWER, "") {
+        return newer(&envelope);
+    }
     // Writing plain structs of strings and numbers to memory has no way to fail.
     serde_json::to_vec(&envelope).unwrap_or_default().into()
+}
+
+/// What a newer version might write: the same, with more in every object but those that are by ids.
+fn newer(envelope: &impl Serialize) -> Bytes {
+    fn add(value: &mut Value) {
+        match value {
+            Value::Array(values) => values.iter_mut().for_each(add),
+            Value::Object(fields) => {
+                fields.values_mut().for_each(add);
+                if fields
+                    .keys()
+                    .all(|name| name.parse::<uuid::Uuid>().is_err())
+                {
+                    fields.insert("later".into(), json!({"than": [1]}));
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(envelope).unwrap_or_default();
+    add(&mut value);
+    value.to_string().into()
 }
 
 fn read<T: DeserializeOwned>(what: &'static str, body: &str) -> Result<T, LinkFormError> {

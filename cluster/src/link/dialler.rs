@@ -22,6 +22,8 @@ pub(super) const WINDOW_BYTES: u32 = 1024 * 1024;
 /// A link that has just been made.
 pub(super) struct Connected {
     pub session: Arc<Session>,
+    /// What both ends speak on it.
+    pub version: u32,
     /// The peer's answers.
     pub frames: Streaming<Frame>,
     /// Dropped to close the stream in good order: what is queued is still written.
@@ -81,9 +83,10 @@ impl Dialler {
         let first = Frame::of(Body::Hello(hello.clone()));
         open.send(first).await.map_err(|_| Trouble::Closed)?;
         let mut frames = grpc::open(sender, pump, settings.message_bytes_max).await?;
-        handshake::dial(&mut frames, &open, hello, &self.secret).await?;
+        let version = handshake::dial(&mut frames, &open, hello, &self.secret).await?;
         Ok(Connected {
             session,
+            version,
             frames,
             open,
             connection,

@@ -24,13 +24,13 @@ use super::wire::{Body, Challenge, Frame, Hello, Proof, Refused};
 const NONCE_BYTES: usize = 32;
 const NODE_BYTES_MAX: usize = 256;
 
-/// The dialler's half. `Ok` once both have proven the secret.
+/// The dialler's half: the version that both speak, once both have proven the secret.
 pub(super) async fn dial(
     frames: &mut Streaming<Frame>,
     outgoing: &mpsc::Sender<Frame>,
     hello: Hello,
     secret: &LinkSecret,
-) -> Result<(), Trouble> {
+) -> Result<u32, Trouble> {
     let challenge = match hear(frames).await? {
         Body::Challenge(challenge) => challenge,
         Body::Refused(refused) => return Err(refused.into()),
@@ -39,15 +39,15 @@ pub(super) async fn dial(
     if challenge.nonce.len() != NONCE_BYTES {
         return Err(Refusal::Malformed.into());
     }
-    hello
-        .versions()
-        .common(challenge.versions())
-        .ok_or(Refusal::Version)?;
+    let common = hello.versions().common(challenge.versions());
+    let version = common.ok_or(Refusal::Version)?;
     let handshake = transcript(&hello, &challenge);
     let mac = Bytes::copy_from_slice(&secret.prove(End::Dialler, &handshake));
     say(outgoing, Body::Proof(Proof { mac })).await?;
     match hear(frames).await? {
-        Body::Welcome(proof) if secret.is_proven(End::Acceptor, &handshake, &proof.mac) => Ok(()),
+        Body::Welcome(proof) if secret.is_proven(End::Acceptor, &handshake, &proof.mac) => {
+            Ok(version)
+        }
         Body::Welcome(_) => Err(Refusal::Secret.into()),
         Body::Refused(refused) => Err(refused.into()),
         _ => Err(Refusal::Malformed.into()),

@@ -173,13 +173,15 @@ impl Link {
     async fn run(&self, connected: Connected, stopping: &CancellationToken) -> Trouble {
         let Connected {
             session,
+            version,
             mut frames,
             open,
             connection,
         } = connected;
         // Also if this future is dropped half-way.
         let _ended = Ended(self, &session);
-        tracing::info!(peer = %self.peer.node.0, address = %self.peer.address, "link is up");
+        let Peer { node, address, .. } = &self.peer;
+        tracing::info!(peer = %node.0, version, %address, "link is up");
         self.stand(Stand::Up(Arc::clone(&session)));
         let mut open = Some(open);
         let mut stop = pin!(stopping.cancelled());

@@ -10,7 +10,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::http::Http;
+use super::http::{Ask, Http};
 
 /// As often as the proxy of the load tests.
 const ASK_EVERY: Duration = Duration::from_millis(100);
@@ -57,7 +57,7 @@ impl Balancer {
 async fn ask(replica: Arc<Replica>) {
     loop {
         let mut http = Http::new(&replica.management);
-        let asked = tokio::time::timeout(ANSWER_MAX, http.send("GET", "/readyz", None, None)).await;
+        let asked = tokio::time::timeout(ANSWER_MAX, http.send(Ask::get("/readyz"))).await;
         let ready = matches!(asked, Ok(Ok(answer)) if answer.status == 200);
         replica.ready.store(ready, Ordering::Relaxed);
         // The pace of a proxy.

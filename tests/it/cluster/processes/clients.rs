@@ -1,39 +1,34 @@
-//! Clients that place orders and move them on by any replica, and write down what they asked and were
-//! told.
+//! Clients that place orders and move them on by any replica, alone or against each other, and write
+//! down what they asked and were told.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
-use serde_json::{Value, json};
+use rand::RngExt as _;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::history::{History, Kind};
-use super::http::{Answer, Http};
+use super::caller::{Caller, Step};
+use super::history::History;
+use super::latencies::{Latencies, Sample};
 use crate::support::acknowledged::Acknowledged;
-use crate::support::bodies::{SKUS, next_step, order_of};
 use crate::support::recorder::Recorder;
 use crate::support::wait::until;
 
-/// Clients at once.
-const WORKERS: u64 = 6;
+/// Clients that place orders and move them on.
+const OWNERS: u64 = 4;
+/// Clients that move on what others have placed.
+const RIVALS: u64 = 2;
+/// Clients that only read what several move on.
+const READERS: u64 = 2;
 /// Orders that a client has under way at most.
 const OPEN_MAX: usize = 6;
+/// Orders at once that several clients move on: few, so that they meet.
+const COMMON_MAX: usize = 4;
 /// A client's pace: the tests look for what goes wrong, not for speed.
 const PACE: Duration = Duration::from_millis(12);
-const RETRY_EVERY: Duration = Duration::from_millis(50);
-/// A client that may ask elsewhere does so after this long, under the same key: an owner that this
-/// replica can't reach may be reached from another.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// One that may not waits for longer than a router tries, and counts the answer as lost then.
-const PATIENCE_STRICT: Duration = Duration::from_secs(12);
-/// How long a client insists on an answer.
-const INSIST: Duration = Duration::from_secs(40);
 
 /// What a client does about a request that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,14 +42,43 @@ pub enum Policy {
 /// What all clients of a test share.
 pub struct Shared {
     /// Where they connect; each request goes to a random one.
-    addresses: Vec<String>,
-    policy: Policy,
+    pub addresses: Vec<String>,
+    pub policy: Policy,
     pub told: Arc<Acknowledged>,
     pub history: Arc<History>,
     recorder: Option<Arc<Recorder>>,
+    /// The orders that several clients move on.
+    common: Mutex<Vec<Uuid>>,
     answered: AtomicU64,
-    longest_ms: AtomicU64,
+    latencies: Latencies,
     failures: Mutex<Vec<String>>,
+}
+
+impl Shared {
+    /// Counts an answer to a command that has waited for so long.
+    pub fn was_answered(&self, waited: Duration) {
+        self.latencies.note(waited);
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes what may not happen.
+    pub fn failed(&self, failure: &str) {
+        lock(&self.failures).push(failure.to_owned());
+    }
+
+    /// Lets others move this order on too, if there is room.
+    fn share(&self, order: Uuid) -> bool {
+        let mut common = lock(&self.common);
+        let has_room = common.len() < COMMON_MAX;
+        if has_room {
+            common.push(order);
+        }
+        has_room
+    }
+
+    fn unshare(&self, order: Uuid) {
+        lock(&self.common).retain(|other| *other != order);
+    }
 }
 
 /// Clients at work.
@@ -78,21 +102,22 @@ impl Clients {
             told: Arc::clone(told),
             history: Arc::default(),
             recorder: recorder.cloned(),
+            common: Mutex::default(),
             answered: AtomicU64::new(0),
-            longest_ms: AtomicU64::new(0),
+            latencies: Latencies::default(),
             failures: Mutex::default(),
         });
         let stop = CancellationToken::new();
         let mut workers = JoinSet::new();
-        for seed in 0..WORKERS {
-            let worker = Worker {
-                http: shared.addresses.iter().map(|to| Http::new(to)).collect(),
-                shared: Arc::clone(&shared),
-                random: StdRng::seed_from_u64(seed),
-                open: Vec::new(),
-                stop: stop.clone(),
-            };
-            workers.spawn(worker.run());
+        let rivals = OWNERS..OWNERS + RIVALS;
+        for seed in 0..OWNERS + RIVALS + READERS {
+            let (caller, stop) = (Caller::new(&shared, seed), stop.clone());
+            if seed < OWNERS {
+                workers.spawn(own(caller, stop));
+            } else {
+                let steps = rivals.contains(&seed);
+                workers.spawn(interfere(caller, steps, stop));
+            }
         }
         Self {
             shared,
@@ -111,9 +136,9 @@ impl Clients {
         .await;
     }
 
-    /// The longest that any command has waited for its answer, retries included, since the last call.
-    pub fn longest(&self) -> Duration {
-        Duration::from_millis(self.shared.longest_ms.swap(0, Ordering::Relaxed))
+    /// How long commands have waited for their answers, retries included, since the last call.
+    pub fn waits(&self) -> Sample {
+        self.shared.latencies.take()
     }
 
     /// Lets every client finish what it has begun; fails if one of them found a fault, or if a
@@ -135,157 +160,79 @@ impl Clients {
     }
 }
 
-struct Worker {
-    shared: Arc<Shared>,
-    http: Vec<Http>,
-    random: StdRng,
-    open: Vec<Uuid>,
-    stop: CancellationToken,
+/// An order that its client has under way.
+#[derive(Clone, Copy)]
+struct Open {
+    order: Uuid,
+    alone: bool,
 }
 
-impl Worker {
-    async fn run(mut self) {
-        while !self.stop.is_cancelled() {
-            if self.open.is_empty() || (self.open.len() < OPEN_MAX && self.random.random_bool(0.3))
-            {
-                self.place().await;
+/// Places orders and moves them on.
+async fn own(mut caller: Caller, stop: CancellationToken) {
+    let mut open: Vec<Open> = Vec::new();
+    while !stop.is_cancelled() {
+        let is_more = open.len() < OPEN_MAX && caller.random.random_bool(0.3);
+        if open.is_empty() || is_more {
+            if let Some(order) = caller.place().await {
+                let alone = !caller.shared.share(order);
+                open.push(Open { order, alone });
+                if let Some(recorder) = &caller.shared.recorder {
+                    recorder.follow(order).await;
+                }
+            }
+        } else {
+            let index = caller.random.random_range(0..open.len());
+            if work_on(&mut caller, open[index]).await {
+                open.swap_remove(index);
+            }
+        }
+        // The pace of a client, not a wait.
+        tokio::time::sleep(PACE).await;
+    }
+}
+
+/// Reads what several move on, and moves it on if it `steps`.
+async fn interfere(mut caller: Caller, steps: bool, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let common = lock(&caller.shared.common).clone();
+        if !common.is_empty() {
+            let order = common[caller.random.random_range(0..common.len())];
+            let alone = false;
+            if steps {
+                work_on(&mut caller, Open { order, alone }).await;
             } else {
-                let index = self.random.random_range(0..self.open.len());
-                if self.work_on(self.open[index]).await {
-                    self.open.swap_remove(index);
-                }
+                caller.read(order).await;
             }
-            // The pace of a client, not a wait.
-            tokio::time::sleep(PACE).await;
         }
-    }
-
-    async fn place(&mut self) {
-        let sku = SKUS[self.random.random_range(0..SKUS.len())];
-        let body = order_of(sku, 1);
-        let begun = self.shared.history.now();
-        let Some(answer) = self.command("POST", "/api/v1/orders", &body).await else {
-            // Without an answer nobody knows its id; the invariants look at it all the same.
-            return;
-        };
-        assert_eq!(answer.status, 201, "{answer:?}");
-        let id = id_of(&answer);
-        self.was_told(id, Kind::Write, begun, &answer);
-        self.open.push(id);
-        if let Some(recorder) = &self.shared.recorder {
-            recorder.follow(id).await;
-        }
-    }
-
-    /// Reads an order and takes its next step; whether it is at its end.
-    async fn work_on(&mut self, id: Uuid) -> bool {
-        let Some(status) = self.read(id).await else {
-            return false;
-        };
-        let Some(next) = next_step(&status) else {
-            return status != "PENDING";
-        };
-        let begun = self.shared.history.now();
-        let path = format!("/api/v1/orders/{id}/status");
-        let Some(answer) = self.command("PUT", &path, &json!({"status": next})).await else {
-            // It may have happened, so this client leaves the order alone.
-            self.shared.history.lost(id, begun);
-            return true;
-        };
-        // Only this client moves the order, and only by steps that are legal from what it read: a
-        // refusal would be a retry that was taken for a second command, or a stale read.
-        assert_eq!(answer.status, 200, "{id} to {next}: {answer:?}");
-        self.was_told(id, Kind::Write, begun, &answer);
-        self.read(id).await;
-        false
-    }
-
-    async fn read(&mut self, id: Uuid) -> Option<String> {
-        let begun = self.shared.history.now();
-        let path = format!("/api/v1/orders/{id}");
-        let answer = match self.attempt("GET", &path, None, None).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                self.failed(&error);
-                return None;
-            }
-        };
-        match answer.status {
-            200 => {
-                self.was_told(id, Kind::Read, begun, &answer);
-                answer.body["status"].as_str().map(str::to_owned)
-            }
-            503 => {
-                self.failed(&format!("{path}: {answer:?}"));
-                None
-            }
-            _ => panic!("{path}: {answer:?}"),
-        }
-    }
-
-    /// Sends a command under a key of its own as the policy says.
-    async fn command(&mut self, method: &str, path: &str, body: &Value) -> Option<Answer> {
-        let key = Uuid::new_v4().to_string();
-        let start = Instant::now();
-        loop {
-            let sent = self.attempt(method, path, Some(&key), Some(body)).await;
-            let failure = match sent {
-                Ok(answer) if answer.status != 503 => {
-                    let waited = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    self.shared.longest_ms.fetch_max(waited, Ordering::Relaxed);
-                    self.shared.answered.fetch_add(1, Ordering::Relaxed);
-                    return Some(answer);
-                }
-                Ok(answer) => format!("{method} {path}: {answer:?}"),
-                Err(error) => error,
-            };
-            if self.shared.policy == Policy::Strict {
-                self.failed(&failure);
-                return None;
-            }
-            assert!(
-                start.elapsed() < INSIST,
-                "{path} was not answered within {INSIST:?}: {failure}"
-            );
-            // Sooner than the server asks for, to be there when it comes back.
-            tokio::time::sleep(RETRY_EVERY).await;
-        }
-    }
-
-    async fn attempt(
-        &mut self,
-        method: &str,
-        path: &str,
-        key: Option<&str>,
-        body: Option<&Value>,
-    ) -> Result<Answer, String> {
-        let which = self.random.random_range(0..self.http.len());
-        let http = &mut self.http[which];
-        let patience = match self.shared.policy {
-            Policy::Insist => PATIENCE,
-            Policy::Strict => PATIENCE_STRICT,
-        };
-        let sent = tokio::time::timeout(patience, http.send(method, path, key, body)).await;
-        sent.unwrap_or_else(|_| Err(format!("{method} {path}: no answer within {patience:?}")))
-    }
-
-    fn failed(&self, failure: &str) {
-        if self.shared.policy == Policy::Strict {
-            lock(&self.shared.failures).push(failure.to_owned());
-        }
-    }
-
-    fn was_told(&self, id: Uuid, kind: Kind, begun: Duration, answer: &Answer) {
-        let version = answer.body["version"].as_u64().expect("a view's version");
-        let version = u32::try_from(version).expect("a small version");
-        self.shared.history.told(id, kind, begun, version);
-        self.shared.told.note_view(&answer.body);
+        // The pace of a client, not a wait.
+        tokio::time::sleep(PACE).await;
     }
 }
 
-fn id_of(answer: &Answer) -> Uuid {
-    let id = answer.body["id"].as_str().expect("a view's id");
-    id.parse().expect("a UUID")
+/// Reads an order and takes its next step; whether it is at its end.
+async fn work_on(caller: &mut Caller, Open { order, alone }: Open) -> bool {
+    let Some(from) = caller.read(order).await else {
+        return false;
+    };
+    let Some(next) = from.next() else {
+        if from.is_final() {
+            caller.shared.unshare(order);
+        }
+        return from.is_final();
+    };
+    let matched = caller.random.random_bool(0.7);
+    let step = Step {
+        order,
+        from,
+        matched,
+        alone,
+    };
+    if !caller.step(&step, next).await {
+        // It may have happened, so this client leaves the order alone.
+        return true;
+    }
+    caller.read(order).await;
+    false
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

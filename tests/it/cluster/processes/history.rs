@@ -16,8 +16,22 @@ use crate::support::check::Violation;
 pub enum Kind {
     /// A command that makes a version: a placement or a step, with its retries under one key.
     Write,
+    /// A step without a condition, where others may take it too: it makes a version, or finds it made.
+    Step,
     /// A read.
     Read,
+    /// A step that was refused because the order is no longer at the version from which it was to lead.
+    Refused {
+        /// That version. Only clients move an order from there.
+        from: u32,
+    },
+}
+
+impl Kind {
+    /// Whether it may make a version.
+    pub fn may_make(self) -> bool {
+        matches!(self, Self::Write | Self::Step)
+    }
 }
 
 /// One request as its client saw it.
@@ -86,8 +100,22 @@ impl History {
     }
 }
 
+/// Whether some write was under way while another request was.
+pub fn is_contended(ops: &[Op]) -> bool {
+    let overlap = |one: &Op, other: &Op| {
+        let ends_after = |op: &Op, moment| op.told.is_none_or(|(ended, _)| ended >= moment);
+        ends_after(one, other.begun) && ends_after(other, one.begun)
+    };
+    let mut writes = ops.iter().enumerate().filter(|(_, op)| op.kind.may_make());
+    writes.any(|(index, write)| {
+        let mut all = ops.iter().enumerate();
+        all.any(|(other, op)| other != index && overlap(write, op))
+    })
+}
+
 /// What can't be true of one order's history: a request that began after another was answered was told
-/// an older version, or a write made a version that was there before.
+/// an older version, a write made a version that was there before, or a step was refused for a version
+/// that no other made.
 pub fn check(order: Uuid, ops: &[Op]) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut written = HashSet::new();
@@ -116,8 +144,28 @@ pub fn check(order: Uuid, ops: &[Op]) -> Vec<Violation> {
                 found.push(Violation::new(Invariant::OneWriter, detail));
             }
         }
+        if let Kind::Refused { from } = op.kind
+            && !is_deserved(op, from, ops)
+        {
+            let detail = format!("{order}: {op:?}, and nobody else had moved it on");
+            found.push(Violation::new(Invariant::OneWriter, detail));
+        }
     }
     found
+}
+
+/// Whether every version since `from` was made by a write that `refused` may have met.
+fn is_deserved(refused: &Op, from: u32, ops: &[Op]) -> bool {
+    let Some((ended, version)) = refused.told else {
+        return true;
+    };
+    let made = |wanted| {
+        ops.iter().any(|op| {
+            let may_be = op.told.is_none_or(|(_, told)| told == wanted);
+            op.kind.may_make() && may_be && op.begun <= ended
+        })
+    };
+    version > from && (from + 1..=version).all(made)
 }
 
 #[cfg(test)]
@@ -160,6 +208,46 @@ mod tests {
         assert_eq!(found(&ops), [Invariant::OneWriter]);
         let ops = [op(Kind::Read, 0, 10, 2), op(Kind::Write, 11, 12, 2)];
         assert_eq!(found(&ops), [Invariant::OneWriter]);
+    }
+
+    #[test]
+    fn a_step_that_two_took_at_once_is_one_version() {
+        let ops = [
+            op(Kind::Step, 0, 10, 3),
+            op(Kind::Step, 5, 12, 3),
+            op(Kind::Write, 5, 13, 4),
+        ];
+        assert_eq!(found(&ops), []);
+        assert!(is_contended(&ops));
+        assert!(!is_contended(&[
+            op(Kind::Write, 0, 10, 2),
+            op(Kind::Read, 11, 20, 2)
+        ]));
+    }
+
+    #[test]
+    fn a_refusal_needs_a_success_of_another() {
+        let refused = op(Kind::Refused { from: 2 }, 10, 20, 3);
+        // Before it, beside it, and perhaps.
+        assert_eq!(found(&[op(Kind::Write, 0, 5, 3), refused]), []);
+        assert_eq!(found(&[op(Kind::Step, 15, 30, 3), refused]), []);
+        let lost = Op {
+            told: None,
+            ..op(Kind::Write, 0, 5, 3)
+        };
+        assert_eq!(found(&[lost, refused]), []);
+        // Its own success, told as a refusal.
+        assert_eq!(found(&[refused]), [Invariant::OneWriter]);
+        // After it, of another version, or none at all.
+        let late = op(Kind::Write, 21, 30, 3);
+        assert!(found(&[refused, late]).contains(&Invariant::OneWriter));
+        let other = op(Kind::Write, 0, 5, 2);
+        assert_eq!(found(&[other, refused]), [Invariant::OneWriter]);
+        let far = op(Kind::Refused { from: 2 }, 10, 20, 4);
+        let one = op(Kind::Write, 0, 5, 3);
+        assert_eq!(found(&[one, far]), [Invariant::OneWriter]);
+        let vain = op(Kind::Refused { from: 3 }, 10, 20, 3);
+        assert_eq!(found(&[one, vain]), [Invariant::OneWriter]);
     }
 
     #[test]

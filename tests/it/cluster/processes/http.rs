@@ -7,10 +7,52 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+/// A request whose repeat does no harm: a read, or one with an idempotency key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ask<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+    /// Its `Idempotency-Key`.
+    pub key: Option<&'a str>,
+    /// The version in its `If-Match`.
+    pub if_match: Option<u32>,
+    pub body: Option<&'a Value>,
+}
+
+impl<'a> Ask<'a> {
+    /// A read.
+    pub fn get(path: &'a str) -> Self {
+        Self {
+            method: "GET",
+            path,
+            ..Self::default()
+        }
+    }
+
+    fn text(&self, host: &str) -> String {
+        let body = self.body.map(Value::to_string).unwrap_or_default();
+        let key = self.key.map(|key| format!("idempotency-key: {key}\r\n"));
+        let tag = self
+            .if_match
+            .map(|version| format!("if-match: \"{version}\"\r\n"));
+        format!(
+            "{} {} HTTP/1.1\r\nhost: {host}\r\n{}{}content-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            self.method,
+            self.path,
+            key.unwrap_or_default(),
+            tag.unwrap_or_default(),
+            body.len()
+        )
+    }
+}
+
 /// An answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    /// The version in its `ETag`.
+    pub version: Option<u32>,
     pub body: Value,
 }
 
@@ -42,23 +84,10 @@ impl Http {
         }
     }
 
-    /// Sends a request whose repeat does no harm: a read, or one with an idempotency key.
-    pub async fn send(
-        &mut self,
-        method: &str,
-        path: &str,
-        key: Option<&str>,
-        body: Option<&Value>,
-    ) -> Result<Answer, String> {
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let key = key.map(|key| format!("idempotency-key: {key}\r\n"));
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\n{}content-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
-            self.address,
-            key.unwrap_or_default(),
-            body.len()
-        );
+    /// Sends it; an error says which request and why.
+    pub async fn send(&mut self, ask: Ask<'_>) -> Result<Answer, String> {
+        let request = ask.text(&self.address);
+        let (method, path) = (ask.method, ask.path);
         if let Some(used) = self.idle.take() {
             match self.exchange(used, &request).await {
                 Err(Failed::Closed) => {}
@@ -97,8 +126,10 @@ impl Http {
                 continue;
             }
             let status = head.get(9..12).and_then(|status| status.parse().ok());
+            let version = field(head, "etag").and_then(|tag| tag.trim_matches('"').parse().ok());
             let answer = Answer {
                 status: status.ok_or(io::ErrorKind::InvalidData)?,
+                version,
                 body: serde_json::from_slice(rest).unwrap_or(Value::Null),
             };
             if field(head, "connection") != Some("close") {

@@ -1,10 +1,20 @@
-//! Links between replicas that are cut, one way and both.
+//! Links between replicas that are cut, or become black holes, one way and both.
 
 use super::Watched;
 use super::clients::Policy;
 use super::fleet::{Fleet, Plan};
 use crate::support::bodies::order;
 use crate::support::wait::until;
+
+/// Waits until the first two replicas, by their process ids, have dialled each other.
+async fn linked(fleet: &Fleet, first: u32, second: u32) {
+    until("the first two are linked both ways", || async {
+        let are_linked = fleet.wires[1].connected().contains(&first)
+            && fleet.wires[0].connected().contains(&second);
+        are_linked.then_some(())
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn without_links_no_two_own_and_every_side_answers() {
@@ -16,15 +26,7 @@ async fn without_links_no_two_own_and_every_side_answers() {
     let watched = Watched::start(fleet.addresses(), &fleet.url(0), Policy::Insist).await;
     let pids = [0, 1, 2].map(|number| fleet.replica(number).pid());
     let [first, second, third] = pids;
-    until(
-        "the first two are linked, by connections of their own",
-        || async {
-            let linked = fleet.wires[1].connected().contains(&first)
-                && fleet.wires[0].connected().contains(&second);
-            linked.then_some(())
-        },
-    )
-    .await;
+    linked(&fleet, first, second).await;
     let client = fleet.deployment.client.clone();
     let elsewhere = client.of_order(&fleet.url(1));
     let id = elsewhere.place(&order(), None).await.expect(201).id();
@@ -57,6 +59,41 @@ async fn without_links_no_two_own_and_every_side_answers() {
         (connected.contains(&first) && connected.contains(&third)).then_some(())
     })
     .await;
+    watched.clients.more(30).await;
+    watched.finish(&mut fleet).await;
+}
+
+#[tokio::test]
+async fn links_that_swallow_everything_are_given_up_and_no_two_own() {
+    let plan = Plan {
+        wired: true,
+        ..Plan::default()
+    };
+    let mut fleet = Fleet::start(3, plan).await;
+    let watched = Watched::start(fleet.addresses(), &fleet.url(0), Policy::Insist).await;
+    let [first, second] = [0, 1].map(|number| fleet.replica(number).pid());
+    linked(&fleet, first, second).await;
+    let client = fleet.deployment.client.clone();
+    let elsewhere = client.of_order(&fleet.url(1));
+    let id = elsewhere.place(&order(), None).await.expect(201).id();
+    client.reaches(id, "CONFIRMED").await;
+
+    // One way: what the first sends to the second disappears, and nobody tells it so.
+    fleet.wires[1].stall(first);
+    client.advance(id, "PREPARING", &[]).await.expect(200);
+    watched.clients.more(30).await;
+    // Both ways.
+    fleet.wires[0].stall(second);
+    client.advance(id, "IN_TRANSIT", &[]).await.expect(200);
+    watched.clients.more(30).await;
+    // Every one has PostgreSQL, so nobody's shards are taken.
+    assert_eq!(fleet.owners(1).await.map(|owners| owners.len()), Some(3));
+
+    for wire in &fleet.wires {
+        wire.mend();
+    }
+    linked(&fleet, first, second).await;
+    client.advance(id, "DELIVERED", &[]).await.expect(200);
     watched.clients.more(30).await;
     watched.finish(&mut fleet).await;
 }

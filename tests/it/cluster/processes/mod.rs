@@ -2,18 +2,21 @@
 //! load. What clients were told is checked by version (`history`, `search`) beside the invariants.
 
 mod balancer;
+mod caller;
 mod clients;
 mod fleet;
 mod history;
 mod http;
 mod identity;
 mod kill;
+mod latencies;
 mod links;
 mod live;
 mod pause;
 mod rolling;
 mod search;
 mod servers;
+mod versions;
 mod wire;
 
 use std::sync::Arc;
@@ -47,6 +50,14 @@ impl Watched {
     /// Ends them and checks everything.
     async fn finish(self, fleet: &mut Fleet) {
         let shared = self.clients.finish().await;
+        let ops = shared.history.ops();
+        let contended = ops.values().filter(|ops| history::is_contended(ops));
+        let contended = contended.count();
+        let refused = |op: &&history::Op| matches!(op.kind, history::Kind::Refused { .. });
+        let refused = ops.values().flatten().filter(refused).count();
+        let orders = ops.len();
+        eprintln!("clients met at {contended} of {orders} orders; {refused} steps were refused");
+        assert!(contended > 0, "no two clients met at any order");
         fleet
             .check(&self.told, &shared.history, &[&self.recorder])
             .await;

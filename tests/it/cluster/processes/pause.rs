@@ -1,14 +1,22 @@
-//! A replica that stands still for longer than its lease.
+//! A replica that stands still for longer than its lease, its session with Kafka, and what its peers wait
+//! for a sign of it.
+
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Watched;
 use super::clients::Policy;
 use super::fleet::{Fleet, Plan};
-use super::http::Http;
+use super::http::{Ask, Http};
 use crate::support::bodies::order;
 use crate::support::wait::until;
+
+/// Longer than Kafka waits for a consumer (6 s) and a link for a ping (2.5 s), and than a connection may be
+/// idle (30 s).
+const PAUSE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_paused_replica_writes_nothing_answers_nothing_old_and_rejoins() {
@@ -26,6 +34,7 @@ async fn a_paused_replica_writes_nothing_answers_nothing_old_and_rejoins() {
     }
 
     fleet.replica(1).stand_still().await;
+    let paused = Instant::now();
     // Its kernel takes requests; they are the first thing that it finds when it wakes.
     let (path, step) = (
         |id| format!("/api/v1/orders/{id}/status"),
@@ -35,16 +44,26 @@ async fn a_paused_replica_writes_nothing_answers_nothing_old_and_rejoins() {
     let mut asleep = Http::new(&fleet.address(1));
     let late = tokio::spawn(async move {
         let (path, body) = (path(first), step("PREPARING"));
-        asleep.send("PUT", &path, Some("late"), Some(&body)).await
+        let ask = Ask {
+            method: "PUT",
+            path: &path,
+            key: Some("late"),
+            body: Some(&body),
+            ..Ask::default()
+        };
+        asleep.send(ask).await
     });
     let mut asleep = Http::new(&fleet.address(1));
     let old = tokio::spawn(async move {
         let path = format!("/api/v1/orders/{second}");
-        asleep.send("GET", &path, None, None).await
+        asleep.send(Ask::get(&path)).await
     });
     fleet.balanced(2).await;
     for id in &its {
         client.advance(*id, "PREPARING", &[]).await.expect(200);
+    }
+    while paused.elapsed() < PAUSE {
+        watched.clients.more(5).await;
     }
 
     fleet.replica(1).signal("CONT");
@@ -75,7 +94,7 @@ async fn all_new(mut http: Http, orders: &[Uuid]) -> Option<()> {
     let mut answered = Some(());
     for id in orders {
         let path = format!("/api/v1/orders/{id}");
-        match http.send("GET", &path, None, None).await {
+        match http.send(Ask::get(&path)).await {
             Ok(answer) if answer.status == 200 => assert_eq!(answer.body["version"], 3, "{id}"),
             Ok(answer) => {
                 assert_eq!(answer.status, 503, "{answer:?}");

@@ -1,16 +1,20 @@
-//! TCP connections in between that can be cut: a listener that passes on to another, and knows which
-//! process dials it.
+//! TCP connections in between that can be cut or turned into black holes: a listener that passes on to
+//! another, and knows which process dials it.
 
 use std::collections::HashSet;
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::support::environment::free_port;
+
+/// Read at once; a frame of a link is rarely longer.
+const BUFFER_BYTES: usize = 16 * 1024;
 
 /// A listener before `to`. What goes through it ends when this is dropped.
 pub struct Wire {
@@ -31,8 +35,18 @@ struct State {
     cut: bool,
     /// These processes don't.
     refused: HashSet<u32>,
-    /// What passes now, and whose it is.
-    passing: Vec<(Option<u32>, AbortHandle)>,
+    /// What these send is taken, and forwarded no more than what is sent to them.
+    stalled: HashSet<u32>,
+    passing: Vec<Passing>,
+}
+
+/// A connection that passes now.
+struct Passing {
+    /// Whose it is.
+    owner: Option<u32>,
+    task: AbortHandle,
+    /// Its bytes are taken and go nowhere.
+    stalled: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -64,25 +78,38 @@ impl Wire {
     pub fn cut_off(&self, pid: u32) {
         let mut state = self.shared.state();
         state.refused.insert(pid);
-        end(&mut state, |owner| owner == Some(pid));
+        end(&mut state, |passing| passing.owner == Some(pid));
     }
 
-    /// Lets everybody through again.
+    /// Turns the connections of one process, and its new ones, into black holes: they are open, take
+    /// whatever is sent either way, and forward nothing.
+    pub fn stall(&self, pid: u32) {
+        let mut state = self.shared.state();
+        state.stalled.insert(pid);
+        for passing in &state.passing {
+            if passing.owner == Some(pid) {
+                passing.stalled.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Lets everybody through again. A black hole has swallowed part of its stream, so it ends.
     pub fn mend(&self) {
         let mut state = self.shared.state();
         state.cut = false;
         state.refused.clear();
+        state.stalled.clear();
+        end(&mut state, |passing| {
+            passing.stalled.load(Ordering::Relaxed)
+        });
     }
 
     /// The processes that are connected.
     pub fn connected(&self) -> HashSet<u32> {
         let mut state = self.shared.state();
-        state.passing.retain(|(_, task)| !task.is_finished());
-        state
-            .passing
-            .iter()
-            .filter_map(|(owner, _)| *owner)
-            .collect()
+        state.passing.retain(|passing| !passing.task.is_finished());
+        let owners = state.passing.iter().filter_map(|passing| passing.owner);
+        owners.collect()
     }
 }
 
@@ -99,33 +126,66 @@ impl Shared {
     }
 }
 
-fn end(state: &mut State, which: impl Fn(Option<u32>) -> bool) {
-    state.passing.retain(|(owner, task)| {
-        let ends = which(*owner);
+fn end(state: &mut State, which: impl Fn(&Passing) -> bool) {
+    state.passing.retain(|passing| {
+        let ends = which(passing);
         if ends {
-            task.abort();
+            passing.task.abort();
         }
-        !ends && !task.is_finished()
+        !ends && !passing.task.is_finished()
     });
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    while let Ok((mut client, from)) = listener.accept().await {
+    while let Ok((client, from)) = listener.accept().await {
         let owner = tokio::task::spawn_blocking(move || process_of(from.port())).await;
         let owner = owner.ok().flatten();
         let mut state = shared.state();
         if state.cut || owner.is_some_and(|owner| state.refused.contains(&owner)) {
             continue;
         }
-        let to = shared.to;
-        let task = tokio::spawn(async move {
-            if let Ok(mut server) = TcpStream::connect(to).await {
-                let _ = (client.set_nodelay(true), server.set_nodelay(true));
-                // An error is either side's going away, which the other one sees.
-                let _ = copy_bidirectional(&mut client, &mut server).await;
-            }
+        let is_stalled = owner.is_some_and(|owner| state.stalled.contains(&owner));
+        let stalled = Arc::new(AtomicBool::new(is_stalled));
+        let task = tokio::spawn(pass(client, shared.to, Arc::clone(&stalled)));
+        state.passing.push(Passing {
+            owner,
+            task: task.abort_handle(),
+            stalled,
         });
-        state.passing.push((owner, task.abort_handle()));
+    }
+}
+
+async fn pass(mut client: TcpStream, to: SocketAddr, stalled: Arc<AtomicBool>) {
+    let Ok(mut server) = TcpStream::connect(to).await else {
+        return;
+    };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    // An end or an error is either side's going away, which the other one sees.
+    tokio::join!(
+        forward(from_client, to_server, &stalled),
+        forward(from_server, to_client, &stalled),
+    );
+}
+
+/// Copies until there is no more, and then says so.
+async fn forward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    stalled: &AtomicBool,
+) {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        if stalled.load(Ordering::Relaxed) {
+            continue;
+        }
+        if to.write_all(&buffer[..count]).await.is_err() {
+            break;
+        }
+    }
+    if !stalled.load(Ordering::Relaxed) {
+        let _ = to.shutdown().await;
     }
 }
 
@@ -156,7 +216,7 @@ fn process_of(port: u16) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use std::time::Duration;
 
     use super::*;
 
@@ -195,5 +255,22 @@ mod tests {
         assert!(answers(&mut connect().await.expect("it listens")).await);
         wire.cut();
         assert!(!answers(&mut connect().await.expect("it listens")).await);
+    }
+
+    #[tokio::test]
+    async fn a_black_hole_takes_everything_and_says_nothing() {
+        let wire = Wire::before(echo().await).await;
+        let connect = || TcpStream::connect(wire.address);
+        let mut before = connect().await.expect("it listens");
+        assert!(answers(&mut before).await);
+        wire.stall(std::process::id());
+        let mut during = connect().await.expect("it listens");
+        for stream in [&mut before, &mut during] {
+            let answer = tokio::time::timeout(Duration::from_millis(100), answers(stream)).await;
+            assert!(answer.is_err(), "neither an answer nor an end");
+        }
+        wire.mend();
+        assert!(!answers(&mut before).await, "it has missed a byte");
+        assert!(answers(&mut connect().await.expect("it listens")).await);
     }
 }
