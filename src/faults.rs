@@ -31,6 +31,8 @@ pub mod points {
     pub const DELETE_BEFORE_ACK: &str = "delete-before-ack";
     /// Defect: answer before the commit.
     pub const ANSWER_BEFORE_COMMIT: &str = "answer-before-commit";
+    /// Defect: a stop that never ends.
+    pub const HANG_AT_STOP: &str = "hang-at-stop";
 }
 
 /// Whether `point` is to fail now.
@@ -71,6 +73,14 @@ pub fn hit(point: &str, text: &str) -> bool {
 #[cfg(not(debug_assertions))]
 pub fn hit(_point: &str, _text: &str) -> bool {
     false
+}
+
+/// Never returns if `point` is to fail now.
+pub async fn hang(point: &str) {
+    if hit(point, "") {
+        tracing::error!(point, "fault point: hanging");
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Ends the process at once, as `kill -9` would, if `point` is to fail now.

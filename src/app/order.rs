@@ -12,7 +12,7 @@ use trackops_cluster::membership::NodeId;
 use super::cluster::LinkPort;
 use super::core::{self, CoreParts, Deposed};
 use super::late::LateOrders;
-use super::lifecycle::{Lifecycle, ROLE_STOP};
+use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::{Listener, Port};
 use super::{checks, desk, face};
 use crate::api::probes::readiness::Readiness;
@@ -39,7 +39,7 @@ const INTERIM_STOP: Duration = Duration::from_secs(1);
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     logs::start(&config.log);
     let metrics = prometheus::install()?;
-    let process = Lifecycle::start()?;
+    let process = Lifecycle::start(config.http.shutdown(ROLE_STOP))?;
     let mut doors = Doors::open(&config)?;
     let mut returning = false;
     loop {
@@ -88,7 +88,7 @@ async fn run_incarnation(
         outboxes: vec![Arc::new(adapters.database.outbox())],
         dead_letters: Some(desk::of(letters)),
     });
-    let management = doors.management()?.serve(management_routes, limit / 4);
+    let management = doors.management()?.serve(management_routes, limit / 16);
     let public = doors.public()?.serve(public_routes, limit / 2);
     doors.end_interim().await;
     tracing::info!(public = %public.addr(), management = %management.addr(), "role order");
@@ -107,6 +107,7 @@ async fn run_incarnation(
     }
     life.stopped().await;
 
+    let ending = Ending::begin(limit);
     readiness.set_draining();
     if let Some(running) = &running
         && process.is_stopping()
@@ -125,9 +126,14 @@ async fn run_incarnation(
     } else {
         doors.begin_interim();
     }
-    watchers.stop(public, limit / 4).await;
+    let consumed = async {
+        if let Some(running) = &running {
+            running.stop_consuming(ending.at(12)).await;
+        }
+    };
+    tokio::join!(watchers.stop(public, limit / 4), consumed);
     if let Some(running) = running {
-        running.stop(limit / 2).await;
+        running.stop(ending).await;
     }
     management.stop().await;
     background.cancel();
