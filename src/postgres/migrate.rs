@@ -52,7 +52,7 @@ const ORDERS: [Source; 6] = [
 ];
 
 // A number that is shared is the same in both databases; the numbers of one may have gaps.
-const INVENTORY: [Source; 3] = [
+const INVENTORY: [Source; 4] = [
     OUTBOX,
     (
         2,
@@ -60,6 +60,11 @@ const INVENTORY: [Source; 3] = [
         include_str!("../../migrations/inventory/0002_inventory.sql"),
     ),
     OUTBOX_SEQUENCE,
+    (
+        7,
+        "stock key answers",
+        include_str!("../../migrations/inventory/0007_stock_key_answers.sql"),
+    ),
 ];
 
 /// Whether a database is as this program needs it.

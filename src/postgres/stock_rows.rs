@@ -295,13 +295,21 @@ pub(super) async fn set_on_hand(
     Ok(stored.map(item).transpose()?.map(|(_, level)| level))
 }
 
+/// What a key stands for, and what was answered to whoever used it first.
+pub(super) struct KnownKey {
+    pub sku: String,
+    pub on_hand: i64,
+    /// `None` for a key from before this was stored.
+    pub reserved: Option<i64>,
+}
+
 /// Takes `key` for this write; what it stands for if it is taken already.
 pub(super) async fn take_key(
     connection: &mut PgConnection,
     key: &str,
     sku: &Sku,
     on_hand: i64,
-) -> Result<Option<(String, i64)>, sqlx::Error> {
+) -> Result<Option<KnownKey>, sqlx::Error> {
     sqlx::query("DELETE FROM stock_keys WHERE at < now() - make_interval(days => $1)")
         .bind(KEY_DAYS)
         .execute(&mut *connection)
@@ -318,10 +326,30 @@ pub(super) async fn take_key(
     if taken.rows_affected() == 1 {
         return Ok(None);
     }
-    sqlx::query_as("SELECT sku, on_hand FROM stock_keys WHERE key = $1")
+    let known: Option<(String, i64, Option<i64>)> =
+        sqlx::query_as("SELECT sku, on_hand, reserved FROM stock_keys WHERE key = $1")
+            .bind(key)
+            .fetch_optional(connection)
+            .await?;
+    Ok(known.map(|(sku, on_hand, reserved)| KnownKey {
+        sku,
+        on_hand,
+        reserved,
+    }))
+}
+
+/// Keeps what is answered to whoever has taken `key`.
+pub(super) async fn keep_answer(
+    connection: &mut PgConnection,
+    key: &str,
+    answer: Level,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE stock_keys SET reserved = $2 WHERE key = $1")
         .bind(key)
-        .fetch_optional(connection)
+        .bind(int8(answer.reserved))
+        .execute(connection)
         .await
+        .map(drop)
 }
 
 fn lane(order: OrderId) -> i16 {
