@@ -241,7 +241,10 @@ impl Core {
         if let Some(keeper) = self.keeper {
             // Joins a thread: not on the runtime's own.
             let stopped = tokio::task::spawn_blocking(|| keeper.stop());
-            if tokio::time::timeout_at(ending.at(14), stopped).await.is_err() {
+            if tokio::time::timeout_at(ending.at(14), stopped)
+                .await
+                .is_err()
+            {
                 tracing::warn!("a renewal of the lease is under way still");
             }
         }

@@ -102,7 +102,8 @@ impl Ending {
 
     /// How long it is until then.
     pub fn until(&self, sixteenths: u32) -> Duration {
-        self.at(sixteenths).saturating_duration_since(Instant::now())
+        self.at(sixteenths)
+            .saturating_duration_since(Instant::now())
     }
 }
 
