@@ -13,6 +13,7 @@ use trackops_domain::time::Timestamp;
 
 use super::connections::Connections;
 use super::listener;
+use super::stock_keys as keys;
 use super::stock_record::Record;
 use super::stock_rows as rows;
 use crate::ports::stock::{
@@ -262,7 +263,7 @@ async fn set_level(
 ) -> Result<Result<(Level, bool), StockError>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     if let Some(key) = key
-        && let Some(known) = rows::take_key(&mut transaction, key, sku, wanted).await?
+        && let Some(known) = keys::take_key(&mut transaction, key, sku, wanted).await?
     {
         let level = rows::level(&mut transaction, sku).await?;
         transaction.rollback().await?;
@@ -283,7 +284,7 @@ async fn set_level(
         return Ok(Err(StockError::BelowReserved { reserved }));
     };
     if let Some(key) = key {
-        rows::keep_answer(&mut transaction, key, level).await?;
+        keys::keep_answer(&mut transaction, key, level).await?;
     }
     transaction.commit().await?;
     Ok(Ok((level, false)))
