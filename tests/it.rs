@@ -34,6 +34,8 @@ mod kill_dev;
 mod live;
 #[path = "it/live_support.rs"]
 mod live_support;
+#[path = "it/metrics.rs"]
+mod metrics;
 #[path = "it/outage.rs"]
 mod outage;
 #[path = "it/quarantine.rs"]

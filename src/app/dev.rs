@@ -34,7 +34,7 @@ use crate::outbox::{Relay, RelaySettings};
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
 use crate::ports::clock::{Clock, SystemClock};
-use crate::telemetry::{logs, prometheus};
+use crate::telemetry::{self, logs, prometheus};
 
 /// The name of the only node, its consumers and its relay.
 const NODE: &str = "dev";
@@ -43,6 +43,7 @@ const NODE: &str = "dev";
 pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     logs::start(&config.log);
     let metrics = prometheus::install()?;
+    telemetry::zeros_of_orders();
     let limit = config.http.shutdown(DEV_STOP);
     let life = Lifecycle::start(limit)?;
     let port = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;

@@ -28,7 +28,7 @@ use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::journal::Journal;
 use crate::postgres::{self, Database, Kind};
 use crate::redis::{RedisCache, RedisSettings};
-use crate::telemetry::{logs, prometheus};
+use crate::telemetry::{self, logs, prometheus};
 
 /// How long what is open between two incarnations may take to end: answers of one line.
 const INTERIM_STOP: Duration = Duration::from_secs(1);
@@ -39,6 +39,7 @@ const INTERIM_STOP: Duration = Duration::from_secs(1);
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     logs::start(&config.log);
     let metrics = prometheus::install()?;
+    telemetry::zeros_of_orders();
     let process = Lifecycle::start(config.http.shutdown(ROLE_STOP))?;
     let mut doors = Doors::open(&config)?;
     let mut returning = false;
