@@ -42,7 +42,7 @@ pub const MESSAGES: &str = "trackops_messages_total";
 pub const CACHE_REQUESTS: &str = "trackops_cache_requests_total";
 /// Open sockets and SSE streams (gauge).
 pub const LIVE_SESSIONS: &str = "trackops_live_sessions";
-/// Commit known to frame handed to the socket.
+/// Commit to frame written to the socket.
 pub const LIVE_PUSH_DURATION: &str = "trackops_live_push_duration_seconds";
 /// Updates folded into a snapshot for a slow listener.
 pub const LIVE_CONFLATED: &str = "trackops_live_conflated_total";
