@@ -8,6 +8,8 @@ pub mod message_id;
 pub mod messages;
 pub mod object;
 pub mod rfc3339;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod stored;
 pub mod topics;
 pub mod view;
