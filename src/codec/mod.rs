@@ -12,4 +12,5 @@ pub mod rfc3339;
 pub(crate) mod samples;
 pub mod stored;
 pub mod topics;
+pub mod trace;
 pub mod view;
