@@ -1,5 +1,6 @@
 //! The role `order`: REST, live tracking and order actors on PostgreSQL, Kafka and Redis.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -277,10 +278,26 @@ pub(super) fn open_database(
 
 pub(super) fn open_bus(config: &Config) -> anyhow::Result<KafkaBus> {
     let settings = KafkaSettings {
+        properties: kafka_security(&config.stores),
         prefix: config.stores.kafka_prefix.clone(),
         partitions: config.stores.kafka_partitions,
         replication: config.stores.kafka_replication,
         ..KafkaSettings::new(config.kafka()?)
     };
     KafkaBus::new(settings).context("kafka")
+}
+
+/// How the brokers are spoken to, in librdkafka's words; nothing where that is as usual.
+fn kafka_security(stores: &StoresConfig) -> BTreeMap<String, String> {
+    let said = [
+        ("security.protocol", &stores.kafka_security_protocol),
+        ("sasl.mechanism", &stores.kafka_sasl_mechanism),
+        ("sasl.username", &stores.kafka_sasl_username),
+        ("sasl.password", &stores.kafka_sasl_password),
+    ];
+    let is_plain = stores.kafka_security_protocol == "PLAINTEXT";
+    said.into_iter()
+        .filter(|(_, value)| !is_plain && !value.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect()
 }

@@ -1,14 +1,22 @@
-//! Passwords in URLs, masked wherever a configuration is printed.
+//! Passwords, by themselves and in URLs, masked wherever a configuration is printed.
 
 /// What is secret in a query, in lower case.
 const SECRET_KEYS: [&str; 2] = ["password", "sslpassword"];
+
+/// Whether there is a `secret`, and nothing more of it.
+pub(super) fn hidden(secret: &str) -> &'static str {
+    if secret.is_empty() { "" } else { "***" }
+}
 
 /// `url` with every password that it has, before the host or in its query, replaced by `***`.
 pub fn masked(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.into();
     };
-    if rest.find('?').is_some_and(|query| rest[query..].contains('@')) {
+    if rest
+        .find('?')
+        .is_some_and(|query| rest[query..].contains('@'))
+    {
         // Unescaped, it may be of a password before the host or of one in the query.
         return format!("{scheme}://***");
     }
@@ -77,10 +85,7 @@ mod tests {
             masked("postgres://h?PassWord=secret&sslpassword=secret&a=b"),
             "postgres://h?PassWord=***&sslpassword=***&a=b"
         );
-        assert_eq!(
-            masked("postgres://h/db?password=se@cret"),
-            "postgres://***"
-        );
+        assert_eq!(masked("postgres://h/db?password=se@cret"), "postgres://***");
         assert_eq!(masked("postgres://u:se?x=cr@h/db"), "postgres://***");
         assert_eq!(masked("postgres://h/db"), "postgres://h/db");
         assert_eq!(masked(""), "");
