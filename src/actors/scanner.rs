@@ -36,6 +36,8 @@ pub(super) async fn run(node: Arc<Node>, journal: Arc<dyn Journal>, stop: Cancel
         }
         let owned = context.ownership.open();
         if owned.is_empty() || !context.ownership.lease_holds() {
+            // Whoever owns them now counts them.
+            report_stuck(&[], context.clock.now());
             continue;
         }
         match journal

@@ -60,7 +60,10 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         outboxes: vec![Arc::new(database.outbox())],
         dead_letters: Some(desk::of(DeadLetters::new(Arc::clone(&bus)))),
     });
-    let management = management.serve(management_routes, limit / 16);
+    let management = management.serve(
+        management_routes.merge(router::problem_routes()),
+        limit / 16,
+    );
     let public = public.serve(public_routes, limit / 2);
     tracing::info!(public = %public.addr(), management = %management.addr(), "role inventory");
 

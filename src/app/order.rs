@@ -90,7 +90,10 @@ async fn run_incarnation(
         outboxes: vec![Arc::new(adapters.database.outbox())],
         dead_letters: Some(desk::of(letters)),
     });
-    let management = doors.management()?.serve(management_routes, limit / 16);
+    let management = doors.management()?.serve(
+        management_routes.merge(router::problem_routes()),
+        limit / 16,
+    );
     let public = doors.public()?.serve(public_routes, limit / 2);
     doors.end_interim().await;
     tracing::info!(public = %public.addr(), management = %management.addr(), "role order");

@@ -57,7 +57,10 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         outboxes: outboxes.clone(),
         dead_letters: Some(desk::of(DeadLetters::new(Arc::clone(&bus)))),
     });
-    let management = management.serve(management_routes, limit / 16);
+    let management = management.serve(
+        management_routes.merge(router::problem_routes()),
+        limit / 16,
+    );
     let public = public.serve(
         router::document_routes().merge(router::front_page_routes()),
         limit / 4,
