@@ -36,6 +36,8 @@ pub mod points {
     /// No failure: speak to other replicas as the next minor version might, which offers one more
     /// version of the link and adds fields that this one doesn't know.
     pub const SPEAK_NEWER: &str = "speak-newer";
+    /// Defect: a stop that never ends.
+    pub const HANG_AT_STOP: &str = "hang-at-stop";
 }
 
 /// Whether `point` is to fail now.
@@ -76,6 +78,14 @@ pub fn hit(point: &str, text: &str) -> bool {
 #[cfg(not(debug_assertions))]
 pub fn hit(_point: &str, _text: &str) -> bool {
     false
+}
+
+/// Never returns if `point` is to fail now.
+pub async fn hang(point: &str) {
+    if hit(point, "") {
+        tracing::error!(point, "fault point: hanging");
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Ends the process at once, as `kill -9` would, if `point` is to fail now.

@@ -14,6 +14,8 @@ mod cluster;
 mod consumers;
 #[path = "contract/mod.rs"]
 mod contract;
+#[path = "it/demo_command.rs"]
+mod demo_command;
 #[path = "it/dev_command.rs"]
 mod dev_command;
 #[path = "it/doubles/mod.rs"]
@@ -34,6 +36,8 @@ mod kill_dev;
 mod live;
 #[path = "it/live_support.rs"]
 mod live_support;
+#[path = "it/metrics.rs"]
+mod metrics;
 #[path = "it/outage.rs"]
 mod outage;
 #[path = "it/quarantine.rs"]
@@ -50,6 +54,8 @@ mod scenarios;
 mod shutdown;
 #[path = "it/sim/mod.rs"]
 mod sim;
+#[path = "it/startup.rs"]
+mod startup;
 #[path = "it/support/mod.rs"]
 mod support;
 #[path = "it/tampering.rs"]

@@ -30,7 +30,7 @@ CREATE TABLE order_events (
 );
 
 CREATE TABLE outbox (
-    seq         bigint GENERATED ALWAYS AS IDENTITY (CACHE 32),
+    seq         bigint GENERATED ALWAYS AS IDENTITY,
     lane        smallint NOT NULL,
     version     integer NOT NULL,
     ordinal     smallint NOT NULL,

@@ -169,7 +169,7 @@ impl State {
             request.traceparent.as_ref(),
         );
         match self.append(row, &order).await {
-            Ok(()) => Ok(self.committed(order, None)),
+            Ok(at) => Ok(self.committed(order, None, at)),
             Err(WriteError::Conflict) => {
                 // Placed under this id before, here or elsewhere: the loser of a race gets the same.
                 self.unload();
@@ -284,7 +284,7 @@ impl State {
             request.traceparent.as_ref(),
         );
         match self.append(row, &after).await {
-            Ok(()) => Ok(self.committed(after, Some(order.status()))),
+            Ok(at) => Ok(self.committed(after, Some(order.status()), at)),
             Err(error) => settle::after_failure(self, error, &request)
                 .await
                 .map(|done| (done, None)),
@@ -307,7 +307,7 @@ impl State {
 
     async fn bookkeep(&mut self, row: AppendRow, after: Arc<Order>) -> Result<Answer, OrdersError> {
         match self.append(row, &after).await {
-            Ok(()) => {
+            Ok(_) => {
                 self.adopt(after.clone());
                 Ok((self.done(after), None))
             }
@@ -318,7 +318,7 @@ impl State {
         }
     }
 
-    async fn append(&self, row: AppendRow, after: &Arc<Order>) -> Result<(), WriteError> {
+    async fn append(&self, row: AppendRow, after: &Arc<Order>) -> Result<Instant, WriteError> {
         let writer = &self.shard.context.writer;
         writer
             .append(row, Arc::clone(after), self.entry.tenure)
@@ -402,7 +402,7 @@ impl State {
         self.order = Some(order);
     }
 
-    fn committed(&mut self, order: Arc<Order>, from: Option<Status>) -> Answer {
+    fn committed(&mut self, order: Arc<Order>, from: Option<Status>, at: Instant) -> Answer {
         let status = order.status();
         metrics::counter!(
             names::ORDER_TRANSITIONS,
@@ -418,7 +418,7 @@ impl State {
             self.shard.context.positions.forget(self.id);
         }
         self.adopt(Arc::clone(&order));
-        (self.done(order), Some(Instant::now()))
+        (self.done(order), Some(at))
     }
 
     /// Answers, then pushes: the client that asked hears first, and neither before the commit.

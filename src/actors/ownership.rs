@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 use trackops_cluster::changes::{Changes, Watcher};
 use trackops_cluster::lease::Lease;
 use trackops_cluster::membership::{
@@ -315,12 +316,14 @@ impl Ownership {
         in_time.is_ok_and(|seen| seen.is_ok()) && self.epoch(shard).is_some()
     }
 
-    /// Gives up lease and shards, after the last append.
-    pub async fn leave(&self) -> Result<(), MembershipError> {
+    /// Gives up lease and shards, after the last append. An authority that hasn't answered at `end`
+    /// hears of it when the lease runs out.
+    pub async fn leave(&self, end: Instant) -> Result<(), MembershipError> {
         self.suspend_all();
-        let left = self.membership.leave(&self.node, self.incarnation).await;
+        let leaving = self.membership.leave(&self.node, self.incarnation);
+        let left = tokio::time::timeout_at(end, leaving).await;
         self.lease.end();
-        left
+        left.unwrap_or_else(|late| Err(MembershipError::Unavailable(late.into())))
     }
 
     fn step(&self, shard: ShardId, to: impl Fn(Standing) -> Option<Standing>) -> bool {

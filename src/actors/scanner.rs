@@ -12,6 +12,7 @@ use trackops_domain::ids::CommandId;
 use trackops_domain::time::Timestamp;
 
 use super::node::Node;
+use crate::codec::trace;
 use crate::ports::journal::{Due, Journal};
 use crate::ports::orders::{CommandRequest, Orders};
 use crate::telemetry::names;
@@ -35,6 +36,8 @@ pub(super) async fn run(node: Arc<Node>, journal: Arc<dyn Journal>, stop: Cancel
         }
         let owned = context.ownership.open();
         if owned.is_empty() || !context.ownership.lease_holds() {
+            // Whoever owns them now counts them.
+            report_stuck(&[], context.clock.now());
             continue;
         }
         match journal
@@ -79,7 +82,7 @@ async fn wake(node: &Node, due: Due) {
             deadline: due.deadline,
             request_unsent: due.request_unsent,
         },
-        traceparent: None,
+        traceparent: Some(trace::root()),
     };
     // A quarantined or busy order is looked at again in the next round.
     if let Err(error) = node.execute(request).await {

@@ -57,18 +57,20 @@ impl Connection {
         }
         let stream = WriteLimit::new(stream, self.limits.write_timeout);
         let service = self.service;
-        let closing = self.closing;
+        let is_ending = {
+            let (closing, stop) = (self.closing, self.stop.clone());
+            move || closing.is_cancelled() || stop.is_cancelled()
+        };
         let begun = CancellationToken::new();
         let answer = service_fn({
             let begun = begun.clone();
             move |request: Request<Incoming>| {
-                let (service, closing) = (service.clone(), closing.clone());
+                let (service, is_ending) = (service.clone(), is_ending.clone());
                 begun.cancel();
                 async move {
                     let mut response: Response<Body> = service.handle(request.map(Body::new)).await;
-                    if closing.is_cancelled()
-                        && response.status() != StatusCode::SWITCHING_PROTOCOLS
-                    {
+                    // The library says so too, but not of what it answers at once.
+                    if is_ending() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                         let close = HeaderValue::from_static("close");
                         response.headers_mut().insert(header::CONNECTION, close);
                     }
@@ -108,18 +110,28 @@ impl Connection {
             && let Some(parts) = connection.into_parts()
             && !parts.read_buf.is_empty()
         {
-            answer_slow_head(parts.io.into_inner().into_inner(), self.limits.head_timeout).await;
+            let path = path_in(&parts.read_buf);
+            let stream = parts.io.into_inner().into_inner();
+            answer_slow_head(stream, &path, self.limits.head_timeout).await;
         }
     }
 }
 
+/// The path in the beginning of a request, as far as it has come.
+fn path_in(head: &[u8]) -> String {
+    let head = String::from_utf8_lossy(head);
+    let target = head.lines().next().and_then(|line| line.split(' ').nth(1));
+    let path = target.and_then(|target| target.split('?').next());
+    path.unwrap_or("/").into()
+}
+
 /// A client that began a request and didn't finish its head is told so; one that was idle isn't.
-async fn answer_slow_head(mut stream: TcpStream, limit: Duration) {
+async fn answer_slow_head(mut stream: TcpStream, path: &str, limit: Duration) {
     let detail = format!(
         "the head of the request took longer than {} s",
         limit.as_secs()
     );
-    let problem = Problem::new(Code::RequestTimeout, detail);
+    let problem = Problem::new(Code::RequestTimeout, detail).at(path);
     let body = serde_json::to_string(problem.body()).unwrap_or_default();
     let answer = format!(
         "HTTP/1.1 408 Request Timeout\r\nContent-Type: application/problem+json\r\n\

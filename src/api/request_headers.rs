@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName};
 
 use super::problem::Problem;
 use super::problem_code::Code;
+use crate::codec::trace;
 
 /// `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -42,10 +43,14 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         })
 }
 
-/// The trace context to pass on; a malformed one is as good as none (W3C Trace Context, 3.2).
-pub fn traceparent(headers: &HeaderMap) -> Option<Arc<str>> {
-    let text = headers.get(TRACEPARENT)?.to_str().ok()?;
-    is_traceparent(text).then(|| text.into())
+/// The trace context to pass on; one of its own for a request without. A malformed one is as good as none
+/// (W3C Trace Context, 3.2).
+pub fn traceparent(headers: &HeaderMap) -> Arc<str> {
+    let sent = headers.get(TRACEPARENT).and_then(|sent| sent.to_str().ok());
+    match sent.filter(|text| is_traceparent(text)) {
+        Some(text) => text.into(),
+        None => trace::root(),
+    }
 }
 
 fn is_traceparent(text: &str) -> bool {
@@ -56,12 +61,12 @@ fn is_traceparent(text: &str) -> bool {
     };
     let zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
     // 00-<32 hex>-<16 hex>-<2 hex>; later versions may go on after another hyphen.
-    if bytes.len() < 55 || [2, 35, 52].iter().any(|at| bytes[*at] != b'-') {
+    if bytes.len() < trace::LEN || [2, 35, 52].iter().any(|at| bytes[*at] != b'-') {
         return false;
     }
     let (version, trace, parent, flags) =
         (&bytes[..2], &bytes[3..35], &bytes[36..52], &bytes[53..55]);
-    let ends = bytes.len() == 55 || (version != b"00" && bytes[55] == b'-');
+    let ends = bytes.len() == trace::LEN || (version != b"00" && bytes[55] == b'-');
     ends && version != b"ff"
         && [version, trace, parent, flags].into_iter().all(lower_hex)
         && !zero(trace)
@@ -71,6 +76,18 @@ fn is_traceparent(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_without_a_trace_begins_one() {
+        let mut headers = HeaderMap::new();
+        let (one, other) = (traceparent(&headers), traceparent(&headers));
+        assert!(is_traceparent(&one) && is_traceparent(&other), "{one}");
+        assert_ne!(one, other);
+        headers.insert(TRACEPARENT, one.parse().expect("a header"));
+        assert_eq!(traceparent(&headers), one);
+        headers.insert(TRACEPARENT, "00-none".parse().expect("a header"));
+        assert!(is_traceparent(&traceparent(&headers)));
+    }
 
     #[test]
     fn only_a_sound_traceparent_is_passed_on() {

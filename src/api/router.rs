@@ -40,11 +40,15 @@ pub fn public_inventory_routes(state: InventoryState) -> Router {
         .with_state(Arc::new(state))
 }
 
+/// Where `type` of every error leads, once on every listener.
+pub fn problem_routes() -> Router {
+    Router::new().route("/problems/{code}", get(documents::get_problem_page))
+}
+
 /// The OpenAPI document and what a person reads, once on every public listener.
 pub fn document_routes() -> Router {
-    Router::new()
+    problem_routes()
         .route("/api/v1/openapi.json", get(openapi::get_openapi))
-        .route("/problems/{code}", get(documents::get_problem_page))
         .merge(SwaggerUi::new("/docs").config(Config::new([openapi::PATH])))
 }
 
@@ -53,7 +57,7 @@ pub fn front_page_routes() -> Router {
     Router::new().route("/", get(|| async { Redirect::temporary("/docs/") }))
 }
 
-/// The management listener's routes; what the role doesn't have is not there.
+/// The management listener's routes without [`problem_routes`]; what the role doesn't have is not there.
 pub fn management_routes(state: ManagementState) -> Router {
     let mut routes = Router::new()
         .route("/livez", get(probes::get_livez))

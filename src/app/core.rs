@@ -16,13 +16,14 @@ use trackops_cluster::membership::{Membership, NodeId};
 
 use super::cluster::{Cluster, ClusterParts, LinkPort};
 use super::late::LateOrders;
-use super::lifecycle::Lifecycle;
+use super::lifecycle::{Ending, Lifecycle};
 use super::replica;
 use crate::actors::cache_gate::{CacheGate, CacheGateSettings};
 use crate::actors::node::{Node, Parts};
 use crate::actors::ownership::Ownership;
 use crate::actors::settings::Settings;
 use crate::config::OrdersConfig;
+use crate::faults;
 use crate::messaging;
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
@@ -218,22 +219,35 @@ impl Core {
         }
     }
 
-    /// The consumer takes no more messages, what was admitted is finished, the shards are given up.
-    /// All within `limit`.
-    pub async fn stop(self, limit: Duration) {
+    /// The consumer takes no more messages; what it has in hand is finished until `end`.
+    pub async fn stop_consuming(&self, end: Instant) {
         self.consumer_stop.cancel();
         self.tasks.close();
-        let consumed = tokio::time::timeout(limit / 2, self.tasks.wait()).await;
+        let consumed = tokio::time::timeout_at(end, self.tasks.wait()).await;
         if consumed.is_err() {
             tracing::warn!("the consumer did not close in time: its last messages will come again");
         }
+    }
+
+    /// What was admitted is finished, the shards are given up.
+    pub async fn stop(self, ending: Ending) {
+        faults::hang(faults::points::HANG_AT_STOP).await;
         if let Some(cluster) = self.cluster {
-            cluster.stop(limit / 4).await;
+            let stopped = tokio::time::timeout_at(ending.at(13), cluster.stop(ending.until(13)));
+            if stopped.await.is_err() {
+                tracing::warn!("the links did not close in time");
+            }
         }
-        self.node.shut_down(limit / 2).await;
+        self.node.shut_down(ending.until(14)).await;
         if let Some(keeper) = self.keeper {
             // Joins a thread: not on the runtime's own.
-            let _ = tokio::task::spawn_blocking(|| keeper.stop()).await;
+            let stopped = tokio::task::spawn_blocking(|| keeper.stop());
+            if tokio::time::timeout_at(ending.at(14), stopped)
+                .await
+                .is_err()
+            {
+                tracing::warn!("a renewal of the lease is under way still");
+            }
         }
     }
 }

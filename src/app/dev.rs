@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::lease::LeaseTiming;
@@ -14,7 +15,7 @@ use trackops_cluster::membership::NodeId;
 
 use super::core::{self, CoreParts};
 use super::late::LateOrders;
-use super::lifecycle::{DEV_STOP, Lifecycle};
+use super::lifecycle::{DEV_STOP, Ending, Lifecycle};
 use super::listeners::Port;
 use super::{checks, desk, face};
 use crate::api::probes::readiness::{Need, Readiness};
@@ -33,7 +34,7 @@ use crate::outbox::{Relay, RelaySettings};
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
 use crate::ports::clock::{Clock, SystemClock};
-use crate::telemetry::{logs, prometheus};
+use crate::telemetry::{self, logs, prometheus};
 
 /// The name of the only node, its consumers and its relay.
 const NODE: &str = "dev";
@@ -42,9 +43,10 @@ const NODE: &str = "dev";
 pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     logs::start(&config.log);
     let metrics = prometheus::install()?;
-    let life = Lifecycle::start()?;
-    let port = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
+    telemetry::zeros_of_orders();
     let limit = config.http.shutdown(DEV_STOP);
+    let life = Lifecycle::start(limit)?;
+    let port = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Embedded::open(&args.data_dir, Arc::clone(&clock)).await?;
     let bus = store.bus();
@@ -96,7 +98,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     };
     let running = core::start(parts, core::settings(&config.orders), &orders, &life).await?;
     let listener = port.serve(routes, limit / 2);
-    let others = Others::start(&store, &bus, clock);
+    let others = Others::start(&store, &bus, clock, limit);
     if args.demo {
         let stop = others.stop.clone();
         others.tasks.spawn(shop(listener.addr(), bus, stop));
@@ -110,14 +112,28 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     }
     life.stopped().await;
 
+    let ending = Ending::begin(limit);
     readiness.set_draining();
     others.stop.cancel();
-    watchers.stop(listener, limit / 2).await;
+    let consumed = async {
+        if let Some(running) = &running {
+            running.stop_consuming(ending.at(12)).await;
+        }
+    };
+    tokio::join!(
+        watchers.stop(listener, limit / 2),
+        consumed,
+        others.end(ending.at(13))
+    );
     if let Some(running) = running {
-        running.stop(limit / 2).await;
+        running.stop(ending).await;
     }
-    others.end(limit / 2).await;
-    store.close().await;
+    if tokio::time::timeout_at(ending.at(15), store.close())
+        .await
+        .is_err()
+    {
+        tracing::warn!("the file did not close in time: its log is read at the next start");
+    }
     background.cancel();
     life.result()
 }
@@ -148,18 +164,23 @@ struct Others {
 }
 
 impl Others {
-    fn start(store: &Embedded, bus: &Arc<dyn Bus>, clock: Arc<dyn Clock>) -> Self {
+    fn start(
+        store: &Embedded,
+        bus: &Arc<dyn Bus>,
+        clock: Arc<dyn Clock>,
+        stop_limit: Duration,
+    ) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let inventory = inventory::runner(Arc::clone(bus), store.stock(), clock, NODE);
         tasks.spawn(inventory.run(stop.clone()));
-        tasks.spawn(relay(store, bus, stop.clone()));
+        tasks.spawn(relay(store, bus, stop_limit, stop.clone()));
         Self { tasks, stop }
     }
 
-    /// Waits for what was stopped.
-    async fn end(self, limit: Duration) {
+    /// Waits for what was stopped, at most until `end`.
+    async fn end(self, end: Instant) {
         self.tasks.close();
-        if tokio::time::timeout(limit, self.tasks.wait())
+        if tokio::time::timeout_at(end, self.tasks.wait())
             .await
             .is_err()
         {
@@ -173,13 +194,11 @@ impl Others {
 fn relay(
     store: &Embedded,
     bus: &Arc<dyn Bus>,
+    stop_limit: Duration,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let outboxes = vec![store.orders_outbox(), store.inventory_outbox()];
-    let settings = RelaySettings {
-        stop_limit: DEV_STOP / 2,
-        ..RelaySettings::default()
-    };
+    let settings = RelaySettings::stopping_within(stop_limit * 3 / 4);
     let relay = Relay::new(outboxes, Arc::clone(bus), settings, NODE.into());
     async move { relay.run(stop).await }
 }

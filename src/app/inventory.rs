@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::lifecycle::{Lifecycle, ROLE_STOP};
+use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::Port;
 use super::{checks, desk, order};
 use crate::api::probes::readiness::Readiness;
@@ -23,7 +23,8 @@ use crate::telemetry::{logs, prometheus};
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     logs::start(&config.log);
     let metrics = prometheus::install()?;
-    let life = Lifecycle::start()?;
+    let limit = config.http.shutdown(ROLE_STOP);
+    let life = Lifecycle::start(limit)?;
     let database = order::open_database(
         config.inventory_database()?,
         Kind::Inventory,
@@ -37,7 +38,6 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         "TRACKOPS_MANAGEMENT_LISTEN",
         &config.http,
     )?;
-    let limit = config.http.shutdown(ROLE_STOP);
 
     let stock: Arc<dyn StockStore> = Arc::new(database.stock());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -60,7 +60,10 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         outboxes: vec![Arc::new(database.outbox())],
         dead_letters: Some(desk::of(DeadLetters::new(Arc::clone(&bus)))),
     });
-    let management = management.serve(management_routes, limit / 4);
+    let management = management.serve(
+        management_routes.merge(router::problem_routes()),
+        limit / 16,
+    );
     let public = public.serve(public_routes, limit / 2);
     tracing::info!(public = %public.addr(), management = %management.addr(), "role inventory");
 
@@ -78,14 +81,19 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     }
     life.stopped().await;
 
+    let ending = Ending::begin(limit);
     readiness.set_draining();
     consumer_stop.cancel();
-    public.stop().await;
-    if let Some(consumer) = consumer
-        && tokio::time::timeout(limit / 2, consumer).await.is_err()
-    {
-        tracing::warn!("the consumer did not close in time: its last messages will come again");
-    }
+    let consumed = async {
+        if let Some(consumer) = consumer
+            && tokio::time::timeout_at(ending.at(13), consumer)
+                .await
+                .is_err()
+        {
+            tracing::warn!("the consumer did not close in time: its last messages will come again");
+        }
+    };
+    tokio::join!(public.stop(), consumed);
     management.stop().await;
     background.cancel();
     life.result()

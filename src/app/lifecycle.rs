@@ -6,12 +6,24 @@ use std::time::Duration;
 use anyhow::Context as _;
 use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Limit of a graceful stop of a role.
 pub(super) const ROLE_STOP: Duration = Duration::from_secs(10);
 /// Limit of a graceful stop of `dev`, where a person waits for the prompt.
 pub(super) const DEV_STOP: Duration = Duration::from_secs(2);
+
+/// What the parts of a stop get of its limit, in sixteenths of it from its beginning. What ends late
+/// takes from the parts behind it, never from the end.
+const SHARES: u32 = 16;
+
+/// A graceful stop under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    begun: Instant,
+    limit: Duration,
+}
 
 /// Says when to stop, and why.
 #[derive(Clone)]
@@ -21,8 +33,9 @@ pub(super) struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Listens to SIGTERM and Ctrl-C from now on. A second one ends the process at once.
-    pub fn start() -> anyhow::Result<Self> {
+    /// Listens to SIGTERM and Ctrl-C from now on. A second one ends the process at once, and so does
+    /// the end of `limit` after the first.
+    pub fn start(limit: Duration) -> anyhow::Result<Self> {
         let mut terminate = signal(SignalKind::terminate()).context("can't listen to SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("can't listen to SIGINT")?;
         let life = Self {
@@ -33,6 +46,7 @@ impl Lifecycle {
         tokio::spawn(async move {
             either(&mut terminate, &mut interrupt).await;
             tracing::info!("stopping: a second signal ends the process at once");
+            end_after(limit);
             stop.cancel();
             let code = either(&mut terminate, &mut interrupt).await;
             std::process::exit(code);
@@ -69,6 +83,43 @@ impl Lifecycle {
     pub fn result(self) -> anyhow::Result<()> {
         let failure = self.failure.lock().take();
         failure.map_or(Ok(()), Err)
+    }
+}
+
+impl Ending {
+    /// It begins now and has `limit`.
+    pub fn begin(limit: Duration) -> Self {
+        Self {
+            begun: Instant::now(),
+            limit,
+        }
+    }
+
+    /// When so many sixteenths of the limit are over.
+    pub fn at(&self, sixteenths: u32) -> Instant {
+        self.begun + self.limit * sixteenths / SHARES
+    }
+
+    /// How long it is until then.
+    pub fn until(&self, sixteenths: u32) -> Duration {
+        self.at(sixteenths)
+            .saturating_duration_since(Instant::now())
+    }
+}
+
+/// Ends the process after `limit`, if it still runs then. On a thread of its own: what hangs may be the
+/// runtime, or its end.
+fn end_after(limit: Duration) {
+    let watch = move || {
+        std::thread::sleep(limit);
+        tracing::warn!(?limit, "the stop took too long: ending in the middle of it");
+        std::process::exit(1);
+    };
+    let watch = std::thread::Builder::new()
+        .name("stop-limit".into())
+        .spawn(watch);
+    if let Err(error) = watch {
+        tracing::warn!(%error, "nothing watches over the limit of the stop");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The role `order`: REST, live tracking and order actors on PostgreSQL, Kafka and Redis.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use trackops_cluster::membership::NodeId;
 use super::cluster::LinkPort;
 use super::core::{self, CoreParts, Deposed};
 use super::late::LateOrders;
-use super::lifecycle::{Lifecycle, ROLE_STOP};
+use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::{Listener, Port};
 use super::{checks, desk, face};
 use crate::api::probes::readiness::Readiness;
@@ -29,7 +30,7 @@ use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::journal::Journal;
 use crate::postgres::{self, Database, Kind};
 use crate::redis::{RedisCache, RedisSettings};
-use crate::telemetry::{logs, prometheus};
+use crate::telemetry::{self, logs, prometheus};
 
 /// How long what is open between two incarnations may take to end: answers of one line.
 const INTERIM_STOP: Duration = Duration::from_secs(1);
@@ -40,7 +41,8 @@ const INTERIM_STOP: Duration = Duration::from_secs(1);
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     logs::start(&config.log);
     let metrics = prometheus::install()?;
-    let process = Lifecycle::start()?;
+    telemetry::zeros_of_orders();
+    let process = Lifecycle::start(config.http.shutdown(ROLE_STOP))?;
     let mut doors = Doors::open(&config)?;
     let mut returning = false;
     loop {
@@ -89,7 +91,10 @@ async fn run_incarnation(
         outboxes: vec![Arc::new(adapters.database.outbox())],
         dead_letters: Some(desk::of(letters)),
     });
-    let management = doors.management()?.serve(management_routes, limit / 4);
+    let management = doors.management()?.serve(
+        management_routes.merge(router::problem_routes()),
+        limit / 16,
+    );
     let public = doors.public()?.serve(public_routes, limit / 2);
     doors.end_interim().await;
     tracing::info!(public = %public.addr(), management = %management.addr(), "role order");
@@ -108,6 +113,7 @@ async fn run_incarnation(
     }
     life.stopped().await;
 
+    let ending = Ending::begin(limit);
     readiness.set_draining();
     if let Some(running) = &running
         && process.is_stopping()
@@ -126,9 +132,14 @@ async fn run_incarnation(
     } else {
         doors.begin_interim();
     }
-    watchers.stop(public, limit / 4).await;
+    let consumed = async {
+        if let Some(running) = &running {
+            running.stop_consuming(ending.at(12)).await;
+        }
+    };
+    tokio::join!(watchers.stop(public, limit / 4), consumed);
     if let Some(running) = running {
-        running.stop(limit / 2).await;
+        running.stop(ending).await;
     }
     management.stop().await;
     background.cancel();
@@ -274,10 +285,26 @@ pub(super) fn open_database(
 
 pub(super) fn open_bus(config: &Config) -> anyhow::Result<KafkaBus> {
     let settings = KafkaSettings {
+        properties: kafka_security(&config.stores),
         prefix: config.stores.kafka_prefix.clone(),
         partitions: config.stores.kafka_partitions,
         replication: config.stores.kafka_replication,
         ..KafkaSettings::new(config.kafka()?)
     };
     KafkaBus::new(settings).context("kafka")
+}
+
+/// How the brokers are spoken to, in librdkafka's words; nothing where that is as usual.
+fn kafka_security(stores: &StoresConfig) -> BTreeMap<String, String> {
+    let said = [
+        ("security.protocol", &stores.kafka_security_protocol),
+        ("sasl.mechanism", &stores.kafka_sasl_mechanism),
+        ("sasl.username", &stores.kafka_sasl_username),
+        ("sasl.password", &stores.kafka_sasl_password),
+    ];
+    let is_plain = stores.kafka_security_protocol == "PLAINTEXT";
+    said.into_iter()
+        .filter(|(_, value)| !is_plain && !value.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect()
 }

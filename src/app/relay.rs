@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::lifecycle::{Lifecycle, ROLE_STOP};
+use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::Port;
 use super::{checks, desk, order};
 use crate::api::probes::readiness::Readiness;
@@ -23,7 +23,8 @@ use crate::telemetry::{logs, prometheus};
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     logs::start(&config.log);
     let metrics = prometheus::install()?;
-    let life = Lifecycle::start()?;
+    let limit = config.http.shutdown(ROLE_STOP);
+    let life = Lifecycle::start(limit)?;
     let orders = order::open_database(config.orders_database()?, Kind::Orders, &config.stores)?;
     let inventory = order::open_database(
         config.inventory_database()?,
@@ -38,7 +39,6 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         "TRACKOPS_MANAGEMENT_LISTEN",
         &config.http,
     )?;
-    let limit = config.http.shutdown(ROLE_STOP);
 
     let outboxes: Vec<Arc<dyn Outbox>> =
         vec![Arc::new(orders.outbox()), Arc::new(inventory.outbox())];
@@ -57,7 +57,10 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         outboxes: outboxes.clone(),
         dead_letters: Some(desk::of(DeadLetters::new(Arc::clone(&bus)))),
     });
-    let management = management.serve(management_routes, limit / 4);
+    let management = management.serve(
+        management_routes.merge(router::problem_routes()),
+        limit / 16,
+    );
     let public = public.serve(
         router::document_routes().merge(router::front_page_routes()),
         limit / 4,
@@ -77,7 +80,8 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
             // A new name at every start: the lanes of a predecessor that was killed are free when
             // their leases end, and nothing of it can be taken for ours.
             let holder = format!("{}-{}", config.replica.name(), SystemClock.uuid_v7());
-            let running = Relay::new(outboxes, bus, RelaySettings::default(), holder);
+            let settings = RelaySettings::stopping_within(limit * 3 / 4);
+            let running = Relay::new(outboxes, bus, settings, holder);
             let stop = relay_stop.clone();
             relay = Some(tokio::spawn(async move { running.run(stop).await }));
             readiness.set_started();
@@ -88,14 +92,17 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     }
     life.stopped().await;
 
+    let ending = Ending::begin(limit);
     readiness.set_draining();
     relay_stop.cancel();
-    if let Some(relay) = relay
-        && tokio::time::timeout(limit * 3 / 4, relay).await.is_err()
-    {
-        tracing::warn!("the relay did not finish in time: what it had sent is sent again");
-    }
-    public.stop().await;
+    let relayed = async {
+        if let Some(relay) = relay
+            && tokio::time::timeout_at(ending.at(13), relay).await.is_err()
+        {
+            tracing::warn!("the relay did not finish in time: what it had sent is sent again");
+        }
+    };
+    tokio::join!(public.stop(), relayed);
     management.stop().await;
     background.cancel();
     life.result()

@@ -16,6 +16,8 @@ use crate::actors::ownership::Ownership;
 
 /// Between two looks at an authority that is away or shards that are another's.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long an authority may take to hear that a replica which hasn't begun is gone.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
 /// A wait that goes on is said again after so many looks.
 const SAY_EVERY: u32 = 20;
 
@@ -131,7 +133,7 @@ pub(super) async fn claim_all(
 
 /// Gives up lease and shards, if the authority answers.
 pub(super) async fn leave(ownership: &Ownership) {
-    if let Err(error) = ownership.leave().await {
+    if let Err(error) = ownership.leave(Instant::now() + LEAVE_MAX).await {
         tracing::warn!(%error, "lease not given up: it ends by itself");
     }
 }

@@ -168,9 +168,9 @@ pub enum DeadLetterAction {
         /// Only of this topic (without .dlq)
         #[arg(long)]
         topic: Option<String>,
-        /// At most so many, up to 200
-        #[arg(long, value_name = "N", default_value_t = 50)]
-        limit: u32,
+        /// At most so many; without it, all
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
     },
     /// Show one with its headers and value
     Show {

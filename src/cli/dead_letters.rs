@@ -11,9 +11,18 @@ use super::failure::CliError;
 use super::output::Output;
 use super::text::{printable, table};
 
+/// Letters of one request: the server gives no more.
+const PAGE_MAX: u32 = 200;
+
+/// Pages of one listing: a server that never ends must not keep us for ever.
+const PAGES_MAX: u32 = 10_000;
+
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Letters {
     items: Vec<Letter>,
+    #[serde(default)]
+    next_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -32,7 +41,7 @@ struct Letter {
 pub async fn dead_letters(args: &DeadLettersArgs, output: &mut Output) -> Result<(), CliError> {
     let client = Client::management(&args.management_url)?;
     match &args.action {
-        None => list(&client, None, 50, args.json, output).await,
+        None => list(&client, None, None, args.json, output).await,
         Some(DeadLetterAction::List { topic, limit }) => {
             list(&client, topic.as_deref(), *limit, args.json, output).await
         }
@@ -56,26 +65,43 @@ pub async fn dead_letters(args: &DeadLettersArgs, output: &mut Output) -> Result
     }
 }
 
+/// Prints page by page as they come; in JSON, a page a line.
 async fn list(
     client: &Client,
     topic: Option<&str>,
-    limit: u32,
+    limit: Option<u32>,
     json: bool,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let mut url = client.url(&["admin", "v1", "dead-letters"]);
-    url.query_pairs_mut()
-        .append_pair("limit", &limit.to_string())
-        .extend_pairs(topic.map(|topic| ("topic", topic)));
-    let answer = client.ask(Method::GET, url, Ask::default()).await?;
-    if json {
-        return output.line(&answer.json_line()?);
+    let mut left = limit.unwrap_or(u32::MAX);
+    let mut cursor = None;
+    for page in 0..PAGES_MAX {
+        let mut url = client.url(&["admin", "v1", "dead-letters"]);
+        url.query_pairs_mut()
+            .append_pair("limit", &left.min(PAGE_MAX).to_string())
+            .extend_pairs(topic.map(|topic| ("topic", topic)))
+            .extend_pairs(cursor.map(|cursor: String| ("cursor", cursor)));
+        let answer = client.ask(Method::GET, url, Ask::default()).await?;
+        let letters: Letters = answer.json()?;
+        if json {
+            output.line(&answer.json_line()?)?;
+        } else if page == 0 && letters.items.is_empty() && letters.next_cursor.is_none() {
+            return output.line("no dead letters");
+        } else {
+            print(&letters.items, output)?;
+        }
+        let count = u32::try_from(letters.items.len()).unwrap_or(u32::MAX);
+        left = left.saturating_sub(count);
+        cursor = letters.next_cursor;
+        if left == 0 || cursor.is_none() {
+            break;
+        }
     }
-    let letters: Letters = answer.json()?;
-    if letters.items.is_empty() {
-        return output.line("no dead letters");
-    }
-    for letter in &letters.items {
+    Ok(())
+}
+
+fn print(letters: &[Letter], output: &mut Output) -> Result<(), CliError> {
+    for letter in letters {
         let key = letter.key.as_deref().unwrap_or("-");
         let line = format!(
             "{}  {}  {key}  {}",

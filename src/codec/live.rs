@@ -108,3 +108,32 @@ pub fn location(order: OrderId, position: Position) -> Bytes {
 fn encode(message: &ServerMessage<'_>) -> Bytes {
     serde_json::to_vec(message).unwrap_or_default().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use trackops_domain::event::Change;
+
+    use super::*;
+    use crate::codec::samples;
+
+    #[test]
+    fn what_a_listener_hears_keeps_its_form() {
+        let to_transit = [Change::Confirmed, Change::Preparing, Change::InTransit];
+        let (order, _) = samples::order(&to_transit);
+        let position = Position {
+            lat: 52.51,
+            lon: 13.39,
+            at: samples::minutes(4),
+        };
+        let text = |json: Bytes| String::from_utf8(json.to_vec()).expect("UTF-8");
+        let of_version = |order, version| text(update(order, Version(version)).expect("is there"));
+        insta::assert_snapshot!("snapshot", text(snapshot(&order, Some(position))));
+        insta::assert_snapshot!("update_of_the_first_version", of_version(&order, 1));
+        insta::assert_snapshot!("update", of_version(&order, 4));
+        let reason = "hail".into();
+        let (cancelled, _) = samples::order(&[Change::Cancelled { reason }]);
+        insta::assert_snapshot!("update_with_a_reason", of_version(&cancelled, 2));
+        insta::assert_snapshot!("location", text(location(order.id, position)));
+        assert_eq!(update(&order, Version(5)), None);
+    }
+}

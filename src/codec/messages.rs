@@ -184,3 +184,62 @@ pub fn headers(entry: &OutboxEntry, source: &str) -> Vec<(&'static str, String)>
 pub fn known_id(order: OrderId, id: MessageId) -> trackops_domain::ids::CommandId {
     trackops_domain::ids::CommandId(uuid::Uuid::new_v5(&order.0, id.0.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use trackops_domain::event::Change;
+    use trackops_domain::saga::intents;
+
+    use super::*;
+    use crate::codec::samples;
+
+    /// Everything that the last of `changes` publishes, as it stands on the bus.
+    fn published(changes: &[Change]) -> String {
+        let (order, event) = samples::order(changes);
+        let (all, trace) = (intents(&event), samples::TRACEPARENT.into());
+        let rows = outbox_rows(&order, all, all, Some(&trace));
+        rows.into_iter()
+            .map(|row| shown(order.id, row, "order"))
+            .collect::<Vec<_>>()
+            .join("\n\n")
+    }
+
+    fn shown(order: OrderId, row: OutboxRow, source: &str) -> String {
+        let entry = OutboxEntry { seq: 0, order, row };
+        let mut lines: Vec<String> = headers(&entry, source)
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        lines.push(String::new());
+        lines.push(String::from_utf8(entry.row.payload.to_vec()).expect("UTF-8"));
+        lines.join("\n")
+    }
+
+    #[test]
+    fn what_an_order_publishes_keeps_its_form() {
+        let reason: Box<str> = "the oven is cold".into();
+        let to_transit = [Change::Confirmed, Change::Preparing, Change::InTransit];
+        let delivered = [&to_transit[..], &[Change::Delivered]].concat();
+        insta::assert_snapshot!("placed", published(&[]));
+        insta::assert_snapshot!("confirmed", published(&[Change::Confirmed]));
+        insta::assert_snapshot!("delivered", published(&delivered));
+        let rejected = Change::Rejected {
+            reason: reason.clone(),
+        };
+        insta::assert_snapshot!("rejected", published(&[rejected]));
+        let cancelled = [Change::Confirmed, Change::Cancelled { reason }];
+        insta::assert_snapshot!("cancelled", published(&cancelled));
+    }
+
+    #[test]
+    fn what_kitchens_report_keeps_its_form() {
+        let update = FulfillmentUpdateV1 {
+            order_id: samples::id().0,
+            status: "PREPARING".into(),
+            at: Some(rfc3339::format(samples::minutes(2))),
+            by: Some("kitchen-1".into()),
+        };
+        let json = serde_json::to_string(&update).expect("JSON");
+        insta::assert_snapshot!("fulfillment_update", json);
+    }
+}

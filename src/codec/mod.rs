@@ -8,6 +8,9 @@ pub mod message_id;
 pub mod messages;
 pub mod object;
 pub mod rfc3339;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod stored;
 pub mod topics;
+pub mod trace;
 pub mod view;

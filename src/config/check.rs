@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::Config;
+use super::{Config, StoresConfig};
 
 /// Why a configuration can't be used.
 #[derive(Debug, Error)]
@@ -116,6 +116,7 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "read_connections",
         "must be 1 to 256",
     )?;
+    kafka_security(&config.stores, rule)?;
     rule(
         (1..=16).contains(&config.orders.writer_lanes),
         "writer_lanes",
@@ -140,6 +141,45 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         matches!(config.log.log_format.as_str(), "text" | "json"),
         "log_format",
         "must be text or json",
+    )
+}
+
+/// What goes with what in speaking to the brokers.
+fn kafka_security(
+    stores: &StoresConfig,
+    rule: impl Fn(bool, &'static str, &str) -> Result<(), ConfigError>,
+) -> Result<(), ConfigError> {
+    let protocol = stores.kafka_security_protocol.as_str();
+    rule(
+        matches!(
+            protocol,
+            "PLAINTEXT" | "SSL" | "SASL_PLAINTEXT" | "SASL_SSL"
+        ),
+        "kafka_security_protocol",
+        "must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+    )?;
+    rule(
+        cfg!(feature = "tls") || protocol == "PLAINTEXT",
+        "kafka_security_protocol",
+        &format!("{protocol} needs a build with the feature `tls`"),
+    )?;
+    let is_sasl = protocol.starts_with("SASL");
+    let mechanism = stores.kafka_sasl_mechanism.as_str();
+    let known = matches!(mechanism, "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512");
+    rule(
+        if is_sasl { known } else { mechanism.is_empty() },
+        "kafka_sasl_mechanism",
+        "must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512 with SASL, and empty without",
+    )?;
+    rule(
+        !is_sasl || !stores.kafka_sasl_username.is_empty(),
+        "kafka_sasl_username",
+        "must be set with SASL",
+    )?;
+    rule(
+        !is_sasl || !stores.kafka_sasl_password.is_empty(),
+        "kafka_sasl_password",
+        "must be set with SASL",
     )
 }
 
@@ -207,6 +247,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::super::{Config, Flags};
+    use super::values;
 
     #[test]
     fn the_default_file_is_complete_and_valid() {
@@ -219,6 +260,56 @@ mod tests {
             shown.lines().count(),
             super::super::layers::known_keys().len()
         );
+    }
+
+    #[test]
+    fn what_speaks_to_kafka_goes_together() {
+        let refusal = |protocol: &str, mechanism: &str, password: &str| {
+            let mut config = Config::load(None, &Flags::default()).expect("defaults are valid");
+            config.stores.kafka_security_protocol = protocol.into();
+            config.stores.kafka_sasl_mechanism = mechanism.into();
+            config.stores.kafka_sasl_username = "u".into();
+            config.stores.kafka_sasl_password = password.into();
+            assert!(!config.show().contains("hunter2"));
+            values(&config).err().map(|error| error.to_string())
+        };
+        assert_eq!(refusal("PLAINTEXT", "", ""), None);
+        let names = |refusal: Option<String>, key: &str, text: &str| {
+            let refusal = refusal.expect("is refused");
+            assert!(
+                refusal.starts_with(key) && refusal.contains(text),
+                "{refusal}"
+            );
+        };
+        names(
+            refusal("TLS", "", ""),
+            "kafka_security_protocol",
+            "SASL_SSL",
+        );
+        names(
+            refusal("PLAINTEXT", "PLAIN", ""),
+            "kafka_sasl_mechanism",
+            "empty",
+        );
+        if cfg!(feature = "tls") {
+            assert_eq!(refusal("SSL", "", ""), None);
+            assert_eq!(refusal("SASL_SSL", "SCRAM-SHA-512", "hunter2"), None);
+            names(
+                refusal("SASL_SSL", "GSSAPI", "hunter2"),
+                "kafka_sasl_mechanism",
+                "PLAIN",
+            );
+            names(
+                refusal("SASL_SSL", "PLAIN", ""),
+                "kafka_sasl_password",
+                "set",
+            );
+        } else {
+            for protocol in ["SSL", "SASL_PLAINTEXT", "SASL_SSL"] {
+                let refusal = refusal(protocol, "PLAIN", "hunter2");
+                names(refusal, "kafka_security_protocol", "feature `tls`");
+            }
+        }
     }
 
     #[test]

@@ -79,6 +79,14 @@ pub struct StoresConfig {
     pub read_connections: u32,
     /// Brokers, separated by commas.
     pub kafka_brokers: String,
+    /// How the brokers are spoken to.
+    pub kafka_security_protocol: String,
+    /// How we say who we are; empty without SASL.
+    pub kafka_sasl_mechanism: String,
+    /// Who we are.
+    pub kafka_sasl_username: String,
+    /// What proves it.
+    pub kafka_sasl_password: String,
     /// Before topics and groups.
     pub kafka_prefix: String,
     /// Partitions of new topics.
@@ -175,7 +183,7 @@ impl Config {
             ("lease_ms", self.replica.lease_ms.to_string()),
             ("link_listen", text(&self.replica.link_listen)),
             ("advertised_addr", text(&self.replica.advertised_addr)),
-            ("link_secret", text(self.replica.masked_secret())),
+            ("link_secret", text(mask::hidden(&self.replica.link_secret))),
             (
                 "orders_database_url",
                 text(&masked(&stores.orders_database_url)),
@@ -188,6 +196,16 @@ impl Config {
             ("append_connections", stores.append_connections.to_string()),
             ("read_connections", stores.read_connections.to_string()),
             ("kafka_brokers", text(&stores.kafka_brokers)),
+            (
+                "kafka_security_protocol",
+                text(&stores.kafka_security_protocol),
+            ),
+            ("kafka_sasl_mechanism", text(&stores.kafka_sasl_mechanism)),
+            ("kafka_sasl_username", text(&stores.kafka_sasl_username)),
+            (
+                "kafka_sasl_password",
+                text(mask::hidden(&stores.kafka_sasl_password)),
+            ),
             ("kafka_prefix", text(&stores.kafka_prefix)),
             ("kafka_partitions", stores.kafka_partitions.to_string()),
             ("kafka_replication", stores.kafka_replication.to_string()),
@@ -258,16 +276,6 @@ impl ReplicaConfig {
     }
 }
 
-impl ReplicaConfig {
-    fn masked_secret(&self) -> &'static str {
-        if self.link_secret.is_empty() {
-            ""
-        } else {
-            "***"
-        }
-    }
-}
-
 impl std::fmt::Debug for ReplicaConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ReplicaConfig")
@@ -275,7 +283,7 @@ impl std::fmt::Debug for ReplicaConfig {
             .field("lease_ms", &self.lease_ms)
             .field("link_listen", &self.link_listen)
             .field("advertised_addr", &self.advertised_addr)
-            .field("link_secret", &self.masked_secret())
+            .field("link_secret", &mask::hidden(&self.link_secret))
             .finish()
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn stock_request(message: &InMessage) -> Result<StockRequest, Reason>
     Ok(StockRequest {
         order,
         request,
-        traceparent: envelope::traceparent(message),
+        traceparent: Some(envelope::traceparent(message)),
     })
 }
 

@@ -67,7 +67,7 @@ pub struct Frame {
     pub version: Option<Version>,
     /// The message's JSON, without line breaks.
     pub json: Bytes,
-    /// When its commit was known, if it is fresh.
+    /// When it was committed, if it is fresh.
     pub committed: Option<Instant>,
 }
 

@@ -10,13 +10,11 @@ use super::handler::Reason;
 use super::parking::headers::SENT_AGAIN;
 use crate::codec::message_id;
 use crate::codec::messages::known_id;
+use crate::codec::trace;
 use crate::ports::bus::InMessage;
 
 /// Code of a message that can't be read.
 pub const MALFORMED: &str = "malformed";
-
-/// Length of a W3C `traceparent` of version 00.
-const TRACEPARENT_LEN: usize = 55;
 
 /// A message's JSON object.
 #[derive(Debug)]
@@ -129,11 +127,16 @@ pub fn command_id(order: OrderId, message: &InMessage) -> CommandId {
     CommandId(Uuid::new_v5(&order.0, &name))
 }
 
-/// The trace context to pass on, if it looks like one.
-pub fn traceparent(message: &InMessage) -> Option<Arc<str>> {
-    let text = message.header("traceparent")?;
-    let plain = text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    (plain && text.len() == TRACEPARENT_LEN).then(|| text.into())
+/// The trace context to pass on: the message's, if it looks like one, else one that begins here.
+pub fn traceparent(message: &InMessage) -> Arc<str> {
+    let plain = |text: &&str| {
+        let digits = text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        digits && text.len() == trace::LEN
+    };
+    match message.header("traceparent").filter(plain) {
+        Some(text) => text.into(),
+        None => trace::root(),
+    }
 }
 
 fn parse_uuid(bytes: &[u8]) -> Option<Uuid> {

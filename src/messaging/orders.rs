@@ -127,7 +127,7 @@ pub fn command_request(message: &InMessage) -> Result<CommandRequest, Reason> {
         by: by.into(),
         if_match: None,
         command,
-        traceparent: envelope::traceparent(message),
+        traceparent: Some(envelope::traceparent(message)),
     })
 }
 

@@ -34,7 +34,7 @@ pub struct RelaySettings {
     pub backoff_cap: Duration,
     /// How long one call to the outbox may take; a lost connection is no reason to hang.
     pub call_limit: Duration,
-    /// How long the wave under way may take at a stop.
+    /// How long the wave under way may take at a stop, and then giving up the leases.
     pub stop_limit: Duration,
     /// Between two counts of what waits.
     pub stats_every: Duration,
@@ -52,6 +52,17 @@ impl Default for RelaySettings {
             call_limit: Duration::from_secs(10),
             stop_limit: Duration::from_secs(5),
             stats_every: Duration::from_secs(5),
+        }
+    }
+}
+
+impl RelaySettings {
+    /// The usual ones, with a stop that takes at most `limit`: half of it for the wave under way, half
+    /// for the leases.
+    pub fn stopping_within(limit: Duration) -> Self {
+        Self {
+            stop_limit: limit / 2,
+            ..Self::default()
         }
     }
 }

@@ -30,7 +30,7 @@ pub enum LiveItem {
         version: Version,
         /// The encoded `update` frame, shared by all listeners.
         frame: bytes::Bytes,
-        /// When its commit was known, for the push histogram; `None` for history.
+        /// When it was committed, for the push histogram; `None` for history.
         committed: Option<Instant>,
     },
     /// The order as it is now.

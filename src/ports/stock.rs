@@ -78,8 +78,8 @@ pub trait StockStore: Send + Sync + 'static {
     ) -> Result<Vec<StockOutcome>, StockError>;
 
     /// Sets the quantity on hand, creating the item. `key` is the client's idempotency key, if any;
-    /// the bool says that this key was seen before with the same item and quantity (nothing changed
-    /// now); with others it is [`StockError::KeyReused`].
+    /// the bool says that this key was seen before with the same item and quantity: nothing changed
+    /// now, and the level is the one that was answered then; with others it is [`StockError::KeyReused`].
     async fn set_on_hand(
         &self,
         sku: &Sku,

@@ -20,7 +20,13 @@ const OUTBOX: Source = (
     include_str!("../../migrations/shared/0001_outbox.sql"),
 );
 
-const ORDERS: [Source; 5] = [
+const OUTBOX_SEQUENCE: Source = (
+    6,
+    "outbox sequence",
+    include_str!("../../migrations/shared/0006_outbox_sequence.sql"),
+);
+
+const ORDERS: [Source; 6] = [
     OUTBOX,
     (
         2,
@@ -42,14 +48,22 @@ const ORDERS: [Source; 5] = [
         "cluster",
         include_str!("../../migrations/orders/0005_cluster.sql"),
     ),
+    OUTBOX_SEQUENCE,
 ];
 
-const INVENTORY: [Source; 2] = [
+// A number that is shared is the same in both databases; the numbers of one may have gaps.
+const INVENTORY: [Source; 4] = [
     OUTBOX,
     (
         2,
         "inventory",
         include_str!("../../migrations/inventory/0002_inventory.sql"),
+    ),
+    OUTBOX_SEQUENCE,
+    (
+        7,
+        "stock key answers",
+        include_str!("../../migrations/inventory/0007_stock_key_answers.sql"),
     ),
 ];
 

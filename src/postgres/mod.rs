@@ -13,6 +13,7 @@ mod outbox;
 #[cfg(test)]
 mod plan_tests;
 mod stock;
+mod stock_keys;
 mod stock_record;
 mod stock_rows;
 mod types;

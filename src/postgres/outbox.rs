@@ -18,6 +18,8 @@ use super::types::{Millis, Text};
 use crate::codec::topics::Topic;
 use crate::ports::outbox::{LANES, Outbox, OutboxEntry, OutboxError, OutboxRow, OutboxStats};
 
+/// The first rows of a lane. An order's versions are numbered in their order, whatever connection each
+/// was written by, so none of them comes without those before it.
 pub(super) const FETCH: &str = "
     SELECT seq, order_id, id, topic, version, ordinal, at, payload, traceparent
     FROM outbox WHERE lane = $1 ORDER BY seq LIMIT $2";

@@ -13,6 +13,7 @@ use trackops_domain::time::Timestamp;
 
 use super::connections::Connections;
 use super::listener;
+use super::stock_keys as keys;
 use super::stock_record::Record;
 use super::stock_rows as rows;
 use crate::ports::stock::{
@@ -262,14 +263,18 @@ async fn set_level(
 ) -> Result<Result<(Level, bool), StockError>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     if let Some(key) = key
-        && let Some((known_sku, known)) = rows::take_key(&mut transaction, key, sku, wanted).await?
+        && let Some(known) = keys::take_key(&mut transaction, key, sku, wanted).await?
     {
         let level = rows::level(&mut transaction, sku).await?;
         transaction.rollback().await?;
-        if known_sku != sku.as_str() || known != wanted {
+        if known.sku != sku.as_str() || known.on_hand != wanted {
             return Ok(Err(StockError::KeyReused));
         }
-        return Ok(Ok((level.unwrap_or_default(), true)));
+        let first = known.reserved.map(|reserved| Level {
+            on_hand: u64::try_from(wanted).unwrap_or(0),
+            reserved: u64::try_from(reserved).unwrap_or(0),
+        });
+        return Ok(Ok((first.or(level).unwrap_or_default(), true)));
     }
     let set = rows::set_on_hand(&mut transaction, sku, wanted).await?;
     let Some(level) = set else {
@@ -278,6 +283,9 @@ async fn set_level(
         let reserved = level.unwrap_or_default().reserved;
         return Ok(Err(StockError::BelowReserved { reserved }));
     };
+    if let Some(key) = key {
+        keys::keep_answer(&mut transaction, key, level).await?;
+    }
     transaction.commit().await?;
     Ok(Ok((level, false)))
 }

@@ -130,3 +130,43 @@ fn message(
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::messages::headers;
+    use crate::codec::samples;
+    use crate::ports::outbox::OutboxEntry;
+
+    /// The answer to `request` that `reply` gives, as it stands on the bus.
+    fn published(request: Request, state: Reservation, reply: &Reply) -> String {
+        let request = StockRequest {
+            order: samples::id(),
+            request,
+            traceparent: Some(samples::TRACEPARENT.into()),
+        };
+        let record = Record::after(None, &request, state, Some(reply), samples::minutes(1));
+        let Message { order, row } = record.reply(&request).expect("a reply");
+        let entry = OutboxEntry { seq: 0, order, row };
+        let mut lines: Vec<String> = headers(&entry, "inventory")
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        lines.push(String::new());
+        lines.push(String::from_utf8(entry.row.payload.to_vec()).expect("UTF-8"));
+        lines.join("\n")
+    }
+
+    #[test]
+    fn what_inventory_publishes_keeps_its_form() {
+        let sku = |name: &str| Sku::parse(name).expect("a SKU");
+        let demand = || Request::Reserve(vec![(sku("PIZZA"), 2), (sku("COLA"), 1)]);
+        let reserved = published(demand(), Reservation::Held, &Reply::Reserved);
+        insta::assert_snapshot!("reserved", reserved);
+        let short = Reply::Failed(vec![sku("COLA"), sku("PIZZA")]);
+        let failed = published(demand(), Reservation::Failed, &short);
+        insta::assert_snapshot!("failed", failed);
+        let released = published(Request::Release, Reservation::Released, &Reply::Released);
+        insta::assert_snapshot!("released", released);
+    }
+}

@@ -13,9 +13,6 @@ use super::stock_record::{Message, Record};
 use super::types::{Json, Millis, Text};
 use crate::ports::outbox::LANES;
 
-/// How long an idempotency key is known. A client retries within minutes.
-const KEY_DAYS: i32 = 7;
-
 type StoredRecord = (
     Uuid,
     String,
@@ -295,35 +292,6 @@ pub(super) async fn set_on_hand(
     Ok(stored.map(item).transpose()?.map(|(_, level)| level))
 }
 
-/// Takes `key` for this write; what it stands for if it is taken already.
-pub(super) async fn take_key(
-    connection: &mut PgConnection,
-    key: &str,
-    sku: &Sku,
-    on_hand: i64,
-) -> Result<Option<(String, i64)>, sqlx::Error> {
-    sqlx::query("DELETE FROM stock_keys WHERE at < now() - make_interval(days => $1)")
-        .bind(KEY_DAYS)
-        .execute(&mut *connection)
-        .await?;
-    let taken = sqlx::query(
-        "INSERT INTO stock_keys (key, sku, on_hand, at) VALUES ($1, $2, $3, now())
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(key)
-    .bind(sku.as_str())
-    .bind(on_hand)
-    .execute(&mut *connection)
-    .await?;
-    if taken.rows_affected() == 1 {
-        return Ok(None);
-    }
-    sqlx::query_as("SELECT sku, on_hand FROM stock_keys WHERE key = $1")
-        .bind(key)
-        .fetch_optional(connection)
-        .await
-}
-
 fn lane(order: OrderId) -> i16 {
     let hash = xxhash_rust::xxh3::xxh3_64(order.0.as_bytes());
     // Below LANES by the modulo.
@@ -341,7 +309,7 @@ fn names_json(skus: &[Sku]) -> Vec<u8> {
     serde_json::to_vec(&names).unwrap_or_default()
 }
 
-fn int8(number: u64) -> i64 {
+pub(super) fn int8(number: u64) -> i64 {
     // Levels come from columns of this type and only shrink or rise below `on_hand`.
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,9 +1,11 @@
 //! Logs, metrics and the counters of the invariants.
 
+mod describe;
 pub mod logs;
 pub mod names;
 pub mod prometheus;
 
+pub use describe::zeros_of_orders;
 use trackops_domain::invariants::Invariant;
 
 /// Counts and logs a broken invariant: a defect of ours that somebody must look at.

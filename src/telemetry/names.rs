@@ -20,6 +20,8 @@ pub const ACTORS_QUARANTINED: &str = "trackops_actors_quarantined";
 pub const MAILBOX_DEPTH: &str = "trackops_mailbox_depth";
 /// Owned shards (gauge).
 pub const SHARDS_OWNED: &str = "trackops_shards_owned";
+/// A planned move of a shard, from holding it to its next owner's claim. Recorded by the crate `cluster`.
+pub const SHARD_HANDOFF_DURATION: &str = "trackops_shard_handoff_duration_seconds";
 /// Appended rows refused because of a higher epoch.
 pub const FENCED_APPENDS: &str = "trackops_fenced_appends_total";
 /// Attempts at the owner of an order on another replica, by `outcome`.
@@ -40,7 +42,7 @@ pub const MESSAGES: &str = "trackops_messages_total";
 pub const CACHE_REQUESTS: &str = "trackops_cache_requests_total";
 /// Open sockets and SSE streams (gauge).
 pub const LIVE_SESSIONS: &str = "trackops_live_sessions";
-/// Commit known to frame handed to the socket.
+/// Commit to frame written to the socket.
 pub const LIVE_PUSH_DURATION: &str = "trackops_live_push_duration_seconds";
 /// Updates folded into a snapshot for a slow listener.
 pub const LIVE_CONFLATED: &str = "trackops_live_conflated_total";

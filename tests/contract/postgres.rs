@@ -7,18 +7,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use trackops::ports::journal::Journal;
-use trackops::ports::outbox::Outbox;
+use trackops::ports::journal::RowOutcome::Committed;
+use trackops::ports::outbox::{LANES, Outbox};
 use trackops::ports::stock::StockStore;
 use trackops::postgres::{Database, Kind, Settings, migrate};
 use trackops_cluster::ShardCount;
 use trackops_cluster::membership::Membership;
+use trackops_domain::event::Change;
 use uuid::Uuid;
 
 use super::journal::journal_suite;
 use super::membership::{lease_suite, ownership_suite};
 use super::outbox::outbox_suite;
 use super::stock::{StockFixture, stock_suite};
-use super::support::{OrdersFixture, ShardsFixture};
+use super::support::{OrdersFixture, Owned, ShardsFixture, changed, new_order};
 
 journal_suite!(journal, PgOrders);
 ownership_suite!(ownership, PgOrders);
@@ -144,4 +146,40 @@ impl StockFixture for PgInventory {
     fn outbox(&self) -> Arc<dyn Outbox> {
         Arc::new(self.open.outbox())
     }
+}
+
+/// The versions of an order go by whatever connection is free, each of which has drawn numbers before: a
+/// fetch that ends in the middle of a lane has no version without those before it.
+#[tokio::test]
+async fn a_fetch_gives_no_version_without_those_before_it() {
+    let db = Owned::<PgOrders>::fresh().await;
+    let settings = Settings {
+        append_connections: 1,
+        ..Settings::default()
+    };
+    let open = || Database::open(&db.fixture.database.url, Kind::Orders, settings).unwrap();
+    let (one, other) = (open().journal(), open().journal());
+    for journal in [&one, &other] {
+        let rows = [db.creation(&new_order())];
+        assert_eq!(journal.append(&rows).await.unwrap(), [Committed]);
+    }
+    let placed = new_order();
+    let rows = [db.creation(&placed)];
+    assert_eq!(other.append(&rows).await.unwrap(), [Committed]);
+    let confirmed = changed(&placed.0, Change::Confirmed);
+    let rows = [db.step(&placed.0, &confirmed)];
+    assert_eq!(one.append(&rows).await.unwrap(), [Committed]);
+
+    let outbox = db.fixture.outbox();
+    let mut seen = 0;
+    for lane in 0..LANES {
+        for limit in 1..=4 {
+            let rows = outbox.fetch(lane, limit).await.unwrap();
+            let versions = rows.iter().filter(|row| row.order == placed.0.id);
+            let versions: Vec<u32> = versions.map(|row| row.row.version).collect();
+            assert!([1, 2].starts_with(&versions), "{limit} rows: {versions:?}");
+            seen = seen.max(versions.len());
+        }
+    }
+    assert_eq!(seen, 2);
 }

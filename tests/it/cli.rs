@@ -84,11 +84,15 @@ async fn get_order(Path(id): Path<String>) -> axum::response::Response {
 }
 
 async fn list_letters(request: Request) -> Json<Value> {
-    assert_eq!(request.uri().query(), Some("limit=50&topic=ORDER_CREATED"));
-    let letter = json!({"id": "ORDER_CREATED/0/7", "topic": "ORDER_CREATED", "partition": 0,
-        "offset": 7, "key": ID, "reason": "no JSON", "parkedAt": "2026-01-31T12:00:00.000Z",
-        "headers": {"ce_id": "x"}, "payload": "{"});
-    Json(json!({"items": [letter]}))
+    let (offset, next) = match request.uri().query().unwrap_or_default() {
+        "limit=200&topic=ORDER_CREATED" | "limit=1&topic=ORDER_CREATED" => (7, Some("c7")),
+        "limit=200&topic=ORDER_CREATED&cursor=c7" => (8, None),
+        query => panic!("{query}"),
+    };
+    let letter = json!({"id": format!("ORDER_CREATED/0/{offset}"), "topic": "ORDER_CREATED",
+        "partition": 0, "offset": offset, "key": ID, "reason": "no JSON",
+        "parkedAt": "2026-01-31T12:00:00.000Z", "headers": {"ce_id": "x"}, "payload": "{"});
+    Json(json!({"items": [letter], "nextCursor": next}))
 }
 
 /// Tells of one version, and of a new one whenever the client says anything more.
@@ -242,8 +246,12 @@ async fn dead_letters_are_listed_and_sent_again() {
     let url = start().await;
     let words = ["dead-letters", "list", "--topic", "ORDER_CREATED"];
     let listed = run(&url, &words, "").await;
-    let line = format!("ORDER_CREATED/0/7  2026-01-31T12:00:00.000Z  {ID}  no JSON\n");
-    assert_eq!(out(&listed), line, "{}", err(&listed));
+    let line = |n: u8| format!("ORDER_CREATED/0/{n}  2026-01-31T12:00:00.000Z  {ID}  no JSON\n");
+    assert_eq!(out(&listed), line(7) + &line(8), "{}", err(&listed));
+    let first = run(&url, &[&words[..], &["--limit", "1"]].concat(), "").await;
+    assert_eq!(out(&first), line(7), "{}", err(&first));
+    let json = run(&url, &[&words[..], &["--json"]].concat(), "").await;
+    assert_eq!(out(&json).lines().count(), 2, "a page a line");
     let sent = run(&url, &["dead-letters", "resend", "ORDER_CREATED/0/7"], "").await;
     assert_eq!(
         out(&sent),

@@ -1,21 +1,29 @@
-//! A graceful stop on SIGTERM with everything open that can be, and a second signal.
+//! A graceful stop on SIGTERM with everything open that can be, with a database that hangs, and a second
+//! signal.
 
 use std::time::{Duration, Instant};
 
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::scenarios::Socket;
 use crate::support::bodies::order;
-use crate::support::client::Client;
-use crate::support::databases::connect;
+use crate::support::client::{Answer, Client};
+use crate::support::databases::{connect, number};
 use crate::support::deployment::{Deployment, Options};
 use crate::support::dev::DevProcess;
 use crate::support::role::Role;
 use crate::support::stream::EventStream;
 use crate::support::wait::until;
+
+/// What a stop may take as a process sees it from outside: its limit, and the time that the process takes
+/// to be gone and we to notice.
+const ROLE_LIMIT: Duration = Duration::from_millis(10_500);
+const DEV_LIMIT: Duration = Duration::from_millis(2_500);
 
 /// Opens a socket, a stream and an idle connection, sends SIGTERM under load, and sees everything end.
 async fn stops_gracefully(client: &Client, role: &mut Role, limit: Duration) -> Vec<uuid::Uuid> {
@@ -59,7 +67,8 @@ async fn stops_gracefully(client: &Client, role: &mut Role, limit: Duration) -> 
         !idle_end.is_ok_and(|read| read > 0),
         "an idle connection is told nothing"
     );
-    let status = role.exit(limit).await.expect("it stops within its limit");
+    let left = limit.saturating_sub(start.elapsed());
+    let status = role.exit(left).await.expect("it stops within its limit");
     assert!(status.success(), "{status}\n{}", role.log());
     eprintln!("stopped after {:?}", start.elapsed());
     placing.await.expect("every accepted command was answered")
@@ -90,8 +99,7 @@ async fn place_until_refused(client: Client) -> Vec<uuid::Uuid> {
 async fn sigterm_ends_the_order_role_in_good_order() {
     let mut deployment = Deployment::start(Options::default()).await;
     let client = deployment.client.clone();
-    let limit = Duration::from_secs(12);
-    let placed = stops_gracefully(&client, &mut deployment.order, limit).await;
+    let placed = stops_gracefully(&client, &mut deployment.order, ROLE_LIMIT).await;
     // Nothing has to wait for a lease that was given up.
     deployment.order.restart(None).await;
     assert!(!deployment.order.log().contains("is in use"));
@@ -100,7 +108,8 @@ async fn sigterm_ends_the_order_role_in_good_order() {
     }
     for role in [&mut deployment.inventory, &mut deployment.relay] {
         role.signal("TERM");
-        let status = role.exit(limit).await.expect("it stops within its limit");
+        let status = role.exit(ROLE_LIMIT).await;
+        let status = status.expect("it stops within its limit");
         assert!(status.success(), "{status}");
     }
 }
@@ -109,8 +118,7 @@ async fn sigterm_ends_the_order_role_in_good_order() {
 async fn sigterm_ends_dev_in_good_order_and_a_restart_has_every_order() {
     let mut dev = DevProcess::start(None).await;
     let client = dev.client.clone();
-    let limit = Duration::from_secs(4);
-    let placed = stops_gracefully(&client, &mut dev.role, limit).await;
+    let placed = stops_gracefully(&client, &mut dev.role, DEV_LIMIT).await;
     dev.role.restart(None).await;
     for id in placed {
         client.show(id).await.expect(200);
@@ -125,30 +133,125 @@ async fn sigterm_ends_dev_in_good_order_and_a_restart_has_every_order() {
     );
 }
 
+/// A session that has `tables` to itself for as long as it lives: whoever asks for them waits.
+async fn hold(url: &str, tables: &str) -> PgConnection {
+    let mut session = connect(url).await;
+    let lock = format!("BEGIN; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE");
+    sqlx::raw_sql(AssertSqlSafe(lock))
+        .execute(&mut session)
+        .await
+        .expect("lock");
+    session
+}
+
+/// Waits until a statement with `text` in it waits for a lock.
+async fn until_one_waits(url: &str, text: &str) {
+    let waiting = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+         AND wait_event_type = 'Lock' AND query LIKE '%{text}%'"
+    );
+    until(&format!("{text} hangs"), || async {
+        (number(url, &waiting).await > 0).then_some(())
+    })
+    .await;
+}
+
+fn place_and_hang(client: &Client) -> JoinHandle<reqwest::Result<Answer>> {
+    let client = client.clone();
+    let url = format!("{}/api/v1/orders", client.to.order);
+    tokio::spawn(async move {
+        client
+            .send(reqwest::Method::POST, &url, &[], Some(&order()))
+            .await
+    })
+}
+
+/// Nothing of either database answers any more: appends, stock, outboxes, leases, the word that a replica
+/// leaves. Every role ends by itself, before its limit would end it.
+#[tokio::test]
+async fn databases_that_hang_do_not_hold_a_stop_up() {
+    let mut deployment = Deployment::start(Options::default()).await;
+    let outbox = "outbox, outbox_leases, outbox_holders";
+    let stock = hold(&deployment.inventory_url, "reservations, items").await;
+    let placed = deployment.client.place(&order(), None).await;
+    let placed = placed.expect(201).id();
+    until_one_waits(&deployment.inventory_url, "reservations").await;
+    let replies = hold(&deployment.inventory_url, outbox).await;
+    let tables = format!("orders, order_events, nodes, shards, {outbox}");
+    let orders = hold(&deployment.orders_url, &tables).await;
+    let hanging = place_and_hang(&deployment.client);
+    until_one_waits(&deployment.orders_url, "append_orders").await;
+
+    let start = Instant::now();
+    for role in deployment.roles() {
+        role.signal("TERM");
+    }
+    for role in deployment.roles() {
+        let left = ROLE_LIMIT.saturating_sub(start.elapsed());
+        let status = role.exit(left).await;
+        let name = &role.launch.name;
+        let status = status.unwrap_or_else(|| panic!("{name} runs after {ROLE_LIMIT:?}"));
+        assert!(status.success(), "{name}: {status}\n{}", role.log());
+        eprintln!("{name} stopped after {:?} at most", start.elapsed());
+    }
+    let answer = hanging.await.expect("the client doesn't panic");
+    assert!(
+        answer.as_ref().map_or(true, |answer| answer.status == 503),
+        "nothing was acknowledged: {answer:?}"
+    );
+    drop((stock, replies, orders));
+    for role in deployment.roles() {
+        role.restart(None).await;
+    }
+    deployment.client.reaches(placed, "CONFIRMED").await;
+}
+
+/// The same of `dev`, where another process keeps the file's only place for a writer.
+#[tokio::test]
+async fn a_file_that_hangs_does_not_hold_a_stop_up() {
+    let mut dev = DevProcess::start(None).await;
+    let file = format!("sqlite://{}", dev.data.join("trackops.db").display());
+    let mut writer = sqlx::SqliteConnection::connect(&file)
+        .await
+        .expect("open the file");
+    sqlx::raw_sql("BEGIN IMMEDIATE")
+        .execute(&mut writer)
+        .await
+        .expect("write");
+    let hanging = place_and_hang(&dev.client);
+    until("the order is on its way", || async {
+        let shown = reqwest::get(format!("{}/metrics", dev.client.to.order)).await;
+        let shown = shown.ok()?.text().await.ok()?;
+        shown.contains("trackops_mailbox_depth 1").then_some(())
+    })
+    .await;
+    dev.role.signal("TERM");
+    let status = dev.role.exit(DEV_LIMIT).await;
+    let status = status.expect("it stops within its limit");
+    assert!(status.success(), "{status}\n{}", dev.role.log());
+    let answer = hanging.await.expect("the client doesn't panic");
+    assert!(answer.is_err(), "nothing was acknowledged: {answer:?}");
+}
+
+/// What nobody has thought of hangs: the limit ends the process, and the log says so.
+#[tokio::test]
+async fn a_stop_that_hangs_is_ended_at_its_limit() {
+    let mut dev = DevProcess::start(Some("hang-at-stop")).await;
+    dev.role.signal("TERM");
+    let status = dev.role.exit(DEV_LIMIT).await;
+    let status = status.expect("it stops within its limit");
+    assert_eq!(status.code(), Some(1));
+    let log = dev.role.log();
+    assert!(log.contains("the stop took too long"), "{log}");
+}
+
 /// A command that can't finish holds the stop up; the second signal doesn't wait for it.
 #[tokio::test]
 async fn a_second_signal_ends_it_at_once() {
     let mut deployment = Deployment::start(Options::default()).await;
-    let mut holder = connect(&deployment.orders_url).await;
-    let lock = "BEGIN; LOCK TABLE orders IN EXCLUSIVE MODE";
-    sqlx::raw_sql(lock)
-        .execute(&mut holder)
-        .await
-        .expect("lock");
-    let client = deployment.client.clone();
-    let hanging = tokio::spawn(async move {
-        let url = format!("{}/api/v1/orders", client.to.order);
-        client
-            .send(reqwest::Method::POST, &url, &[], Some(&order()))
-            .await
-    });
-    until("the append hangs", || async {
-        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND database =
-             (SELECT oid FROM pg_database WHERE datname = current_database())";
-        let waiting = crate::support::databases::number(&deployment.orders_url, waiting).await;
-        (waiting > 0).then_some(())
-    })
-    .await;
+    let _holder = hold(&deployment.orders_url, "orders").await;
+    let hanging = place_and_hang(&deployment.client);
+    until_one_waits(&deployment.orders_url, "append_orders").await;
     deployment.order.signal("TERM");
     deployment.order.says("stopping").await;
     assert!(

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
-
+use tokio::time::Instant;
 use trackops_cluster::ShardId;
 use trackops_domain::order::Order;
 
@@ -13,7 +12,10 @@ use crate::faults;
 use crate::ports::journal::{AppendError, AppendRow, RowOutcome};
 use crate::telemetry::names;
 
-type Reply = tokio::sync::oneshot::Sender<Result<(), WriteError>>;
+/// When a row was known to be durable.
+type Committed = Instant;
+
+type Reply = tokio::sync::oneshot::Sender<Result<Committed, WriteError>>;
 
 /// Who waits for a row, the order as it will be, and the tenure in which that was decided.
 type Waiting = (Reply, Arc<Order>, Tenure);
@@ -70,7 +72,8 @@ async fn commit_part(
     faults::crash(faults::points::CRASH_BEFORE_APPEND);
     let started = Instant::now();
     let result = shared.journal.append(&rows).await;
-    metrics::histogram!(names::JOURNAL_COMMIT_DURATION).record(started.elapsed());
+    let committed = Instant::now();
+    metrics::histogram!(names::JOURNAL_COMMIT_DURATION).record(committed - started);
     match result {
         Ok(outcomes) => {
             #[expect(clippy::cast_precision_loss, reason = "a batch has at most 512 rows")]
@@ -78,9 +81,10 @@ async fn commit_part(
             faults::crash(faults::points::CRASH_AFTER_APPEND);
             shared.announcer.announce();
             // The next batch need not wait for this one's cache.
+            let shared_too = Arc::clone(shared);
             shared
                 .tasks
-                .spawn(finish(Arc::clone(shared), rows, outcomes, waiting));
+                .spawn(finish(shared_too, rows, outcomes, waiting, committed));
         }
         Err(AppendError::BadRow(error)) if rows.len() == 1 => {
             tracing::error!(order = %rows[0].order, %error, "the journal refuses a row");
@@ -123,19 +127,20 @@ async fn finish(
     rows: Vec<AppendRow>,
     outcomes: Vec<RowOutcome>,
     waiting: Vec<Waiting>,
+    committed: Committed,
 ) {
-    let committed = outcomes
+    let stored = outcomes
         .iter()
         .zip(rows.iter().zip(&waiting))
         .filter(|(outcome, _)| **outcome == RowOutcome::Committed);
-    let entries = committed
+    let entries = stored
         .map(|(_, (row, (_, order, _)))| (row.shard, Arc::clone(order)))
         .collect();
     shared.gate.write(entries).await;
     faults::crash(faults::points::CRASH_AFTER_CACHE);
     for (outcome, (row, (reply, ..))) in outcomes.into_iter().zip(rows.iter().zip(waiting)) {
         match outcome {
-            RowOutcome::Committed => answer(reply, Ok(())),
+            RowOutcome::Committed => answer(reply, Ok(committed)),
             RowOutcome::Conflict => answer(reply, Err(WriteError::Conflict)),
             RowOutcome::Fenced => answer(reply, Err(fenced(&shared, row))),
         }
@@ -160,7 +165,7 @@ fn fenced(shared: &Shared, row: &AppendRow) -> WriteError {
 /// place of the callers hears nothing.
 fn answer_already(waiting: Vec<Waiting>) -> Vec<Waiting> {
     let answered = waiting.into_iter().map(|(reply, order, tenure)| {
-        answer(reply, Ok(()));
+        answer(reply, Ok(Instant::now()));
         (tokio::sync::oneshot::channel().0, order, tenure)
     });
     answered.collect()
@@ -172,7 +177,7 @@ fn answer_all(waiting: Vec<Waiting>, error: WriteError) {
     }
 }
 
-fn answer(reply: Reply, result: Result<(), WriteError>) {
+fn answer(reply: Reply, result: Result<Committed, WriteError>) {
     // An error means that the actor has ended; the journal says what happened.
     let _ = reply.send(result);
 }

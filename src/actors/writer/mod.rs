@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::ShardId;
@@ -56,7 +57,7 @@ pub(super) struct AppendJob {
     /// The order as it will be, for the cache.
     pub order: Arc<Order>,
     /// Who waits.
-    pub reply: oneshot::Sender<Result<(), WriteError>>,
+    pub reply: oneshot::Sender<Result<Instant, WriteError>>,
 }
 
 /// A load and who waits for it.
@@ -99,13 +100,14 @@ impl Writer {
         }
     }
 
-    /// Appends `row`, which was decided in `tenure`; returns when it is durable and in the cache.
+    /// Appends `row`, which was decided in `tenure`; returns when it is durable and in the cache, and says
+    /// since when it is durable.
     pub async fn append(
         &self,
         row: AppendRow,
         order: Arc<Order>,
         tenure: Tenure,
-    ) -> Result<(), WriteError> {
+    ) -> Result<Instant, WriteError> {
         let (reply, answer) = oneshot::channel();
         let lane = self.lane(row.shard);
         let job = Job::Append(Box::new(AppendJob {

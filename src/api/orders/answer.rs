@@ -102,7 +102,7 @@ pub async fn command(
         by: Arc::clone(&CLIENT),
         if_match: etag::if_match(headers)?,
         command,
-        traceparent: traceparent(headers),
+        traceparent: Some(traceparent(headers)),
     };
     let answer = state.orders.execute(request).await?;
     Ok(done(StatusCode::OK, &answer))

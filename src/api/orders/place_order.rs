@@ -47,7 +47,7 @@ pub async fn place_order(
         .place(PlaceRequest {
             content: Arc::new(placed),
             key,
-            traceparent: traceparent(&parts.headers),
+            traceparent: Some(traceparent(&parts.headers)),
         })
         .await?;
     let mut response = answer::done(StatusCode::CREATED, &done);

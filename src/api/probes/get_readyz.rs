@@ -25,7 +25,7 @@ pub struct ReadyView {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CheckView {
     /// What was looked at.
-    #[schema(value_type = String, example = "postgresql")]
+    #[schema(value_type = String, example = "postgres")]
     pub name: &'static str,
     /// `ready`, `degraded` or `unready`.
     #[schema(value_type = String, example = "ready")]

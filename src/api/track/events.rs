@@ -12,6 +12,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use metrics::Histogram;
+use smallvec::SmallVec;
+use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use trackops_domain::ids::Version;
 
@@ -23,6 +25,9 @@ use crate::api::problem_code::Code;
 use crate::live::backlog::{Frame, FrameKind};
 use crate::live::queue::Queue;
 use crate::telemetry::names;
+
+/// Frames that may be on their way to the socket before it is looked whether they are written.
+const UNWRITTEN_MAX: usize = 64;
 
 /// The header by which a client says what it has.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -66,6 +71,7 @@ pub async fn stream_order_events(
     let events = Events {
         queue,
         push_duration: metrics::histogram!(names::LIVE_PUSH_DURATION),
+        unwritten: SmallVec::new(),
         _open: state.connections.token(),
         state,
     };
@@ -108,14 +114,25 @@ struct Events {
     queue: Arc<Queue>,
     state: TrackState,
     push_duration: Histogram,
+    /// The commits of what was given to the connection, which has it in hand.
+    unwritten: SmallVec<[Instant; 4]>,
     _open: TaskTrackerToken,
 }
 
 impl Events {
     /// The next piece of the body. Asked for only while the connection takes more, so a slow
     /// reader's frames wait, bounded, in the queue.
-    async fn next(self) -> Option<(Result<Bytes, Infallible>, Self)> {
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         while !self.state.shutdown.is_cancelled() {
+            // After a broken sequence the client comes back with the version that it has.
+            let waiting = self.queue.take().ok()?;
+            if waiting.is_none() || self.unwritten.len() >= UNWRITTEN_MAX {
+                self.written().await;
+            }
+            if let Some(frame) = waiting {
+                self.unwritten.extend(frame.committed);
+                return Some((Ok(encode(&frame)), self));
+            }
             tokio::select! {
                 () = self.queue.ready() => {}
                 () = self.state.shutdown.cancelled() => return None,
@@ -123,15 +140,20 @@ impl Events {
                     return Some((Ok(Bytes::from_static(b": keep-alive\n\n")), self));
                 }
             }
-            // After a broken sequence the client comes back with the version that it has.
-            if let Some(frame) = self.queue.take().ok()? {
-                if let Some(committed) = frame.committed {
-                    self.push_duration.record(committed.elapsed());
-                }
-                return Some((Ok(encode(&frame)), self));
-            }
         }
         None
+    }
+
+    /// Lets the connection write what it has, and notes when it did. The connection asks for more before
+    /// it writes, so this steps back once; what a full socket doesn't take then counts as written.
+    async fn written(&mut self) {
+        if self.unwritten.is_empty() {
+            return;
+        }
+        tokio::task::yield_now().await;
+        for committed in self.unwritten.drain(..) {
+            self.push_duration.record(committed.elapsed());
+        }
     }
 }
 

@@ -72,6 +72,18 @@ mod tests {
     }
 
     #[test]
+    fn an_error_keeps_its_form() {
+        let id = OrderId(uuid::Uuid::from_u128(7));
+        let text = |json: Bytes| String::from_utf8(json.to_vec()).expect("UTF-8");
+        let unknown = Problem::new(Code::OrderNotFound, "there is no order of this id");
+        let unknown = unknown.at("/api/v1/track");
+        insta::assert_snapshot!("error_of_an_order", text(error_message(&unknown, Some(id))));
+        let unreadable = parse(r#"{"type":"unsubscribe","orderId":"x"}"#).expect_err("refused");
+        let unreadable = unreadable.at("/api/v1/track");
+        insta::assert_snapshot!("error_of_a_field", text(error_message(&unreadable, None)));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let id = uuid::Uuid::from_u128(7);
         let subscribe = format!(r#"{{"type":"subscribe","orderId":"{id}","since":12}}"#);

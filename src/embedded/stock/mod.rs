@@ -135,16 +135,21 @@ async fn set_on_hand(
             .await?;
     let (current, reserved) = stored.unwrap_or((0, 0));
     if let Some(key) = key {
-        let known: Option<(String, i64)> =
-            sqlx::query_as("SELECT sku, on_hand FROM stock_keys WHERE key = ?1")
+        let known: Option<(String, i64, Option<i64>)> =
+            sqlx::query_as("SELECT sku, on_hand, reserved FROM stock_keys WHERE key = ?1")
                 .bind(key)
                 .fetch_optional(&mut *conn)
                 .await?;
-        if let Some((of, to)) = known {
+        if let Some((of, to, answered)) = known {
             if of != sku.as_str() || to != wanted {
                 return Ok(Err(StockError::KeyReused));
             }
-            return Ok(Ok((level_of(current, reserved), true)));
+            let (on_hand, reserved) = match answered {
+                Some(reserved_then) => (wanted, reserved_then),
+                // From before answers were stored.
+                None => (current, reserved),
+            };
+            return Ok(Ok((level_of(on_hand, reserved), true)));
         }
     }
     if wanted < reserved {
@@ -160,7 +165,7 @@ async fn set_on_hand(
     .execute(&mut *conn)
     .await?;
     if let Some(key) = key {
-        remember(conn, key, sku, wanted, now).await?;
+        remember(conn, key, sku, (wanted, reserved), now).await?;
     }
     Ok(Ok((level_of(wanted, reserved), false)))
 }
@@ -169,7 +174,7 @@ async fn remember(
     conn: &mut SqliteConnection,
     key: &str,
     sku: &Sku,
-    on_hand: i64,
+    (on_hand, reserved): (i64, i64),
     now: Timestamp,
 ) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM stock_keys WHERE at < ?1")
@@ -177,13 +182,14 @@ async fn remember(
         .execute(&mut *conn)
         .await?;
     sqlx::query(
-        "INSERT INTO stock_keys (key, sku, on_hand, at) VALUES (?1, ?2, ?3, ?4)
+        "INSERT INTO stock_keys (key, sku, on_hand, at, reserved) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (key) DO NOTHING",
     )
     .bind(key)
     .bind(sku.as_str())
     .bind(on_hand)
     .bind(now.0)
+    .bind(reserved)
     .execute(conn)
     .await
     .map(drop)

@@ -2,5 +2,6 @@
 
 mod commit;
 mod keys;
+mod push;
 pub mod rig;
 mod supervision;

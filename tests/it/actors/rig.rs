@@ -10,6 +10,7 @@ use trackops::actors::settings::Settings;
 use trackops::codec::content::{AddressV1, ContentV1, ItemV1};
 use trackops::embedded::cache::MemoryCache;
 use trackops::live::hub::Hub;
+use trackops::ports::cache::Cache;
 use trackops::ports::clock::SystemClock;
 use trackops::ports::live::LiveHub;
 use trackops::ports::orders::{CommandRequest, Done, Orders, OrdersError, PlaceRequest};
@@ -38,6 +39,11 @@ pub struct Rig {
 impl Rig {
     /// A node that owns its eight shards.
     pub async fn new(settings: Settings) -> Self {
+        Self::over(settings, Arc::new(MemoryCache::new())).await
+    }
+
+    /// The same over this cache.
+    pub async fn over(settings: Settings, cache: Arc<dyn Cache>) -> Self {
         let journal = MemoryJournal::default();
         let count = ShardCount::new(8).expect("in range");
         let membership = MemoryMembership::new(&journal, count);
@@ -54,7 +60,6 @@ impl Rig {
             lease.clone(),
             count,
         );
-        let cache = Arc::new(MemoryCache::new());
         let gate = CacheGate::new(
             cache.clone(),
             ownership.clone(),

@@ -14,7 +14,7 @@ async fn readiness_names_what_is_missing() {
     let postgres = Arc::new(Mutex::new(Ok::<(), &str>(())));
     let redis = Arc::new(Mutex::new(Ok::<(), &str>(())));
     for (name, need, state) in [
-        ("postgresql", Need::Required, &postgres),
+        ("postgres", Need::Required, &postgres),
         ("redis", Need::Optional, &redis),
     ] {
         let state = Arc::clone(state);
@@ -69,11 +69,8 @@ async fn a_check_that_hangs_counts_as_failed() {
         (answer.status.as_u16(), &answer.json()["status"]),
         (200, &json!("degraded"))
     );
-    api.readiness.check(
-        "postgresql",
-        Need::Required,
-        std::future::pending::<Verdict>,
-    );
+    api.readiness
+        .check("postgres", Need::Required, std::future::pending::<Verdict>);
     api.get("/readyz")
         .await
         .problem(503, "not-ready", "/readyz");

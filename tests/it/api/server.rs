@@ -94,7 +94,7 @@ async fn a_slow_head_is_a_408_and_an_idle_connection_is_just_closed() {
     };
     let running = start(&api, limits, PATIENCE);
     let mut slow = running.connect().await;
-    slow.write_all(b"GET /livez HTTP/1.1\r\nHost:")
+    slow.write_all(b"GET /livez?x=1 HTTP/1.1\r\nHost:")
         .await
         .expect("sent");
     let mut idle = running.connect().await;
@@ -106,6 +106,7 @@ async fn a_slow_head_is_a_408_and_an_idle_connection_is_just_closed() {
         told.contains("application/problem+json") && told.contains("request-timeout"),
         "{told}"
     );
+    assert!(told.contains("\"instance\":\"/livez\""), "{told}");
     assert_eq!(rest(&mut idle).await, "");
 }
 

@@ -21,6 +21,20 @@ const TOPICS: [&str; 4] = [
     "ORDER_DELIVERED",
 ];
 
+/// What every message of ours has.
+const HEADERS: [&str; 10] = [
+    "ce_id",
+    "ce_source",
+    "ce_specversion",
+    "ce_type",
+    "ce_subject",
+    "ce_time",
+    "ce_dataschema",
+    "ce_orderversion",
+    "content-type",
+    "traceparent",
+];
+
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 /// A published message, as far as its place matters.
@@ -88,6 +102,9 @@ fn parse(message: &BorrowedMessage<'_>, prefix: &str) -> Published {
         let value = found.and_then(|header| header.value);
         String::from_utf8_lossy(value.unwrap_or_else(|| panic!("no {name}"))).into_owned()
     };
+    for name in HEADERS {
+        assert!(!header(name).is_empty(), "{name}");
+    }
     let order: Uuid = header("ce_subject")
         .parse()
         .expect("the subject is an order");

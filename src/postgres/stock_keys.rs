@@ -1,0 +1,67 @@
+//! Clients' idempotency keys of stock: what each stands for, and what was answered.
+
+use sqlx::PgConnection;
+use trackops_domain::ids::Sku;
+use trackops_domain::stock::Level;
+
+use super::stock_rows::int8;
+
+/// How long an idempotency key is known. A client retries within minutes.
+const KEY_DAYS: i32 = 7;
+
+/// What a key stands for, and what was answered to whoever used it first.
+pub(super) struct KnownKey {
+    pub sku: String,
+    pub on_hand: i64,
+    /// `None` for a key from before this was stored.
+    pub reserved: Option<i64>,
+}
+
+/// Takes `key` for this write; what it stands for if it is taken already.
+pub(super) async fn take_key(
+    connection: &mut PgConnection,
+    key: &str,
+    sku: &Sku,
+    on_hand: i64,
+) -> Result<Option<KnownKey>, sqlx::Error> {
+    sqlx::query("DELETE FROM stock_keys WHERE at < now() - make_interval(days => $1)")
+        .bind(KEY_DAYS)
+        .execute(&mut *connection)
+        .await?;
+    let taken = sqlx::query(
+        "INSERT INTO stock_keys (key, sku, on_hand, at) VALUES ($1, $2, $3, now())
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(key)
+    .bind(sku.as_str())
+    .bind(on_hand)
+    .execute(&mut *connection)
+    .await?;
+    if taken.rows_affected() == 1 {
+        return Ok(None);
+    }
+    let known: Option<(String, i64, Option<i64>)> =
+        sqlx::query_as("SELECT sku, on_hand, reserved FROM stock_keys WHERE key = $1")
+            .bind(key)
+            .fetch_optional(connection)
+            .await?;
+    Ok(known.map(|(sku, on_hand, reserved)| KnownKey {
+        sku,
+        on_hand,
+        reserved,
+    }))
+}
+
+/// Keeps what is answered to whoever has taken `key`.
+pub(super) async fn keep_answer(
+    connection: &mut PgConnection,
+    key: &str,
+    answer: Level,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE stock_keys SET reserved = $2 WHERE key = $1")
+        .bind(key)
+        .bind(int8(answer.reserved))
+        .execute(connection)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,95 @@
+//! What each metric is, as `# HELP` of `/metrics`; and a zero for what is counted without labels, so that
+//! a dashboard can tell "never" from "not there".
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use trackops_domain::invariants::Invariant;
+
+use super::names as n;
+
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+use Kind::{Counter, Gauge, Histogram};
+
+#[rustfmt::skip]
+const ALL: [(Kind, &str, &str); 28] = [
+    (Gauge, n::ORDERS_LIVE, "Live order actors."),
+    (Counter, n::ORDER_COMMANDS, "Commands by command and outcome."),
+    (Histogram, n::ORDER_COMMAND_DURATION, "Admission to answer, by command."),
+    (Counter, n::ORDER_TRANSITIONS, "Committed transitions by from and to."),
+    (Histogram, n::JOURNAL_BATCH_SIZE, "Rows of an append."),
+    (Histogram, n::JOURNAL_COMMIT_DURATION, "One append, call to answer."),
+    (Counter, n::ACTOR_RESTARTS, "Actors started again after a failure."),
+    (Gauge, n::ACTORS_QUARANTINED, "Orders in quarantine."),
+    (Gauge, n::MAILBOX_DEPTH, "Commands admitted and unanswered on this replica."),
+    (Gauge, n::SHARDS_OWNED, "Owned shards."),
+    (Histogram, n::SHARD_HANDOFF_DURATION, "A planned move of a shard, from holding it to its next owner's claim."),
+    (Counter, n::FENCED_APPENDS, "Appended rows refused because of a higher epoch."),
+    (Counter, n::FORWARDED_COMMANDS, "Attempts at the owner of an order on another replica, by outcome."),
+    (Gauge, n::OUTBOX_PENDING, "Rows in an outbox."),
+    (Gauge, n::OUTBOX_OLDEST_AGE, "Age of the oldest row of an outbox."),
+    (Counter, n::RELAY_PUBLISHED, "Messages acknowledged by the bus, by topic."),
+    (Gauge, n::BUS_LAG, "Messages not handled yet, by group and topic."),
+    (Counter, n::DEAD_LETTERS, "Parked messages, by topic and reason."),
+    (Counter, n::MESSAGES, "Messages handled, by group, topic and outcome."),
+    (Counter, n::CACHE_REQUESTS, "Cache reads and writes by outcome."),
+    (Gauge, n::LIVE_SESSIONS, "Open sockets and streams."),
+    (Histogram, n::LIVE_PUSH_DURATION, "Commit to frame written to the socket."),
+    (Counter, n::LIVE_CONFLATED, "Updates folded into a snapshot for a slow listener."),
+    (Histogram, n::SAGA_DURATION, "Placed to settled, by outcome."),
+    (Gauge, n::SAGA_STUCK, "Orders whose saga is past its deadline by more than a minute."),
+    (Counter, n::INVARIANT_VIOLATIONS, "Broken invariants: defects."),
+    (Counter, n::HTTP_REQUESTS, "HTTP requests answered, by class of status."),
+    (Gauge, n::HTTP_CONNECTIONS, "Open HTTP connections."),
+];
+
+/// Describes every metric, and begins the invariants' counters, which every role has.
+pub(super) fn all() {
+    for (kind, name, help) in ALL {
+        match kind {
+            Counter => describe_counter!(name, help),
+            Gauge => describe_gauge!(name, help),
+            Histogram => describe_histogram!(name, help),
+        }
+    }
+    for invariant in Invariant::ALL {
+        // Registering it is what shows it.
+        let _ = counter!(n::INVARIANT_VIOLATIONS, "invariant" => invariant.id());
+    }
+}
+
+/// Begins what the order service counts without labels.
+pub fn zeros_of_orders() {
+    for name in [n::ACTOR_RESTARTS, n::FENCED_APPENDS, n::LIVE_CONFLATED] {
+        let _ = counter!(name);
+    }
+    for name in [n::LIVE_SESSIONS, n::SAGA_STUCK] {
+        gauge!(name).set(0.0);
+    }
+    for name in [n::LIVE_PUSH_DURATION, n::SHARD_HANDOFF_DURATION] {
+        let _ = histogram!(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_described_once() {
+        let named = include_str!("names.rs").lines();
+        let mut named: Vec<&str> = named
+            .filter_map(|line| line.strip_prefix("pub const "))
+            .filter_map(|line| line.split('"').nth(1))
+            .collect();
+        let mut described: Vec<&str> = ALL.iter().map(|(_, name, _)| *name).collect();
+        named.sort_unstable();
+        described.sort_unstable();
+        assert_eq!(described, named);
+        for (_, name, help) in ALL {
+            assert!(help.ends_with('.'), "{name}");
+        }
+    }
+}

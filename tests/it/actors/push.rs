@@ -1,0 +1,86 @@
+//! When a listener's way begins: at the commit, not when the cache has it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use trackops::ports::cache::{Cache, CacheEntry, CacheError, Position};
+use trackops::ports::live::{LiveItem, Session};
+use trackops::ports::orders::Orders as _;
+use trackops_domain::command::Command;
+use trackops_domain::ids::OrderId;
+
+use super::rig::{Rig, settings};
+
+/// Takes a while for each write, less than the gate waits for it.
+struct SlowCache;
+
+const CACHE_WRITE: Duration = Duration::from_millis(30);
+
+#[async_trait]
+impl Cache for SlowCache {
+    async fn put(&self, _: &[CacheEntry]) -> Result<(), CacheError> {
+        tokio::time::sleep(CACHE_WRITE).await;
+        Ok(())
+    }
+
+    async fn get(&self, orders: &[OrderId]) -> Result<Vec<Option<CacheEntry>>, CacheError> {
+        Ok(vec![None; orders.len()])
+    }
+
+    async fn put_position(&self, _: OrderId, _: Position) -> Result<(), CacheError> {
+        Ok(())
+    }
+
+    async fn position(&self, _: OrderId) -> Result<Option<Position>, CacheError> {
+        Ok(None)
+    }
+
+    async fn drop_position(&self, _: OrderId) -> Result<(), CacheError> {
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), CacheError> {
+        Ok(())
+    }
+}
+
+/// Notes how long after its commit it hears of a version.
+#[derive(Default)]
+struct Stopwatch(Mutex<Vec<Duration>>);
+
+impl Session for Stopwatch {
+    fn id(&self) -> u64 {
+        7
+    }
+
+    fn deliver(&self, item: LiveItem) {
+        if let LiveItem::Update {
+            committed: Some(committed),
+            ..
+        } = item
+        {
+            self.0.lock().push(committed.elapsed());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_way_to_a_listener_is_measured_from_the_commit_on() {
+    let rig = Rig::over(settings(), Arc::new(SlowCache)).await;
+    let order = rig.place().await;
+    let listener = Arc::new(Stopwatch::default());
+    let session: Arc<dyn Session> = listener.clone();
+    rig.node
+        .subscribe(order, None, session)
+        .await
+        .expect("subscribed");
+    rig.command(order, Command::StockReserved)
+        .await
+        .expect("confirmed");
+    tokio::task::yield_now().await;
+    let heard = listener.0.lock().clone();
+    assert_eq!(heard.len(), 1);
+    assert!(heard[0] >= CACHE_WRITE, "{heard:?}");
+}
