@@ -14,6 +14,7 @@ mod pause;
 mod rolling;
 mod search;
 mod servers;
+mod upgrade;
 mod wire;
 
 use std::sync::Arc;
