@@ -72,6 +72,7 @@ impl Cluster {
                     owner: None,
                 })
                 .collect(),
+            ..ClusterView::default()
         };
         let truth = Arc::new(Mutex::new(truth));
         let mut replicas = Vec::new();

@@ -3,6 +3,7 @@
 
 mod balancer;
 mod clients;
+mod clocks;
 mod fleet;
 mod history;
 mod http;
