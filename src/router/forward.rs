@@ -18,6 +18,12 @@ use crate::codec::link::{Answer, Request};
 use crate::ports::orders::{Done, OrdersError};
 use crate::telemetry::names;
 
+/// The answer where this replica may not speak for an order, and knows of nobody else who may.
+const EXPIRED: OrdersError = OrdersError::Unavailable {
+    why: "the replica's lease has run out",
+    retry_after: Duration::from_secs(1),
+};
+
 /// Other replicas asked to pass a request on, one after the other.
 const RELAYS_MAX: usize = 2;
 
@@ -60,30 +66,62 @@ impl Router {
         let mut perhaps_done = false;
         let mut text = None;
         loop {
-            match self.target(shard) {
-                // What this replica owns it needn't tell itself of.
-                Target::Here if matches!(request, Request::Watch(..)) => {
-                    return routed(Answer::Located(false), By::Here, false);
-                }
-                Target::Here => match timeout_at(deadline, self.here(request.clone())).await {
-                    Ok(Answer::NotOwner(_)) => {}
-                    Ok(answer) => return routed(answer, By::Here, perhaps_done),
-                    Err(_) => return Err(LATE),
-                },
-                Target::There(owner) => {
+            let attempt = match self.target(shard) {
+                Target::Here => self.at_home(&request, deadline).await,
+                Target::Perhaps => {
                     let text = text.get_or_insert_with(|| sent_form(&request).encode());
-                    match self.there(shard, &owner, &request, text, deadline).await {
-                        Attempt::Answered(answer, by) => {
-                            return routed(answer, by, perhaps_done);
-                        }
-                        Attempt::Again { perhaps } => perhaps_done |= perhaps,
-                        Attempt::Failed(error) => return Err(error),
+                    match self.elsewhere(shard, text, deadline).await {
+                        Some(attempt) => attempt,
+                        None if matches!(request, Request::Watch(..)) => Attempt::Failed(EXPIRED),
+                        None => self.at_home(&request, deadline).await,
                     }
                 }
-                Target::Nobody => {}
+                Target::There(owner) => {
+                    let text = text.get_or_insert_with(|| sent_form(&request).encode());
+                    self.there(shard, &owner, &request, text, deadline).await
+                }
+                Target::Nobody => Attempt::Again { perhaps: false },
+            };
+            match attempt {
+                Attempt::Answered(answer, by) => return routed(answer, by, perhaps_done),
+                Attempt::Again { perhaps } => perhaps_done |= perhaps,
+                Attempt::Failed(error) => return Err(error),
             }
             retry.pause().await?;
         }
+    }
+
+    /// One attempt with this replica's own actors.
+    async fn at_home(&self, request: &Request, deadline: Instant) -> Attempt {
+        // What this replica owns it needn't tell itself of.
+        if matches!(request, Request::Watch(..)) {
+            return Attempt::Answered(Answer::Located(false), By::Here);
+        }
+        match timeout_at(deadline, self.here(request.clone())).await {
+            Ok(Answer::NotOwner(_)) => Attempt::Again { perhaps: false },
+            Ok(answer) => Attempt::Answered(answer, By::Here),
+            Err(_) => Attempt::Failed(LATE),
+        }
+    }
+
+    /// One attempt without knowing the owner: this replica took itself for it until its lease ran out,
+    /// and can't ask the authority who is. Another replica is asked, which answers if it is the owner
+    /// and says whom it takes for that if it isn't. `None` if nobody knows of another owner.
+    async fn elsewhere(&self, shard: ShardId, text: &Bytes, deadline: Instant) -> Option<Attempt> {
+        for peer in self.others(None) {
+            match self.links.call(&peer, text.clone(), deadline).await {
+                Ok(answer) => {
+                    let owner = Answer::decode(&answer);
+                    if matches!(owner, Ok(Answer::NotOwner(Some(owner))) if self.is_me(&owner)) {
+                        return None;
+                    }
+                    return Some(self.answered(shard, &answer, By::Owner(peer)));
+                }
+                Err(LinkError::NotSent(_)) => count("not_sent"),
+                Err(error) => return Some(unanswered(&error)),
+            }
+        }
+        None
     }
 
     /// One attempt at the owner.
@@ -129,7 +167,7 @@ impl Router {
             return Attempt::Again { perhaps: false };
         }
         let text = relayed_form(request).encode();
-        for third in self.others(&owner).into_iter().take(RELAYS_MAX) {
+        for third in self.others(Some(&owner)).into_iter().take(RELAYS_MAX) {
             let relayed = self.links.relay(&third, &owner, text.clone(), deadline);
             match relayed.await {
                 Ok(answer) => {
@@ -144,7 +182,7 @@ impl Router {
     }
 
     /// The replicas that are alive but this one and `owner`, ascending.
-    fn others(&self, owner: &Peer) -> Vec<Peer> {
+    fn others(&self, owner: Option<&Peer>) -> Vec<Peer> {
         let view = self.directory.view();
         let alive = view.nodes.iter().filter(|node| !node.remaining.is_zero());
         alive
@@ -153,7 +191,8 @@ impl Router {
                 incarnation: node.incarnation,
                 address: node.address.clone(),
             })
-            .filter(|peer| peer.node != owner.node && peer.node != self.me.node)
+            .filter(|peer| owner.is_none_or(|owner| peer.node != owner.node))
+            .filter(|peer| peer.node != self.me.node)
             .collect()
     }
 

@@ -15,6 +15,7 @@ mod pause;
 mod rolling;
 mod search;
 mod servers;
+mod severed;
 mod upgrade;
 mod wire;
 
