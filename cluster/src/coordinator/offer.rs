@@ -75,6 +75,13 @@ impl Drop for Taking<'_> {
     }
 }
 
+/// Whether `from` is on its way out, as far as is known here.
+fn is_draining(shared: &Shared, from: &(NodeId, Incarnation)) -> bool {
+    let view = shared.parts.directory.view();
+    let node = view.node(&from.0, from.1);
+    node.is_some_and(|node| node.draining)
+}
+
 /// Claims what is offered and takes it up.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
@@ -87,6 +94,10 @@ pub(super) async fn answer(
     };
     let parts = &shared.parts;
     if shared.stop.is_cancelled() {
+        return encode_answer(None);
+    }
+    if !shared.offers.lock().allows(offered.0) && !is_draining(shared, from) {
+        tracing::warn!(shard = %offered.0, from = from.0.0, "offered too often: refused");
         return encode_answer(None);
     }
     let _taking = Taking::begin(shared, offered.0);
@@ -102,6 +113,7 @@ pub(super) async fn answer(
     match taken {
         Ok(claimed) if !claimed.is_empty() => {
             metrics::counter!("trackops_shard_claims_total").increment(1);
+            shared.offers.lock().count(offered.0);
             shared.learn_mine(&claimed);
             parts.shards.adopt(&claimed, true).await;
             encode_answer(Some(claimed[0].epoch))
