@@ -216,10 +216,13 @@ impl Node {
                 }
             }
         };
-        match tokio::time::timeout(self.context.settings.answer_timeout, decided).await {
-            Ok(decided) => decided.map_err(Closed::into_error),
-            Err(_) => Err(Closed::Held.into_error()),
-        }
+        let began = Instant::now();
+        let limit = self.context.settings.answer_timeout;
+        let decided = tokio::time::timeout(limit, decided).await;
+        metrics::histogram!(names::SHARD_HELD).record(began.elapsed());
+        decided
+            .unwrap_or(Err(Closed::Held))
+            .map_err(Closed::into_error)
     }
 
     /// Since when the authority has not answered, if that is why the lease has run out. `None` if

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Shared;
 use crate::membership::{ClusterView, MembershipError, NodeId, ShardView};
+use crate::names;
 use crate::shard::{Epoch, ShardId};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -94,7 +95,7 @@ impl Shared {
                 budget.count(claim.shard);
             }
         }
-        metrics::counter!("trackops_shard_claims_total").increment(claimed.len() as u64);
+        metrics::counter!(names::SHARD_CLAIMS).increment(claimed.len() as u64);
         tracing::info!(shards = claimed.len(), of = free.len(), "claimed");
         self.learn_mine(&claimed);
         self.parts.shards.adopt(&claimed, false).await;

@@ -6,6 +6,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use super::Shared;
 use crate::membership::{Incarnation, NodeId};
+use crate::names;
 use crate::shard::{Epoch, ShardId};
 
 /// The first byte of every message here. What comes after the fields of a version is ignored, so
@@ -112,7 +113,7 @@ pub(super) async fn answer(
         .await;
     match taken {
         Ok(claimed) if !claimed.is_empty() => {
-            metrics::counter!("trackops_shard_claims_total").increment(1);
+            metrics::counter!(names::SHARD_CLAIMS).increment(1);
             shared.offers.lock().count(offered.0);
             shared.learn_mine(&claimed);
             parts.shards.adopt(&claimed, true).await;

@@ -144,6 +144,11 @@ impl Fleet {
         (0..self.len()).map(|number| self.address(number)).collect()
     }
 
+    /// The base URL of its management listener.
+    pub fn management(&self, number: usize) -> String {
+        self.launch_of(number).management.clone()
+    }
+
     /// Its node id.
     pub fn node(&self, number: usize) -> String {
         self.launch_of(number).name.clone()

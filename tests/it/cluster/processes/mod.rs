@@ -11,6 +11,7 @@ mod identity;
 mod kill;
 mod links;
 mod live;
+mod metrics;
 mod pause;
 mod rolling;
 mod search;
