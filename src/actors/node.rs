@@ -304,7 +304,9 @@ fn count<T>(command: &'static str, started: Instant, result: &Result<T, OrdersEr
         Err(OrdersError::Restarted) => "restarted",
         Err(OrdersError::Overloaded { .. }) => "overloaded",
         Err(OrdersError::NotOwner) => "not_owner",
-        Err(OrdersError::Unavailable { .. }) => "unavailable",
+        Err(OrdersError::Unavailable { .. } | OrdersError::OwnerUnavailable { .. }) => {
+            "unavailable"
+        }
     };
     metrics::counter!(names::ORDER_COMMANDS, "command" => command, "outcome" => outcome)
         .increment(1);

@@ -43,7 +43,8 @@ impl From<OrdersError> for Problem {
                 Self::new(Code::Overloaded, detail).retry_after(retry_after)
             }
             OrdersError::NotOwner => Self::new(Code::Unavailable, detail).retry_after(RETRY_AFTER),
-            OrdersError::Unavailable { retry_after, .. } => {
+            OrdersError::Unavailable { retry_after, .. }
+            | OrdersError::OwnerUnavailable { retry_after, .. } => {
                 Self::new(Code::Unavailable, detail).retry_after(retry_after)
             }
         }

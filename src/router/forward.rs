@@ -18,11 +18,20 @@ use crate::codec::link::{Answer, Request};
 use crate::ports::orders::{Done, OrdersError};
 use crate::telemetry::names;
 
+/// The answer to a request that took its owner too long.
+const OWNER_LATE: OrdersError = OrdersError::OwnerUnavailable {
+    why: "no answer in time; the command may still happen",
+    retry_after: Duration::from_secs(1),
+};
+
 /// The answer where this replica may not speak for an order, and knows of nobody else who may.
 const EXPIRED: OrdersError = OrdersError::Unavailable {
     why: "the replica's lease has run out",
     retry_after: Duration::from_secs(1),
 };
+
+/// The version of ids that are drawn; derived ones have another.
+const DRAWN: usize = 7;
 
 /// Other replicas asked to pass a request on, one after the other.
 const RELAYS_MAX: usize = 2;
@@ -83,11 +92,27 @@ impl Router {
                 Target::Nobody => Attempt::Again { perhaps: false },
             };
             match attempt {
-                Attempt::Answered(answer, by) => return routed(answer, by, perhaps_done),
+                Attempt::Answered(Answer::Failed(error), by) => {
+                    return Err(self.failed_by(error, &by));
+                }
+                Attempt::Answered(answer, by) => return Ok(routed(answer, by, perhaps_done)),
                 Attempt::Again { perhaps } => perhaps_done |= perhaps,
                 Attempt::Failed(error) => return Err(error),
             }
             retry.pause().await?;
+        }
+    }
+
+    /// The error of an answer. Where this replica's own lease holds, the authority is there, and what
+    /// an owner lacks is that owner's trouble alone.
+    fn failed_by(&self, error: OrdersError, by: &By) -> OrdersError {
+        match error {
+            OrdersError::Unavailable { why, retry_after }
+                if !matches!(by, By::Here) && self.node.ownership().lease_holds() =>
+            {
+                OrdersError::OwnerUnavailable { why, retry_after }
+            }
+            error => error,
         }
     }
 
@@ -291,23 +316,24 @@ impl Retry<'_> {
 
 /// What the caller gets. A command that may have been done by an attempt before is no repeat of the
 /// caller's.
-fn routed(answer: Answer, by: By, perhaps_done: bool) -> Result<Routed, OrdersError> {
+fn routed(answer: Answer, by: By, perhaps_done: bool) -> Routed {
     let answer = match answer {
-        Answer::Failed(error) => return Err(error),
         Answer::Done(done) if perhaps_done => Answer::Done(Done {
             replayed: false,
             ..done
         }),
         answer => answer,
     };
-    Ok(Routed { answer, by })
+    Routed { answer, by }
 }
 
-/// A forwarded command may have to be sent again, so a success without a change is remembered too.
+/// A client's command may have to be sent again, so a success without a change is remembered too, as
+/// under a key: its id was drawn for it alone. The id of a message, derived from its sender's, is taken
+/// at its word here as at home; the message itself comes again and again.
 fn sent_form(request: &Request) -> Request {
     let mut sent = request.clone();
     if let Request::Execute(command) = &mut sent {
-        command.keyed = true;
+        command.keyed |= command.id.0.get_version_num() == DRAWN;
     }
     sent
 }
@@ -332,7 +358,7 @@ fn unanswered(error: &LinkError) -> Attempt {
         }
         LinkError::TimedOut => {
             count("timed_out");
-            Attempt::Failed(LATE)
+            Attempt::Failed(OWNER_LATE)
         }
         LinkError::Full => {
             count("full");

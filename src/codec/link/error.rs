@@ -64,7 +64,8 @@ impl ErrorV1 {
                 ..plain("broken")
             },
             OrdersError::NotOwner => plain("notOwner"),
-            OrdersError::Unavailable { why, retry_after } => Self {
+            OrdersError::Unavailable { why, retry_after }
+            | OrdersError::OwnerUnavailable { why, retry_after } => Self {
                 why: Some((*why).into()),
                 retry_after_ms: millis(retry_after),
                 ..plain("unavailable")

@@ -272,6 +272,7 @@ fn is_retryable(error: &OrdersError) -> bool {
             | OrdersError::Overloaded { .. }
             | OrdersError::NotOwner
             | OrdersError::Unavailable { .. }
+            | OrdersError::OwnerUnavailable { .. }
     )
 }
 
