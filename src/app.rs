@@ -3,6 +3,7 @@
 
 mod checks;
 mod cluster;
+mod cluster_clock;
 mod cluster_desk;
 mod core;
 mod desk;

@@ -3,7 +3,7 @@
 //!
 //! `TRACKOPS_FAULT` is a comma-separated list of `point` or `point@n` (only the n-th time, from 1)
 //! or `point=text` (only where the caller passes that text, e.g. an order id) or `point=text*n` (there,
-//! the first n times).
+//! the first n times). `clock-shift=ms` sets the process' clock wrong by so much.
 
 /// The points. A test that names another one does nothing, so each is a constant.
 pub mod points {
@@ -31,6 +31,8 @@ pub mod points {
     pub const DELETE_BEFORE_ACK: &str = "delete-before-ack";
     /// Defect: who mirrors an order isn't told that its owner is one no more.
     pub const DEAF_MIRROR: &str = "deaf-mirror";
+    /// The clock is wrong by so many milliseconds (`=ms`).
+    pub const CLOCK_SHIFT: &str = "clock-shift";
     /// Defect: answer before the commit.
     pub const ANSWER_BEFORE_COMMIT: &str = "answer-before-commit";
     /// No failure: speak to other replicas as the next minor version might, which offers one more
@@ -86,6 +88,28 @@ pub async fn hang(point: &str) {
         tracing::error!(point, "fault point: hanging");
         std::future::pending::<()>().await;
     }
+}
+
+/// By how much this process' clock is wrong on purpose.
+#[cfg(debug_assertions)]
+pub fn clock_shift_ms() -> i64 {
+    use std::sync::LazyLock;
+
+    static SHIFT_MS: LazyLock<i64> = LazyLock::new(|| {
+        let wanted = std::env::var("TRACKOPS_FAULT").unwrap_or_default();
+        let mut wanted = wanted.split(',').map(str::trim);
+        let shift = wanted.find_map(|fault| fault.strip_prefix(points::CLOCK_SHIFT));
+        shift
+            .and_then(|shift| shift.strip_prefix('=')?.parse().ok())
+            .unwrap_or(0)
+    });
+    *SHIFT_MS
+}
+
+/// By how much this process' clock is wrong on purpose: not at all, in a release build.
+#[cfg(not(debug_assertions))]
+pub const fn clock_shift_ms() -> i64 {
+    0
 }
 
 /// Ends the process at once, as `kill -9` would, if `point` is to fail now.

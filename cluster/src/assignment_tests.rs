@@ -30,6 +30,7 @@ fn views() -> impl Strategy<Value = ClusterView> {
         ClusterView {
             nodes: nodes.collect(),
             shards: shards.collect(),
+            ..ClusterView::default()
         }
     })
 }
@@ -180,6 +181,7 @@ fn a_newcomer_gets_its_share_and_the_others_keep_theirs() {
     let view = ClusterView {
         nodes: vec![node(0), node(1), node(2)],
         shards: shards.collect(),
+        ..ClusterView::default()
     };
     let assigned: Vec<String> = assign(&view)
         .into_iter()

@@ -78,6 +78,8 @@ pub(crate) struct Shared {
     parts: CoordinatorParts,
     settings: CoordinatorSettings,
     budget: Mutex<claims::Budget>,
+    /// The same for what others offer.
+    offers: Mutex<claims::Budget>,
     /// Shards on their way to another replica.
     moving: Mutex<BTreeMap<ShardId, NodeId>>,
     /// Shards that another replica has offered and this one is about to adopt, with how many times.
@@ -99,6 +101,7 @@ impl Coordinator {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let shared = Arc::new(Shared {
             budget: Mutex::new(claims::Budget::new(settings.claims_per_minute_max)),
+            offers: Mutex::new(claims::Budget::new(settings.offers_per_minute_max)),
             moving: Mutex::default(),
             taking: Mutex::default(),
             resting: Mutex::default(),

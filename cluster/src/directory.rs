@@ -46,6 +46,8 @@ struct State {
     owners: Vec<Option<Owner>>,
     /// When the newest view was seen; `None` before the first.
     seen: Option<Instant>,
+    /// When its clock was read, as near as can be told.
+    read: Instant,
 }
 
 impl Directory {
@@ -59,11 +61,13 @@ impl Directory {
         let view = ClusterView {
             nodes: Vec::new(),
             shards: count.iter().map(free).collect(),
+            ..ClusterView::default()
         };
         let state = State {
             view: Arc::new(view),
             owners: vec![None; usize::from(count.get())],
             seen: None,
+            read: Instant::now(),
         };
         Arc::new(Self {
             state: ArcSwap::from_pointee(state),
@@ -99,15 +103,30 @@ impl Directory {
                 *owner = None;
             }
         }
-        let nodes = if is_newer {
-            view.nodes
+        let now_ms = view.now_ms;
+        let after = if is_newer {
+            State {
+                view: Arc::new(ClusterView {
+                    nodes: view.nodes,
+                    shards,
+                    now_ms,
+                }),
+                owners,
+                seen: Some(seen),
+                // Half-way between question and answer: at most half of that is wrong.
+                read: seen + seen.elapsed() / 2,
+            }
         } else {
-            before.view.nodes.clone()
-        };
-        let after = State {
-            view: Arc::new(ClusterView { nodes, shards }),
-            owners,
-            seen: if is_newer { Some(seen) } else { before.seen },
+            State {
+                view: Arc::new(ClusterView {
+                    nodes: before.view.nodes.clone(),
+                    shards,
+                    now_ms: before.view.now_ms,
+                }),
+                owners,
+                seen: before.seen,
+                read: before.read,
+            }
         };
         self.put(&before, after);
         drop(updating);
@@ -137,9 +156,21 @@ impl Directory {
             view: Arc::new(view),
             owners,
             seen: before.seen,
+            read: before.read,
         };
         self.put(&before, after);
         drop(updating);
+    }
+
+    /// What the authority's clock shows now, in milliseconds since 1970: its last word and what has
+    /// passed since by this machine's monotonic clock, so that nobody's setting of a clock matters.
+    /// `None` before the authority's first answer. A new answer may put it back by half of what a
+    /// question and its answer take.
+    pub fn now_ms(&self) -> Option<i64> {
+        let state = self.state.load();
+        state.seen?;
+        let passed = i64::try_from(state.read.elapsed().as_millis()).ok()?;
+        state.view.now_ms.checked_add(passed)
     }
 
     /// Whom to ask about `shard`. `None` if it is nobody's, or its owner's lease had ended when the

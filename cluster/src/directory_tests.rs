@@ -37,6 +37,7 @@ fn view(nodes: &[NodeView], epoch: i64, owner: Option<(&str, i64)>) -> ClusterVi
     ClusterView {
         nodes: nodes.to_vec(),
         shards: shards.collect(),
+        ..ClusterView::default()
     }
 }
 
@@ -179,4 +180,28 @@ async fn many_requests_for_a_refresh_are_one() {
     directory.refresh_asked().await;
     let again = tokio::time::timeout(LEASE, directory.refresh_asked()).await;
     assert!(again.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_authoritys_clock_goes_on_from_the_middle_of_a_look() {
+    let directory = Directory::new(count());
+    assert_eq!(directory.now_ms(), None, "nothing was heard");
+    let told = |now_ms| ClusterView {
+        now_ms,
+        ..view(&[], 0, None)
+    };
+    let asked = Instant::now();
+    tokio::time::advance(Duration::from_millis(100)).await;
+    directory.update(told(1_000_000), asked);
+    assert_eq!(directory.now_ms(), Some(1_000_050));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(directory.now_ms(), Some(1_001_050));
+    // What was seen before says nothing of now.
+    directory.update(
+        told(5),
+        asked.checked_sub(Duration::from_millis(50)).expect("later"),
+    );
+    assert_eq!(directory.now_ms(), Some(1_001_050));
+    directory.update(told(2_000_000), Instant::now());
+    assert_eq!(directory.now_ms(), Some(2_000_000));
 }

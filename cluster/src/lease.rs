@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
+
+use crate::changes::Changes;
 
 /// Timings of a lease. The authority lets it live `length`; the replica trusts it for
 /// `length - margin`, counted from before the renewal left.
@@ -43,7 +45,12 @@ pub struct Lease {
     origin: Instant,
     /// Nanoseconds after `origin` until which the lease holds; negative once it was given up.
     until: Arc<AtomicI64>,
+    /// Rises when it is given up, and when it holds again after it had run out.
+    turns: Arc<Changes>,
 }
+
+/// A look at a lease is made at least this often by whoever waits for its end: a timer has an end too.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 impl Lease {
     /// A lease that isn't held yet.
@@ -51,6 +58,7 @@ impl Lease {
         Self {
             origin: Instant::now(),
             until: Arc::new(AtomicI64::new(-1)),
+            turns: Arc::default(),
         }
     }
 
@@ -65,13 +73,18 @@ impl Lease {
     pub fn renewed(&self, sent: Instant, timing: &LeaseTiming) {
         let until = sent + timing.length.saturating_sub(timing.margin);
         let nanos = until.saturating_duration_since(self.origin).as_nanos();
+        let held = self.holds();
         self.until
             .fetch_max(i64::try_from(nanos).unwrap_or(i64::MAX), Ordering::AcqRel);
+        if !held {
+            self.turns.tell();
+        }
     }
 
     /// Gives it up at once, for good: a replica comes back as a new incarnation with a new lease.
     pub fn end(&self) {
         self.until.store(-1, Ordering::Release);
+        self.turns.tell();
     }
 
     /// How long ago it ran out; zero while it holds.
@@ -86,6 +99,23 @@ impl Lease {
         Duration::from_nanos(u64::try_from(now.saturating_sub(until)).unwrap_or(0))
     }
 
+    /// Returns once the lease no longer holds if it `held`, or holds again if it didn't.
+    pub async fn turned(&self, held: bool) {
+        let mut turns = self.turns.subscribe();
+        while self.holds() == held {
+            let until = u64::try_from(self.until.load(Ordering::Acquire)).unwrap_or(0);
+            let next = Instant::now() + LOOK_EVERY;
+            // A renewal only puts the end off: it is looked at when it was to come.
+            let end = self.origin.checked_add(Duration::from_nanos(until));
+            let end = end.filter(|_| held).map_or(next, |end| end.min(next));
+            tokio::select! {
+                biased;
+                told = turns.changed() => if told.is_err() { return },
+                () = sleep_until(end) => {}
+            }
+        }
+    }
+
     /// Whether this replica may answer from memory now.
     pub fn holds(&self) -> bool {
         let now = Instant::now()
@@ -98,5 +128,41 @@ impl Lease {
 impl Default for Lease {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_hears_of_its_end_and_of_its_return() {
+        let (lease, timing) = (Lease::new(), LeaseTiming::default());
+        let length = timing.length - timing.margin;
+        let began = Instant::now();
+        lease.renewed(began, &timing);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let renewed = Instant::now();
+        lease.renewed(renewed, &timing);
+        lease.turned(true).await;
+        assert!(!lease.holds());
+        let late = Instant::now() - (renewed + length);
+        assert!(late < Duration::from_millis(2), "{late:?}");
+
+        let other = lease.clone();
+        let back = tokio::spawn(async move { other.turned(false).await });
+        tokio::task::yield_now().await;
+        assert!(!back.is_finished());
+        lease.renewed(Instant::now(), &timing);
+        back.await.expect("no panic");
+        let other = lease.clone();
+        let over = tokio::spawn(async move { other.turned(true).await });
+        tokio::task::yield_now().await;
+        lease.end();
+        over.await.expect("no panic");
+        assert!(
+            Instant::now() < renewed + 2 * timing.length,
+            "told, not found"
+        );
     }
 }

@@ -11,6 +11,7 @@ pub mod keeper;
 pub mod lease;
 pub mod link;
 pub mod membership;
+pub mod names;
 pub mod shard;
 
 pub use shard::{Epoch, ShardCount, ShardId, shard_of};

@@ -66,6 +66,8 @@ pub struct ClusterView {
     pub nodes: Vec<NodeView>,
     /// Every shard, ascending.
     pub shards: Vec<ShardView>,
+    /// The authority's clock, in milliseconds since 1970 (UTC).
+    pub now_ms: i64,
 }
 
 impl ClusterView {

@@ -8,14 +8,16 @@
 -- snapshot of its own, so what is read after a lock was waited for is what its last holder left.
 
 -- Nodes and shards in one row of parallel arrays, from one snapshot. Nodes that left or were found
--- dead ('-infinity') are left out.
+-- dead ('-infinity') are left out. With them the time, which replicas go by instead of their own.
 CREATE FUNCTION cluster_view(
     OUT nodes text[], OUT incarnations bigint[], OUT addresses text[], OUT draining boolean[],
     OUT remaining_secs float8[],
-    OUT shards smallint[], OUT epochs bigint[], OUT owners text[], OUT owner_incarnations bigint[])
+    OUT shards smallint[], OUT epochs bigint[], OUT owners text[], OUT owner_incarnations bigint[],
+    OUT now_ms bigint)
 LANGUAGE sql VOLATILE AS $$
     SELECT n.nodes, n.incarnations, n.addresses, n.draining, n.remaining_secs,
-           s.shards, s.epochs, s.owners, s.owner_incarnations
+           s.shards, s.epochs, s.owners, s.owner_incarnations,
+           (extract(epoch FROM clock_timestamp()) * 1000)::bigint
     FROM (SELECT coalesce(array_agg(node ORDER BY node), '{}') AS nodes,
                  coalesce(array_agg(incarnation ORDER BY node), '{}') AS incarnations,
                  coalesce(array_agg(address ORDER BY node), '{}') AS addresses,
@@ -65,7 +67,8 @@ CREATE FUNCTION renew_lease(me text, mine bigint, lease_secs float8,
     OUT renewed boolean,
     OUT nodes text[], OUT incarnations bigint[], OUT addresses text[], OUT draining boolean[],
     OUT remaining_secs float8[],
-    OUT shards smallint[], OUT epochs bigint[], OUT owners text[], OUT owner_incarnations bigint[])
+    OUT shards smallint[], OUT epochs bigint[], OUT owners text[], OUT owner_incarnations bigint[],
+    OUT now_ms bigint)
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_column
 BEGIN
@@ -76,10 +79,11 @@ BEGIN
         RETURN;
     END IF;
     SELECT v.nodes, v.incarnations, v.addresses, v.draining, v.remaining_secs,
-           v.shards, v.epochs, v.owners, v.owner_incarnations
+           v.shards, v.epochs, v.owners, v.owner_incarnations, v.now_ms
         INTO renew_lease.nodes, renew_lease.incarnations, renew_lease.addresses,
              renew_lease.draining, renew_lease.remaining_secs, renew_lease.shards,
-             renew_lease.epochs, renew_lease.owners, renew_lease.owner_incarnations
+             renew_lease.epochs, renew_lease.owners, renew_lease.owner_incarnations,
+             renew_lease.now_ms
         FROM cluster_view() v;
 END $$;
 

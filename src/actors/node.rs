@@ -218,10 +218,13 @@ impl Node {
                 }
             }
         };
-        match tokio::time::timeout(self.context.settings.answer_timeout, decided).await {
-            Ok(decided) => decided.map_err(Closed::into_error),
-            Err(_) => Err(Closed::Held.into_error()),
-        }
+        let began = Instant::now();
+        let limit = self.context.settings.answer_timeout;
+        let decided = tokio::time::timeout(limit, decided).await;
+        metrics::histogram!(names::SHARD_HELD).record(began.elapsed());
+        decided
+            .unwrap_or(Err(Closed::Held))
+            .map_err(Closed::into_error)
     }
 
     /// Since when the authority has not answered, if that is why the lease has run out. `None` if
@@ -304,7 +307,9 @@ fn count<T>(command: &'static str, started: Instant, result: &Result<T, OrdersEr
         Err(OrdersError::Overloaded { .. }) => "overloaded",
         Err(OrdersError::NotOwner) => "not_owner",
         Err(OrdersError::LeaseOver) => "lease_over",
-        Err(OrdersError::Unavailable { .. }) => "unavailable",
+        Err(OrdersError::Unavailable { .. } | OrdersError::OwnerUnavailable { .. }) => {
+            "unavailable"
+        }
     };
     metrics::counter!(names::ORDER_COMMANDS, "command" => command, "outcome" => outcome)
         .increment(1);

@@ -105,6 +105,11 @@ impl Ownership {
         self.lease.holds()
     }
 
+    /// Returns once the lease no longer holds if it `held`, or holds again if it didn't.
+    pub async fn lease_turned(&self, held: bool) {
+        self.lease.turned(held).await;
+    }
+
     /// How long ago the lease ran out; zero while it holds.
     pub fn lease_over_for(&self) -> Duration {
         self.lease.over_for()

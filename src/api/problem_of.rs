@@ -45,7 +45,8 @@ impl From<OrdersError> for Problem {
             OrdersError::NotOwner | OrdersError::LeaseOver => {
                 Self::new(Code::Unavailable, detail).retry_after(RETRY_AFTER)
             }
-            OrdersError::Unavailable { retry_after, .. } => {
+            OrdersError::Unavailable { retry_after, .. }
+            | OrdersError::OwnerUnavailable { retry_after, .. } => {
                 Self::new(Code::Unavailable, detail).retry_after(retry_after)
             }
         }

@@ -22,11 +22,16 @@ const RETRY: Duration = Duration::from_secs(1);
 const BUS_ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// Waits until `database` answers and is migrated. An error if it needs `trackops migrate`; `false`
-/// if it is time to stop.
+/// if it is time to stop. One that a newer version has migrated will do: migrations only add, so that
+/// this version goes on, and starts again, while the newer one is rolled out.
 pub(super) async fn until_migrated(database: &Database, life: &Lifecycle) -> anyhow::Result<bool> {
     loop {
         match database.schema_state().await {
             Ok(SchemaState::Migrated) => return Ok(true),
+            Ok(state @ SchemaState::Ahead { .. }) => {
+                tracing::warn!(database = database.kind().as_str(), %state, "going on beside a newer version");
+                return Ok(true);
+            }
             Ok(state) => bail!("{}: {state}", database.kind().as_str()),
             Err(error) => {
                 tracing::warn!(database = database.kind().as_str(), %error, "waiting for the database");
@@ -39,7 +44,7 @@ pub(super) async fn until_migrated(database: &Database, life: &Lifecycle) -> any
     }
 }
 
-/// Not ready while `database` is away or not migrated.
+/// Not ready while `database` is away or not migrated; ready, and saying so, beside a newer version.
 pub(super) fn database(readiness: &Readiness, name: &'static str, database: &Database) {
     let database = database.clone();
     readiness.check(name, Need::Required, move || {
@@ -47,6 +52,7 @@ pub(super) fn database(readiness: &Readiness, name: &'static str, database: &Dat
         async move {
             match database.schema_state().await {
                 Ok(SchemaState::Migrated) => Verdict::Ready,
+                Ok(state @ SchemaState::Ahead { .. }) => Verdict::Degraded(state.to_string()),
                 Ok(state) => Verdict::Unready(state.to_string()),
                 Err(error) => Verdict::Unready(error.to_string()),
             }

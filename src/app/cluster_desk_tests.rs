@@ -35,6 +35,7 @@ fn view() -> ClusterView {
     ClusterView {
         nodes: vec![node("a", 2, SECOND), node("b", 1, Duration::ZERO)],
         shards: (0..).zip(owners).map(shard).collect(),
+        ..ClusterView::default()
     }
 }
 

@@ -15,6 +15,7 @@ use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Membership, NodeId};
 
 use super::cluster::{Cluster, ClusterParts, LinkPort};
+use super::cluster_clock::ClusterClock;
 use super::late::LateOrders;
 use super::lifecycle::{Ending, Lifecycle};
 use super::replica;
@@ -27,7 +28,6 @@ use crate::faults;
 use crate::messaging;
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
-use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
 use crate::ports::live::LiveHub;
 use crate::ports::orders::Orders;
@@ -46,7 +46,7 @@ pub(super) struct CoreParts {
     pub cache: Arc<dyn Cache>,
     pub bus: Arc<dyn Bus>,
     pub hub: Arc<dyn LiveHub>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<ClusterClock>,
     pub membership: Arc<dyn Membership>,
     /// For the lease keeper; `None` where the node is alone by construction.
     pub keeper: Option<MembershipFactory>,
@@ -121,6 +121,12 @@ pub(super) async fn start(
             ownership.clone(),
             life.clone(),
         ));
+        // Nothing is placed by the machine's clock and judged by the authority's.
+        if !replica::heard(&directory, life).await {
+            replica::leave(&ownership).await;
+            return Ok(None);
+        }
+        parts.clock.follow(Arc::clone(&directory));
     }
     let is_alone = parts.links.is_none();
     if is_alone && !replica::claim_all(&ownership, &gate, parts.returning, life).await? {
@@ -135,7 +141,7 @@ pub(super) async fn start(
         cache: parts.cache,
         gate,
         hub: Arc::clone(&parts.hub),
-        clock: Arc::clone(&parts.clock),
+        clock: Arc::clone(&parts.clock) as _,
         ownership,
         standing,
     };
@@ -153,7 +159,7 @@ pub(super) async fn start(
             membership: parts.membership,
             hub: parts.hub,
             port,
-            clock: Arc::clone(&parts.clock),
+            clock: Arc::clone(&parts.clock) as _,
             shards: count,
         })
     });

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::NodeId;
 
+use super::cluster_clock::ClusterClock;
 use super::core::{self, CoreParts};
 use super::late::LateOrders;
 use super::lifecycle::{DEV_STOP, Ending, Lifecycle};
@@ -33,7 +34,7 @@ use crate::messaging::dead_letters::DeadLetters;
 use crate::outbox::{Relay, RelaySettings};
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
-use crate::ports::clock::{Clock, SystemClock};
+use crate::ports::clock::Clock;
 use crate::telemetry::{self, logs, prometheus};
 
 /// The name of the only node, its consumers and its relay.
@@ -47,8 +48,9 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     let limit = config.http.shutdown(DEV_STOP);
     let life = Lifecycle::start(limit)?;
     let port = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Embedded::open(&args.data_dir, Arc::clone(&clock)).await?;
+    // Its directory is fed by nobody: it shows what the machine's clock does.
+    let clock = ClusterClock::new();
+    let store = Embedded::open(&args.data_dir, Arc::clone(&clock) as _).await?;
     let bus = store.bus();
     bus.create_topics(&checks::topics())
         .await
@@ -67,7 +69,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         &orders,
         hub.clone(),
         Arc::clone(&journal),
-        Arc::clone(&clock),
+        Arc::clone(&clock) as _,
         &config.live,
     );
     let routes = routes.merge(other_routes(

@@ -12,6 +12,7 @@ use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::NodeId;
 
 use super::cluster::LinkPort;
+use super::cluster_clock::ClusterClock;
 use super::core::{self, CoreParts, Deposed};
 use super::late::LateOrders;
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
@@ -26,7 +27,6 @@ use crate::live::hub::Hub;
 use crate::messaging::dead_letters::DeadLetters;
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
-use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::journal::Journal;
 use crate::postgres::{self, Database, Kind};
 use crate::redis::{RedisCache, RedisSettings};
@@ -80,7 +80,7 @@ async fn run_incarnation(
         &orders,
         hub.clone(),
         Arc::clone(&adapters.journal),
-        Arc::clone(&adapters.clock),
+        Arc::clone(&adapters.clock) as _,
         &config.live,
     );
     let management_routes = router::management_routes(ManagementState {
@@ -214,7 +214,7 @@ struct Adapters {
     database: Database,
     bus: Arc<dyn Bus>,
     cache: Arc<dyn Cache>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<ClusterClock>,
     journal: Arc<dyn Journal>,
 }
 
@@ -229,7 +229,7 @@ impl Adapters {
             database,
             bus,
             cache,
-            clock: Arc::new(SystemClock),
+            clock: ClusterClock::new(),
         })
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use tokio::time::Instant;
+use trackops_cluster::directory::Directory;
 use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::{Incarnation, Membership, MembershipError, NodeId};
 use trackops_cluster::{ShardCount, ShardId};
@@ -87,6 +88,16 @@ pub(super) async fn join(
         if pause(life).await {
             return Ok(None);
         }
+    }
+}
+
+/// Waits until the authority has told of itself; `false` if it is time to stop.
+pub(super) async fn heard(directory: &Directory, life: &Lifecycle) -> bool {
+    let mut changes = directory.changes();
+    let heard = changes.wait_for(|_| directory.seen().is_some());
+    tokio::select! {
+        heard = heard => heard.is_ok(),
+        () = life.stopped() => false,
     }
 }
 

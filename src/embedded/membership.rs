@@ -20,6 +20,7 @@ use trackops_cluster::{Epoch, ShardCount, ShardId};
 use super::db::Db;
 use super::error::{WriteError, corrupt};
 use super::text::json;
+use crate::ports::clock::{Clock as _, SystemClock};
 
 const ALIVE: &str = "
     SELECT EXISTS (SELECT 1 FROM nodes WHERE node = ?1 AND incarnation = ?2 AND alive)";
@@ -320,6 +321,7 @@ async fn look(db: &Db, draining: &Mutex<BTreeSet<NodeId>>) -> sqlx::Result<Clust
     Ok(ClusterView {
         nodes: nodes.collect(),
         shards: shards.collect(),
+        now_ms: SystemClock.now().0,
     })
 }
 

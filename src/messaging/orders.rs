@@ -173,11 +173,14 @@ fn verdict(error: &OrdersError) -> Verdict {
         OrdersError::Quarantined => {
             Verdict::DeadLetter(Reason::new(QUARANTINED, error.to_string()))
         }
-        // One shard's owner can't be found just now: no reason to stop the others.
+        // One shard's owner can't be found or can't answer just now: no reason to stop the others.
         OrdersError::Restarted
         | OrdersError::Overloaded { .. }
         | OrdersError::NotOwner
-        | OrdersError::LeaseOver => Verdict::Busy(Reason::new("busy", error.to_string())),
+        | OrdersError::LeaseOver
+        | OrdersError::OwnerUnavailable { .. } => {
+            Verdict::Busy(Reason::new("busy", error.to_string()))
+        }
         OrdersError::Broken { why } => Verdict::DeadLetter(Reason::new("broken-order", *why)),
         OrdersError::Unavailable { why, .. } => Verdict::DependencyDown((*why).into()),
         OrdersError::PreconditionFailed { .. }
@@ -185,5 +188,21 @@ fn verdict(error: &OrdersError) -> Verdict {
         | OrdersError::NotInTransit { .. } => {
             Verdict::DeadLetter(Reason::new("unexpected", error.to_string()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn one_owner_that_is_not_available_stops_nobody_elses_messages() {
+        let (why, retry_after) = ("it rains there", Duration::from_secs(1));
+        let there = verdict(&OrdersError::OwnerUnavailable { why, retry_after });
+        assert!(matches!(there, Verdict::Busy(_)), "{there:?}");
+        let here = verdict(&OrdersError::Unavailable { why, retry_after });
+        assert!(matches!(here, Verdict::DependencyDown(_)), "{here:?}");
     }
 }

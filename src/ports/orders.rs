@@ -148,6 +148,15 @@ pub enum OrdersError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// The same of the replica that owns the order, while this one has what it needs: orders of
+    /// other replicas may be fine.
+    #[error("the order's owner is not available: {why}")]
+    OwnerUnavailable {
+        /// For the problem's detail.
+        why: &'static str,
+        /// When to come back.
+        retry_after: Duration,
+    },
 }
 
 /// What operations sees of one order's actor.

@@ -10,13 +10,13 @@ use trackops_cluster::{Epoch, ShardId};
 /// Looks at everything.
 pub(super) const VIEW: &str = "
     SELECT nodes, incarnations, addresses, draining, remaining_secs,
-           shards, epochs, owners, owner_incarnations
+           shards, epochs, owners, owner_incarnations, now_ms
     FROM cluster_view()";
 
 /// Renews, and looks; `renewed` is false, and the rest null, if the lease has ended.
 pub(super) const RENEW: &str = "
     SELECT renewed, nodes, incarnations, addresses, draining, remaining_secs,
-           shards, epochs, owners, owner_incarnations
+           shards, epochs, owners, owner_incarnations, now_ms
     FROM renew_lease($1, $2, $3)";
 
 /// The view in a row of [`VIEW`] or [`RENEW`].
@@ -24,6 +24,7 @@ pub(super) fn read(row: &PgRow) -> Result<ClusterView, sqlx::Error> {
     Ok(ClusterView {
         nodes: nodes(row)?,
         shards: shards(row)?,
+        now_ms: row.try_get("now_ms")?,
     })
 }
 

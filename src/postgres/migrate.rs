@@ -81,7 +81,7 @@ pub enum SchemaState {
         /// The last that this program knows.
         known: i64,
     },
-    /// It belongs to a newer version.
+    /// A newer version has migrated it. Migrations only add, so this program works with it.
     Ahead {
         /// The last migration that it has.
         applied: i64,

@@ -21,6 +21,14 @@ use crate::telemetry::names;
 /// How long an owner without a lease is asked again: a late renewal takes a fraction of a second, a
 /// takeover two or three. After that the authority is away, and waiting helps nobody.
 const LAPSE_MAX: Duration = Duration::from_secs(3);
+/// The answer to a request that took its owner too long.
+const OWNER_LATE: OrdersError = OrdersError::OwnerUnavailable {
+    why: "no answer in time; the command may still happen",
+    retry_after: Duration::from_secs(1),
+};
+
+/// The version of ids that are drawn; derived ones have another.
+const DRAWN: usize = 7;
 
 /// Other replicas asked to pass a request on, one after the other.
 const RELAYS_MAX: usize = 2;
@@ -65,32 +73,82 @@ impl Router {
         let mut text = None;
         let mut lapse = None;
         loop {
-            match self.target(shard) {
-                // What this replica owns it needn't tell itself of.
-                Target::Here if matches!(request, Request::Watch(..)) => {
-                    return routed(Answer::Located(false), By::Here, false);
-                }
-                Target::Here => match timeout_at(deadline, self.here(request.clone())).await {
-                    Ok(Answer::NotOwner(_)) => {}
-                    Ok(answer) if may_pass(&answer, &mut lapse) => {}
-                    Ok(answer) => return routed(answer, By::Here, perhaps_done),
-                    Err(_) => return Err(LATE),
-                },
-                Target::There(owner) => {
+            let attempt = match self.target(shard) {
+                Target::Here => self.at_home(&request, deadline).await,
+                Target::Perhaps => {
                     let text = text.get_or_insert_with(|| sent_form(&request).encode());
-                    match self.there(shard, &owner, &request, text, deadline).await {
-                        Attempt::Answered(answer, _) if may_pass(&answer, &mut lapse) => {}
-                        Attempt::Answered(answer, by) => {
-                            return routed(answer, by, perhaps_done);
+                    match self.elsewhere(shard, text, deadline).await {
+                        Some(attempt) => attempt,
+                        None if matches!(request, Request::Watch(..)) => {
+                            let over = Answer::Failed(OrdersError::LeaseOver);
+                            Attempt::Answered(over, By::Here)
                         }
-                        Attempt::Again { perhaps } => perhaps_done |= perhaps,
-                        Attempt::Failed(error) => return Err(error),
+                        None => self.at_home(&request, deadline).await,
                     }
                 }
-                Target::Nobody => {}
+                Target::There(owner) => {
+                    let text = text.get_or_insert_with(|| sent_form(&request).encode());
+                    self.there(shard, &owner, &request, text, deadline).await
+                }
+                Target::Nobody => Attempt::Again { perhaps: false },
+            };
+            match attempt {
+                Attempt::Answered(answer, _) if may_pass(&answer, &mut lapse) => {}
+                Attempt::Answered(Answer::Failed(error), by) => {
+                    return Err(self.failed_by(error, &by));
+                }
+                Attempt::Answered(answer, by) => return Ok(routed(answer, by, perhaps_done)),
+                Attempt::Again { perhaps } => perhaps_done |= perhaps,
+                Attempt::Failed(error) => return Err(error),
             }
             retry.pause().await?;
         }
+    }
+
+    /// The error of an answer. Where this replica's own lease holds, the authority is there, and what
+    /// an owner lacks is that owner's trouble alone.
+    fn failed_by(&self, error: OrdersError, by: &By) -> OrdersError {
+        match error {
+            OrdersError::Unavailable { why, retry_after }
+                if !matches!(by, By::Here) && self.node.ownership().lease_holds() =>
+            {
+                OrdersError::OwnerUnavailable { why, retry_after }
+            }
+            error => error,
+        }
+    }
+
+    /// One attempt with this replica's own actors.
+    async fn at_home(&self, request: &Request, deadline: Instant) -> Attempt {
+        // What this replica owns it needn't tell itself of.
+        if matches!(request, Request::Watch(..)) {
+            return Attempt::Answered(Answer::Located(false), By::Here);
+        }
+        match timeout_at(deadline, self.here(request.clone())).await {
+            Ok(Answer::NotOwner(_)) => Attempt::Again { perhaps: false },
+            Ok(answer) => Attempt::Answered(answer, By::Here),
+            Err(_) => Attempt::Failed(LATE),
+        }
+    }
+
+    /// One attempt without knowing the owner: this replica took itself for it until its lease ran out,
+    /// and can't ask the authority who is. Another replica is asked, which answers if it is the owner
+    /// and says whom it takes for that if it isn't. `None` if nobody knows of another owner.
+    async fn elsewhere(&self, shard: ShardId, text: &Bytes, deadline: Instant) -> Option<Attempt> {
+        for peer in self.others(None) {
+            match self.links.call(&peer, text.clone(), deadline).await {
+                Ok(answer) => {
+                    let owner = Answer::decode(&answer);
+                    if matches!(owner, Ok(Answer::NotOwner(Some(owner))) if self.is_me(&owner)) {
+                        return None;
+                    }
+                    return Some(self.answered(shard, &answer, By::Owner(peer)));
+                }
+                Err(LinkError::NotSent(_)) => count("not_sent"),
+                Err(error) => return Some(unanswered(&error)),
+            }
+        }
+        None
     }
 
     /// One attempt at the owner.
@@ -136,7 +194,7 @@ impl Router {
             return Attempt::Again { perhaps: false };
         }
         let text = relayed_form(request).encode();
-        for third in self.others(&owner).into_iter().take(RELAYS_MAX) {
+        for third in self.others(Some(&owner)).into_iter().take(RELAYS_MAX) {
             let relayed = self.links.relay(&third, &owner, text.clone(), deadline);
             match relayed.await {
                 Ok(answer) => {
@@ -151,7 +209,7 @@ impl Router {
     }
 
     /// The replicas that are alive but this one and `owner`, ascending.
-    fn others(&self, owner: &Peer) -> Vec<Peer> {
+    fn others(&self, owner: Option<&Peer>) -> Vec<Peer> {
         let view = self.directory.view();
         let alive = view.nodes.iter().filter(|node| !node.remaining.is_zero());
         alive
@@ -160,7 +218,8 @@ impl Router {
                 incarnation: node.incarnation,
                 address: node.address.clone(),
             })
-            .filter(|peer| peer.node != owner.node && peer.node != self.me.node)
+            .filter(|peer| owner.is_none_or(|owner| peer.node != owner.node))
+            .filter(|peer| peer.node != self.me.node)
             .collect()
     }
 
@@ -265,23 +324,24 @@ fn may_pass(answer: &Answer, lapse: &mut Option<Instant>) -> bool {
 
 /// What the caller gets. A command that may have been done by an attempt before is no repeat of the
 /// caller's.
-fn routed(answer: Answer, by: By, perhaps_done: bool) -> Result<Routed, OrdersError> {
+fn routed(answer: Answer, by: By, perhaps_done: bool) -> Routed {
     let answer = match answer {
-        Answer::Failed(error) => return Err(error),
         Answer::Done(done) if perhaps_done => Answer::Done(Done {
             replayed: false,
             ..done
         }),
         answer => answer,
     };
-    Ok(Routed { answer, by })
+    Routed { answer, by }
 }
 
-/// A forwarded command may have to be sent again, so a success without a change is remembered too.
+/// A client's command may have to be sent again, so a success without a change is remembered too, as
+/// under a key: its id was drawn for it alone. The id of a message, derived from its sender's, is taken
+/// at its word here as at home; the message itself comes again and again.
 fn sent_form(request: &Request) -> Request {
     let mut sent = request.clone();
     if let Request::Execute(command) = &mut sent {
-        command.keyed = true;
+        command.keyed |= command.id.0.get_version_num() == DRAWN;
     }
     sent
 }
@@ -306,7 +366,7 @@ fn unanswered(error: &LinkError) -> Attempt {
         }
         LinkError::TimedOut => {
             count("timed_out");
-            Attempt::Failed(LATE)
+            Attempt::Failed(OWNER_LATE)
         }
         LinkError::Full => {
             count("full");

@@ -88,6 +88,9 @@ pub struct Router {
 /// Who is to work on an order now.
 enum Target {
     Here,
+    /// This replica or nobody, as far as it knows; but its lease has run out, so that another may be by
+    /// now.
+    Perhaps,
     There(Owner),
     /// Nobody that is known.
     Nobody,
@@ -158,9 +161,10 @@ impl Router {
             .filter(|owner| !self.is_me(owner));
         match (standing, other) {
             (Standing::Free(_), Some(owner)) => Target::There(owner),
-            (Standing::Free(_), None) => Target::Nobody,
             // Others know better: this replica has been deposed and hasn't noticed.
             (mine, Some(owner)) if owner.epoch > mine.epoch() => Target::There(owner),
+            _ if !self.node.ownership().lease_holds() => Target::Perhaps,
+            (Standing::Free(_), None) => Target::Nobody,
             _ => Target::Here,
         }
     }
@@ -169,13 +173,16 @@ impl Router {
         owner.node == self.me.node && owner.incarnation == self.me.incarnation
     }
 
-    /// An id for a new order, on a shard of this replica, or else on any that has an owner.
+    /// An id for a new order, on a shard of this replica while its lease holds, or else on any that
+    /// has another owner.
     fn draw_id(&self) -> Result<(OrderId, bool), OrdersError> {
-        if let Some(own) = self.node.draw_own_id() {
+        if self.node.ownership().lease_holds()
+            && let Some(own) = self.node.draw_own_id()
+        {
             return Ok((own, true));
         }
-        let owned = |shard| self.directory.owner(shard).is_some();
-        let drawn = self.node.draw_id(owned).map(|order| (order, false));
+        let is_others = |shard| matches!(self.target(shard), Target::There(_));
+        let drawn = self.node.draw_id(is_others).map(|order| (order, false));
         drawn.ok_or(OrdersError::NotOwner)
     }
 

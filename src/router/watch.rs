@@ -1,8 +1,9 @@
 //! Keeps live subscriptions with the owners: the mirrors' way upstream, and what happens to mirrors
-//! and feeds when shards change hands.
+//! and feeds when shards change hands. When this replica's lease runs out its shards count as lost at
+//! once, though nobody has said so: another may own them, and those who listen here would hear nothing.
 
 use std::collections::BTreeSet;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -62,11 +63,12 @@ impl ShardChanges for Router {
 
 /// What was last seen of every shard, by its number.
 struct Seen {
+    /// While the lease holds.
     owned: Vec<bool>,
     owners: Vec<Option<Owner>>,
 }
 
-/// Follows the directory and this replica's own shards until `stop`.
+/// Follows the directory, this replica's own shards and its lease until `stop`.
 pub(super) async fn keep_up(
     router: Weak<Router>,
     mut directory: Watcher,
@@ -77,18 +79,22 @@ pub(super) async fn keep_up(
     loop {
         directory.borrow_and_update();
         own.borrow_and_update();
-        {
+        let (ownership, held) = {
             let Some(router) = router.upgrade() else {
                 return;
             };
-            let now = router.look();
+            let ownership = Arc::clone(router.node.ownership());
+            let held = ownership.lease_holds();
+            let now = router.look(held);
             if let Some(before) = seen.replace(now) {
                 router.follow(&before, seen.as_ref());
             }
-        }
+            (ownership, held)
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
+            () = ownership.lease_turned(held) => {}
             changed = directory.changed() => if changed.is_err() { return },
             changed = own.changed() => if changed.is_err() { return },
         }
@@ -96,12 +102,12 @@ pub(super) async fn keep_up(
 }
 
 impl Router {
-    fn look(&self) -> Seen {
+    fn look(&self, held: bool) -> Seen {
         let ownership = self.node.ownership();
         let shards = || ownership.count().iter();
         Seen {
             owned: shards()
-                .map(|shard| ownership.standing(shard).0.owned_under().is_some())
+                .map(|shard| held && ownership.standing(shard).0.owned_under().is_some())
                 .collect(),
             owners: shards().map(|shard| self.directory.owner(shard)).collect(),
         }
@@ -124,6 +130,15 @@ impl Router {
                     self.mirror.cover(order);
                 }
             }
+        }
+        // Those that came from another owner have their mirrors ended already; where the lease is back
+        // without one, whoever listens hears the own actors again.
+        let gained: BTreeSet<ShardId> = shards()
+            .filter(|shard| !before.owned[at(shard)] && now.owned[at(shard)])
+            .collect();
+        if !gained.is_empty() {
+            self.mirror
+                .end(|order| gained.contains(&self.shard_of(order)));
         }
         let is_other = |shard: &ShardId| before.owners[at(shard)] != now.owners[at(shard)];
         let changed: BTreeSet<ShardId> = shards().filter(is_other).collect();

@@ -1,4 +1,5 @@
-//! The names of the metrics: base units, `_total` for counters. Dashboards rely on them.
+//! The names of the metrics: base units, `_total` for counters. Dashboards rely on them. Those of
+//! moves, claims and links are in `cluster/src/names.rs`.
 
 /// Live order actors (gauge).
 pub const ORDERS_LIVE: &str = "trackops_orders_live";
@@ -26,6 +27,8 @@ pub const SHARD_HANDOFF_DURATION: &str = "trackops_shard_handoff_duration_second
 pub const FENCED_APPENDS: &str = "trackops_fenced_appends_total";
 /// Attempts at the owner of an order on another replica, by `outcome`.
 pub const FORWARDED_COMMANDS: &str = "trackops_forwarded_commands_total";
+/// How long a request waited because its shard was held for a move.
+pub const SHARD_HELD: &str = "trackops_shard_held_seconds";
 /// Rows in an outbox (gauge), by `outbox`.
 pub const OUTBOX_PENDING: &str = "trackops_outbox_pending";
 /// Age of the oldest row (gauge), by `outbox`.

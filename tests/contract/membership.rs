@@ -21,6 +21,7 @@ macro_rules! ownership_suite {
             a_take_over_raises_the_epoch_and_leaves_the_generation,
             a_take_over_of_what_is_not_the_givers_is_refused,
             a_renewal_brings_the_view,
+            a_view_tells_the_time,
             draining_holds_until_the_next_join,
         );
     };

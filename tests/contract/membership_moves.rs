@@ -278,3 +278,15 @@ pub async fn changes_are_hinted_at<F: ShardsFixture>() {
     let quiet = timeout(SHORT * 2, waits.changed()).await;
     assert!(quiet.is_err(), "{quiet:?}");
 }
+
+pub async fn a_view_tells_the_time<F: ShardsFixture>() {
+    let db = Owned::<F>::fresh().await;
+    let membership = db.fixture.membership();
+    let first = membership.view().await.unwrap().now_ms;
+    // In this century, and by no other unit.
+    assert!((1_700_000_000_000..4_000_000_000_000).contains(&first));
+    let renewed = membership.renew(&db.node, db.incarnation, LEASE).await;
+    let renewed = renewed.unwrap().now_ms;
+    let passed = renewed - first;
+    assert!((0..60_000).contains(&passed), "{passed} ms");
+}

@@ -1,4 +1,5 @@
-//! Claiming what is free and falls to this replica, in bulk, within a bound against flapping.
+//! Claiming what is free and falls to this replica, in bulk, within a bound against flapping. Offers
+//! that are taken have such a bound too.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -8,11 +9,12 @@ use tokio::time::Instant;
 
 use super::Shared;
 use crate::membership::{ClusterView, MembershipError, NodeId, ShardView};
+use crate::names;
 use crate::shard::{Epoch, ShardId};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Who may still claim what in this minute.
+/// What may still be claimed, or taken, in this minute.
 pub(super) struct Budget {
     per_minute_max: usize,
     claims: BTreeMap<ShardId, VecDeque<Instant>>,
@@ -27,7 +29,7 @@ impl Budget {
     }
 
     /// Whether `shard` may be claimed once more.
-    fn allows(&mut self, shard: ShardId) -> bool {
+    pub(super) fn allows(&mut self, shard: ShardId) -> bool {
         let claims = self.claims.entry(shard).or_default();
         let now = Instant::now();
         while claims.front().is_some_and(|at| now - *at > MINUTE) {
@@ -38,7 +40,7 @@ impl Budget {
 
     /// Only what was claimed counts: an authority that is away for a while must not cost the shard
     /// its owner for the rest of the minute.
-    fn count(&mut self, shard: ShardId) {
+    pub(super) fn count(&mut self, shard: ShardId) {
         let claims = self.claims.entry(shard).or_default();
         claims.push_back(Instant::now());
     }
@@ -93,7 +95,7 @@ impl Shared {
                 budget.count(claim.shard);
             }
         }
-        metrics::counter!("trackops_shard_claims_total").increment(claimed.len() as u64);
+        metrics::counter!(names::SHARD_CLAIMS).increment(claimed.len() as u64);
         tracing::info!(shards = claimed.len(), of = free.len(), "claimed");
         self.learn_mine(&claimed);
         self.parts.shards.adopt(&claimed, false).await;

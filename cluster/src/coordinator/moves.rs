@@ -9,6 +9,7 @@ use super::{Shared, offer, peer};
 use crate::directory::Owner;
 use crate::link::Peer;
 use crate::membership::{Claimed, ClusterView, MembershipError, NodeId};
+use crate::names;
 use crate::shard::{Epoch, ShardId};
 
 impl Shared {
@@ -77,17 +78,15 @@ impl Shared {
             Ok(Some(taken)) => {
                 self.parts.directory.learn(shard, owner(to, taken));
                 self.parts.shards.release(shard).await;
-                metrics::histogram!("trackops_shard_handoff_duration_seconds")
-                    .record(began.elapsed());
-                metrics::counter!("trackops_shard_moves_total", "outcome" => "moved").increment(1);
+                metrics::histogram!(names::SHARD_HANDOFF_DURATION).record(began.elapsed());
+                metrics::counter!(names::SHARD_MOVES, "outcome" => "moved").increment(1);
                 tracing::debug!(%shard, to = to.node.0, took = ?began.elapsed(), "moved");
                 true
             }
             outcome => {
                 let error = outcome.err();
                 tracing::warn!(%shard, to = to.node.0, ?error, "offer not taken");
-                metrics::counter!("trackops_shard_moves_total", "outcome" => "put off")
-                    .increment(1);
+                metrics::counter!(names::SHARD_MOVES, "outcome" => "put off").increment(1);
                 self.settle(shard, epoch).await
             }
         }

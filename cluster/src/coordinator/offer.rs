@@ -7,6 +7,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use super::Shared;
 use crate::membership::{Incarnation, NodeId};
+use crate::names;
 use crate::shard::{Epoch, ShardId};
 
 /// The first byte of every message here. What comes after the fields of a version is ignored, so
@@ -76,6 +77,13 @@ impl Drop for Taking<'_> {
     }
 }
 
+/// Whether `from` is on its way out, as far as is known here.
+fn is_draining(shared: &Shared, from: &(NodeId, Incarnation)) -> bool {
+    let view = shared.parts.directory.view();
+    let node = view.node(&from.0, from.1);
+    node.is_some_and(|node| node.draining)
+}
+
 /// Claims what is offered and takes it up.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
@@ -90,6 +98,10 @@ pub(super) async fn answer(
     if shared.stop.is_cancelled() || shared.draining.load(Ordering::Relaxed) {
         return encode_answer(None);
     }
+    if !shared.offers.lock().allows(offered.0) && !is_draining(shared, from) {
+        tracing::warn!(shard = %offered.0, from = from.0.0, "offered too often: refused");
+        return encode_answer(None);
+    }
     let _taking = Taking::begin(shared, offered.0);
     let taken = parts
         .membership
@@ -102,7 +114,8 @@ pub(super) async fn answer(
         .await;
     match taken {
         Ok(claimed) if !claimed.is_empty() => {
-            metrics::counter!("trackops_shard_claims_total").increment(1);
+            metrics::counter!(names::SHARD_CLAIMS).increment(1);
+            shared.offers.lock().count(offered.0);
             shared.learn_mine(&claimed);
             parts.shards.adopt(&claimed, true).await;
             encode_answer(Some(claimed[0].epoch))

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::dialler::WINDOW_BYTES;
 use super::transport::TonicLinks;
 use super::{Service, grpc, inbound};
+use crate::names;
 
 /// After a failed accept: most likely there are no file descriptors left, and that passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -59,7 +60,7 @@ pub(super) async fn accept(
             Arc::clone(&strangers).try_acquire_owned(),
         );
         let (Ok(peer), Ok(stranger)) = permits else {
-            metrics::counter!("trackops_link_refused_total", "reason" => "busy").increment(1);
+            metrics::counter!(names::LINK_REFUSED, "reason" => "busy").increment(1);
             continue;
         };
         let connection = connection(Arc::clone(&links), socket, Arc::clone(&service), stranger);

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tonic::codec::Streaming;
 
 use crate::membership::{Incarnation, NodeId};
+use crate::names;
 
 use super::acceptor::Gate;
 use super::error::{LinkError, Refusal, Trouble};
@@ -109,7 +110,7 @@ impl Drop for Held<'_> {
 }
 
 async fn refuse(trouble: &Trouble, out: &mpsc::Sender<Frame>) {
-    metrics::counter!("trackops_link_refused_total", "reason" => "handshake").increment(1);
+    metrics::counter!(names::LINK_REFUSED, "reason" => "handshake").increment(1);
     tracing::warn!(error = %trouble, "a replica's link was refused");
     if let Trouble::Refused(refusal) = trouble {
         let code = refusal.code();

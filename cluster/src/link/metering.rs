@@ -4,6 +4,7 @@ use bytes::Bytes;
 use metrics::{Counter, Gauge, counter, gauge};
 
 use super::error::LinkError;
+use crate::names;
 
 /// The metrics of the link to one peer.
 pub(super) struct Meters {
@@ -16,10 +17,10 @@ pub(super) struct Meters {
 
 impl Meters {
     pub fn of(peer: &str) -> Self {
-        let bytes = |direction: &'static str| counter!("trackops_link_bytes_total", "peer" => peer.to_owned(), "direction" => direction);
+        let bytes = |direction: &'static str| counter!(names::LINK_BYTES, "peer" => peer.to_owned(), "direction" => direction);
         Self {
             peer: peer.to_owned(),
-            up: gauge!("trackops_link_up", "peer" => peer.to_owned()),
+            up: gauge!(names::LINK_UP, "peer" => peer.to_owned()),
             answered: calls(peer, "ok"),
             sent: bytes("sent"),
             received: bytes("received"),
@@ -50,10 +51,10 @@ impl Meters {
 }
 
 fn calls(peer: &str, outcome: &'static str) -> Counter {
-    counter!("trackops_link_calls_total", "peer" => peer.to_owned(), "outcome" => outcome)
+    counter!(names::LINK_CALLS, "peer" => peer.to_owned(), "outcome" => outcome)
 }
 
 /// Calls that this replica has taken from `peer` to answer.
 pub(super) fn served(peer: &str) -> Counter {
-    counter!("trackops_link_served_total", "peer" => peer.to_owned())
+    counter!(names::LINK_SERVED, "peer" => peer.to_owned())
 }

@@ -66,7 +66,8 @@ impl ErrorV1 {
             OrdersError::NotOwner => plain("notOwner"),
             // One that doesn't know it takes it for an error that may pass.
             OrdersError::LeaseOver => plain("leaseOver"),
-            OrdersError::Unavailable { why, retry_after } => Self {
+            OrdersError::Unavailable { why, retry_after }
+            | OrdersError::OwnerUnavailable { why, retry_after } => Self {
                 why: Some((*why).into()),
                 retry_after_ms: millis(retry_after),
                 ..plain("unavailable")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::{Duration, Instant};
 use trackops::ports::cache::Position;
-use trackops::ports::orders::{Orders, OrdersError};
+use trackops::ports::orders::{CommandRequest, Orders, OrdersError, command_id};
 use trackops_cluster::ShardId;
 use trackops_cluster::link::Service as _;
 use trackops_cluster::membership::{Incarnation, NodeId};
@@ -249,4 +249,49 @@ async fn what_is_not_understood_is_refused_and_not_passed_on() {
     let answer = String::from_utf8_lossy(&answer).into_owned();
     assert!(answer.contains(r#""node":"a""#), "{answer}");
     assert_eq!(*cluster.network.calls.lock(), calls);
+}
+
+#[tokio::test]
+async fn a_messages_id_is_taken_at_its_word_here_and_elsewhere() {
+    for at in [0, 1] {
+        let cluster = Cluster::new().await;
+        let order = cluster.confirmed(0).await;
+        let message = |id: &str, step| CommandRequest {
+            id: command_id(order, id),
+            ..execute(order, Command::Advance(step))
+        };
+        let router = &cluster.replicas[at].router;
+        let execute = |id, step| router.execute(message(id, step));
+        execute("one", Status::Preparing).await.expect("a step");
+        let again = execute("one", Status::InTransit).await.expect("known");
+        assert_eq!((again.replayed, again.order.version()), (true, Version(3)));
+        // One that changed nothing isn't known at all.
+        execute("two", Status::Preparing).await.expect("no change");
+        let done = execute("two", Status::InTransit).await.expect("a step");
+        assert_eq!((done.replayed, done.order.version()), (false, Version(4)));
+    }
+}
+
+#[tokio::test]
+async fn what_one_owner_lacks_is_told_from_what_this_replica_lacks() {
+    let cluster = Cluster::new().await;
+    let order = cluster.confirmed(0).await;
+    cluster.sever(0);
+    let there = cluster.replicas[1].router.read(order).await;
+    assert!(
+        matches!(there, Err(OrdersError::OwnerUnavailable { .. })),
+        "{there:?}"
+    );
+    let here = cluster.replicas[0].router.read(order).await;
+    assert!(
+        matches!(here, Err(OrdersError::Unavailable { .. })),
+        "{here:?}"
+    );
+    // Without a lease of its own it can't tell whose trouble it is.
+    cluster.sever(1);
+    let there = cluster.replicas[1].router.read(order).await;
+    assert!(
+        matches!(there, Err(OrdersError::Unavailable { .. })),
+        "{there:?}"
+    );
 }

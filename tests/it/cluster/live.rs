@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::time::{Duration, Instant};
 use trackops::ports::live::{LiveHub as _, Session};
-use trackops::ports::orders::Orders;
+use trackops::ports::orders::{Orders, OrdersError};
+use trackops_cluster::lease::LeaseTiming;
 use trackops_domain::command::Command;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::status::Status;
@@ -216,4 +218,52 @@ async fn a_cut_link_loses_nothing() {
     step(Status::InTransit).await.expect("on");
     step(Status::Delivered).await.expect("on");
     seen(&listener, &[(false, 2), (false, 3), (false, 4), (false, 5)]).await;
+}
+
+#[tokio::test]
+async fn listeners_at_an_owner_whose_lease_has_run_out_hear_the_next_one() {
+    let cluster = Cluster::new().await;
+    let order = cluster.confirmed(0).await;
+    let listener = cluster.listen(0, order, Some(1)).await;
+    cluster.sever(0);
+    // Nobody else has the order yet.
+    let read = cluster.replicas[0].router.read(order).await;
+    assert!(
+        matches!(read, Err(OrdersError::Unavailable { .. })),
+        "{read:?}"
+    );
+    cluster.take(cluster.shard_of(order), 1).await;
+    let step = |at, step| cluster.command(at, order, Command::Advance(step));
+    step(1, Status::Preparing).await.expect("by the next one");
+    seen(&listener, &[(false, 2), (false, 3)]).await;
+    // Whoever asks there is answered by the next one.
+    step(0, Status::InTransit).await.expect("forwarded");
+    let read = cluster.replicas[0].router.read(order).await;
+    assert_eq!(read.expect("forwarded").version, Version(4));
+    let late = cluster.listen(0, order, Some(3)).await;
+    seen(&late, &[(false, 4)]).await;
+    seen(&listener, &[(false, 2), (false, 3), (false, 4)]).await;
+}
+
+#[tokio::test]
+async fn listeners_hear_on_when_the_lease_comes_back() {
+    let cluster = Cluster::new().await;
+    let order = cluster.confirmed(0).await;
+    let here = cluster.listen(0, order, Some(1)).await;
+    let there = cluster.listen(1, order, Some(1)).await;
+    let replica = &cluster.replicas[0];
+    cluster.sever(0);
+    until("it looks for another owner", || {
+        replica.router.mirrored() == 1
+    })
+    .await;
+    let timing = LeaseTiming::of(Duration::from_secs(3600));
+    replica.lease.renewed(Instant::now(), &timing);
+    until("it is the owner still", || replica.router.mirrored() == 0).await;
+    let step = |at, step| cluster.command(at, order, Command::Advance(step));
+    step(2, Status::Preparing).await.expect("forwarded");
+    step(0, Status::InTransit).await.expect("its own");
+    for listener in [&here, &there] {
+        seen(listener, &[(false, 2), (false, 3), (false, 4)]).await;
+    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use trackops::actors::Settings;
 use trackops::ports::orders::{Orders, OrdersError};
 use trackops_cluster::coordinator::Shards as _;
@@ -18,6 +19,10 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn what_comes_during_a_move_is_answered_by_the_next_owner() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    // One thread, so it is the one of every task.
+    let _recording = metrics::set_default_local_recorder(&recorder);
     let cluster = Arc::new(Cluster::new().await);
     let order = cluster.confirmed(0).await;
     let shard = cluster.shard_of(order);
@@ -49,6 +54,10 @@ async fn what_comes_during_a_move_is_answered_by_the_next_owner() {
         assert_eq!(done.expect("by c").order.version(), Version(3));
         assert_eq!(read.expect("by c").version, Version(3));
     }
+    // Both commands, wherever they were sent; the reads came later.
+    let shown = handle.render();
+    let held = "trackops_shard_held_seconds_count 2";
+    assert!(shown.contains(held), "{shown}");
     let report = cluster.replicas[0].router.inspect(order).await;
     assert_eq!(report.expect("known").shard, shard.0);
     assert_eq!(

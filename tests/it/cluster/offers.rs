@@ -17,7 +17,7 @@ use super::links::{MemoryLinks, Network};
 use crate::doubles::journal::MemoryJournal;
 use crate::doubles::membership::{Call, Fault, MemoryMembership};
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(600);
 const SHARD: ShardId = ShardId(0);
 
 /// A host that owns what it was told to adopt, and remembers how.
@@ -59,6 +59,8 @@ fn offer(epoch: Epoch) -> BytesMut {
 struct Newcomer {
     /// Its own way to the authority.
     way: MemoryMembership,
+    /// Its own life.
+    incarnation: Incarnation,
     directory: Arc<Directory>,
     host: Arc<Host>,
     coordinator: Arc<Coordinator>,
@@ -93,6 +95,7 @@ impl Newcomer {
         };
         Self {
             way,
+            incarnation,
             directory,
             host,
             coordinator: Coordinator::start(parts, CoordinatorSettings::default()),
@@ -138,4 +141,54 @@ async fn a_shard_whose_taking_up_was_given_up_half_way_is_claimed() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let epoch = Epoch(newcomer.from.1.0 + 2);
     assert_eq!(*newcomer.host.0.lock(), [(SHARD, epoch, false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_is_passed_to_and_fro_is_refused_for_the_rest_of_the_minute() {
+    let newcomer = Newcomer::start().await;
+    let (from, mut epoch) = newcomer.from.clone();
+    let me = (NodeId("b".into()), newcomer.incarnation);
+    // It takes the shard, and gives it back.
+    let mut passes = async || {
+        let answer = newcomer.coordinator.answer(&from, &offer(epoch)).await;
+        let is_taken = answer[1] == 1;
+        if is_taken {
+            newcomer.host.0.lock().clear();
+            let mine = [(SHARD, Epoch(epoch.0 + 1))];
+            let back = newcomer
+                .way
+                .take_over(&from.0, from.1, (&me.0, me.1), &mine);
+            epoch = back.await.expect("works")[0].epoch;
+            newcomer
+                .directory
+                .update(newcomer.way.truth(), Instant::now());
+        }
+        is_taken
+    };
+    let most = CoordinatorSettings::default().offers_per_minute_max;
+    for time in 0..most {
+        assert!(passes().await, "time {time}");
+    }
+    assert!(!passes().await, "once too often");
+    // Whoever drains is rid of it all the same.
+    newcomer
+        .way
+        .set_draining(&from.0, true)
+        .await
+        .expect("works");
+    newcomer
+        .directory
+        .update(newcomer.way.truth(), Instant::now());
+    assert!(passes().await, "of one that drains");
+    newcomer
+        .way
+        .set_draining(&from.0, false)
+        .await
+        .expect("works");
+    newcomer
+        .directory
+        .update(newcomer.way.truth(), Instant::now());
+    assert!(!passes().await, "of one that doesn't");
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert!(passes().await, "another minute");
 }

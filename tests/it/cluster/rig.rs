@@ -1,6 +1,7 @@
 //! Replicas `a`, `b`, … that share a journal; shards move when a test says so.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -42,6 +43,10 @@ pub struct Replica {
     pub router: Arc<Router>,
     pub directory: Arc<Directory>,
     pub hub: Arc<Hub>,
+    /// Without an end, until a test ends it.
+    pub lease: Lease,
+    /// Hears nothing of the authority.
+    deaf: Arc<AtomicBool>,
 }
 
 /// All of them, and the authority.
@@ -72,6 +77,7 @@ impl Cluster {
                     owner: None,
                 })
                 .collect(),
+            ..ClusterView::default()
         };
         let truth = Arc::new(Mutex::new(truth));
         let mut replicas = Vec::new();
@@ -120,9 +126,17 @@ impl Cluster {
 
     /// The directories see what is.
     pub fn tell_all(&self) {
-        for replica in &self.replicas {
+        let hearing = |replica: &&Replica| !replica.deaf.load(Ordering::SeqCst);
+        for replica in self.replicas.iter().filter(hearing) {
             tell(&replica.directory, &self.truth);
         }
+    }
+
+    /// A replica is cut off from the authority and its lease has run out; its links are up.
+    pub fn sever(&self, index: usize) {
+        let replica = &self.replicas[index];
+        replica.deaf.store(true, Ordering::SeqCst);
+        replica.lease.end();
     }
 
     /// The lease of a replica has ended; its links are cut.
@@ -227,7 +241,7 @@ async fn start(
         membership,
         peer.node.clone(),
         peer.incarnation,
-        lease,
+        lease.clone(),
         count,
     );
     let cache = Arc::new(MemoryCache::new());
@@ -248,7 +262,12 @@ async fn start(
     };
     let node = Node::start(parts, settings).await.expect("actors start");
     let directory = Directory::new(count);
-    tokio::spawn(answer_refreshes(Arc::clone(&directory), Arc::clone(truth)));
+    let deaf = Arc::new(AtomicBool::new(false));
+    tokio::spawn(answer_refreshes(
+        Arc::clone(&directory),
+        Arc::clone(truth),
+        Arc::clone(&deaf),
+    ));
     let parts = RouterParts {
         me: peer.clone(),
         node: Arc::clone(&node),
@@ -273,14 +292,22 @@ async fn start(
         router: Router::start(parts, settings),
         directory,
         hub,
+        lease,
+        deaf,
     }
 }
 
 /// Whoever keeps the lease looks at the authority when asked to.
-async fn answer_refreshes(directory: Arc<Directory>, truth: Arc<Mutex<ClusterView>>) {
+async fn answer_refreshes(
+    directory: Arc<Directory>,
+    truth: Arc<Mutex<ClusterView>>,
+    deaf: Arc<AtomicBool>,
+) {
     loop {
         directory.refresh_asked().await;
-        tell(&directory, &truth);
+        if !deaf.load(Ordering::SeqCst) {
+            tell(&directory, &truth);
+        }
         tokio::task::yield_now().await;
     }
 }

@@ -12,12 +12,17 @@ use trackops_cluster::{Epoch, ShardCount, ShardId};
 
 use super::journal::MemoryJournal;
 
+/// What the authority's clock shows at first.
+const MADE_MS: i64 = 1_800_000_000_000;
+
 /// The authority's memory. The epochs are the journal's, which fences by them.
 pub struct Authority {
     journal: MemoryJournal,
     count: ShardCount,
     nodes: BTreeMap<NodeId, Node>,
     shards: BTreeMap<ShardId, Shard>,
+    /// Its clock counts from here.
+    made: Instant,
     /// A defect on purpose: claims and take-overs leave the epoch as it is.
     pub claims_keep_epoch: bool,
     /// Rises with whatever is worth a hint.
@@ -52,6 +57,7 @@ impl Authority {
             count,
             nodes: BTreeMap::new(),
             shards,
+            made: Instant::now(),
             claims_keep_epoch: false,
             changes: 0,
         }
@@ -112,9 +118,11 @@ impl Authority {
             epoch: Epoch(stored.epochs[shard]),
             owner: state.owner.clone(),
         });
+        let passed = i64::try_from(self.made.elapsed().as_millis()).expect("short");
         ClusterView {
             nodes: nodes.collect(),
             shards: shards.collect(),
+            now_ms: MADE_MS + passed,
         }
     }
 

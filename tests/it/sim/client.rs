@@ -290,6 +290,7 @@ fn is_retryable(error: &OrdersError) -> bool {
             | OrdersError::NotOwner
             | OrdersError::LeaseOver
             | OrdersError::Unavailable { .. }
+            | OrdersError::OwnerUnavailable { .. }
     )
 }
 

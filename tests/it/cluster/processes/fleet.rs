@@ -37,6 +37,8 @@ pub struct Plan {
     pub only: Vec<(usize, &'static str, String)>,
     /// Links go by wires that can be cut.
     pub wired: bool,
+    /// This replica, not the first, goes to PostgreSQL by a wire that can be cut.
+    pub postgres_wired: Option<usize>,
 }
 
 impl Plan {
@@ -59,6 +61,8 @@ pub struct Fleet {
     pub deployment: Deployment,
     /// In front of each replica's link listener, if the plan says so.
     pub wires: Vec<Wire>,
+    /// Before the PostgreSQL of one replica, if the plan says so.
+    pub postgres_wire: Option<Wire>,
     others: Vec<Role>,
 }
 
@@ -94,9 +98,15 @@ impl Fleet {
         let mut fleet = Self {
             deployment,
             wires,
+            postgres_wire: None,
             others: Vec::new(),
         };
-        for (letter, own) in ('b'..='z').zip(links) {
+        for (number, (letter, mut own)) in (1..).zip(('b'..='z').zip(links)) {
+            if plan.postgres_wired == Some(number) {
+                let (wire, url) = by_wire(&fleet.deployment.orders_url).await;
+                own.push(("TRACKOPS_ORDERS_DATABASE_URL", url));
+                fleet.postgres_wire = Some(wire);
+            }
             let launch = fleet.launch(&format!("order-{letter}"), own);
             fleet.others.push(Role::spawn(launch));
         }
@@ -150,6 +160,11 @@ impl Fleet {
     /// The public addresses of all.
     pub fn addresses(&self) -> Vec<String> {
         (0..self.len()).map(|number| self.address(number)).collect()
+    }
+
+    /// The base URL of its management listener.
+    pub fn management(&self, number: usize) -> String {
+        self.launch_of(number).management.clone()
     }
 
     /// Its node id.
@@ -287,6 +302,17 @@ impl Fleet {
         );
         found
     }
+}
+
+/// A wire before the server of `url`, and the URL that goes by it.
+async fn by_wire(url: &str) -> (Wire, String) {
+    let begin = url
+        .rfind('@')
+        .map_or_else(|| url.find("//").map_or(0, |at| at + 2), |at| at + 1);
+    let end = url[begin..].find('/').map_or(url.len(), |at| begin + at);
+    let wire = Wire::before(url[begin..end].parse().expect("an address")).await;
+    let through = format!("{}{}{}", &url[..begin], wire.address, &url[end..]);
+    (wire, through)
 }
 
 fn bare(url: &str) -> String {

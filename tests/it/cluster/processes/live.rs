@@ -11,7 +11,7 @@ use reqwest::Method;
 use uuid::Uuid;
 
 /// Takes a step by any replica that answers.
-async fn step(client: &Client, id: Uuid, to: &str) {
+pub async fn step(client: &Client, id: Uuid, to: &str) {
     until(&format!("{id} goes on to {to}"), || async {
         let path = format!("{}/api/v1/orders/{id}/status", client.to.order);
         let (key, body) = ([("idempotency-key", to)], json!({"status": to}));
@@ -24,7 +24,7 @@ async fn step(client: &Client, id: Uuid, to: &str) {
 }
 
 /// The next version on an open stream, which is the one after `last`.
-async fn hears(stream: &mut EventStream, last: &mut u64, status: &str) {
+pub async fn hears(stream: &mut EventStream, last: &mut u64, status: &str) {
     loop {
         let event = stream.next().await.expect("the stream stays open");
         assert_eq!(event.kind, "update", "{event:?}");

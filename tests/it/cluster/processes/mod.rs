@@ -4,6 +4,7 @@
 mod balancer;
 mod caller;
 mod clients;
+mod clocks;
 mod fleet;
 mod history;
 mod http;
@@ -12,10 +13,13 @@ mod kill;
 mod latencies;
 mod links;
 mod live;
+mod metrics;
 mod pause;
 mod rolling;
 mod search;
 mod servers;
+mod severed;
+mod upgrade;
 mod versions;
 mod wire;
 
