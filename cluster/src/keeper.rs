@@ -17,6 +17,10 @@ use crate::membership::{Incarnation, Membership, MembershipError, NodeId};
 /// all ask at once, and what they want to know is the same.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// How long a renewal may take once the lease has run out: there is none to be lost then, and where
+/// the connection has to be made anew, that may take longer than a part of a short lease.
+const LATE_RENEWAL_MAX: Duration = Duration::from_secs(2);
+
 /// What the keeper last knew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -178,6 +182,11 @@ async fn renew_once(membership: &dyn Membership, kept: &Kept) -> Standing {
     let length = kept.timing.length;
     // One answer that hangs must not cost the lease: there is time for another attempt or two.
     let limit = (length / 3).max(Duration::from_millis(100));
+    let limit = if kept.lease.holds() {
+        limit
+    } else {
+        limit.max(LATE_RENEWAL_MAX)
+    };
     let renewal = membership.renew(&kept.node, kept.incarnation, length);
     match tokio::time::timeout(limit, renewal).await {
         Ok(Ok(view)) => {

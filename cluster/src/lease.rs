@@ -138,7 +138,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_hears_of_its_end_and_of_its_return() {
         let (lease, timing) = (Lease::new(), LeaseTiming::default());
-        let length = timing.length - timing.margin;
+        let length = timing.length.saturating_sub(timing.margin);
         let began = Instant::now();
         lease.renewed(began, &timing);
         tokio::time::advance(Duration::from_secs(1)).await;

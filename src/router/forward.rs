@@ -27,6 +27,12 @@ const OWNER_LATE: OrdersError = OrdersError::OwnerUnavailable {
     retry_after: Duration::from_secs(1),
 };
 
+/// The answer where an owner's lease has run out and nobody follows it.
+const EXPIRED: OrdersError = OrdersError::Unavailable {
+    why: "the replica's lease has run out",
+    retry_after: Duration::from_secs(1),
+};
+
 /// The version of ids that are drawn; derived ones have another.
 const DRAWN: usize = 7;
 
@@ -108,6 +114,11 @@ impl Router {
     /// The error of an answer. Where this replica's own lease holds, the authority is there, and what
     /// an owner lacks is that owner's trouble alone.
     fn failed_by(&self, error: OrdersError, by: &By) -> OrdersError {
+        let error = match error {
+            // It has been given its time.
+            OrdersError::LeaseOver => EXPIRED,
+            error => error,
+        };
         match error {
             OrdersError::Unavailable { why, retry_after }
                 if !matches!(by, By::Here) && self.node.ownership().lease_holds() =>

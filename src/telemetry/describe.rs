@@ -5,6 +5,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use trackops_domain::invariants::Invariant;
 
 use super::names as n;
+use trackops_cluster::names as c;
 
 enum Kind {
     Counter,
@@ -14,7 +15,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 #[rustfmt::skip]
-const ALL: [(Kind, &str, &str); 28] = [
+const ALL: [(Kind, &str, &str); 36] = [
     (Gauge, n::ORDERS_LIVE, "Live order actors."),
     (Counter, n::ORDER_COMMANDS, "Commands by command and outcome."),
     (Histogram, n::ORDER_COMMAND_DURATION, "Admission to answer, by command."),
@@ -25,7 +26,15 @@ const ALL: [(Kind, &str, &str); 28] = [
     (Gauge, n::ACTORS_QUARANTINED, "Orders in quarantine."),
     (Gauge, n::MAILBOX_DEPTH, "Commands admitted and unanswered on this replica."),
     (Gauge, n::SHARDS_OWNED, "Owned shards."),
-    (Histogram, n::SHARD_HANDOFF_DURATION, "A planned move of a shard, from holding it to its next owner's claim."),
+    (Histogram, n::SHARD_HELD, "How long a command waited for its shard's move."),
+    (Histogram, c::SHARD_HANDOFF_DURATION, "A planned move of a shard, from holding it to its next owner's claim."),
+    (Counter, c::SHARD_CLAIMS, "Shards claimed or taken from an offer."),
+    (Counter, c::SHARD_MOVES, "Planned moves away from this replica, by outcome."),
+    (Gauge, c::LINK_UP, "Whether the link to a peer is up."),
+    (Counter, c::LINK_BYTES, "Bytes over links, by peer and direction."),
+    (Counter, c::LINK_CALLS, "Calls to peers, by outcome."),
+    (Counter, c::LINK_SERVED, "Calls of peers that were answered."),
+    (Counter, c::LINK_REFUSED, "Incoming links that were refused, by reason."),
     (Counter, n::FENCED_APPENDS, "Appended rows refused because of a higher epoch."),
     (Counter, n::FORWARDED_COMMANDS, "Attempts at the owner of an order on another replica, by outcome."),
     (Gauge, n::OUTBOX_PENDING, "Rows in an outbox."),
@@ -68,7 +77,7 @@ pub fn zeros_of_orders() {
     for name in [n::LIVE_SESSIONS, n::SAGA_STUCK] {
         gauge!(name).set(0.0);
     }
-    for name in [n::LIVE_PUSH_DURATION, n::SHARD_HANDOFF_DURATION] {
+    for name in [n::LIVE_PUSH_DURATION, c::SHARD_HANDOFF_DURATION] {
         let _ = histogram!(name);
     }
 }
@@ -79,7 +88,8 @@ mod tests {
 
     #[test]
     fn every_name_is_described_once() {
-        let named = include_str!("names.rs").lines();
+        let of_cluster = include_str!("../../cluster/src/names.rs").lines();
+        let named = include_str!("names.rs").lines().chain(of_cluster);
         let mut named: Vec<&str> = named
             .filter_map(|line| line.strip_prefix("pub const "))
             .filter_map(|line| line.split('"').nth(1))

@@ -21,8 +21,6 @@ pub const ACTORS_QUARANTINED: &str = "trackops_actors_quarantined";
 pub const MAILBOX_DEPTH: &str = "trackops_mailbox_depth";
 /// Owned shards (gauge).
 pub const SHARDS_OWNED: &str = "trackops_shards_owned";
-/// A planned move of a shard, from holding it to its next owner's claim. Recorded by the crate `cluster`.
-pub const SHARD_HANDOFF_DURATION: &str = "trackops_shard_handoff_duration_seconds";
 /// Appended rows refused because of a higher epoch.
 pub const FENCED_APPENDS: &str = "trackops_fenced_appends_total";
 /// Attempts at the owner of an order on another replica, by `outcome`.

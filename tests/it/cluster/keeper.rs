@@ -202,3 +202,17 @@ async fn it_runs_on_a_thread_of_its_own() {
         .await
         .expect("it ends");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_way_to_the_authority_is_waited_for_once_the_lease_is_over() {
+    let rig = Rig::start(&[]).await;
+    // Longer than a renewal may take while there is a lease to be lost.
+    let slow = Fault::AnswerDelayed(Duration::from_secs(1));
+    rig.way.script(Call::Renew, &[slow; 200]);
+    let mut standing = rig.standing.clone();
+    for expected in [Standing::Unreachable, Standing::Held] {
+        let told = standing.wait_for(|standing| *standing == expected);
+        let told = timeout(Duration::from_secs(20), told).await;
+        told.expect("in time").expect("it runs");
+    }
+}
