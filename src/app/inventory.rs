@@ -84,7 +84,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let ending = Ending::begin(limit);
     readiness.set_draining();
     consumer_stop.cancel();
-    let consumed = async {
+    let finished = async {
         if let Some(consumer) = consumer
             && tokio::time::timeout_at(ending.at(13), consumer)
                 .await
@@ -93,7 +93,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
             tracing::warn!("the consumer did not close in time: its last messages will come again");
         }
     };
-    tokio::join!(public.stop(), consumed);
+    tokio::join!(public.stop(), finished);
     management.stop().await;
     background.cancel();
     life.result()
