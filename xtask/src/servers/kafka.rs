@@ -19,7 +19,8 @@ pub type Kafka = Server<KafkaLaunch>;
 const CLUSTER_ID: &str = "TrackOpsLocalClusterAA";
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
-/// One node; small internal topics. The short session is for a restart after a kill:
+/// One node; small internal topics. The session is short for a restart after a kill, and long enough for a
+/// machine that compiles beside it:
 /// the controller keeps the dead broker's place that long.
 const PROPERTIES: &str = "\
 process.roles=broker,controller
@@ -42,7 +43,7 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=3000
+broker.session.timeout.ms=6000
 ";
 
 const LOGGING: &str = "\
