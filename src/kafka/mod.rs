@@ -1,5 +1,6 @@
 //! The bus on Apache Kafka, by librdkafka. Knows topics and bytes; what is in a message is others'.
 
+mod acknowledged;
 mod admin;
 mod client;
 mod consumer;

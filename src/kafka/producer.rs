@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -9,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
+use super::acknowledged::Acknowledged;
 use super::client::Client;
 use super::context::Logged;
 use super::convert;
@@ -21,38 +23,47 @@ const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(10);
 
 type Native = FutureProducer<Logged>;
 
-/// The idempotent producer, made anew after an error that ends it.
+/// The idempotent producer, made anew after an error that ends it, or once the broker has taken a
+/// message of it for another.
 pub(super) struct Producer {
     client: Client,
-    native: ArcSwap<Native>,
+    life: ArcSwap<Life>,
+}
+
+/// One producer of librdkafka's.
+struct Life {
+    native: Native,
+    acknowledged: Acknowledged,
+    /// The broker and it no longer agree on what was written.
+    is_mistaken: AtomicBool,
 }
 
 impl Producer {
     pub(super) fn new(client: Client) -> Result<Self, BusError> {
-        let native = create(&client).map_err(|error| BusError(Box::new(error)))?;
+        let life = Life::begin(&client).map_err(|error| BusError(Box::new(error)))?;
         Ok(Self {
             client,
-            native: ArcSwap::from_pointee(native),
+            life: ArcSwap::from_pointee(life),
         })
     }
 
     /// Publishes in order; the results are in the order given.
     pub(super) async fn publish(&self, messages: Vec<RawMessage>) -> Vec<Result<(), PublishError>> {
-        let native = self.native.load_full();
-        let mut results = self.send_all(&native, &messages).await;
+        let life = self.life.load_full();
+        let mut results = self.send_all(&life, &messages).await;
         if messages.len() > 1 {
             // A broker that finds a request too large refuses all of it. Alone, only the culprit is.
             for (message, result) in messages.iter().zip(&mut results) {
                 if matches!(result, Err(Failed::ByBroker(error)) if too_large(error)) {
                     *result = self
-                        .send_all(&native, std::slice::from_ref(message))
+                        .send_all(&life, std::slice::from_ref(message))
                         .await
                         .remove(0);
                 }
             }
         }
         if results.iter().any(Result::is_err) {
-            self.replace_if_dead(&native);
+            self.replace_if_dead(&life);
         }
         results
             .into_iter()
@@ -60,7 +71,7 @@ impl Producer {
             .collect()
     }
 
-    async fn send_all(&self, native: &Native, messages: &[RawMessage]) -> Vec<Result<(), Failed>> {
+    async fn send_all(&self, life: &Life, messages: &[RawMessage]) -> Vec<Result<(), Failed>> {
         let mut results: Vec<Result<(), Failed>> = Vec::with_capacity(messages.len());
         let mut waiting: VecDeque<(usize, DeliveryFuture)> = VecDeque::new();
         for (index, message) in messages.iter().enumerate() {
@@ -68,7 +79,7 @@ impl Producer {
             results.push(Err(Failed::ByBroker(KafkaError::Canceled)));
             let mut tries = 0;
             loop {
-                match self.enqueue(native, message) {
+                match self.enqueue(&life.native, message) {
                     Ok(delivery) => {
                         waiting.push_back((index, delivery));
                         break;
@@ -78,7 +89,8 @@ impl Producer {
                     {
                         match waiting.pop_front() {
                             Some((earlier, delivery)) => {
-                                results[earlier] = delivered(delivery).await;
+                                results[earlier] =
+                                    life.delivered(&messages[earlier], delivery).await;
                             }
                             // Full of others' messages.
                             None => tokio::time::sleep(QUEUE_FULL_PAUSE).await,
@@ -93,7 +105,7 @@ impl Producer {
             }
         }
         for (index, delivery) in waiting {
-            results[index] = delivered(delivery).await;
+            results[index] = life.delivered(&messages[index], delivery).await;
         }
         results
     }
@@ -107,15 +119,19 @@ impl Producer {
     }
 
     /// A fatal error ends a producer for good; what it had is reported failed, and the next call
-    /// gets another one.
-    fn replace_if_dead(&self, used: &Arc<Native>) {
-        let Some((code, reason)) = used.client().fatal_error() else {
-            return;
+    /// gets another one. So does one whose numbers the broker takes for others.
+    fn replace_if_dead(&self, used: &Arc<Life>) {
+        let why = match used.native.client().fatal_error() {
+            Some((code, reason)) => format!("{code}: {reason}"),
+            None if used.is_mistaken.load(Ordering::Relaxed) => {
+                "the broker took a message for an earlier one".to_owned()
+            }
+            None => return,
         };
-        match create(&self.client) {
+        match Life::begin(&self.client) {
             Ok(fresh) => {
-                tracing::error!(%code, reason, "producer ended by a fatal error, made anew");
-                let previous = self.native.compare_and_swap(used, Arc::new(fresh));
+                tracing::error!(why, "producer ended, made anew");
+                let previous = self.life.compare_and_swap(used, Arc::new(fresh));
                 let previous = arc_swap::Guard::into_inner(previous);
                 // Dropping the last reference joins a thread.
                 std::thread::spawn(move || drop(previous));
@@ -125,8 +141,40 @@ impl Producer {
     }
 }
 
-fn create(client: &Client) -> Result<Native, KafkaError> {
-    client.producer_config().create_with_context(Logged)
+impl Life {
+    fn begin(client: &Client) -> Result<Self, KafkaError> {
+        Ok(Self {
+            native: client.producer_config().create_with_context(Logged)?,
+            acknowledged: Acknowledged::default(),
+            is_mistaken: AtomicBool::new(false),
+        })
+    }
+
+    /// Waits for the broker's word, and believes it if it names a place that no other message has.
+    async fn delivered(
+        &self,
+        message: &RawMessage,
+        delivery: DeliveryFuture,
+    ) -> Result<(), Failed> {
+        match delivery.await {
+            Ok(Ok(at))
+                if self
+                    .acknowledged
+                    .note(&message.topic, at.partition, at.offset) =>
+            {
+                Ok(())
+            }
+            Ok(Ok(at)) => {
+                let (partition, offset) = (at.partition, at.offset);
+                tracing::error!(topic = %message.topic, partition, offset, "acknowledged, but not written");
+                self.is_mistaken.store(true, Ordering::Relaxed);
+                let code = RDKafkaErrorCode::DuplicateSequenceNumber;
+                Err(Failed::ByBroker(KafkaError::MessageProduction(code)))
+            }
+            Ok(Err((error, _))) => Err(Failed::ByBroker(error)),
+            Err(_canceled) => Err(Failed::ByBroker(KafkaError::Canceled)),
+        }
+    }
 }
 
 /// Why a message was not published, and who said so.
@@ -169,12 +217,4 @@ fn is_permanent(error: &KafkaError) -> bool {
                     | RDKafkaErrorCode::PolicyViolation
             ) | KafkaError::Nul(_)
         )
-}
-
-async fn delivered(delivery: DeliveryFuture) -> Result<(), Failed> {
-    match delivery.await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err((error, _))) => Err(Failed::ByBroker(error)),
-        Err(_canceled) => Err(Failed::ByBroker(KafkaError::Canceled)),
-    }
 }

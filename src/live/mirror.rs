@@ -118,6 +118,10 @@ struct Mirrored {
 }
 
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is told by another: the owner, the links, the sessions"
+)]
 struct State {
     /// Answers asked for so far.
     asked: u64,

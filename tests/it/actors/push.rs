@@ -21,6 +21,7 @@ const CACHE_WRITE: Duration = Duration::from_millis(30);
 #[async_trait]
 impl Cache for SlowCache {
     async fn put(&self, _: &[CacheEntry]) -> Result<(), CacheError> {
+        // The cache's slowness is what is tested.
         tokio::time::sleep(CACHE_WRITE).await;
         Ok(())
     }
