@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -46,9 +45,7 @@ struct Feed {
     peer: Peer,
     state: Mutex<FeedState>,
     wake: Notify,
-    /// The directory has known that life of the replica.
-    was_seen: AtomicBool,
-    /// That life has ended.
+    /// That life of the replica has ended.
     over: CancellationToken,
 }
 
@@ -160,14 +157,15 @@ impl Feeds {
         }
     }
 
-    /// Ends the feeds of replicas that have left or died; one whose orders are all final would never
-    /// notice by itself.
+    /// Ends the feeds of replicas that have come back as another life; one whose orders are all final
+    /// would never notice by itself. A replica that only has no lease may well be there and listen.
     pub fn prune(&self) {
+        let view = self.directory.view();
         for feed in self.by_peer.lock().values() {
-            if !self.is_gone(&feed.peer) {
-                feed.was_seen.store(true, Ordering::Relaxed);
-            } else if feed.was_seen.load(Ordering::Relaxed) {
-                // One that was never seen may have joined a moment ago.
+            let is_later = |node: &trackops_cluster::membership::NodeView| {
+                node.node == feed.peer.node && node.incarnation > feed.peer.incarnation
+            };
+            if view.nodes.iter().any(is_later) {
                 feed.over.cancel();
             }
         }
@@ -182,7 +180,6 @@ impl Feeds {
                 peer: peer.clone(),
                 state: Mutex::default(),
                 wake: Notify::new(),
-                was_seen: AtomicBool::new(false),
                 over: CancellationToken::new(),
             });
             let (all, task) = (Arc::clone(self), Arc::clone(&feed));

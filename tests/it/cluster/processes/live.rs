@@ -6,7 +6,7 @@ use super::fleet::{Fleet, Plan};
 use crate::support::bodies::order;
 use crate::support::client::Client;
 use crate::support::stream::EventStream;
-use crate::support::wait::until;
+use crate::support::wait::{LONG, until};
 use reqwest::Method;
 use uuid::Uuid;
 
@@ -25,16 +25,21 @@ pub async fn step(client: &Client, id: Uuid, to: &str) {
 
 /// The next version on an open stream, which is the one after `last`.
 pub async fn hears(stream: &mut EventStream, last: &mut u64, status: &str) {
-    loop {
-        let event = stream.next().await.expect("the stream stays open");
-        assert_eq!(event.kind, "update", "{event:?}");
-        let version = event.data["version"].as_u64().expect("a version");
-        assert_eq!(version, *last + 1, "{event:?}");
-        *last = version;
-        if event.data["status"] == status {
-            return;
+    let heard = async {
+        loop {
+            let event = stream.next().await.expect("the stream stays open");
+            assert_eq!(event.kind, "update", "{event:?}");
+            let version = event.data["version"].as_u64().expect("a version");
+            assert_eq!(version, *last + 1, "{event:?}");
+            *last = version;
+            if event.data["status"] == status {
+                return;
+            }
         }
-    }
+    };
+    // The stream is kept alive by comments, so it doesn't end by itself.
+    let heard = tokio::time::timeout(LONG, heard).await;
+    heard.unwrap_or_else(|_| panic!("{status} is not heard within {LONG:?}"));
 }
 
 #[tokio::test]
