@@ -18,6 +18,13 @@ pub const CONNECTIONS: usize = 256;
 /// Actors that have been idle this long end, as they would in any system that runs
 /// for long: a run of minutes would otherwise measure only the time before that.
 const PASSIVATE_LIVE_MS: &str = "5000";
+/// Where the searches begin. One that begins too high leaves the whole system a backlog of sagas, which
+/// takes the cores from the runs after it.
+const ALONE_FROM: u32 = 8000;
+const WHOLE_FROM: u32 = 1000;
+/// With the relay stopped nobody answers the reservations: they would time out in the middle of the
+/// search, and be asked again, 500 a second.
+const NO_TIME_OUT_MS: &str = "3600000";
 const DRAIN_MAX: Duration = Duration::from_mins(5);
 
 /// What a search found, with what the server said about it.
@@ -70,16 +77,29 @@ async fn alone(settings: &Settings, databases: &Databases) -> anyhow::Result<Sec
     let order = deployment
         .start(
             "order",
-            &[("TRACKOPS_PASSIVATE_LIVE_MS", PASSIVATE_LIVE_MS)],
+            &[
+                ("TRACKOPS_PASSIVATE_LIVE_MS", PASSIVATE_LIVE_MS),
+                ("TRACKOPS_RESERVATION_TIMEOUT_MS", NO_TIME_OUT_MS),
+            ],
         )
         .await?;
-    let placed = search(settings, &deployment, &order, Told::compare_with_outbox).await?;
+    let found = search(
+        settings,
+        &deployment,
+        &order,
+        ALONE_FROM,
+        Told::compare_with_outbox,
+    );
+    let placed = found.await?;
     ensure_no_violation(&[&order]).await?;
     let keys = deployment.redis.keys().await?.saturating_sub(keys_before);
     order.stop().await?;
     let rows = deployment.rows().await?;
     placed.told.compare_with_outbox(&rows)?;
     let mut section = placed.section("place: order role alone, relay stopped");
+    section.note(format!(
+        "reservations time out after {NO_TIME_OUT_MS} ms: without a relay nobody answers them"
+    ));
     section.row("Redis keys written", keys.to_string());
     section.row(
         "rows",
@@ -104,7 +124,8 @@ async fn whole(settings: &Settings, databases: &Databases) -> anyhow::Result<Sec
             &[("TRACKOPS_PASSIVATE_LIVE_MS", PASSIVATE_LIVE_MS)],
         )
         .await?;
-    let placed = search(settings, &deployment, &order, Told::compare).await?;
+    let found = search(settings, &deployment, &order, WHOLE_FROM, Told::compare);
+    let placed = found.await?;
     let behind = deployment.rows().await?;
     let started = Instant::now();
     let drained = outbox_drained(&deployment, DRAIN_MAX).await?;
@@ -137,6 +158,7 @@ async fn search(
     settings: &Settings,
     deployment: &Deployment<'_>,
     order: &Role,
+    start_rate: u32,
     compare: fn(&Told, &crate::system::Rows) -> anyhow::Result<()>,
 ) -> anyhow::Result<Placed> {
     let orders = std::sync::Arc::new(PlaceOrders::new(order.public));
@@ -144,7 +166,7 @@ async fn search(
     let mut told = Told::default();
     let mut batch = None;
     let found = highest(
-        settings.limits(4000),
+        settings.limits(start_rate),
         async |plan: Plan| -> anyhow::Result<Outcome> {
             let before = Metrics::read(order).await?;
             let outcome = run_load(plan, &mut pool, std::sync::Arc::clone(&orders)).await?;

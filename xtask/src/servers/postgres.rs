@@ -28,6 +28,9 @@ const WAL_MAX: &str = "max_wal_size=8GB";
 /// Log files that were filled once are used again after a checkpoint, this many; a new one stops every
 /// commit while it is made.
 const WAL_MIN: &str = "min_wal_size=6GB";
+/// The default of 128 MB has every page written out by whoever needs its place, and the kernel then
+/// flushes them all at once, in the way of the log. What isn't used isn't taken.
+const BUFFERS: &str = "shared_buffers=2GB";
 const CHECKPOINTS_EVERY: &str = "checkpoint_timeout=15min";
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
@@ -64,6 +67,8 @@ impl Launch for PostgresLaunch {
                 WAL_MAX,
                 "-c",
                 WAL_MIN,
+                "-c",
+                BUFFERS,
                 "-c",
                 CHECKPOINTS_EVERY,
                 "-c",
