@@ -6,13 +6,21 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail};
 
-/// The workspace's root, absolute.
+/// The workspace's root, absolute. Asks `cargo run` first: a checkout that was moved, or that shares a
+/// target folder with another, keeps a program that was built elsewhere.
 pub fn workspace() -> &'static Path {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own)
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let run_by_cargo = env::var("CARGO_PKG_NAME").is_ok_and(|name| name == "xtask");
+        let own = env::var_os("CARGO_MANIFEST_DIR")
+            .filter(|_| run_by_cargo)
+            .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        own.parent().unwrap_or(&own).to_owned()
+    });
+    &ROOT
 }
 
 /// The folder that this very program was built into, without `debug`.
