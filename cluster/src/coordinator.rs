@@ -213,12 +213,14 @@ impl Shared {
     /// Releases what the authority says is another's: this replica was fenced and hasn't noticed.
     async fn let_go(&self, view: &ClusterView) {
         let me = (&self.parts.node, self.parts.incarnation);
+        // Before what is owned: a move that ends in between has released its shard.
+        let moving: Vec<ShardId> = self.moving.lock().keys().copied().collect();
         for (shard, epoch) in self.parts.shards.owned() {
             let Some(seen) = view.shard(shard) else {
                 continue;
             };
             let is_mine = seen.owner.as_ref().is_some_and(|(n, i)| (n, *i) == me);
-            if seen.epoch > epoch && !is_mine && !self.moving.lock().contains_key(&shard) {
+            if seen.epoch > epoch && !is_mine && !moving.contains(&shard) {
                 tracing::warn!(%shard, "another replica owns the shard: letting it go");
                 self.parts.shards.release(shard).await;
             }

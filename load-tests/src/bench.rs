@@ -121,6 +121,17 @@ async fn versions(settings: &Settings) -> Vec<(String, String)> {
                 .unwrap_or_else(|error| format!("{error:#}")),
         );
     }
+    // When the kernel writes back what the server hasn't flushed: in large bursts, flushes wait for them.
+    for setting in [
+        "dirty_background_ratio",
+        "dirty_background_bytes",
+        "dirty_expire_centisecs",
+        "dirty_writeback_centisecs",
+    ] {
+        if let Ok(value) = std::fs::read_to_string(format!("/proc/sys/vm/{setting}")) {
+            add(&format!("vm.{setting}"), value.trim().to_owned());
+        }
+    }
     versions
 }
 

@@ -22,7 +22,7 @@ pub enum Standing {
 /// One unbroken ownership of a shard. What was loaded or decided in one says nothing in the next:
 /// another replica may have written in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tenure(u32);
+pub struct Tenure(pub(crate) u32);
 
 impl Standing {
     /// The last epoch known.

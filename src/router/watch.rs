@@ -16,6 +16,7 @@ use trackops_domain::ids::OrderId;
 
 use super::forward::{By, Routed};
 use super::{Router, Target, UNEXPECTED};
+use crate::actors::tenure::Tenure;
 use crate::codec::link::{Answer, Request, Subscriber};
 use crate::live::mirror::{Upstream, Watched};
 use crate::ports::live::ShardChanges;
@@ -63,9 +64,49 @@ impl ShardChanges for Router {
 
 /// What was last seen of every shard, by its number.
 struct Seen {
-    /// While the lease holds.
-    owned: Vec<bool>,
+    /// Since when it is this replica's, while the lease holds.
+    owned: Vec<Option<Tenure>>,
     owners: Vec<Option<Owner>>,
+}
+
+/// What has become of the shards between two looks.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Turns {
+    /// Another may have written: those that were lost, and those that were lost and came back.
+    broken: BTreeSet<ShardId>,
+    /// This replica's no more.
+    lost: BTreeSet<ShardId>,
+    /// This replica's since a moment ago.
+    gained: BTreeSet<ShardId>,
+    /// With another owner.
+    passed: BTreeSet<ShardId>,
+}
+
+impl Turns {
+    fn between(before: &Seen, now: &Seen) -> Self {
+        let mut turns = Self::default();
+        for (shard, (was, is)) in (0..).map(ShardId).zip(before.owned.iter().zip(&now.owned)) {
+            let is_other = was != is;
+            if was.is_some() && is_other {
+                turns.broken.insert(shard);
+            }
+            if was.is_some() && is.is_none() {
+                turns.lost.insert(shard);
+            }
+            if is.is_some() && is_other {
+                turns.gained.insert(shard);
+            }
+        }
+        for (shard, (was, is)) in (0..)
+            .map(ShardId)
+            .zip(before.owners.iter().zip(&now.owners))
+        {
+            if was != is {
+                turns.passed.insert(shard);
+            }
+        }
+        turns
+    }
 }
 
 /// Follows the directory, this replica's own shards and its lease until `stop`.
@@ -86,9 +127,10 @@ pub(super) async fn keep_up(
             let ownership = Arc::clone(router.node.ownership());
             let held = ownership.lease_holds();
             let now = router.look(held);
-            if let Some(before) = seen.replace(now) {
-                router.follow(&before, seen.as_ref());
+            if let Some(before) = &seen {
+                router.follow(before, &now);
             }
+            seen = Some(now);
             (ownership, held)
         };
         tokio::select! {
@@ -105,53 +147,79 @@ impl Router {
     fn look(&self, held: bool) -> Seen {
         let ownership = self.node.ownership();
         let shards = || ownership.count().iter();
+        let tenure = |shard| {
+            let (standing, tenure) = ownership.standing(shard);
+            standing.owned_under().map(|_| tenure)
+        };
         Seen {
             owned: shards()
-                .map(|shard| held && ownership.standing(shard).0.owned_under().is_some())
+                .map(|shard| tenure(shard).filter(|_| held))
                 .collect(),
             owners: shards().map(|shard| self.directory.owner(shard)).collect(),
         }
     }
 
-    fn follow(&self, before: &Seen, now: Option<&Seen>) {
-        let Some(now) = now else {
-            return;
-        };
-        let shards = || self.node.ownership().count().iter();
-        let at = |shard: &ShardId| usize::from(shard.0);
-        let lost: BTreeSet<ShardId> = shards()
-            .filter(|shard| before.owned[at(shard)] && !now.owned[at(shard)])
-            .collect();
-        if !lost.is_empty() {
+    fn follow(&self, before: &Seen, now: &Seen) {
+        let turns = Turns::between(before, now);
+        if !turns.broken.is_empty() {
             // First those who watch from afar, so that what is left listens here.
-            self.feeds.end(|order| lost.contains(&self.shard_of(order)));
+            self.feeds
+                .end(|order| turns.broken.contains(&self.shard_of(order)));
+        }
+        if !turns.lost.is_empty() {
             for order in self.hub.watched() {
-                if lost.contains(&self.shard_of(order)) {
+                if turns.lost.contains(&self.shard_of(order)) {
                     self.mirror.cover(order);
                 }
             }
         }
         // Those that came from another owner have their mirrors ended already; where the lease is back
         // without one, whoever listens hears the own actors again.
-        let gained: BTreeSet<ShardId> = shards()
-            .filter(|shard| !before.owned[at(shard)] && now.owned[at(shard)])
-            .collect();
-        if !gained.is_empty() {
+        if !turns.gained.is_empty() {
             self.mirror
-                .end(|order| gained.contains(&self.shard_of(order)));
+                .end(|order| turns.gained.contains(&self.shard_of(order)));
         }
-        let is_other = |shard: &ShardId| before.owners[at(shard)] != now.owners[at(shard)];
-        let changed: BTreeSet<ShardId> = shards().filter(is_other).collect();
-        if !changed.is_empty() {
+        if !turns.passed.is_empty() {
             self.feeds.prune();
             self.mirror.disturb(|order, source| {
                 let shard = self.shard_of(order);
-                let owner = now.owners[at(&shard)].as_ref();
-                changed.contains(&shard)
+                let owner = now.owners[usize::from(shard.0)].as_ref();
+                turns.passed.contains(&shard)
                     && owner.is_none_or(|owner| {
                         owner.node != source.node || owner.incarnation != source.incarnation
                     })
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(owned: [Option<u32>; 4]) -> Seen {
+        Seen {
+            owned: owned.map(|tenure| tenure.map(Tenure)).into(),
+            owners: vec![None; owned.len()],
+        }
+    }
+
+    #[test]
+    fn a_shard_that_was_lost_and_came_back_between_two_looks_is_broken_and_gained() {
+        let before = seen([Some(1), Some(1), None, Some(3)]);
+        let now = seen([Some(2), None, Some(1), Some(3)]);
+        let expected = Turns {
+            broken: [ShardId(0), ShardId(1)].into(),
+            lost: [ShardId(1)].into(),
+            gained: [ShardId(0), ShardId(2)].into(),
+            passed: BTreeSet::new(),
+        };
+        assert_eq!(Turns::between(&before, &now), expected);
+    }
+
+    #[test]
+    fn two_looks_at_the_same_say_nothing() {
+        let looks = [Some(1), None, Some(2), None];
+        assert_eq!(Turns::between(&seen(looks), &seen(looks)), Turns::default());
     }
 }

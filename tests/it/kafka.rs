@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -185,6 +186,69 @@ async fn what_an_outage_leaves_behind_does_not_hold_up_the_messages() {
     // One for the outage; the group's coordinator may be a moment later than its broker.
     assert!(failures <= 3, "{failures} polls failed after the outage");
     tokio::join!(idle.close(), watching.close());
+}
+
+/// A broker that stands still for longer than its session, is put away by its controller and comes back
+/// has everything that it acknowledged: before the pause, in it and while its partitions had no leader.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_was_fenced_has_what_it_acknowledged() {
+    const PAUSE: Duration = Duration::from_secs(8);
+    const BATCH: usize = 20;
+    let kafka = Own::<KafkaLaunch>::start().await;
+    let bus = KafkaBus::new(KafkaSettings {
+        partitions: 4,
+        ..KafkaSettings::new(kafka.url())
+    })
+    .unwrap();
+    let topic: Arc<str> = "T".into();
+    bus.create_topics(&[Arc::clone(&topic)]).await.unwrap();
+    let mut acknowledged = BTreeSet::new();
+    let mut next = 0_usize;
+    let end = Instant::now() + PAUSE * 2;
+    let (mut paused_at, mut is_paused) = (Instant::now() + Duration::from_millis(200), false);
+    let mut since_resumed = 0;
+    while is_paused || Instant::now() < end || since_resumed < 10 * BATCH {
+        if !is_paused && paused_at <= Instant::now() && Instant::now() < end {
+            kafka.pause();
+            is_paused = true;
+        }
+        let batch: Vec<usize> = (next..next + BATCH).collect();
+        next += BATCH;
+        let messages = batch.iter().map(|n| numbered(&topic, *n)).collect();
+        let mut publishing = std::pin::pin!(bus.publish(messages));
+        let results = loop {
+            tokio::select! {
+                results = &mut publishing => break results,
+                () = tokio::time::sleep_until((paused_at + PAUSE).into()), if is_paused => {
+                    kafka.resume();
+                    is_paused = false;
+                    paused_at = Instant::now() + Duration::from_millis(500);
+                    since_resumed = 0;
+                }
+            }
+        };
+        for (n, result) in batch.into_iter().zip(results) {
+            if result.is_ok() {
+                acknowledged.insert(n.to_string());
+                since_resumed += 1;
+            }
+        }
+    }
+    let there = bus.read(&topic, None, next * 2).await.unwrap();
+    let there: BTreeSet<String> = there
+        .into_iter()
+        .map(|message| String::from_utf8(message.payload.unwrap().to_vec()).unwrap())
+        .collect();
+    let lost: Vec<_> = acknowledged.difference(&there).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+fn numbered(topic: &Arc<str>, number: usize) -> OutMessage {
+    OutMessage {
+        key: format!("k{number}").into(),
+        payload: number.to_string().into(),
+        ..message(topic, "")
+    }
 }
 
 fn message(topic: &Arc<str>, value: &'static str) -> OutMessage {

@@ -48,6 +48,18 @@ impl<L: Launch + 'static> Own<L> {
             .await;
     }
 
+    /// Freezes it: connections stay open and nothing answers.
+    pub fn pause(&self) {
+        let server = self.server.as_ref().expect("not in use");
+        server.pause().expect("pause a server");
+    }
+
+    /// Lets a frozen one go on.
+    pub fn resume(&self) {
+        let server = self.server.as_ref().expect("not in use");
+        server.resume().expect("resume a server");
+    }
+
     async fn with(&mut self, work: impl FnOnce(&mut Server<L>) + Send + 'static) {
         let mut server = self.server.take().expect("not in use");
         self.server = Some(
