@@ -27,6 +27,7 @@ use crate::directory::Directory;
 use crate::link::{Links, Peer};
 use crate::membership::{Claimed, ClusterView, Incarnation, Membership, MembershipError, NodeId};
 use crate::shard::{Epoch, ShardId};
+use crate::vital::Vital;
 
 pub use settings::CoordinatorSettings;
 
@@ -70,6 +71,7 @@ pub struct CoordinatorParts {
 /// A running coordinator.
 pub struct Coordinator {
     shared: Arc<Shared>,
+    vital: Vital,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -112,12 +114,20 @@ impl Coordinator {
             parts,
             settings,
         });
-        tasks.spawn(run(Arc::clone(&shared), tasks.clone(), stop.clone()));
+        let vital = Vital::default();
+        let looking = run(Arc::clone(&shared), tasks.clone(), stop.clone());
+        tasks.spawn(vital.guard("coordinator", &stop).over(looking));
         Arc::new(Self {
             shared,
+            vital,
             stop,
             tasks,
         })
+    }
+
+    /// What it can't do without.
+    pub fn vital(&self) -> &Vital {
+        &self.vital
     }
 
     /// Waits until the first look is through: what was free and falls to this replica is claimed.

@@ -33,5 +33,6 @@ pub mod link;
 pub mod membership;
 pub mod names;
 pub mod shard;
+pub mod vital;
 
 pub use shard::{Epoch, ShardCount, ShardId, shard_of};

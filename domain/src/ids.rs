@@ -29,6 +29,15 @@ uuid_id!(
     /// A command, drawn where it first arrives or derived from its idempotency key.
     CommandId
 );
+
+impl CommandId {
+    /// Whether it was drawn, so that nobody can send the command again by itself; the id of a keyed
+    /// command or of a message is derived (version 5).
+    pub fn is_drawn(self) -> bool {
+        self.0.get_version_num() == 7
+    }
+}
+
 uuid_id!(
     /// A published message; the same whenever it is sent again.
     MessageId

@@ -81,6 +81,33 @@ fn any_command() -> impl Strategy<Value = Command> {
     ]
 }
 
+#[test]
+fn what_was_asked_without_a_key_pushes_out_no_keyed_success() {
+    let (mut order, _) = new_order();
+    let keyed = |n: u8| CommandId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &[n]));
+    let drawn =
+        |n: u64| CommandId(uuid::Builder::from_unix_timestamp_millis(n, &[0; 10]).into_uuid());
+    let command = Command::Advance(Status::Pending);
+    order.remember(keyed(0), &command);
+    for n in 1..100 {
+        order.remember(drawn(n), &command);
+    }
+    assert_eq!(order.answered(keyed(0)), Some(Version(1)));
+    assert_eq!(order.answered(drawn(99)), Some(Version(1)));
+    assert_eq!(order.remembered.len(), 5);
+    for n in 1..16 {
+        order.remember(keyed(n), &command);
+    }
+    assert_eq!(
+        order.answered(keyed(0)),
+        Some(Version(1)),
+        "the drawn ones went first"
+    );
+    assert_eq!(order.answered(drawn(99)), None);
+    order.remember(keyed(16), &command);
+    assert_eq!(order.answered(keyed(0)), None, "the oldest went");
+}
+
 proptest! {
     /// Replay gives the same state; no illegal step is accepted; versions have no gap; time never
     /// runs back; a refused or repeated command changes nothing.

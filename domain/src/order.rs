@@ -44,6 +44,10 @@ pub struct Remembered {
 /// seconds; sixteen different keyed repeats of a step that is already taken are a fault of the client.
 pub const REMEMBERED_MAX: usize = 16;
 
+/// How many of them may be commands without a key, whose id was drawn so that a lost answer can be asked
+/// for again within the second: they must not push out what a client may still repeat.
+const DRAWN_MAX: usize = 4;
+
 /// One line of an order's history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogEntry {
@@ -148,10 +152,15 @@ impl Order {
         })
     }
 
-    /// Adds to what is remembered; the oldest goes where there are too many.
+    /// Adds to what is remembered; the oldest goes where there are too many, first of those without a key.
     pub fn remember(&mut self, id: CommandId, command: &Command) {
-        if self.remembered.len() >= REMEMBERED_MAX {
-            self.remembered.remove(0);
+        let is_drawn = |known: &Remembered| known.command.is_drawn();
+        let drawn = self.remembered.iter().filter(|known| is_drawn(known));
+        let is_full = self.remembered.len() >= REMEMBERED_MAX
+            || (id.is_drawn() && drawn.count() >= DRAWN_MAX);
+        if is_full {
+            let oldest = self.remembered.iter().position(is_drawn);
+            self.remembered.remove(oldest.unwrap_or(0));
         }
         self.remembered.push(Remembered {
             command: id,

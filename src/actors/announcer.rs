@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use trackops_cluster::vital::Vital;
 
 use crate::ports::journal::Journal;
 
@@ -19,10 +20,16 @@ pub struct Announcer(Arc<Notify>);
 
 impl Announcer {
     /// Starts the task.
-    pub fn start(journal: Arc<dyn Journal>, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+    pub fn start(
+        journal: Arc<dyn Journal>,
+        tasks: &TaskTracker,
+        vital: &Vital,
+        stop: CancellationToken,
+    ) -> Self {
         let announcer = Self::default();
         let signal = Arc::clone(&announcer.0);
-        tasks.spawn(async move {
+        let guard = vital.guard("announcer", &stop);
+        tasks.spawn(guard.over(async move {
             loop {
                 tokio::select! {
                     biased;
@@ -35,7 +42,7 @@ impl Announcer {
                 }
                 tokio::time::sleep(EVERY).await;
             }
-        });
+        }));
         announcer
     }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::ShardId;
 use trackops_cluster::keeper::Standing;
+use trackops_cluster::vital::Vital;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
@@ -71,6 +72,7 @@ pub struct Node {
     supervisor: ActorRef<()>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
+    vital: Vital,
     /// Told when shards come.
     pub(super) followers: OnceLock<Weak<dyn ShardChanges>>,
 }
@@ -79,7 +81,9 @@ impl Node {
     /// Starts everything but the claims, which `parts.ownership` has made or will make.
     pub async fn start(parts: Parts, settings: Settings) -> Result<Arc<Self>, ractor::SpawnErr> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let announcer = Announcer::start(Arc::clone(&parts.journal), &tasks, stop.clone());
+        let vital = Vital::default();
+        let journal = Arc::clone(&parts.journal);
+        let announcer = Announcer::start(journal, &tasks, &vital, stop.clone());
         let shared = Arc::new(Shared {
             journal: Arc::clone(&parts.journal),
             ownership: Arc::clone(&parts.ownership),
@@ -88,7 +92,7 @@ impl Node {
             tasks: tasks.clone(),
         });
         let context = Arc::new(Context {
-            writer: Writer::start(&shared, settings.lanes, &stop),
+            writer: Writer::start(&shared, settings.lanes, &vital, &stop),
             positions: Positions::start(parts.cache, Arc::clone(&parts.gate), &tasks, stop.clone()),
             admission: Admission::new(
                 settings.node_waiting_max,
@@ -119,16 +123,22 @@ impl Node {
             supervisor,
             tasks,
             stop,
+            vital,
             followers: OnceLock::new(),
         });
-        node.tasks
-            .spawn(sweeper::run(Arc::clone(&node.shards), node.stop.clone()));
-        node.tasks.spawn(scanner::run(
-            Arc::clone(&node),
-            Arc::clone(&node.journal),
-            node.stop.clone(),
-        ));
+        let sweeping = sweeper::run(Arc::clone(&node.shards), node.stop.clone());
+        let guard = node.vital.guard("sweeper", &node.stop);
+        node.tasks.spawn(guard.over(sweeping));
+        let journal = Arc::clone(&node.journal);
+        let scanning = scanner::run(Arc::clone(&node), journal, node.stop.clone());
+        let guard = node.vital.guard("deadline scanner", &node.stop);
+        node.tasks.spawn(guard.over(scanning));
         Ok(node)
+    }
+
+    /// What it can't do without.
+    pub fn vital(&self) -> &Vital {
+        &self.vital
     }
 
     /// Finishes what was admitted, at most for `limit`, then ends the actors and the writer and gives
@@ -264,6 +274,9 @@ impl Node {
 
     /// A new id on a shard that this replica owns and that takes new work.
     pub fn draw_own_id(&self) -> Option<OrderId> {
+        if !self.shards.iter().any(|shard| shard.is_open()) {
+            return None;
+        }
         self.draw_id(|shard| self.shard(shard).is_open())
     }
 

@@ -164,6 +164,19 @@ impl Ownership {
         Ok(claimed.into_iter().map(|claim| claim.shard).collect())
     }
 
+    /// Those of `shards` that the authority knows no living owner of but this replica.
+    pub async fn without_live_owner(
+        &self,
+        shards: &[ShardId],
+    ) -> Result<Vec<ShardId>, MembershipError> {
+        let view = self.membership.view().await?;
+        let is_others = |shard: &ShardId| {
+            let owner = view.live_owner(*shard);
+            owner.is_some_and(|o| o.node != self.node || o.incarnation != self.incarnation)
+        };
+        Ok(shards.iter().copied().filter(|s| !is_others(s)).collect())
+    }
+
     /// The last epoch known of `shard`.
     pub fn known(&self, shard: ShardId) -> Option<Epoch> {
         let known = self.known.get(usize::from(shard.0))?;

@@ -128,7 +128,10 @@ async fn load_one(
 /// The loader's error, which was shared by all who waited for it.
 fn load_error(error: &LoadError) -> OrdersError {
     tracing::debug!(error = %error.0, "order not loaded");
-    append::unavailable("the journal is away")
+    match error.0.downcast_ref() {
+        Some(OrdersError::Broken { why }) => OrdersError::Broken { why },
+        _ => append::unavailable("the journal is away"),
+    }
 }
 
 fn is_in_transit(view: &[u8]) -> bool {

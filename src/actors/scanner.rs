@@ -14,11 +14,14 @@ use trackops_domain::time::Timestamp;
 use super::node::Node;
 use crate::codec::trace;
 use crate::ports::journal::{Due, Journal};
-use crate::ports::orders::{CommandRequest, Orders};
+use crate::ports::orders::{CommandRequest, Orders, OrdersError};
 use crate::telemetry::names;
 
 /// Wakes under way at once: enough to fill a batch of the writer, too few to crowd out clients.
 const AT_ONCE: usize = 64;
+
+/// A round looks at this many times its usual number of orders at most.
+const REACH_MAX: u32 = 10;
 
 /// A deadline that has passed by more than this is nobody's delay any more: sixty rounds have seen it.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
@@ -28,6 +31,8 @@ pub(super) async fn run(node: Arc<Node>, journal: Arc<dyn Journal>, stop: Cancel
     let context = Arc::clone(node.context());
     let mut timer = tokio::time::interval(context.settings.scan_every);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Orders that stay due whatever is done would fill every round: each reaches past them.
+    let mut stuck = 0;
     loop {
         tokio::select! {
             biased;
@@ -44,14 +49,17 @@ pub(super) async fn run(node: Arc<Node>, journal: Arc<dyn Journal>, stop: Cancel
             .due(
                 &owned,
                 context.clock.now(),
-                context.settings.wakes_per_scan_max,
+                reach(context.settings.wakes_per_scan_max, stuck),
             )
             .await
         {
             Ok(due) => {
                 report_stuck(&due, context.clock.now());
-                stream::iter(due)
-                    .for_each_concurrent(AT_ONCE, |due| wake(&node, due))
+                stuck = stream::iter(due)
+                    .map(|due| wake(&node, due))
+                    .buffer_unordered(AT_ONCE)
+                    .filter(|is_stuck| std::future::ready(*is_stuck))
+                    .count()
                     .await;
             }
             Err(error) => tracing::warn!(%error, "deadlines can't be looked up"),
@@ -70,7 +78,14 @@ fn report_stuck(due: &[Due], now: Timestamp) {
     metrics::gauge!(names::SAGA_STUCK).set(stuck.count() as f64);
 }
 
-async fn wake(node: &Node, due: Due) {
+/// How many orders a round looks at, when `stuck` of the last round's can't be worked on.
+fn reach(wakes_max: u32, stuck: usize) -> u32 {
+    let stuck = u32::try_from(stuck).unwrap_or(u32::MAX);
+    wakes_max.saturating_add(stuck.min(wakes_max.saturating_mul(REACH_MAX - 1)))
+}
+
+/// Whether the order can't be worked on until somebody has seen to it.
+async fn wake(node: &Node, due: Due) -> bool {
     let name = format!("deadline {}", due.deadline.0);
     let request = CommandRequest {
         order: due.order,
@@ -85,9 +100,11 @@ async fn wake(node: &Node, due: Due) {
         traceparent: Some(trace::root()),
     };
     // A quarantined or busy order is looked at again in the next round.
-    if let Err(error) = node.execute(request).await {
-        tracing::debug!(order = %due.order, %error, "deadline not handled yet");
-    }
+    let Err(error) = node.execute(request).await else {
+        return false;
+    };
+    tracing::debug!(order = %due.order, %error, "deadline not handled yet");
+    matches!(error, OrdersError::Quarantined | OrdersError::Broken { .. })
 }
 
 #[cfg(test)]
@@ -96,6 +113,12 @@ mod tests {
     use trackops_domain::ids::OrderId;
 
     use super::*;
+
+    #[test]
+    fn a_round_reaches_past_what_is_stuck() {
+        let rounds = [0, 3, 500, 1_000_000].map(|stuck| reach(500, stuck));
+        assert_eq!(rounds, [500, 503, 1_000, 5_000]);
+    }
 
     #[test]
     fn an_order_is_stuck_a_minute_after_its_deadline() {

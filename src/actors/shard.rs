@@ -282,6 +282,11 @@ impl Shard {
             waiting: Arc::new(AtomicU32::new(0)),
             used: AtomicU32::new(context.tick()),
         });
+        // Its predecessor may have ended before it told those who listen of its last commit.
+        let start = match start {
+            Start::Stored if context.hub.is_watched(order) => Start::Restarted,
+            start => start,
+        };
         let arguments = (order, Arc::clone(self), Arc::clone(&entry), start);
         let (actor, _) =
             ActorRuntime::spawn_linked_instant(None, OrderActor, arguments, supervisor)

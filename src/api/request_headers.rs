@@ -44,11 +44,11 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 /// The trace context to pass on; one of its own for a request without. A malformed one is as good as none
-/// (W3C Trace Context, 3.2).
+/// (W3C Trace Context, 3.2). What a later version appends is left out, and with it the version.
 pub fn traceparent(headers: &HeaderMap) -> Arc<str> {
     let sent = headers.get(TRACEPARENT).and_then(|sent| sent.to_str().ok());
     match sent.filter(|text| is_traceparent(text)) {
-        Some(text) => text.into(),
+        Some(text) => format!("00{}", &text[2..trace::LEN]).into(),
         None => trace::root(),
     }
 }
@@ -87,6 +87,15 @@ mod tests {
         assert_eq!(traceparent(&headers), one);
         headers.insert(TRACEPARENT, "00-none".parse().expect("a header"));
         assert!(is_traceparent(&traceparent(&headers)));
+    }
+
+    #[test]
+    fn what_a_later_version_appends_is_not_passed_on() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let later = format!("{}-{}", good.replacen("00", "cc", 1), "x".repeat(10_000));
+        let mut headers = HeaderMap::new();
+        headers.insert(TRACEPARENT, later.parse().expect("a header"));
+        assert_eq!(&*traceparent(&headers), good);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::bail;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::cluster_desk::LateClusterDesk;
 use super::lifecycle::Lifecycle;
 use crate::api::probes::readiness::{Need, Readiness, Verdict};
 use crate::codec::topics::Topic;
@@ -106,6 +107,25 @@ pub(super) fn started(readiness: &Arc<Readiness>) {
                 Verdict::Ready
             } else {
                 Verdict::Unready("waiting for the lease or for shards".into())
+            }
+        }
+    });
+}
+
+/// Not ready while it owns nothing and reaches nobody who does: whatever it was asked, it would fail.
+pub(super) fn links(readiness: &Readiness, desk: &Arc<LateClusterDesk>) {
+    let desk = Arc::clone(desk);
+    readiness.check("links", Need::Required, move || {
+        let is_cut_off = desk.is_cut_off();
+        async move {
+            if is_cut_off {
+                Verdict::Unready(
+                    "no other replica can be reached, and this one owns nothing: is the link secret \
+                     the same everywhere, and are the addresses right?"
+                        .into(),
+                )
+            } else {
+                Verdict::Ready
             }
         }
     });

@@ -28,8 +28,6 @@ pub(super) struct LinkPort {
     listener: TcpListener,
     /// `host:port`.
     pub address: String,
-    /// What operations sees of the cluster.
-    pub desk: Arc<LateClusterDesk>,
     secret: LinkSecret,
 }
 
@@ -55,7 +53,6 @@ impl LinkPort {
         Ok(Some(Self {
             listener,
             address,
-            desk: LateClusterDesk::new(),
             secret,
         }))
     }
@@ -69,6 +66,8 @@ pub(super) struct ClusterParts {
     pub membership: Arc<dyn Membership>,
     pub hub: Arc<dyn LiveHub>,
     pub port: LinkPort,
+    /// What operations sees of the cluster.
+    pub desk: Arc<LateClusterDesk>,
     pub clock: Arc<dyn Clock>,
     pub shards: ShardCount,
 }
@@ -101,10 +100,10 @@ impl Cluster {
             },
             RouterSettings::default(),
         );
-        parts.port.desk.set(cluster_desk::ClusterParts {
+        parts.desk.set(cluster_desk::ClusterParts {
             me: parts.me.identity(),
             directory: Arc::clone(&parts.directory),
-            links: Arc::clone(&between),
+            links: Some(Arc::clone(&between)),
             membership: Arc::clone(&parts.membership),
             local: cluster_desk::local_shards(Arc::clone(&parts.node)),
             clock: parts.clock,
@@ -129,6 +128,12 @@ impl Cluster {
             router,
             coordinator,
         }
+    }
+
+    /// Ends `life` once a task of its own is lost.
+    pub fn depend(&self, life: &Lifecycle) {
+        life.depend_on(self.router.vital());
+        life.depend_on(self.coordinator.vital());
     }
 
     /// Whoever answers for every order.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use trackops_cluster::ShardId;
 use trackops_cluster::directory::Directory;
-use trackops_cluster::link::{LinkState, Links};
+use trackops_cluster::link::{LinkStanding, LinkState, Links};
 use trackops_cluster::membership::{
     ClusterView, Incarnation, Membership, MembershipError, NodeId, NodeView,
 };
@@ -28,10 +28,31 @@ pub(super) struct ClusterParts {
     /// This replica.
     pub me: (NodeId, Incarnation),
     pub directory: Arc<Directory>,
-    pub links: Arc<dyn Links>,
+    /// To other replicas; `None` for one that is alone.
+    pub links: Option<Arc<dyn Links>>,
     pub membership: Arc<dyn Membership>,
     pub local: LocalShards,
     pub clock: Arc<dyn Clock>,
+}
+
+impl ClusterParts {
+    /// Of a replica without others.
+    pub fn alone(
+        me: (NodeId, Incarnation),
+        node: &Arc<Node>,
+        directory: Arc<Directory>,
+        membership: Arc<dyn Membership>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            me,
+            directory,
+            links: None,
+            membership,
+            local: local_shards(Arc::clone(node)),
+            clock,
+        }
+    }
 }
 
 /// A desk that has nothing to show until the replica has joined: the management listener opens
@@ -51,6 +72,11 @@ impl LateClusterDesk {
     pub fn set(&self, parts: ClusterParts) {
         // A second life of the replica has a desk of its own.
         let _ = self.0.set(Desk(parts));
+    }
+
+    /// Whether this replica can do nothing for anybody: it owns nothing, and reaches none that does.
+    pub fn is_cut_off(&self) -> bool {
+        self.0.get().is_some_and(Desk::is_cut_off)
     }
 
     fn get(&self) -> Result<&Desk, ClusterDeskError> {
@@ -79,7 +105,7 @@ impl Desk {
         let age = self.0.directory.seen();
         let age = age.map(|seen| now.saturating_duration_since(seen));
         let nodes = view.nodes.iter();
-        let links = self.0.links.states().into_iter();
+        let links = self.0.links.iter().flat_map(|links| links.states());
         let wall = self.0.clock.now();
         ClusterState {
             me: life(&self.0.me.0, self.0.me.1),
@@ -89,6 +115,23 @@ impl Desk {
                 .collect(),
             links: links.map(|link| link_report(link, now, wall)).collect(),
         }
+    }
+
+    /// Of links, those count that lead to somebody alive. One that was never needed is none yet.
+    fn is_cut_off(&self) -> bool {
+        let view = self.0.directory.view();
+        let is_mine = |owner: &(NodeId, Incarnation)| *owner == self.0.me;
+        let mut owners = view.shards.iter().filter_map(|shard| shard.owner.as_ref());
+        let links = self.0.links.iter().flat_map(|links| links.states());
+        let mut links = links
+            .filter(|link| {
+                let node = view.node(&link.node, link.incarnation);
+                node.is_some_and(NodeView::is_live)
+            })
+            .peekable();
+        !owners.any(is_mine)
+            && links.peek().is_some()
+            && links.all(|link| link.standing == LinkStanding::Down)
     }
 
     fn shards(&self) -> Vec<ShardState> {

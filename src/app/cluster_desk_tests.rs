@@ -151,7 +151,7 @@ fn desk() -> (Arc<LateClusterDesk>, Arc<Directory>) {
     desk.set(ClusterParts {
         me: (NodeId("a".into()), Incarnation(2)),
         directory: Arc::clone(&directory),
-        links: Arc::new(OneLink),
+        links: Some(Arc::new(OneLink)),
         membership: Arc::new(Authority::default()),
         local: Box::new(|shard| LocalShard {
             standing: "owned",
@@ -248,4 +248,35 @@ async fn before_it_has_joined_there_is_nothing_to_show() {
     assert!(matches!(desk.shards(), Err(ClusterDeskError::Starting)));
     let drained = desk.drain("a").await;
     assert!(matches!(drained, Err(ClusterDeskError::Starting)));
+}
+
+#[tokio::test]
+async fn whoever_owns_nothing_and_reaches_nobody_alive_is_cut_off() {
+    let is_cut_off = |me: &str, incarnation, b_is_alive| {
+        let mut seen = view();
+        seen.nodes.push(node("c", 1, SECOND));
+        if b_is_alive {
+            seen.nodes[1].remaining = SECOND;
+        }
+        let directory = Directory::new(ShardCount::new(4).expect("sound"));
+        directory.update(seen, Instant::now());
+        let parts = ClusterParts {
+            me: (NodeId(me.into()), Incarnation(incarnation)),
+            directory,
+            links: Some(Arc::new(OneLink)),
+            membership: Arc::new(Authority::default()),
+            local: Box::new(|_| LocalShard {
+                standing: "free",
+                live_actors: 0,
+            }),
+            clock: Arc::new(SystemClock),
+        };
+        let desk = LateClusterDesk::new();
+        assert!(!desk.is_cut_off(), "nothing is known yet");
+        desk.set(parts);
+        desk.is_cut_off()
+    };
+    assert!(is_cut_off("c", 1, true), "its only link is down");
+    assert!(!is_cut_off("c", 1, false), "that link leads to a dead one");
+    assert!(!is_cut_off("a", 2, true), "it has shards of its own");
 }

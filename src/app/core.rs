@@ -12,10 +12,12 @@ use trackops_cluster::directory::Directory;
 use trackops_cluster::keeper::{Keeper, Kept, Standing, Ways};
 use trackops_cluster::lease::{Lease, LeaseTiming};
 use trackops_cluster::link::Peer;
-use trackops_cluster::membership::{Membership, NodeId};
+use trackops_cluster::membership::{Incarnation, Membership, NodeId};
+use trackops_cluster::vital::Vital;
 
 use super::cluster::{Cluster, ClusterParts, LinkPort};
 use super::cluster_clock::ClusterClock;
+use super::cluster_desk::{ClusterParts as ClusterDeskParts, LateClusterDesk};
 use super::late::LateOrders;
 use super::lifecycle::{Ending, Lifecycle};
 use super::replica;
@@ -25,7 +27,7 @@ use crate::actors::ownership::Ownership;
 use crate::actors::settings::Settings;
 use crate::config::OrdersConfig;
 use crate::faults;
-use crate::messaging;
+use crate::messaging::{self, runner::Runner};
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
 use crate::ports::journal::Journal;
@@ -56,6 +58,8 @@ pub(super) struct CoreParts {
     pub shards: Option<ShardCount>,
     /// It was deposed before: another owner of shards isn't waited for.
     pub returning: bool,
+    /// What operations sees of nodes and shards.
+    pub desk: Arc<LateClusterDesk>,
     /// For links to other replicas; `None` for one that is alone and owns every shard.
     pub links: Option<LinkPort>,
 }
@@ -76,21 +80,7 @@ pub(super) async fn start(
     orders: &LateOrders,
     life: &Lifecycle,
 ) -> anyhow::Result<Option<Core>> {
-    let Some(count) = replica::shard_count(&*parts.membership, parts.shards, life).await? else {
-        return Ok(None);
-    };
-    // Nobody calls a replica that is alone: then its address is its name.
-    let address = parts.links.as_ref().map(|port| port.address.clone());
-    let address = address.unwrap_or_else(|| parts.node.0.clone());
-    let joined = replica::join(
-        &*parts.membership,
-        &parts.node,
-        &address,
-        &parts.timing,
-        life,
-    )
-    .await?;
-    let Some((incarnation, sent)) = joined else {
+    let Some((count, incarnation, sent)) = enter(&parts, life).await? else {
         return Ok(None);
     };
     let tasks = TaskTracker::new();
@@ -146,32 +136,46 @@ pub(super) async fn start(
         standing,
     };
     let node = Node::start(node_parts, settings).await?;
+    life.depend_on(node.vital());
+    if is_alone {
+        if keeper.is_none() {
+            // Nobody else ever has them: what is so now stays so.
+            directory.update(parts.membership.view().await?, Instant::now());
+        }
+        let me = (parts.node.clone(), incarnation);
+        let clock = Arc::clone(&parts.clock) as _;
+        let (directory, membership) = (Arc::clone(&directory), Arc::clone(&parts.membership));
+        parts.desk.set(ClusterDeskParts::alone(
+            me, &node, directory, membership, clock,
+        ));
+    }
     let mut answering: Arc<dyn Orders> = Arc::clone(&node) as _;
     let cluster = parts.links.map(|port| {
         Cluster::start(ClusterParts {
             me: Peer {
                 node: parts.node.clone(),
                 incarnation,
-                address,
+                address: port.address.clone(),
             },
             node: Arc::clone(&node),
             directory,
             membership: parts.membership,
             hub: parts.hub,
             port,
+            desk: parts.desk,
             clock: Arc::clone(&parts.clock) as _,
             shards: count,
         })
     });
     if let Some(cluster) = &cluster {
         // A stop that comes now is the caller's to notice: what was started is stopped like the rest.
+        cluster.depend(life);
         cluster.settled_in(life).await;
         answering = Arc::clone(cluster.router()) as _;
     }
     orders.set(Arc::clone(&answering));
-    let consumer_stop = CancellationToken::new();
     let consumer = messaging::orders::runner(parts.bus, answering, parts.clock, &parts.node.0);
-    tasks.spawn(consumer.run(consumer_stop.clone()));
+    let consumer_stop = consume(consumer, &tasks, life);
     Ok(Some(Core {
         node,
         cluster,
@@ -179,6 +183,38 @@ pub(super) async fn start(
         consumer_stop,
         tasks,
     }))
+}
+
+/// How many shards there are, and this replica's place among those that join for them, asked for at the
+/// instant given. `None` if it was time to stop before that.
+async fn enter(
+    parts: &CoreParts,
+    life: &Lifecycle,
+) -> anyhow::Result<Option<(ShardCount, Incarnation, Instant)>> {
+    let Some(count) = replica::shard_count(&*parts.membership, parts.shards, life).await? else {
+        return Ok(None);
+    };
+    // Nobody calls a replica that is alone: then its address is its name.
+    let address = parts.links.as_ref().map(|port| port.address.clone());
+    let address = address.unwrap_or_else(|| parts.node.0.clone());
+    let joined = replica::join(
+        &*parts.membership,
+        &parts.node,
+        &address,
+        &parts.timing,
+        life,
+    )
+    .await?;
+    Ok(joined.map(|(incarnation, sent)| (count, incarnation, sent)))
+}
+
+/// Starts `consumer`; what stops it.
+fn consume(consumer: Runner, tasks: &TaskTracker, life: &Lifecycle) -> CancellationToken {
+    let (vital, stop) = (Vital::default(), CancellationToken::new());
+    life.depend_on(&vital);
+    let guard = vital.guard("consumer", &stop);
+    tasks.spawn(guard.over(consumer.run(stop.clone())));
+    stop
 }
 
 /// The lease, kept from now on; one without an end where there is no keeper.

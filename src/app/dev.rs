@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::NodeId;
+use trackops_cluster::vital::Vital;
 
 use super::cluster_clock::ClusterClock;
+use super::cluster_desk::LateClusterDesk;
 use super::core::{self, CoreParts};
 use super::late::LateOrders;
 use super::lifecycle::{DEV_STOP, Ending, Lifecycle};
@@ -61,6 +63,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     let orders = LateOrders::new(letters.clone());
     let hub = Hub::new();
     let readiness = readiness(&store);
+    let desk = LateClusterDesk::new();
     let journal = store.journal();
 
     let background = CancellationToken::new();
@@ -78,7 +81,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
             readiness: Arc::clone(&readiness),
             metrics,
             orders: Some(Arc::clone(&orders) as _),
-            cluster: None,
+            cluster: Some(Arc::clone(&desk) as _),
             outboxes: vec![store.orders_outbox(), store.inventory_outbox()],
             dead_letters: Some(desk::of(letters)),
         },
@@ -96,11 +99,12 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         timing: LeaseTiming::default(),
         shards: None,
         returning: false,
+        desk,
         links: None,
     };
     let running = core::start(parts, core::settings(&config.orders), &orders, &life).await?;
     let listener = port.serve(routes, limit / 2);
-    let others = Others::start(&store, &bus, clock, limit);
+    let others = Others::start(&store, &bus, clock, limit, &life);
     if args.demo {
         let stop = others.stop.clone();
         others.tasks.spawn(shop(listener.addr(), bus, stop));
@@ -171,11 +175,16 @@ impl Others {
         bus: &Arc<dyn Bus>,
         clock: Arc<dyn Clock>,
         stop_limit: Duration,
+        life: &Lifecycle,
     ) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let inventory = inventory::runner(Arc::clone(bus), store.stock(), clock, NODE);
-        tasks.spawn(inventory.run(stop.clone()));
-        tasks.spawn(relay(store, bus, stop_limit, stop.clone()));
+        let vital = Vital::default();
+        life.depend_on(&vital);
+        let guard = vital.guard("inventory", &stop);
+        tasks.spawn(guard.over(inventory.run(stop.clone())));
+        let guard = vital.guard("relay", &stop);
+        tasks.spawn(guard.over(relay(store, bus, stop_limit, stop.clone())));
         Self { tasks, stop }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use trackops_cluster::vital::Vital;
 
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::Port;
@@ -72,7 +73,10 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     match checks::until_migrated(&database, &life).await {
         Ok(true) => {
             let runner = inventory::runner(bus, stock, clock, &config.replica.name());
-            consumer = Some(tokio::spawn(runner.run(consumer_stop.clone())));
+            let vital = Vital::default();
+            life.depend_on(&vital);
+            let guard = vital.guard("consumer", &consumer_stop);
+            consumer = Some(tokio::spawn(guard.over(runner.run(consumer_stop.clone()))));
             readiness.set_started();
             tracing::info!("ready");
         }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use trackops_cluster::vital::Vital;
 
 /// Limit of a graceful stop of a role.
 pub(super) const ROLE_STOP: Duration = Duration::from_secs(10);
@@ -45,9 +46,9 @@ impl Lifecycle {
         let stop = life.stop.clone();
         tokio::spawn(async move {
             either(&mut terminate, &mut interrupt).await;
-            tracing::info!("stopping: a second signal ends the process at once");
             end_after(limit);
             stop.cancel();
+            tracing::info!("stopping: a second signal ends the process at once");
             let code = either(&mut terminate, &mut interrupt).await;
             std::process::exit(code);
         });
@@ -67,6 +68,19 @@ impl Lifecycle {
         // The first failure is the cause; what follows is its consequence.
         self.failure.lock().get_or_insert(error);
         self.stop.cancel();
+    }
+
+    /// Stops it once `vital` has lost a task.
+    pub fn depend_on(&self, vital: &Vital) {
+        let (life, vital) = (self.clone(), vital.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = vital.lost() => {
+                    life.fail(anyhow::anyhow!("a task has ended that this process can't do without"));
+                }
+                () = life.stopped() => {}
+            }
+        });
     }
 
     /// Whether it is time to stop.

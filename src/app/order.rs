@@ -13,6 +13,7 @@ use trackops_cluster::membership::NodeId;
 
 use super::cluster::LinkPort;
 use super::cluster_clock::ClusterClock;
+use super::cluster_desk::LateClusterDesk;
 use super::core::{self, CoreParts, Deposed};
 use super::late::LateOrders;
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
@@ -73,6 +74,10 @@ async fn run_incarnation(
     let orders = LateOrders::new(letters.clone());
     let hub = Hub::new();
     let readiness = adapters.readiness();
+    let desk = LateClusterDesk::new();
+    if links.is_some() {
+        checks::links(&readiness, &desk);
+    }
 
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
@@ -87,7 +92,7 @@ async fn run_incarnation(
         readiness: Arc::clone(&readiness),
         metrics,
         orders: Some(Arc::clone(&orders) as _),
-        cluster: links.as_ref().map(|port| Arc::clone(&port.desk) as _),
+        cluster: Some(Arc::clone(&desk) as _),
         outboxes: vec![Arc::new(adapters.database.outbox())],
         dead_letters: Some(desk::of(letters)),
     });
@@ -99,7 +104,7 @@ async fn run_incarnation(
     doors.end_interim().await;
     tracing::info!(public = %public.addr(), management = %management.addr(), "role order");
 
-    let parts = adapters.parts(config, hub, returning, links);
+    let parts = adapters.parts(config, hub, returning, desk, links);
     let running = match start(&adapters.database, parts, config, &orders, &life).await {
         Ok(running) => running,
         Err(error) => {
@@ -247,6 +252,7 @@ impl Adapters {
         config: &Config,
         hub: Arc<Hub>,
         returning: bool,
+        desk: Arc<LateClusterDesk>,
         links: Option<LinkPort>,
     ) -> CoreParts {
         let keeper_database = self.database.clone();
@@ -265,6 +271,7 @@ impl Adapters {
             timing: LeaseTiming::of(Duration::from_millis(config.replica.lease_ms)),
             shards: config.stores.shards_set(),
             returning,
+            desk,
             links,
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use trackops_cluster::vital::Vital;
 
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::Port;
@@ -83,7 +84,12 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
             let settings = RelaySettings::stopping_within(limit * 3 / 4);
             let running = Relay::new(outboxes, bus, settings, holder);
             let stop = relay_stop.clone();
-            relay = Some(tokio::spawn(async move { running.run(stop).await }));
+            let vital = Vital::default();
+            life.depend_on(&vital);
+            let guard = vital.guard("relay", &stop);
+            relay = Some(tokio::spawn(
+                guard.over(async move { running.run(stop).await }),
+            ));
             readiness.set_started();
             tracing::info!("ready");
         }

@@ -111,7 +111,18 @@ pub(super) async fn claim_all(
 ) -> anyhow::Result<bool> {
     let mut missing: Vec<ShardId> = ownership.count().iter().collect();
     for look in 0_u32.. {
-        match ownership.claim(&missing, gate).await {
+        let claim = async {
+            // A claim holds up the appends to what it asks for: of others' shards it must not ask.
+            let free = match look {
+                0 => missing.clone(),
+                _ => ownership.without_live_owner(&missing).await?,
+            };
+            match free[..] {
+                [] => Ok(Vec::new()),
+                _ => ownership.claim(&free, gate).await,
+            }
+        };
+        match claim.await {
             Ok(claimed) => missing.retain(|shard| !claimed.contains(shard)),
             Err(MembershipError::Deposed) => return Err(Deposed.into()),
             Err(error) => {

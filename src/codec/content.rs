@@ -200,7 +200,7 @@ fn check_address(address: AddressV1, errors: &mut Errors) -> Address {
     errors.require(
         is_code,
         "/address/country",
-        "must be an ISO 3166-1 alpha-2 code such as DE",
+        "must be two capital letters: an ISO 3166-1 alpha-2 code such as DE",
     );
     if let Some(phone) = &address.phone {
         errors.text(phone, "/address/phone", 1, limits::CODE_CHARS_MAX);

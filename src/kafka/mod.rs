@@ -10,6 +10,7 @@ mod producer;
 mod read;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,7 +22,7 @@ use client::Client;
 use producer::Producer;
 
 /// Where Kafka is and how to speak to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct KafkaSettings {
     /// `host:port`, comma-separated.
     pub brokers: String,
@@ -35,6 +36,20 @@ pub struct KafkaSettings {
     pub replication: i32,
     /// Further librdkafka properties, passed on as they are: `security.protocol`, `sasl.*`, `ssl.*`.
     pub properties: BTreeMap<String, String>,
+}
+
+/// Properties by name alone: passwords are among them.
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSettings")
+            .field("brokers", &self.brokers)
+            .field("prefix", &self.prefix)
+            .field("client_id", &self.client_id)
+            .field("partitions", &self.partitions)
+            .field("replication", &self.replication)
+            .field("properties", &self.properties.keys())
+            .finish()
+    }
 }
 
 impl KafkaSettings {
@@ -115,5 +130,14 @@ mod tests {
         ] {
             assert!(DEFAULT_FILE.lines().any(|key| key == line), "{line}");
         }
+    }
+
+    #[test]
+    fn a_debug_print_shows_no_password() {
+        let mut settings = KafkaSettings::new("broker:9092");
+        let secret = ("sasl.password".to_owned(), "hunter2".to_owned());
+        settings.properties.extend([secret]);
+        let printed = format!("{settings:?}");
+        assert!(printed.contains("sasl.password") && !printed.contains("hunter2"));
     }
 }

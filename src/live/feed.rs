@@ -15,6 +15,7 @@ use trackops_cluster::link::{Links, Peer};
 use trackops_cluster::membership::{Incarnation, NodeId};
 use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
+use trackops_domain::status::Status;
 
 use super::queue::session_id;
 use crate::codec::link::{Message, Subscriber};
@@ -365,11 +366,15 @@ impl Pending {
         if self.is_moved {
             return Message::Moved { order, number };
         }
+        // Where the order has arrived since, nobody asks for its courier.
+        let on_its_way = |newest: &Arc<Order>| newest.status() == Status::InTransit;
         Message::State {
             order,
             number,
             state: self.state.clone(),
-            position: self.position,
+            position: self
+                .position
+                .filter(|_| self.state.as_ref().is_none_or(on_its_way)),
         }
     }
 }

@@ -167,7 +167,11 @@ impl Lane {
             }
         }
         let gone = self.unremoved.len();
-        self.stuck = u32::try_from(fetched.saturating_sub(gone)).unwrap_or(u32::MAX);
+        // Reaching past single orders that don't go; where nothing goes there is nothing to reach.
+        self.stuck = match gone {
+            0 => 0,
+            _ => u32::try_from(fetched.saturating_sub(gone)).unwrap_or(u32::MAX),
+        };
         if gone > 0 {
             faults::crash(points::CRASH_AFTER_PUBLISH);
         }

@@ -1,4 +1,4 @@
-//! The journal of orders: appends on connections of their own, reads on others.
+//! The journal of orders: appends on connections of their own, reads and lists on others.
 
 use std::sync::Arc;
 
@@ -70,11 +70,20 @@ pub(super) const DUE: &str = "
 pub struct PgJournal {
     appends: Arc<Connections>,
     reads: Arc<Connections>,
+    lists: Arc<Connections>,
 }
 
 impl PgJournal {
-    pub(super) fn new(appends: Arc<Connections>, reads: Arc<Connections>) -> Self {
-        Self { appends, reads }
+    pub(super) fn new(
+        appends: Arc<Connections>,
+        reads: Arc<Connections>,
+        lists: Arc<Connections>,
+    ) -> Self {
+        Self {
+            appends,
+            reads,
+            lists,
+        }
     }
 }
 
@@ -131,7 +140,7 @@ impl Journal for PgJournal {
         if let Some(customer) = filter.customer {
             query = query.bind(customer.0);
         }
-        let connection = self.reads.take().await?;
+        let connection = self.lists.take().await?;
         let rows = connection
             .run(async move |connection| query.fetch_all(connection).await)
             .await?;

@@ -59,7 +59,8 @@ pub struct Settings {
     /// Connections for appends. Reads have others, so that they never wait behind an append. Four
     /// overlapping commits keep the disk busy; more only wait for each other in PostgreSQL.
     pub append_connections: u32,
-    /// Connections for everything else.
+    /// Connections for everything else; and half as many for pages of orders, which anyone may ask for
+    /// at any length: loads of orders and looks at the database's health must not wait behind them.
     pub read_connections: u32,
     /// How long to wait for a free connection, and for a new one to be made.
     pub acquire: Duration,
@@ -99,6 +100,7 @@ pub struct Database {
     options: PgConnectOptions,
     settings: Settings,
     reads: Arc<Connections>,
+    lists: Arc<Connections>,
     writes: Arc<Connections>,
 }
 
@@ -111,6 +113,10 @@ impl Database {
             acquire: settings.acquire,
             run: settings.read,
         };
+        let lists = Limits {
+            connections: (settings.read_connections / 2).max(1),
+            ..reads
+        };
         let writes = Limits {
             connections: settings.append_connections,
             acquire: settings.acquire,
@@ -119,6 +125,7 @@ impl Database {
         Ok(Self {
             kind,
             reads: Arc::new(Connections::new(options.clone(), reads)),
+            lists: Arc::new(Connections::new(options.clone(), lists)),
             writes: Arc::new(Connections::new(options.clone(), writes)),
             options,
             settings,
@@ -137,7 +144,11 @@ impl Database {
 
     /// The journal (of the orders' database).
     pub fn journal(&self) -> PgJournal {
-        PgJournal::new(Arc::clone(&self.writes), Arc::clone(&self.reads))
+        PgJournal::new(
+            Arc::clone(&self.writes),
+            Arc::clone(&self.reads),
+            Arc::clone(&self.lists),
+        )
     }
 
     /// The outbox.

@@ -33,9 +33,6 @@ const EXPIRED: OrdersError = OrdersError::Unavailable {
     retry_after: Duration::from_secs(1),
 };
 
-/// The version of ids that are drawn; derived ones have another.
-const DRAWN: usize = 7;
-
 /// Other replicas asked to pass a request on, one after the other.
 const RELAYS_MAX: usize = 2;
 
@@ -352,7 +349,7 @@ fn routed(answer: Answer, by: By, perhaps_done: bool) -> Routed {
 fn sent_form(request: &Request) -> Request {
     let mut sent = request.clone();
     if let Request::Execute(command) = &mut sent {
-        command.keyed |= command.id.0.get_version_num() == DRAWN;
+        command.keyed |= command.id.is_drawn();
     }
     sent
 }

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use trackops_cluster::ShardId;
 use trackops_cluster::directory::{Directory, Owner};
 use trackops_cluster::link::{Links, Peer};
+use trackops_cluster::vital::Vital;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
@@ -83,6 +84,7 @@ pub struct Router {
     settings: RouterSettings,
     tasks: TaskTracker,
     stop: CancellationToken,
+    vital: Vital,
 }
 
 /// Who is to work on an order now.
@@ -121,16 +123,24 @@ impl Router {
             settings,
             tasks: TaskTracker::new(),
             stop,
+            vital: Vital::default(),
         });
         let weak: Weak<Self> = Arc::downgrade(&router);
         router.node.follow(weak);
-        router.tasks.spawn(watch::keep_up(
+        let keeping_up = watch::keep_up(
             Arc::downgrade(&router),
             router.directory.changes(),
             router.node.ownership().changes(),
             router.stop.clone(),
-        ));
+        );
+        let guard = router.vital.guard("subscriptions", &router.stop);
+        router.tasks.spawn(guard.over(keeping_up));
         router
+    }
+
+    /// What it can't do without.
+    pub fn vital(&self) -> &Vital {
+        &self.vital
     }
 
     /// Ends its tasks. What is under way ends by itself.
@@ -194,7 +204,7 @@ impl Router {
 }
 
 /// An answer that doesn't belong to the request: another version's fault or ours.
-const UNEXPECTED: OrdersError = OrdersError::Unavailable {
+const UNEXPECTED: OrdersError = OrdersError::OwnerUnavailable {
     why: "the order's owner gave an unexpected answer",
     retry_after: Duration::from_secs(1),
 };

@@ -13,6 +13,8 @@ pub fn start(config: &LogConfig) {
     let builder = fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Where nobody reads the log any more, saying so would panic whoever logs.
+        .log_internal_errors(false)
         .with_target(true);
     // An error means that somebody has started logging before: a test harness.
     let _ = if config.log_format == "json" {

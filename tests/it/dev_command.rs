@@ -44,6 +44,23 @@ async fn a_busy_port_or_data_directory_is_named_in_one_line() {
     dev.client.place(&order(), None).await.expect(201);
 }
 
+/// Every path that the document has is there, those of the cluster too: a cluster of one.
+#[tokio::test]
+async fn it_shows_itself_as_the_owner_of_every_shard() {
+    let dev = DevProcess::start(None).await;
+    let cluster = dev.client.get("/admin/v1/cluster").await;
+    assert_eq!(cluster.status, 200);
+    let nodes = cluster.body["nodes"].as_array().expect("nodes");
+    assert_eq!(nodes.len(), 1);
+    assert_eq!(cluster.body["links"], serde_json::json!([]));
+    let shards = dev.client.get("/admin/v1/shards").await;
+    let shards = shards.body["items"].as_array().expect("shards");
+    assert_eq!(nodes[0]["shards"], shards.len());
+    for shard in shards {
+        assert_eq!(shard["here"]["standing"], "owned", "{shard}");
+    }
+}
+
 #[tokio::test]
 async fn a_role_says_what_is_missing_in_its_configuration() {
     let (status, output) = run_to_end(&["order"], &[]).await;

@@ -219,6 +219,7 @@ async fn a_broker_that_was_fenced_has_what_it_acknowledged() {
         let results = loop {
             tokio::select! {
                 results = &mut publishing => break results,
+                // How long it stands still is what is tested.
                 () = tokio::time::sleep_until((paused_at + PAUSE).into()), if is_paused => {
                     kafka.resume();
                     is_paused = false;

@@ -16,6 +16,7 @@ use crate::support::client::{Answer, Client};
 use crate::support::databases::{connect, number};
 use crate::support::deployment::{Deployment, Options};
 use crate::support::dev::DevProcess;
+use crate::support::environment::{free_port, fresh_folder, fresh_tag};
 use crate::support::role::Role;
 use crate::support::stream::EventStream;
 use crate::support::wait::until;
@@ -264,4 +265,34 @@ async fn a_second_signal_ends_it_at_once() {
     assert_eq!(status.code(), Some(143));
     let answer = hanging.await.expect("the client doesn't panic");
     assert!(answer.is_err(), "nothing was acknowledged: {answer:?}");
+}
+
+/// `trackops dev 2>&1 | head` and the like: nobody reads the log any more.
+#[tokio::test]
+async fn a_log_that_nobody_reads_does_not_keep_it_from_stopping() {
+    let listen = format!("127.0.0.1:{}", free_port());
+    let data = fresh_folder(&fresh_tag()).join("data");
+    let mut process = tokio::process::Command::new(env!("CARGO_BIN_EXE_trackops"))
+        .args(["dev", "--listen", &listen, "--data-dir"])
+        .arg(&data)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("start dev");
+    let probe = format!("http://{listen}/readyz");
+    until("dev is ready", || async {
+        let answer = reqwest::get(&probe).await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await;
+    drop(process.stderr.take());
+    let pid = process.id().expect("it runs");
+    let kill = format!("kill -TERM {pid}");
+    let mut shell = tokio::process::Command::new("sh");
+    let sent = shell.args(["-c", &kill]).status().await;
+    assert!(sent.expect("run a shell").success());
+    let ended = tokio::time::timeout(Duration::from_secs(30), process.wait()).await;
+    assert!(ended.expect("it ends").expect("its status").success());
+    std::fs::remove_dir_all(&data).expect("clean up");
 }

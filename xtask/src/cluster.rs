@@ -10,6 +10,7 @@ mod plan;
 mod show;
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,6 +26,8 @@ use plan::Plan;
 const READY_MAX: Duration = Duration::from_secs(60);
 /// A replica's own limit for a clean stop is 10 s.
 const STOP_MAX: Duration = Duration::from_secs(15);
+/// Locked by whoever keeps the cluster in the foreground.
+const LOCK: &str = "lock";
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What `trackops place` orders unless told otherwise.
 const SKU: &str = "PIZZA-MARGHERITA";
@@ -36,27 +39,32 @@ trap 'trap "" INT TERM HUP; exec "$0" cluster down' INT TERM HUP
 while :; do sleep 1; done
 "#;
 
+const USAGE: &str = "\
+cargo xtask cluster up [--replicas 3] [--listen 127.0.0.1:8080], or cargo xtask cluster down";
+
 /// What `cluster up` is asked for.
 struct Wanted {
     replicas: usize,
-    listen: String,
+    listen: SocketAddr,
 }
 
 /// Runs `cluster up …` or `cluster down`.
 pub fn run(args: &[&str]) -> Result<()> {
     match args {
+        args if args.iter().any(|arg| matches!(*arg, "--help" | "-h")) => {
+            println!("{USAGE}");
+            Ok(())
+        }
         ["up", rest @ ..] => up(&parse(rest)?),
         ["down"] => down(),
-        _ => bail!(
-            "cargo xtask cluster up [--replicas 3] [--listen 127.0.0.1:8080], or cargo xtask cluster down"
-        ),
+        _ => bail!(USAGE),
     }
 }
 
 fn parse(mut args: &[&str]) -> Result<Wanted> {
     let mut wanted = Wanted {
         replicas: 3,
-        listen: "127.0.0.1:8080".to_owned(),
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
     };
     while let [name, value, rest @ ..] = args {
         match *name {
@@ -67,7 +75,11 @@ fn parse(mut args: &[&str]) -> Result<Wanted> {
                     .filter(|count| (1..=plan::REPLICAS_MAX).contains(count))
                     .with_context(|| format!("--replicas: 1 to {}", plan::REPLICAS_MAX))?;
             }
-            "--listen" => (*value).clone_into(&mut wanted.listen),
+            "--listen" => {
+                wanted.listen = value
+                    .parse()
+                    .with_context(|| format!("--listen: not an address with a port: {value}"))?;
+            }
             other => bail!("no such option: {other}"),
         }
         args = rest;
@@ -80,26 +92,35 @@ fn parse(mut args: &[&str]) -> Result<Wanted> {
 
 /// Doesn't return unless something fails: it becomes the shell that waits for Ctrl-C.
 fn up(wanted: &Wanted) -> Result<()> {
+    let dir = folder()?;
+    fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+    let lock = fs::File::create(dir.join(LOCK)).context("create the cluster's lock")?;
+    if lock.try_lock().is_err() && !member::running(&dir)?.is_empty() {
+        bail!(
+            "a cluster is running: end it by Ctrl-C in its terminal or by `cargo xtask cluster down`"
+        );
+    }
     need::compilers()?;
     eprintln!("building trackops and the proxy (some minutes the first time, seconds after that)");
     let bins = ["--bin", "trackops", "--bin", "trackops-load-tests"];
     cargo::run(&[&["build", "--workspace"], bins.as_slice()].concat())?;
     let servers = services::up_all()?;
-    let dir = folder()?;
-    fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
     stop_all(&dir)?;
-    if std::net::TcpListener::bind(&wanted.listen).is_err() {
+    if std::net::TcpListener::bind(wanted.listen).is_err() {
         bail!("{} is in use: choose another by --listen", wanted.listen);
     }
-    let plan = Plan::make(&dir, &servers, wanted.replicas, &wanted.listen)?;
+    let plan = Plan::make(&dir, &servers, wanted.replicas, &wanted.listen.to_string())?;
     let started = start(&plan);
     if let Err(error) = started {
         stop_all(&dir)?;
         return Err(error);
     }
-    show::print(&plan, &wanted.listen, &dir);
+    show::print(&plan, &wanted.listen.to_string(), &dir);
     let own = std::env::current_exe().context("find this program")?;
-    let error = Command::new("sh").args(["-c", FOREGROUND]).arg(own).exec();
+    // The shell holds the lock as long as it waits.
+    let mut foreground = Command::new("sh");
+    let error = foreground.args(["-c", FOREGROUND]).arg(own).stdin(lock);
+    let error = error.exec();
     // Only a missing shell gets here, and the scripts needed one.
     stop_all(&dir)?;
     Err(anyhow!(error).context("wait for Ctrl-C"))
@@ -175,9 +196,15 @@ mod tests {
     #[test]
     fn options_are_taken_and_refused() {
         let wanted = parse(&["--listen", "127.0.0.1:1", "--replicas", "5"]).expect("sound");
-        assert_eq!((wanted.replicas, &*wanted.listen), (5, "127.0.0.1:1"));
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        assert_eq!((wanted.replicas, wanted.listen), (5, listen));
         assert_eq!(parse(&[]).expect("sound").replicas, 3);
-        for wrong in [&["--replicas"][..], &["--replicas", "0"], &["--what", "1"]] {
+        for wrong in [
+            &["--replicas"][..],
+            &["--replicas", "0"],
+            &["--what", "1"],
+            &["--listen", "127.0.0.1:99999"],
+        ] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }

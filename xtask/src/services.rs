@@ -31,6 +31,16 @@ pub fn up() -> Result<()> {
     println!("TRACKOPS_TEST_POSTGRES_URL={}", urls.postgres);
     println!("TRACKOPS_TEST_REDIS_URL={}", urls.redis);
     println!("TRACKOPS_TEST_KAFKA_BROKERS={}", urls.kafka);
+    eprintln!(
+        "\nTrackOps runs on them with
+export TRACKOPS_ORDERS_DATABASE_URL={postgres}/trackops_orders
+export TRACKOPS_INVENTORY_DATABASE_URL={postgres}/trackops_inventory
+export TRACKOPS_KAFKA_BROKERS={kafka} TRACKOPS_REDIS_URL={redis}
+stop them by: cargo xtask services down",
+        postgres = urls.postgres,
+        kafka = urls.kafka,
+        redis = urls.redis,
+    );
     Ok(())
 }
 

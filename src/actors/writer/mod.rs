@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::ShardId;
+use trackops_cluster::vital::Vital;
 use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
 
@@ -87,12 +88,17 @@ pub struct Writer {
 
 impl Writer {
     /// Starts `lanes` lanes, tracked by `tasks`, which end when `stop` is cancelled and their queues are empty.
-    pub(super) fn start(shared: &Arc<Shared>, lanes: usize, stop: &CancellationToken) -> Self {
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        lanes: usize,
+        vital: &Vital,
+        stop: &CancellationToken,
+    ) -> Self {
         let lanes = (0..lanes.max(1)).map(|_| {
             let (jobs, queue) = mpsc::channel(LANE_JOBS_MAX);
-            shared
-                .tasks
-                .spawn(lane::run(Arc::clone(shared), queue, stop.clone()));
+            let lane = lane::run(Arc::clone(shared), queue, stop.clone());
+            let guard = vital.guard("writer lane", stop);
+            shared.tasks.spawn(guard.over(lane));
             jobs
         });
         Self {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use tokio::time;
+use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_domain::ids::{OrderId, Version};
@@ -22,7 +22,7 @@ use super::problem_code::Code;
 use crate::live::backlog::QueueLimits;
 use crate::live::queue::Queue;
 use crate::ports::live::LiveHub;
-use crate::ports::orders::Orders;
+use crate::ports::orders::{Orders, OrdersError};
 
 /// The path of the WebSocket.
 pub const TRACK_PATH: &str = "/api/v1/track";
@@ -49,6 +49,8 @@ pub struct TrackState {
 /// When a client should come back: to another replica, to this one started again, or once somebody
 /// has left.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Between two askings of an order that has too much to do; it answers some thousands in that time.
+const CROWD_PAUSE: Duration = Duration::from_millis(200);
 
 /// Bounds of live connections.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +66,8 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// How long a subscription may take. Longer than the router's own limits, which answer first.
     pub subscribe_timeout: Duration,
+    /// How long an order that has too much to do is asked again.
+    pub crowd_patience: Duration,
     /// How long to wait for the answer to a close, well within the shortest limit of a shutdown (2 s).
     pub close_timeout: Duration,
     /// What may wait for a slow reader, and how many orders it may follow.
@@ -78,6 +82,7 @@ impl Default for Limits {
             keep_alive: Duration::from_secs(15),
             write_timeout: Duration::from_secs(30),
             subscribe_timeout: Duration::from_secs(15),
+            crowd_patience: Duration::from_secs(5),
             close_timeout: Duration::from_millis(500),
             queue: QueueLimits::default(),
         }
@@ -100,15 +105,28 @@ impl TrackState {
         }
     }
 
-    /// Subscribes `queue`, which follows `order` already; an answer comes in any case.
+    /// Subscribes `queue`, which follows `order` already; an answer comes in any case. An order that has
+    /// too much to do is asked again: when a crowd comes back at once, each gets its turn.
     async fn subscribe(
         &self,
         order: OrderId,
         since: Option<Version>,
         queue: Arc<Queue>,
     ) -> Result<Arc<Order>, Problem> {
-        let limit = self.limits.subscribe_timeout;
-        time::timeout(limit, self.orders.subscribe(order, since, queue))
+        let begun = Instant::now();
+        let give_up = begun + self.limits.crowd_patience;
+        let asked = async {
+            loop {
+                let subscribed = self.orders.subscribe(order, since, Arc::clone(&queue) as _);
+                match subscribed.await {
+                    Err(OrdersError::Overloaded { .. }) if Instant::now() < give_up => {
+                        time::sleep(CROWD_PAUSE.mul_f64(rand::random_range(0.5..1.0))).await;
+                    }
+                    outcome => return outcome,
+                }
+            }
+        };
+        time::timeout_at(begun + self.limits.subscribe_timeout, asked)
             .await
             .map_err(|_| {
                 Problem::new(Code::Unavailable, "the order didn't answer in time")
