@@ -40,8 +40,8 @@ pub struct ManagementState {
     pub metrics: PrometheusHandle,
     /// The order role's actors; without it `/admin/v1/actors` is not there.
     pub orders: Option<Arc<dyn Orders>>,
-    /// The cluster that this replica is part of; without it `/admin/v1/cluster` and `/admin/v1/shards`
-    /// are not there.
+    /// The cluster that this replica is part of, be it alone in it; without it (another role)
+    /// `/admin/v1/cluster` and `/admin/v1/shards` are not there.
     pub cluster: Option<Arc<dyn ClusterDesk>>,
     /// The outboxes that this role writes or relays; without any `/admin/v1/outbox` is not there.
     pub outboxes: Vec<Arc<dyn Outbox>>,
