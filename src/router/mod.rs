@@ -184,15 +184,16 @@ impl Router {
     }
 
     /// An id for a new order, on a shard of this replica while its lease holds, or else on any that
-    /// has another owner.
+    /// has another owner. Where all are on their way at this moment, on any: the request waits for it.
     fn draw_id(&self) -> Result<(OrderId, bool), OrdersError> {
-        if self.node.ownership().lease_holds()
-            && let Some(own) = self.node.draw_own_id()
-        {
+        let holds = self.node.ownership().lease_holds();
+        if holds && let Some(own) = self.node.draw_own_id() {
             return Ok((own, true));
         }
         let is_others = |shard| matches!(self.target(shard), Target::There(_));
-        let drawn = self.node.draw_id(is_others).map(|order| (order, false));
+        let others = self.node.draw_id(is_others);
+        let drawn = others.or_else(|| self.node.draw_id(|_| holds));
+        let drawn = drawn.map(|order| (order, false));
         drawn.ok_or(OrdersError::NotOwner)
     }
 

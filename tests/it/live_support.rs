@@ -3,6 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -85,6 +88,8 @@ type Known = (Arc<Order>, Option<Position>);
 pub struct TestOrders {
     hub: Arc<Hub>,
     orders: Mutex<HashMap<OrderId, Known>>,
+    /// So many subscriptions more are told that there is too much to do.
+    pub crowd: AtomicU32,
 }
 
 impl TestOrders {
@@ -92,6 +97,7 @@ impl TestOrders {
         Arc::new(Self {
             hub,
             orders: Mutex::default(),
+            crowd: AtomicU32::new(0),
         })
     }
 
@@ -172,6 +178,12 @@ impl Orders for TestOrders {
         since: Option<Version>,
         session: Arc<dyn Session>,
     ) -> Result<Arc<Order>, OrdersError> {
+        let fewer = |crowd: u32| crowd.checked_sub(1);
+        if self.crowd.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
+            return Err(OrdersError::Overloaded {
+                retry_after: Duration::from_secs(1),
+            });
+        }
         self.attach(order, since, session)
     }
 

@@ -1,5 +1,6 @@
 //! The WebSocket on loopback: the real hub, queues and handlers; only the actors are a stand-in.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use futures_util::SinkExt as _;
@@ -14,6 +15,27 @@ use uuid::Uuid;
 
 use crate::live_support::{Follower, SOMEWHERE};
 use crate::track_support::{PATIENCE, Server, next_event};
+
+/// A crowd comes back at once: whoever finds no room asks again, and is told if there is none for long.
+#[tokio::test]
+async fn a_subscription_that_finds_no_room_is_asked_for_again() {
+    let server = Server::start(|_| {});
+    let order = server.orders.place();
+    server.orders.crowd.store(3, SeqCst);
+    let mut client = server.connect().await;
+    client.subscribe(order, None).await;
+    assert_eq!(client.json().await["type"], "snapshot");
+    assert_eq!(server.orders.crowd.load(SeqCst), 0);
+
+    let server = Server::start(|limits| limits.crowd_patience = Duration::from_millis(300));
+    let order = server.orders.place();
+    server.orders.crowd.store(u32::MAX, SeqCst);
+    let mut client = server.connect().await;
+    client.subscribe(order, None).await;
+    let error = client.json().await;
+    assert_eq!(error["type"], "error");
+    assert_eq!(error["problem"]["code"], "overloaded");
+}
 
 #[tokio::test]
 async fn a_socket_follows_orders_from_where_it_was() {
