@@ -167,11 +167,8 @@ impl Lane {
             }
         }
         let gone = self.unremoved.len();
-        // Reaching past single orders that don't go; where nothing goes there is nothing to reach.
-        self.stuck = match gone {
-            0 => 0,
-            _ => u32::try_from(fetched.saturating_sub(gone)).unwrap_or(u32::MAX),
-        };
+        // Also where none went: a batch of one topic's rows, which can't go, may stand before all others.
+        self.stuck = u32::try_from(fetched.saturating_sub(gone)).unwrap_or(u32::MAX);
         if gone > 0 {
             faults::crash(points::CRASH_AFTER_PUBLISH);
         }

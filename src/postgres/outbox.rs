@@ -32,8 +32,8 @@ const RELEASE: &str = "
     WITH gone AS (DELETE FROM outbox_holders WHERE holder = $1)
     UPDATE outbox_leases SET holder = NULL, until = '-infinity' WHERE holder = $1";
 
-/// The oldest row of all is the oldest of one of the lanes. Counts to a million: past it the count
-/// would take longer than the time between two looks, and says nothing new.
+/// The oldest row of all is the oldest of one of the lanes. Counts to a million: past it a count
+/// takes ever longer and says nothing new.
 const STATS: &str = "
     SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT 1000000) AS waiting),
            (SELECT extract(epoch FROM now() - min(oldest.at))::float8

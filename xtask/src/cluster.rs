@@ -119,8 +119,8 @@ fn up(wanted: &Wanted) -> Result<()> {
     let own = std::env::current_exe().context("find this program")?;
     // The shell holds the lock as long as it waits.
     let mut foreground = Command::new("sh");
-    let error = foreground.args(["-c", FOREGROUND]).arg(own).stdin(lock);
-    let error = error.exec();
+    foreground.args(["-c", FOREGROUND]).arg(own).stdin(lock);
+    let error = foreground.exec();
     // Only a missing shell gets here, and the scripts needed one.
     stop_all(&dir)?;
     Err(anyhow!(error).context("wait for Ctrl-C"))

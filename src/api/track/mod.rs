@@ -49,7 +49,7 @@ pub struct TrackState {
 /// When a client should come back: to another replica, to this one started again, or once somebody
 /// has left.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Between two askings of an order that has too much to do; it answers some thousands in that time.
+/// The longest pause before an order that has too much to do is asked again.
 const CROWD_PAUSE: Duration = Duration::from_millis(200);
 
 /// Bounds of live connections.
