@@ -378,3 +378,39 @@ impl Pending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use trackops_domain::event::Change;
+
+    use super::*;
+    use crate::codec::samples;
+
+    #[test]
+    fn the_courier_of_an_order_that_has_arrived_is_not_told() {
+        let told = |changes: &[Change]| {
+            let pending = Pending {
+                number: 1,
+                state: Some(Arc::new(samples::order(changes).0)),
+                position: Some(Position {
+                    lat: 52.5,
+                    lon: 13.4,
+                    at: samples::minutes(3),
+                }),
+                is_moved: false,
+            };
+            match pending.message(samples::id()) {
+                Message::State { position, .. } => position.is_some(),
+                _ => false,
+            }
+        };
+        let steps = [
+            Change::Confirmed,
+            Change::Preparing,
+            Change::InTransit,
+            Change::Delivered,
+        ];
+        assert!(told(&steps[..3]));
+        assert!(!told(&steps));
+    }
+}
