@@ -4,6 +4,7 @@ mod describe;
 pub mod logs;
 pub mod names;
 pub mod prometheus;
+pub mod repeated;
 
 pub use describe::zeros_of_orders;
 use trackops_domain::invariants::Invariant;
