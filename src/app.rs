@@ -15,12 +15,13 @@ mod lifecycle;
 mod listeners;
 mod migrate;
 mod order;
+mod prune;
 mod relay;
 mod replica;
 
 use std::path::PathBuf;
 
-use crate::cli::args::{DevArgs, Role};
+use crate::cli::args::{DevArgs, PruneArgs, Role};
 use crate::config::{Config, Flags};
 
 /// `trackops dev`.
@@ -48,4 +49,10 @@ pub async fn run_role(
 /// `trackops migrate`.
 pub async fn migrate(file: Option<PathBuf>) -> anyhow::Result<()> {
     migrate::run(Config::load(file.as_deref(), &Flags::default())?).await
+}
+
+/// `trackops prune`.
+pub async fn prune(args: PruneArgs) -> anyhow::Result<()> {
+    let config = Config::load(args.config.as_deref(), &Flags::default())?;
+    prune::run(config, args).await
 }

@@ -14,6 +14,7 @@ pub mod inventory;
 pub mod live;
 pub mod messaging;
 pub mod outbox;
+pub mod retention;
 pub mod router;
 
 pub mod api;

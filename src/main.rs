@@ -48,6 +48,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Inventory(args) => app::run_role(Role::Inventory, args.config, args.listen).await,
         Command::Relay(args) => app::run_role(Role::Relay, args.config, args.listen).await,
         Command::Migrate(args) => app::migrate(args.config).await,
+        Command::Prune(args) => app::prune(args).await,
         Command::Config(args) => cli::print_config(args.config.as_deref()).map_err(Into::into),
     };
     match done {

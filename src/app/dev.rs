@@ -37,6 +37,7 @@ use crate::outbox::{Relay, RelaySettings};
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
 use crate::ports::clock::Clock;
+use crate::retention;
 use crate::telemetry::{self, logs, prometheus};
 
 /// The name of the only node, its consumers and its relay.
@@ -68,6 +69,11 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
 
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
+    for half in store.retention() {
+        let days = config.stores.retention_days;
+        let clock = Arc::clone(&clock) as _;
+        tokio::spawn(retention::daily(half, days, clock, background.clone()));
+    }
     let (routes, watchers) = face::routes(
         &orders,
         hub.clone(),

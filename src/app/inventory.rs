@@ -18,6 +18,7 @@ use crate::ports::bus::Bus;
 use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::stock::StockStore;
 use crate::postgres::Kind;
+use crate::retention;
 use crate::telemetry::{logs, prometheus};
 
 /// Runs the role until a signal.
@@ -48,6 +49,12 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
 
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
+    tokio::spawn(retention::daily(
+        Arc::new(database.retention()),
+        config.stores.retention_days,
+        Arc::clone(&clock),
+        background.clone(),
+    ));
     let public_routes = router::public_inventory_routes(InventoryState {
         stock: Arc::clone(&stock),
     })

@@ -31,6 +31,7 @@ use crate::ports::cache::Cache;
 use crate::ports::journal::Journal;
 use crate::postgres::{self, Database, Kind};
 use crate::redis::{RedisCache, RedisSettings};
+use crate::retention;
 use crate::telemetry::{self, logs, prometheus};
 
 /// How long what is open between two incarnations may take to end: answers of one line.
@@ -81,6 +82,12 @@ async fn run_incarnation(
 
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
+    tokio::spawn(retention::daily(
+        Arc::new(adapters.database.retention()),
+        config.stores.retention_days,
+        Arc::clone(&adapters.clock) as _,
+        background.clone(),
+    ));
     let (public_routes, watchers) = face::routes(
         &orders,
         hub.clone(),

@@ -31,6 +31,20 @@ Examples:
 Nothing else has to be installed: journal, stock and bus are one SQLite file in the data
 directory. Without --demo the stock is empty; what is printed at start says how to set it.";
 
+const PRUNE_HELP: &str = "\
+Examples:
+  trackops prune --older-than 90d --dry-run
+  trackops prune --older-than 90d
+
+Works on the databases directly, in small pages with rests between them, beside running roles. An
+order goes with its events once it is DELIVERED, REJECTED or CANCELLED and its stock is settled; a
+reservation once it holds nothing. The key retention_days does the same every day.
+
+An Idempotency-Key of an order that is gone places a new order.";
+
+/// A century: older rows there are none.
+const DAYS_MAX: u32 = 36_525;
+
 const ROLE_HELP: &str = "\
 Environment: TRACKOPS_ORDERS_DATABASE_URL, TRACKOPS_INVENTORY_DATABASE_URL,
 TRACKOPS_KAFKA_BROKERS, TRACKOPS_REDIS_URL, TRACKOPS_LISTEN, TRACKOPS_MANAGEMENT_LISTEN,
@@ -68,6 +82,9 @@ pub enum Command {
     /// Bring the databases up to date and create the topics
     #[command(after_help = ROLE_HELP)]
     Migrate(ConfigArgs),
+    /// Remove orders and reservations that have long been settled
+    #[command(after_help = PRUNE_HELP)]
+    Prune(PruneArgs),
     /// Print the configuration in force, secrets masked
     Config(ConfigArgs),
 }
@@ -110,6 +127,34 @@ pub struct RoleArgs {
     pub listen: Option<String>,
 }
 
+/// `trackops prune`.
+#[derive(Clone, Debug, Args)]
+pub struct PruneArgs {
+    /// Remove what has not changed for so many days
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    pub older_than: u32,
+    /// Only count what would go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The data directory of a `dev` that is not running, instead of the configured databases
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub data_dir: Option<PathBuf>,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `90d` as 90.
+fn days(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('d').unwrap_or(text).parse::<u32>();
+    match number {
+        Ok(days) if (1..=DAYS_MAX).contains(&days) => Ok(days),
+        _ => Err(format!(
+            "days from 1d to {DAYS_MAX}d are expected, as in 90d"
+        )),
+    }
+}
+
 /// A command that only needs the configuration.
 #[derive(Clone, Debug, Args)]
 pub struct ConfigArgs {
@@ -123,6 +168,15 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn days_are_whole_and_at_least_one() {
+        assert_eq!(days("90d"), Ok(90));
+        assert_eq!(days("1"), Ok(1));
+        for wrong in ["0d", "", "d", "-1d", "1.5d", "90h", "99999999d"] {
+            assert!(days(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_definition_is_sound() {

@@ -97,6 +97,8 @@ pub struct StoresConfig {
     pub redis_url: String,
     /// Before keys.
     pub redis_prefix: String,
+    /// Days after which settled rows are removed; 0 for never.
+    pub retention_days: u32,
 }
 
 /// Actors and saga.
@@ -225,6 +227,7 @@ impl Config {
             ("order_waiting_max", orders.order_waiting_max.to_string()),
             ("node_waiting_max", orders.node_waiting_max.to_string()),
             ("writer_lanes", orders.writer_lanes.to_string()),
+            ("retention_days", stores.retention_days.to_string()),
             ("subscriptions_max", self.live.subscriptions_max.to_string()),
             ("log", text(&self.log.log)),
             ("log_format", text(&self.log.log_format)),

@@ -10,6 +10,7 @@ mod journal;
 mod lanes;
 mod membership;
 mod outbox;
+mod retention;
 mod stock;
 mod text;
 mod writer;
@@ -22,16 +23,18 @@ use trackops_cluster::membership::Membership;
 
 pub use self::error::OpenError;
 
-use self::bus::{EmbeddedBus, Retention};
+use self::bus::{EmbeddedBus, Retention as BusRetention};
 use self::db::Db;
 use self::journal::SqliteJournal;
 use self::membership::SingleNode;
 use self::outbox::{Owner, SqliteOutbox};
+use self::retention::{Half, SqliteRetention};
 use self::stock::SqliteStock;
 use crate::ports::bus::Bus;
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
 use crate::ports::outbox::Outbox;
+use crate::ports::retention::Retention;
 use crate::ports::stock::StockStore;
 
 /// A clock in a struct that derives `Debug`.
@@ -91,7 +94,7 @@ impl Embedded {
         let membership = SingleNode::start(Arc::clone(&db), ShardCount::DEFAULT)
             .await
             .map_err(|e| failed(e.into()))?;
-        let bus = EmbeddedBus::start(Arc::clone(&db), Arc::clone(&clock), Retention::default())
+        let bus = EmbeddedBus::start(Arc::clone(&db), Arc::clone(&clock), BusRetention::default())
             .await
             .map_err(|e| failed(e.into()))?;
         Ok(Self {
@@ -131,6 +134,14 @@ impl Embedded {
     /// The inventory's stock.
     pub fn stock(&self) -> Arc<dyn StockStore> {
         Arc::clone(&self.stock) as _
+    }
+
+    /// What forgets old rows: of the orders, and of the inventory.
+    pub fn retention(&self) -> [Arc<dyn Retention>; 2] {
+        [Half::Orders, Half::Inventory].map(|half| {
+            let retention = SqliteRetention::new(Arc::clone(&self.db), half);
+            Arc::new(retention) as Arc<dyn Retention>
+        })
     }
 
     /// The message bus.

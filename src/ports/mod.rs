@@ -8,4 +8,5 @@ pub mod journal;
 pub mod live;
 pub mod orders;
 pub mod outbox;
+pub mod retention;
 pub mod stock;

@@ -12,6 +12,7 @@ mod migrate;
 mod outbox;
 #[cfg(test)]
 mod plan_tests;
+mod retention;
 mod stock;
 mod stock_keys;
 mod stock_record;
@@ -32,6 +33,7 @@ pub use journal::PgJournal;
 pub use membership::PgMembership;
 pub use migrate::{MigrateError, Migrated, SchemaState, migrate};
 pub use outbox::PgOutbox;
+pub use retention::PgRetention;
 pub use stock::PgStock;
 
 /// Which of the two databases.
@@ -159,6 +161,11 @@ impl Database {
     /// The stock (of the inventory's database).
     pub fn stock(&self) -> PgStock {
         PgStock::new(Arc::clone(&self.writes), Arc::clone(&self.reads))
+    }
+
+    /// What forgets its old rows.
+    pub fn retention(&self) -> PgRetention {
+        PgRetention::new(self.kind, Arc::clone(&self.lists))
     }
 
     /// The authority over shards (of the orders' database), on a connection of its own: each call

@@ -15,7 +15,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 #[rustfmt::skip]
-const ALL: [(Kind, &str, &str); 36] = [
+const ALL: [(Kind, &str, &str); 37] = [
     (Gauge, n::ORDERS_LIVE, "Live order actors."),
     (Counter, n::ORDER_COMMANDS, "Commands by command and outcome."),
     (Histogram, n::ORDER_COMMAND_DURATION, "Admission to answer, by command."),
@@ -50,6 +50,7 @@ const ALL: [(Kind, &str, &str); 36] = [
     (Histogram, n::SAGA_DURATION, "Placed to settled, by outcome."),
     (Gauge, n::SAGA_STUCK, "Orders whose saga is past its deadline by more than a minute."),
     (Counter, n::INVARIANT_VIOLATIONS, "Broken invariants: defects."),
+    (Counter, n::PRUNED_ROWS, "Old rows removed, by table."),
     (Counter, n::HTTP_REQUESTS, "HTTP requests answered, by class of status."),
     (Gauge, n::HTTP_CONNECTIONS, "Open HTTP connections."),
 ];

@@ -53,6 +53,8 @@ pub const SAGA_DURATION: &str = "trackops_saga_duration_seconds";
 pub const SAGA_STUCK: &str = "trackops_saga_stuck";
 /// Broken invariants by `invariant`.
 pub const INVARIANT_VIOLATIONS: &str = "trackops_invariant_violations_total";
+/// Old rows removed, by `table`.
+pub const PRUNED_ROWS: &str = "trackops_pruned_rows_total";
 /// HTTP requests answered, by `class` of status (`2xx`).
 pub const HTTP_REQUESTS: &str = "trackops_http_requests_total";
 /// Open HTTP connections (gauge).

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use trackops::ports::journal::Journal;
 use trackops::ports::journal::RowOutcome::Committed;
 use trackops::ports::outbox::{LANES, Outbox};
+use trackops::ports::retention::Retention;
 use trackops::ports::stock::StockStore;
 use trackops::postgres::{Database, Kind, Settings, migrate};
 use trackops_cluster::ShardCount;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use super::journal::journal_suite;
 use super::membership::{lease_suite, ownership_suite};
 use super::outbox::outbox_suite;
+use super::retention::{ForgetfulOrders, ForgetfulStock, retention_suite};
 use super::stock::{StockFixture, stock_suite};
 use super::support::{OrdersFixture, Owned, ShardsFixture, changed, new_order};
 
@@ -27,6 +29,7 @@ ownership_suite!(ownership, PgOrders);
 lease_suite!(leases, PgOrders);
 outbox_suite!(outbox, PgOrders);
 stock_suite!(stock, PgInventory);
+retention_suite!(retention, PgOrders, PgInventory);
 
 /// A database of a random name, removed with it.
 pub struct TestDatabase {
@@ -122,10 +125,22 @@ impl OrdersFixture for PgOrders {
     }
 }
 
+impl ForgetfulOrders for PgOrders {
+    fn retention(&self) -> Arc<dyn Retention> {
+        Arc::new(self.open.retention())
+    }
+}
+
 /// A fresh inventory's database. Fields are dropped in order: the database goes last.
 pub struct PgInventory {
     open: Database,
     _database: TestDatabase,
+}
+
+impl ForgetfulStock for PgInventory {
+    fn retention(&self) -> Arc<dyn Retention> {
+        Arc::new(self.open.retention())
+    }
 }
 
 #[async_trait]
@@ -182,4 +197,26 @@ async fn a_fetch_gives_no_version_without_those_before_it() {
         }
     }
     assert_eq!(seen, 2);
+}
+
+/// Several processes on one database remove old rows once between them.
+#[tokio::test]
+async fn the_turn_to_prune_is_taken_once() {
+    let database = TestDatabase::migrated(Kind::Inventory).await;
+    let (one, other) = (
+        database.open(Kind::Inventory),
+        database.open(Kind::Inventory),
+    );
+    let day = std::time::Duration::from_hours(24);
+    let taken = [
+        one.retention().take_turn(day).await.unwrap(),
+        other.retention().take_turn(day).await.unwrap(),
+        one.retention().take_turn(day).await.unwrap(),
+        other
+            .retention()
+            .take_turn(std::time::Duration::ZERO)
+            .await
+            .unwrap(),
+    ];
+    assert_eq!(taken, [true, false, false, true]);
 }

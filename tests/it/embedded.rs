@@ -14,6 +14,7 @@ use trackops::ports::bus::{Bus, Consumer, OutMessage, Polled, Subscription};
 use trackops::ports::clock::SystemClock;
 use trackops::ports::journal::{AppendError, EventRow, Journal, RowOutcome};
 use trackops::ports::outbox::Outbox;
+use trackops::ports::retention::Retention;
 use trackops::ports::stock::StockStore;
 use trackops_cluster::ShardId;
 use trackops_cluster::membership::{Membership, MembershipError, NodeId};
@@ -25,6 +26,7 @@ use crate::contract::bus::BusFixture;
 use crate::contract::journal::journal_suite;
 use crate::contract::membership::ownership_suite;
 use crate::contract::outbox::outbox_suite;
+use crate::contract::retention::{ForgetfulOrders, ForgetfulStock, retention_suite};
 use crate::contract::stock::{StockFixture, stock_suite};
 use crate::contract::support::{
     LEASE, OrdersFixture, Owned, ShardsFixture, changed, new_orders, seen, seen_of,
@@ -91,6 +93,20 @@ impl OrdersFixture for Store {
     }
 }
 
+impl ForgetfulOrders for Store {
+    fn retention(&self) -> Arc<dyn Retention> {
+        let [orders, _] = self.store.retention();
+        orders
+    }
+}
+
+impl ForgetfulStock for Store {
+    fn retention(&self) -> Arc<dyn Retention> {
+        let [_, inventory] = self.store.retention();
+        inventory
+    }
+}
+
 #[async_trait]
 impl StockFixture for Store {
     async fn fresh() -> Self {
@@ -118,6 +134,7 @@ journal_suite!(journal, Store);
 ownership_suite!(ownership, Store);
 outbox_suite!(outbox, Store);
 stock_suite!(stock, Store);
+retention_suite!(retention, Store, Store);
 
 mod bus {
     use super::Store;

@@ -34,6 +34,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("inventory", MIDDLE),
     ("outbox", MIDDLE),
     ("live", MIDDLE),
+    ("retention", CONTRACT),
     ("router", ROUTER),
     ("postgres", CONTRACT),
     ("kafka", CONTRACT),

@@ -1,0 +1,187 @@
+//! Forgetting settled orders and reservations in the file. Each page is one request to the writer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use sqlx::sqlite::SqliteConnection;
+use trackops_domain::saga::Stock;
+use trackops_domain::status::Status;
+use trackops_domain::time::Timestamp;
+use uuid::Uuid;
+
+use super::db::Db;
+use super::text::{hex, json};
+use crate::ports::retention::{Cursor, Mode, Page, Retention, RetentionError};
+
+/// The final statuses, a walk each.
+const FINAL: [Status; 3] = [Status::Delivered, Status::Rejected, Status::Cancelled];
+
+/// A final order with nothing awaited and its stock settled: no append comes any more.
+const ORDERS: &str = "
+    SELECT id, created_at,
+           updated_at < ?4 AND deadline IS NULL
+           AND saga ->> 'stock' NOT IN (SELECT value FROM json_each(?6)) AS settled
+    FROM orders
+    WHERE status = ?1 AND (created_at, id) > (?2, ?3) AND created_at < ?4
+    ORDER BY created_at, id LIMIT ?5";
+
+const EVENTS_OF: &str = "
+    SELECT count(*) FROM order_events
+    WHERE order_id IN (SELECT unhex(value) FROM json_each(?1))";
+
+const REMOVE_ORDERS: &str =
+    "DELETE FROM orders WHERE id IN (SELECT unhex(value) FROM json_each(?1))";
+
+const REMOVE_EVENTS: &str =
+    "DELETE FROM order_events WHERE order_id IN (SELECT unhex(value) FROM json_each(?1))";
+
+const RESERVATIONS: &str = "
+    SELECT order_id, state <> 'RESERVED' AND updated_at < ?2 AS settled
+    FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?3";
+
+const REMOVE_RESERVATIONS: &str =
+    "DELETE FROM reservations WHERE order_id IN (SELECT unhex(value) FROM json_each(?1))";
+
+/// Which half of the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Half {
+    Orders,
+    Inventory,
+}
+
+/// One half of the file that forgets.
+#[derive(Debug)]
+pub(super) struct SqliteRetention {
+    db: Arc<Db>,
+    half: Half,
+}
+
+impl SqliteRetention {
+    pub(super) fn new(db: Arc<Db>, half: Half) -> Self {
+        Self { db, half }
+    }
+}
+
+#[async_trait]
+impl Retention for SqliteRetention {
+    fn name(&self) -> &'static str {
+        match self.half {
+            Half::Orders => "orders",
+            Half::Inventory => "inventory",
+        }
+    }
+
+    /// One process has the file: the turn is always its own.
+    async fn take_turn(&self, _every: Duration) -> Result<bool, RetentionError> {
+        Ok(true)
+    }
+
+    async fn page(
+        &self,
+        before: Timestamp,
+        from: Cursor,
+        limit: u32,
+        mode: Mode,
+    ) -> Result<Page, RetentionError> {
+        let half = self.half;
+        let page = self.db.writer.write(move |conn| {
+            async move {
+                match half {
+                    Half::Orders => orders(conn, before, from, limit, mode).await,
+                    Half::Inventory => reservations(conn, before, from, limit, mode).await,
+                }
+            }
+            .boxed()
+        });
+        page.await.map_err(|error| RetentionError(error.into()))
+    }
+}
+
+async fn orders(
+    conn: &mut SqliteConnection,
+    before: Timestamp,
+    from: Cursor,
+    limit: u32,
+    mode: Mode,
+) -> sqlx::Result<Page> {
+    let Some(status) = FINAL.get(from.walk) else {
+        return Ok(Page::default());
+    };
+    let open = [Stock::Requested, Stock::Reserved, Stock::Releasing].map(Stock::as_str);
+    let seen: Vec<(Uuid, i64, bool)> = sqlx::query_as(ORDERS)
+        .bind(status.as_str())
+        .bind(from.at.0)
+        .bind(from.id)
+        .bind(before.0)
+        .bind(limit)
+        .bind(json(&open))
+        .fetch_all(&mut *conn)
+        .await?;
+    let settled: Vec<String> = seen
+        .iter()
+        .filter(|(_, _, settled)| *settled)
+        .map(|(id, _, _)| hex(*id))
+        .collect();
+    let ids = json(&settled);
+    let events: i64 = sqlx::query_scalar(EVENTS_OF)
+        .bind(&ids)
+        .fetch_one(&mut *conn)
+        .await?;
+    if mode == Mode::Remove {
+        for sql in [REMOVE_EVENTS, REMOVE_ORDERS] {
+            sqlx::query(sql).bind(&ids).execute(&mut *conn).await?;
+        }
+    }
+    let full = seen.len() >= limit as usize;
+    let next = match seen.last() {
+        Some((id, at, _)) if full => Some(Cursor {
+            walk: from.walk,
+            at: Timestamp(*at),
+            id: *id,
+        }),
+        _ => (from.walk + 1 < FINAL.len()).then_some(Cursor {
+            walk: from.walk + 1,
+            ..Cursor::default()
+        }),
+    };
+    Ok(Page {
+        rows: vec![
+            ("orders", settled.len() as u64),
+            ("order_events", u64::try_from(events).unwrap_or(0)),
+        ],
+        next,
+    })
+}
+
+async fn reservations(
+    conn: &mut SqliteConnection,
+    before: Timestamp,
+    from: Cursor,
+    limit: u32,
+    mode: Mode,
+) -> sqlx::Result<Page> {
+    let seen: Vec<(Uuid, bool)> = sqlx::query_as(RESERVATIONS)
+        .bind(from.id)
+        .bind(before.0)
+        .bind(limit)
+        .fetch_all(&mut *conn)
+        .await?;
+    let settled: Vec<String> = seen
+        .iter()
+        .filter(|(_, settled)| *settled)
+        .map(|(id, _)| hex(*id))
+        .collect();
+    if mode == Mode::Remove {
+        sqlx::query(REMOVE_RESERVATIONS)
+            .bind(json(&settled))
+            .execute(conn)
+            .await?;
+    }
+    let next = seen.last().filter(|_| seen.len() >= limit as usize);
+    Ok(Page {
+        rows: vec![("reservations", settled.len() as u64)],
+        next: next.map(|(id, _)| Cursor { id: *id, ..from }),
+    })
+}

@@ -1,0 +1,202 @@
+//! Forgetting what is settled and old: one walk through a database in small pages with rests between
+//! them, and the daily run of it. Which rows may go is the adapters' (`ports::retention`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio_util::sync::CancellationToken;
+use trackops_domain::time::Timestamp;
+
+use crate::ports::clock::Clock;
+use crate::ports::retention::{Cursor, Mode, Retention, RetentionError};
+use crate::telemetry::names::PRUNED_ROWS;
+
+/// Rows that one statement looks at: its locks are held for milliseconds.
+const PAGE_ROWS: u32 = 200;
+/// The rest after a page, in times of what the page took: four fifths of the time are the writers'.
+const REST_FACTOR: u32 = 4;
+/// The longest rest: a page that waited for a lock says nothing of the database's load.
+const REST_MAX: Duration = Duration::from_secs(2);
+/// A daily run is due this long after the last one began: a little less than a day, so that it doesn't
+/// wander through the day by the hour that it waits.
+const TURN_EVERY: Duration = Duration::from_hours(23);
+/// How often a process asks whether a run is due.
+const ASK_EVERY: Duration = Duration::from_hours(1);
+/// When it asks first after its start: not while it is busy with starting.
+const ASK_FIRST: Duration = Duration::from_mins(1);
+
+/// One day.
+pub const DAY: Duration = Duration::from_hours(24);
+
+/// Rows by table.
+pub type Totals = BTreeMap<&'static str, u64>;
+
+/// The moment `days` before `now`.
+pub fn cutoff(now: Timestamp, days: u32) -> Timestamp {
+    let kept = i64::try_from((DAY * days).as_millis()).unwrap_or(i64::MAX);
+    Timestamp(now.0.saturating_sub(kept))
+}
+
+/// Walks through the whole of `store`, and removes or counts what is settled and has not changed since
+/// `before`. Ends early, with what was done until then, at `stop`.
+pub async fn prune(
+    store: &dyn Retention,
+    before: Timestamp,
+    mode: Mode,
+    stop: &CancellationToken,
+) -> Result<Totals, RetentionError> {
+    let mut totals = Totals::new();
+    let mut from = Cursor::default();
+    while !stop.is_cancelled() {
+        let began = Instant::now();
+        let page = store.page(before, from, PAGE_ROWS, mode).await?;
+        for (table, rows) in page.rows {
+            *totals.entry(table).or_default() += rows;
+            if mode == Mode::Remove && rows > 0 {
+                metrics::counter!(PRUNED_ROWS, "table" => table).increment(rows);
+            }
+        }
+        match page.next {
+            Some(next) => from = next,
+            None => break,
+        }
+        let rest = (began.elapsed() * REST_FACTOR).min(REST_MAX);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(rest) => {}
+        }
+    }
+    Ok(totals)
+}
+
+/// Removes once a day what is older than `days`, until `stop`. Does nothing if `days` is 0.
+pub async fn daily(
+    store: Arc<dyn Retention>,
+    days: u32,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    if days == 0 {
+        return;
+    }
+    let mut ticks = interval_at(Instant::now() + ASK_FIRST, ASK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match run_if_due(&*store, cutoff(clock.now(), days), &stop).await {
+            Ok(None) => {}
+            Ok(Some(totals)) => {
+                tracing::info!(database = store.name(), ?totals, "old rows removed");
+            }
+            // The next hour asks again; a database that is away is told of elsewhere.
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::warn!(database = store.name(), %error, cause, "daily removal ended early");
+            }
+        }
+    }
+}
+
+async fn run_if_due(
+    store: &dyn Retention,
+    before: Timestamp,
+    stop: &CancellationToken,
+) -> Result<Option<Totals>, RetentionError> {
+    if !store.take_turn(TURN_EVERY).await? {
+        return Ok(None);
+    }
+    prune(store, before, Mode::Remove, stop).await.map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::ports::clock::SystemClock;
+    use crate::ports::retention::Page;
+
+    /// Has three pages of ten rows; keeps what it was asked.
+    #[derive(Default)]
+    struct Pages {
+        asked: Mutex<Vec<(usize, Mode)>>,
+        turns: Mutex<u32>,
+    }
+
+    #[async_trait]
+    impl Retention for Pages {
+        fn name(&self) -> &'static str {
+            "orders"
+        }
+
+        async fn take_turn(&self, every: Duration) -> Result<bool, RetentionError> {
+            assert!(every < DAY);
+            let mut turns = self.turns.lock();
+            *turns += 1;
+            Ok(*turns % 2 == 1)
+        }
+
+        async fn page(
+            &self,
+            _: Timestamp,
+            from: Cursor,
+            _: u32,
+            mode: Mode,
+        ) -> Result<Page, RetentionError> {
+            self.asked.lock().push((from.walk, mode));
+            let next = Cursor {
+                walk: from.walk + 1,
+                ..from
+            };
+            Ok(Page {
+                rows: vec![("orders", 10)],
+                next: (next.walk < 3).then_some(next),
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_walk_ends_after_the_last_page_and_adds_up() {
+        let store = Pages::default();
+        let stop = CancellationToken::new();
+        let totals = prune(&store, Timestamp(0), Mode::Count, &stop).await;
+        assert_eq!(totals.expect("no page fails")["orders"], 30);
+        let asked = [0, 1, 2].map(|walk| (walk, Mode::Count));
+        assert_eq!(*store.asked.lock(), asked);
+        stop.cancel();
+        let none = prune(&store, Timestamp(0), Mode::Count, &stop).await;
+        assert!(none.expect("nothing is asked").is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_daily_run_happens_when_it_is_this_process_turn() {
+        let store = Arc::new(Pages::default());
+        let stop = CancellationToken::new();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        daily(Arc::clone(&store) as _, 0, Arc::clone(&clock), stop.clone()).await;
+        let running = tokio::spawn(daily(Arc::clone(&store) as _, 90, clock, stop.clone()));
+        while *store.turns.lock() < 3 {
+            tokio::time::advance(Duration::from_mins(10)).await;
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+        running.await.expect("no panic");
+        let removed = store.asked.lock().len();
+        assert!(
+            (3..=6).contains(&removed),
+            "{removed}: one or two whole walks"
+        );
+    }
+
+    #[test]
+    fn days_are_counted_back() {
+        let now = Timestamp(90 * 86_400_000 + 5);
+        assert_eq!(cutoff(now, 90), Timestamp(5));
+    }
+}
