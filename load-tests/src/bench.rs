@@ -4,11 +4,15 @@
 mod checks;
 mod cluster;
 mod embedded;
+mod following;
 mod lifecycle;
 mod memory;
 mod place;
 mod placing;
 mod push;
+mod server_log;
+mod sustained;
+mod whole;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -32,27 +36,35 @@ pub enum What {
     Cluster,
     /// Highest rate of placed orders on `SQLite`.
     Embedded,
-    /// All of them.
+    /// What an order costs at each rate, the highest rates, and rest.
+    Whole,
+    /// Ten minutes of more than fits, and ten of placing at full speed.
+    Sustained,
+    /// All of them but `sustained`.
     All,
 }
 
-const EACH: [What; 6] = [
+const EACH: [What; 8] = [
     What::Place,
     What::Lifecycle,
     What::Push,
     What::Memory,
     What::Cluster,
     What::Embedded,
+    What::Whole,
+    What::Sustained,
 ];
 
 /// Runs `what`, prints the table, writes the report. A failure is reported after
 /// the others have run; it makes the result an error.
 pub async fn run(what: What, settings: &Settings, databases: &Databases) -> Result<()> {
     let mut report = Report::new(name(what), settings, versions(settings).await);
-    for each in EACH
-        .into_iter()
-        .filter(|each| what == What::All || what == *each)
-    {
+    let is_wanted = |each: &What| match what {
+        // Twenty minutes and many gigabytes: only who asks for them gets them.
+        What::All => *each != What::Sustained,
+        one => one == *each,
+    };
+    for each in EACH.into_iter().filter(is_wanted) {
         eprintln!("== {}", name(each));
         let found = match each {
             What::Place => place::run(settings, databases).await,
@@ -61,6 +73,8 @@ pub async fn run(what: What, settings: &Settings, databases: &Databases) -> Resu
             What::Memory => memory::run(settings, databases).await,
             What::Cluster => cluster::run(settings, databases).await,
             What::Embedded => embedded::run(settings).await,
+            What::Whole => whole::run(settings, databases).await,
+            What::Sustained => sustained::run(settings, databases).await,
             What::All => continue,
         };
         report.add(name(each), found);
@@ -85,6 +99,8 @@ fn name(what: What) -> &'static str {
         What::Memory => "memory",
         What::Cluster => "cluster",
         What::Embedded => "embedded",
+        What::Whole => "whole",
+        What::Sustained => "sustained",
         What::All => "all",
     }
 }
@@ -95,6 +111,9 @@ async fn versions(settings: &Settings) -> Vec<(String, String)> {
     let mut add = |name: &str, value: String| versions.push((name.to_owned(), value));
     if let Ok(binary) = settings.binary() {
         add("trackops", program_version(&binary).await);
+    }
+    if let Some(before) = &settings.before {
+        add("trackops before", before.display().to_string());
     }
     add("pgbench", program_version(&settings.pgbench()).await);
     if let Ok(url) = settings.postgres("postgres") {

@@ -11,4 +11,4 @@ pub use engine::{Pool, Timing, Traffic, run};
 pub use latencies::{Latencies, Summary};
 pub use plan::{Outcome, Plan};
 pub use schedule::Schedule;
-pub use search::{Found, Limits, highest};
+pub use search::{Found, Limits, confirm, highest};

@@ -66,8 +66,29 @@ struct BenchArguments {
     #[arg(long, default_value_t = 50.0)]
     p99_ms: f64,
     /// Where reports and logs go.
-    #[arg(long, default_value = "target/bench")]
+    #[arg(long, env = "TRACKOPS_BENCH_OUTPUT", default_value = "target/bench")]
     output: PathBuf,
+    /// `whole`, `sustained`: measure this trackops too (a release build of an older version), in turns.
+    #[arg(long, env = "TRACKOPS_BENCH_BEFORE", value_name = "PATH")]
+    before: Option<PathBuf>,
+    /// `whole`: orders a second, each measured in turn. Default: 200 to 6000 in seven steps.
+    #[arg(long, env = "TRACKOPS_BENCH_RATES", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    rates: Vec<u32>,
+    /// `whole`: how long each rate is measured. Default: 11.
+    #[arg(long, env = "TRACKOPS_BENCH_SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: Option<u64>,
+    /// `sustained`: how long each of its parts takes. Default: 10.
+    #[arg(long, env = "TRACKOPS_BENCH_MINUTES", value_parser = minutes)]
+    minutes: Option<f64>,
+}
+
+/// Long enough for a few of the windows that `sustained` looks at, and no longer than a night.
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    (0.1..=720.0)
+        .contains(&minutes)
+        .then_some(minutes)
+        .ok_or_else(|| "0.1 to 720".to_owned())
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -96,16 +117,20 @@ async fn run() -> Result<()> {
 
 /// Whatever ends the benchmarks, Ctrl-C too, the databases are dropped.
 async fn run_bench(arguments: BenchArguments) -> Result<()> {
-    let BenchArguments {
-        what,
-        quick,
-        p99_ms,
-        output,
-    } = arguments;
-    let settings = Settings::new(quick, p99_ms, std::path::absolute(output)?);
+    let before = arguments.before.map(std::path::absolute).transpose()?;
+    if let Some(path) = &before {
+        anyhow::ensure!(path.is_file(), "--before: no file {}", path.display());
+    }
+    let mut settings = Settings::new(std::path::absolute(arguments.output)?);
+    settings.quick = arguments.quick;
+    settings.p99_ms = arguments.p99_ms;
+    settings.before = before;
+    settings.rates = arguments.rates;
+    settings.seconds = arguments.seconds;
+    settings.minutes = arguments.minutes;
     let databases = Databases::default();
     let result = tokio::select! {
-        result = bench::run(what, &settings, &databases) => result,
+        result = bench::run(arguments.what, &settings, &databases) => result,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     let dropped = databases.drop_all(&settings).await;

@@ -34,3 +34,30 @@ pub fn per_second(count: u64, elapsed: Duration) -> f64 {
 pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
+
+/// The middle of sorted figures, the mean of the two middle ones if they are even in number; 0 of none.
+pub fn median(sorted: &[f64]) -> f64 {
+    let middle = sorted.len() / 2;
+    match sorted {
+        [] => 0.0,
+        _ if sorted.len() % 2 == 1 => sorted[middle],
+        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        for (sorted, wanted) in [
+            (&[][..], 0.0),
+            (&[3.0], 3.0),
+            (&[1.0, 2.0, 9.0], 2.0),
+            (&[1.0, 2.0], 1.5),
+        ] {
+            assert!((median(sorted) - wanted).abs() < 1e-9);
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! What a benchmark found: a table on the screen and a JSON file.
 
+mod grid;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -8,6 +10,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde_json::Value;
 
+pub use self::grid::Grid;
 use crate::load::Summary;
 use crate::system::{Machine, Settings, describe_machine, unix_time};
 
@@ -31,6 +34,8 @@ pub struct Section {
     pub title: String,
     /// The rows of the table.
     pub rows: Vec<Row>,
+    /// Figures side by side, below the rows.
+    pub grids: Vec<Grid>,
     /// How it was measured: what to know before comparing.
     pub notes: Vec<String>,
     /// Everything, attempts and settings too.
@@ -50,6 +55,7 @@ impl Section {
         Self {
             title: title.into(),
             rows: Vec::new(),
+            grids: Vec::new(),
             notes: Vec::new(),
             data: Value::Null,
         }
@@ -156,6 +162,9 @@ impl Section {
         let mut text = format!("\n{}\n", self.title);
         for Row { name, value } in &self.rows {
             let _ = writeln!(text, "  {name:width$}  {value}");
+        }
+        for grid in &self.grids {
+            text += &grid.text();
         }
         for note in &self.notes {
             let _ = writeln!(text, "  * {note}");

@@ -9,18 +9,24 @@ use xtask::servers::find_postgres_program;
 use crate::testbed::Testbed;
 use crate::{cargo, need};
 
-const KINDS: [&str; 7] = [
+const KINDS: [&str; 9] = [
     "place",
     "lifecycle",
     "push",
     "memory",
     "cluster",
     "embedded",
+    "whole",
+    "sustained",
     "all",
 ];
 
-/// Runs one benchmark, or all.
-pub fn run(what: &str) -> Result<()> {
+/// Runs one benchmark, or all; the options are the load generator's.
+pub fn run(args: &[&str]) -> Result<()> {
+    let (what, options) = match args {
+        [what, options @ ..] if !what.starts_with('-') => (*what, options),
+        options => ("all", options),
+    };
     if !KINDS.contains(&what) {
         bail!("no such benchmark: {what}. There are: {}", KINDS.join(", "));
     }
@@ -32,8 +38,12 @@ pub fn run(what: &str) -> Result<()> {
     let release = cargo::target_dir()?.join("release");
     let status = Command::new(release.join("trackops-load-tests"))
         .args(["bench", what])
-        .current_dir(cargo::workspace())
+        .args(options)
         .envs(servers.variables.iter().map(|(name, value)| (name, value)))
+        .env(
+            "TRACKOPS_BENCH_OUTPUT",
+            cargo::workspace().join("target/bench"),
+        )
         .env("TRACKOPS_BENCH_BINARY", release.join("trackops"))
         .env("TRACKOPS_BENCH_PGBENCH", find_postgres_program("pgbench")?)
         .status()

@@ -21,7 +21,14 @@ const USAGE: &str = "\
 cargo xtask dev [args]            build, then become `trackops dev --demo [args]`
 cargo xtask test [-- args]        everything, with real servers; args go to `cargo test`
 cargo xtask tidy                  formatting, lints, import table, headers, sizes
-cargo xtask bench [what]          place, lifecycle, push, memory, cluster, embedded or all
+cargo xtask bench [what] [options]
+                                  place, lifecycle, push, memory, cluster, embedded, whole, sustained,
+                                  or all but sustained
+    --before PATH                 whole, sustained: another release build of trackops, in turns with this
+    --rates 200,1000,3000         whole: orders a second
+    --seconds 11                  whole: how long each rate is measured
+    --minutes 10                  sustained: how long each of its two parts takes
+    --quick                       short runs that show that everything works
 cargo xtask cluster up [--replicas 3] [--listen 127.0.0.1:8080]
                                   order replicas on the services below, with a proxy in front
 cargo xtask cluster down          stops what is left of it
@@ -45,8 +52,7 @@ fn run(args: &[&str]) -> Result<()> {
         ["dev", rest @ ..] => dev::run(rest),
         ["test", "--", rest @ ..] | ["test", rest @ ..] => test::run(rest),
         ["tidy"] => tidy::run(),
-        ["bench"] => bench::run("all"),
-        ["bench", what] => bench::run(what),
+        ["bench", rest @ ..] => bench::run(rest),
         ["cluster", rest @ ..] => cluster::run(rest),
         ["services", "up"] => services::up(),
         ["services", "down"] => services::down(),

@@ -62,12 +62,7 @@ pub async fn run(settings: &Settings, databases: &Databases) -> super::Found {
 async fn place(role: &Role, count: u64, answers: &mut Answers) -> Result<Vec<Uuid>> {
     let placing = Arc::new(Placing::new(role.public));
     let mut pool = Pool::open(role.public, PLACING_CONNECTIONS).await?;
-    let plan = Plan {
-        rate: 0,
-        warm_up_slots: 0,
-        measured_slots: count,
-        lag_max: None,
-    };
+    let plan = Plan::counted(0, count);
     let outcome = run_load(plan, &mut pool, Arc::clone(&placing)).await?;
     answers.told.add(&outcome);
     ensure!(

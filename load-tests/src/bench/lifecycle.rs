@@ -1,7 +1,7 @@
 //! Orders all the way: placed, reserved through Kafka, CONFIRMED seen on a
 //! WebSocket, then PREPARING, `IN_TRANSIT` and DELIVERED by REST. First as many as
-//! the system finishes with a fixed number under way, then at a part of that rate
-//! for the time from `POST` to `CONFIRMED`.
+//! the system finishes with a fixed number under way, then at a fixed rate, the same
+//! from version to version, for the time from `POST` to `CONFIRMED`.
 
 use std::time::Duration;
 
@@ -18,8 +18,9 @@ mod journey;
 
 /// Journeys under way at once in the first part; also the bound of the second.
 const JOURNEYS_MAX: usize = 256;
-/// The second part's rate, of what the first reached.
-const STEADY_PERCENT: f64 = 60.0;
+/// The second part's orders a second, but no more than this part of what the first reached.
+const STEADY_RATE: u32 = 500;
+const STEADY_PERCENT_MAX: f64 = 60.0;
 const DRAIN_MAX: Duration = Duration::from_mins(2);
 
 /// Runs both parts on one deployment.
@@ -34,11 +35,11 @@ pub async fn run(settings: &Settings, databases: &Databases) -> super::Found {
         .travel(0, settings.pick(100, 1000), JOURNEYS_MAX)
         .await?;
     let full = journeys
-        .travel(0, settings.pick(1000, 20_000), JOURNEYS_MAX)
+        .travel(0, settings.pick(1000, 30_000), JOURNEYS_MAX)
         .await?;
-    let rate = u32::try_from(to_u64(full.per_second * STEADY_PERCENT / 100.0))
+    let rate = u32::try_from(to_u64(full.per_second * STEADY_PERCENT_MAX / 100.0))
         .unwrap_or(u32::MAX)
-        .max(1);
+        .clamp(1, STEADY_RATE);
     let count = u64::from(rate) * settings.pick(3, 20);
     let steady = journeys.travel(rate, count, JOURNEYS_MAX * 4).await?;
     journeys.close().await?;

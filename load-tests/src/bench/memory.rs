@@ -139,12 +139,7 @@ async fn place(
 ) -> Result<Vec<Uuid>> {
     let placing = Arc::new(Placing::new(role.public));
     let mut pool = Pool::open(role.public, CONNECTIONS).await?;
-    let plan = Plan {
-        rate: PLACE_RATE,
-        warm_up_slots: 0,
-        measured_slots: count,
-        lag_max: None,
-    };
+    let plan = Plan::counted(PLACE_RATE, count);
     let outcome = run_load(plan, &mut pool, Arc::clone(&placing)).await?;
     ensure!(
         outcome.is_clean() && outcome.accepted == count,

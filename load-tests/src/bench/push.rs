@@ -161,13 +161,7 @@ async fn confirmed_orders(
     pool: &mut Pool,
 ) -> Result<Arc<Vec<Uuid>>> {
     let placing = Arc::new(Placing::new(server));
-    let measured_slots = u64::try_from(count)?;
-    let plan = Plan {
-        rate: PLACE_RATE,
-        warm_up_slots: 0,
-        measured_slots,
-        lag_max: None,
-    };
+    let plan = Plan::counted(PLACE_RATE, u64::try_from(count)?);
     let outcome = run_load(plan, pool, Arc::clone(&placing)).await?;
     ensure!(
         outcome.is_clean(),
@@ -207,13 +201,7 @@ async fn step_all(
         status,
         tracker: Arc::clone(tracker),
     };
-    let measured_slots = u64::try_from(orders.len())?;
-    let plan = Plan {
-        rate,
-        warm_up_slots: 0,
-        measured_slots,
-        lag_max: None,
-    };
+    let plan = Plan::counted(rate, u64::try_from(orders.len())?);
     let outcome = run_load(plan, pool, Arc::new(stepping)).await?;
     ensure!(
         outcome.is_clean(),

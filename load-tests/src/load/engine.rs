@@ -33,7 +33,7 @@ pub trait Traffic: Send + Sync + 'static {
 /// The moments of one request.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// When it should have been sent.
+    /// When it should have been sent; without a rate, when it was.
     pub due: Instant,
     /// When its answer was there.
     pub answered: Instant,
@@ -74,13 +74,14 @@ impl Pool {
 /// Runs `plan` over all connections of the pool and waits for every answer.
 pub async fn run<T: Traffic>(plan: Plan, pool: &mut Pool, traffic: Arc<T>) -> Result<Outcome> {
     let start = Instant::now();
-    let slots = plan.warm_up_slots + plan.measured_slots;
+    let slots = plan.warm_up_slots.saturating_add(plan.measured_slots);
     let tally = Tally {
         outcome: Outcome::default(),
         latencies: Latencies::new(),
         last_answer: start,
     };
-    let schedule = Schedule::new(start, plan.rate, slots);
+    let ends = plan.ends_after.map(|time| start + time);
+    let schedule = Schedule::new(start, plan.rate, slots).ending(ends);
     let shared = Arc::new(Shared {
         plan,
         schedule,
@@ -95,8 +96,14 @@ pub async fn run<T: Traffic>(plan: Plan, pool: &mut Pool, traffic: Arc<T>) -> Re
             SmallRng::seed_from_u64(rand::random()),
         ));
     }
-    let deadline = shared.schedule.due(slots) + STRAGGLERS_MAX + plan.lag_max.unwrap_or_default();
-    while let Some(ended) = join_next(&mut senders, plan.rate, deadline).await? {
+    // As fast as it goes and without an end: nobody knows how long that takes.
+    let last_due = match ends {
+        None if plan.rate == 0 => None,
+        None => Some(shared.schedule.due(slots)),
+        ends => ends,
+    };
+    let deadline = last_due.map(|due| due + STRAGGLERS_MAX + plan.lag_max.unwrap_or_default());
+    while let Some(ended) = join_next(&mut senders, deadline).await? {
         pool.0.push(ended);
     }
     let mut tally = lock(&shared.tally);
@@ -109,22 +116,22 @@ pub async fn run<T: Traffic>(plan: Plan, pool: &mut Pool, traffic: Arc<T>) -> Re
     Ok(outcome)
 }
 
-/// The next sender to end. At a rate, a sender that hangs fails the run: its
-/// request's outcome would never be known, and the counts couldn't be compared.
+/// The next sender to end. By the deadline, a sender that hangs fails the run: its request's outcome
+/// would never be known, and the counts couldn't be compared.
 async fn join_next(
     senders: &mut JoinSet<Connection>,
-    rate: u32,
-    deadline: Instant,
+    deadline: Option<Instant>,
 ) -> Result<Option<Connection>> {
-    let ended = if rate == 0 {
-        senders.join_next().await
-    } else {
-        match tokio::time::timeout_at(deadline.into(), senders.join_next()).await {
-            Ok(ended) => ended,
-            Err(_) => bail!(
-                "{} requests have no answer after {STRAGGLERS_MAX:?}",
-                senders.len()
-            ),
+    let ended = match deadline {
+        None => senders.join_next().await,
+        Some(deadline) => {
+            match tokio::time::timeout_at(deadline.into(), senders.join_next()).await {
+                Ok(ended) => ended,
+                Err(_) => bail!(
+                    "{} requests have no answer after {STRAGGLERS_MAX:?}",
+                    senders.len()
+                ),
+            }
         }
     };
     ended.transpose().context("a sender ended by a panic")
@@ -147,9 +154,14 @@ async fn send_due<T: Traffic>(
         }
         request.clear();
         shared.traffic.request(slot.number, &mut rng, &mut request);
+        let due = if shared.plan.rate == 0 {
+            Instant::now()
+        } else {
+            slot.due
+        };
         let answer = connection.call(&request).await;
         let timing = Timing {
-            due: slot.due,
+            due,
             answered: Instant::now(),
         };
         let timed = slot.number >= shared.plan.warm_up_slots;

@@ -17,6 +17,8 @@ pub struct Plan {
     pub measured_slots: u64,
     /// Gives up when a request is sent this late: the rate is clearly too high.
     pub lag_max: Option<Duration>,
+    /// Takes no more slots after so long; those that are left weren't sent, and nobody minds.
+    pub ends_after: Option<Duration>,
 }
 
 /// What came of a run.
@@ -48,6 +50,29 @@ impl Plan {
             warm_up_slots: slots(warm_up),
             measured_slots: slots(measured),
             lag_max: None,
+            ends_after: None,
+        }
+    }
+
+    /// `count` requests, all timed; a rate of 0 sends them as fast as the connections allow.
+    pub fn counted(rate: u32, count: u64) -> Self {
+        Self {
+            rate,
+            warm_up_slots: 0,
+            measured_slots: count,
+            lag_max: None,
+            ends_after: None,
+        }
+    }
+
+    /// As fast as the connections allow for `time`, each request timed from when it is sent.
+    pub fn full_speed(time: Duration) -> Self {
+        Self {
+            rate: 0,
+            warm_up_slots: 0,
+            measured_slots: u64::MAX,
+            lag_max: None,
+            ends_after: Some(time),
         }
     }
 }

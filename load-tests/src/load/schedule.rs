@@ -19,6 +19,8 @@ pub struct Schedule {
     /// 0: everything is due at the start.
     rate_per_second: u32,
     slots: u64,
+    /// No slot is given out after this.
+    ends: Option<Instant>,
     next: AtomicU64,
     closed: AtomicBool,
 }
@@ -31,14 +33,22 @@ impl Schedule {
             start,
             rate_per_second,
             slots,
+            ends: None,
             next,
             closed,
         }
     }
 
+    /// The same, but no slot is given out after `ends`.
+    pub fn ending(mut self, ends: Option<Instant>) -> Self {
+        self.ends = ends;
+        self
+    }
+
     /// The next slot; `None` when all are taken or the schedule was closed.
     pub fn take(&self) -> Option<Slot> {
-        if self.closed.load(Ordering::Relaxed) {
+        let is_over = self.ends.is_some_and(|ends| Instant::now() > ends);
+        if is_over || self.closed.load(Ordering::Relaxed) {
             return None;
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -62,8 +72,11 @@ impl Schedule {
         self.closed.store(true, Ordering::Relaxed);
     }
 
-    /// Slots that nobody took, once `take` has ended for everyone.
+    /// Slots that somebody should have taken and nobody did, once `take` has ended for everyone.
     pub fn not_taken(&self) -> u64 {
+        if self.ends.is_some() {
+            return 0;
+        }
         self.slots.saturating_sub(self.next.load(Ordering::Relaxed))
     }
 }
@@ -87,6 +100,15 @@ mod tests {
         );
         assert_eq!(taken[3].due, start + Duration::from_secs(1));
         assert_eq!(taken[6].due, start + Duration::from_secs(2));
+        assert_eq!(schedule.not_taken(), 0);
+    }
+
+    #[test]
+    fn a_schedule_that_has_ended_gives_nothing_and_misses_nothing() {
+        let start = Instant::now();
+        let schedule = Schedule::new(start, 0, u64::MAX).ending(Some(start));
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        assert_eq!(schedule.take(), None);
         assert_eq!(schedule.not_taken(), 0);
     }
 

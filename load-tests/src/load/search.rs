@@ -78,25 +78,20 @@ pub async fn highest(
             high = middle;
         }
     }
-    let mut rate = low;
-    for _ in 0..CONFIRMATIONS_MAX {
-        let confirmed = search
-            .tried(rate, limits.confirm, true, &mut attempt)
-            .await?;
-        if let Some(outcome) = confirmed {
-            return Ok(Found {
-                rate,
-                outcome,
-                attempts: search.attempts,
-            });
-        }
-        rate = rate * 19 / 20;
-    }
-    anyhow::bail!(
-        "no rate held p99 <= {} ms for {:?}",
-        limits.p99_ms,
-        limits.confirm
-    )
+    search.confirm(low, &mut attempt).await
+}
+
+/// The highest rate, once it is roughly known: longer runs only, from `rate` downwards.
+pub async fn confirm(
+    limits: Limits,
+    rate: u32,
+    mut attempt: impl AsyncFnMut(Plan) -> Result<Outcome>,
+) -> Result<Found> {
+    let search = Search {
+        limits,
+        attempts: Vec::new(),
+    };
+    search.confirm(rate, &mut attempt).await
 }
 
 struct Search {
@@ -131,6 +126,28 @@ impl Search {
             }
             rate = next;
         }
+    }
+
+    async fn confirm(
+        mut self,
+        mut rate: u32,
+        attempt: &mut impl AsyncFnMut(Plan) -> Result<Outcome>,
+    ) -> Result<Found> {
+        let Limits {
+            p99_ms, confirm, ..
+        } = self.limits;
+        for _ in 0..CONFIRMATIONS_MAX {
+            if let Some(outcome) = self.tried(rate, confirm, true, attempt).await? {
+                let attempts = self.attempts;
+                return Ok(Found {
+                    rate,
+                    outcome,
+                    attempts,
+                });
+            }
+            rate = rate * 19 / 20;
+        }
+        anyhow::bail!("no rate held p99 <= {p99_ms} ms for {confirm:?}")
     }
 
     async fn step(

@@ -1,6 +1,7 @@
 //! A fresh set of databases, topics and keys, and the roles that run on them.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
@@ -12,9 +13,12 @@ use super::{Databases, Launch, Redis, Role, Settings, scalar};
 pub struct Deployment<'a> {
     /// The database of the order role.
     pub orders_url: String,
+    /// The database of the inventory role.
+    pub inventory_url: String,
     /// The Redis server that it writes through.
     pub redis: Redis,
     settings: &'a Settings,
+    binary: PathBuf,
     name: String,
     environment: Vec<(String, String)>,
 }
@@ -31,6 +35,16 @@ pub struct Rows {
 impl<'a> Deployment<'a> {
     /// Makes the databases and migrates them; `name` tells deployments of one run apart.
     pub async fn create(settings: &'a Settings, databases: &Databases, name: &str) -> Result<Self> {
+        Self::create_for(settings, databases, name, settings.binary()?).await
+    }
+
+    /// Like `create`, for another `trackops` than the one that is measured otherwise.
+    pub async fn create_for(
+        settings: &'a Settings,
+        databases: &Databases,
+        name: &str,
+        binary: PathBuf,
+    ) -> Result<Self> {
         let orders_url = databases
             .create(settings, &format!("{name}_orders"))
             .await?;
@@ -42,7 +56,7 @@ impl<'a> Deployment<'a> {
         let tag = format!("{}-{name}", settings.tag.replace('_', "-"));
         let environment = [
             ("TRACKOPS_ORDERS_DATABASE_URL", orders_url.clone()),
-            ("TRACKOPS_INVENTORY_DATABASE_URL", inventory_url),
+            ("TRACKOPS_INVENTORY_DATABASE_URL", inventory_url.clone()),
             ("TRACKOPS_REDIS_URL", redis_url),
             ("TRACKOPS_KAFKA_BROKERS", settings.kafka()?),
             ("TRACKOPS_KAFKA_PREFIX", format!("{tag}-")),
@@ -53,8 +67,10 @@ impl<'a> Deployment<'a> {
             .to_vec();
         let deployment = Self {
             orders_url,
+            inventory_url,
             redis,
             settings,
+            binary,
             name: name.to_owned(),
             environment,
         };
@@ -82,12 +98,11 @@ impl<'a> Deployment<'a> {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        let binary = self.settings.binary()?;
         let arguments = vec![role.to_owned()];
         let log = self.log(name);
         let launch = Launch {
             name,
-            binary: &binary,
+            binary: &self.binary,
             arguments,
             environment: &environment,
             public,
@@ -108,14 +123,34 @@ impl<'a> Deployment<'a> {
         })
     }
 
+    /// Transactions that its two databases have committed so far, by `pg_stat_database`: busy backends
+    /// report every second, idle ones up to 10 s late. Asked by way of a third database.
+    pub async fn commits(&self) -> Result<u64> {
+        let name = |role| format!("{}_{}_{role}", self.settings.tag, self.name);
+        let (orders, inventory) = (name("orders"), name("inventory"));
+        let sql = format!(
+            "SELECT coalesce(sum(xact_commit), 0)::bigint FROM pg_stat_database \
+             WHERE datname IN ('{orders}', '{inventory}')"
+        );
+        scalar(&self.settings.postgres("postgres")?, &sql).await
+    }
+
     /// Deletes what this deployment left in Redis, and says how much that was.
     pub async fn forget_keys(&self) -> Result<u64> {
-        let prefix = self
-            .environment
-            .iter()
-            .find(|(name, _)| name == "TRACKOPS_REDIS_PREFIX");
-        let (_, prefix) = prefix.context("set in create")?;
-        self.redis.forget(prefix).await
+        self.redis
+            .forget(self.variable("TRACKOPS_REDIS_PREFIX")?)
+            .await
+    }
+
+    /// What the names of its topics begin with.
+    pub fn topic_prefix(&self) -> Result<&str> {
+        self.variable("TRACKOPS_KAFKA_PREFIX")
+    }
+
+    fn variable(&self, wanted: &str) -> Result<&str> {
+        let found = self.environment.iter().find(|(name, _)| name == wanted);
+        let (_, value) = found.with_context(|| format!("no {wanted} in create"))?;
+        Ok(value)
     }
 
     fn log(&self, name: &str) -> std::path::PathBuf {
@@ -128,7 +163,7 @@ impl<'a> Deployment<'a> {
     async fn migrate(&self) -> Result<()> {
         let log = self.log("migrate");
         let output = open_log(&log)?;
-        let mut command = Command::new(self.settings.binary()?);
+        let mut command = Command::new(&self.binary);
         command
             .arg("migrate")
             .stdout(output.try_clone()?)

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::numbers::to_f64;
 
 /// The unit of CPU time in `/proc`: `USER_HZ`, which is 100 wherever Linux has glibc or musl.
-const TICKS_PER_SECOND: f64 = 100.0;
+pub const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What a reader needs to judge a figure.
 #[derive(Clone, Debug, Serialize)]

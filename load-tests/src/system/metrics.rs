@@ -1,5 +1,7 @@
 //! The Prometheus text of a role, read far enough for sums and histograms.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, ensure};
 
 use super::Role;
@@ -52,6 +54,43 @@ impl Metrics {
             .map(|sample| sample.value);
         let first = values.next()?;
         Some(values.fold(first, |sum, value| sum + value))
+    }
+
+    /// The sum of `name` over the series that have `label`, such as `to="CONFIRMED"`; 0 if none has.
+    pub fn labelled(&self, name: &str, label: &str) -> f64 {
+        let series = self.0.iter().filter(|sample| sample.name == name);
+        series
+            .filter(|sample| sample.labels.contains(label))
+            .map(|sample| sample.value)
+            .sum()
+    }
+
+    /// The mean of what came since `before` in each histogram whose name contains `part`, by its name and
+    /// labels; those in which nothing came are left out.
+    pub fn means_since(&self, before: &Self, part: &str) -> BTreeMap<String, f64> {
+        let counts = self.0.iter().filter_map(|sample| {
+            let name = sample.name.strip_suffix("_count")?;
+            name.contains(part)
+                .then_some((name, sample.labels.as_str()))
+        });
+        counts
+            .filter_map(|(name, labels)| {
+                let grown = |suffix: &str| {
+                    let of = |metrics: &Self| metrics.value(&format!("{name}{suffix}"), labels);
+                    of(self).unwrap_or(0.0) - of(before).unwrap_or(0.0)
+                };
+                let count = grown("_count");
+                (count > 0.0).then(|| (series(name, labels), grown("_sum") / count))
+            })
+            .collect()
+    }
+
+    fn value(&self, name: &str, labels: &str) -> Option<f64> {
+        let found = self
+            .0
+            .iter()
+            .find(|sample| sample.name == name && sample.labels == labels);
+        found.map(|sample| sample.value)
     }
 
     /// The buckets of histogram `name`.
@@ -157,6 +196,16 @@ fn parse_line(line: &str) -> Option<Sample> {
     })
 }
 
+/// A series as a person writes it.
+fn series(name: &str, labels: &str) -> String {
+    if labels.is_empty() {
+        name.to_owned()
+    } else {
+        // The parser has left the closing brace.
+        format!("{name}{{{labels}")
+    }
+}
+
 fn upper_bound(labels: &str) -> Option<f64> {
     let (_, rest) = labels.split_once("le=\"")?;
     rest.split_once('"')?.0.parse().ok()
@@ -169,6 +218,24 @@ mod tests {
     const TEXT: &str = "# TYPE t_live gauge\nt_live{shard=\"1\"} 2\nt_live{shard=\"2\"} 3\nup 1\n\
         t_seconds_bucket{a=\"x\",le=\"0.1\"} 50\nt_seconds_bucket{a=\"x\",le=\"0.2\"} 100\n\
         t_seconds_bucket{a=\"x\",le=\"+Inf\"} 100\nt_seconds_sum{a=\"x\"} 9.5\n";
+
+    #[test]
+    fn means_are_of_what_came_in_between() {
+        let text = |count, sum| {
+            format!(
+                "a_batch_size_sum {sum}\na_batch_size_count {count}\nb_seconds_count 1\n\
+                c_batch_rows_sum{{stage=\"fetch\"}} 9\nc_batch_rows_count{{stage=\"fetch\"}} 3\n"
+            )
+        };
+        let before = Metrics::parse(&text(10, 40));
+        let after = Metrics::parse(&text(12, 60));
+        let fresh = Metrics::parse("");
+        let expected = BTreeMap::from([("a_batch_size".to_owned(), 10.0)]);
+        assert_eq!(after.means_since(&before, "_batch"), expected);
+        let all = after.means_since(&fresh, "_batch");
+        assert_eq!(all.get("c_batch_rows{stage=\"fetch\"}"), Some(&3.0));
+        assert!((after.labelled("c_batch_rows_sum", "stage=\"fetch\"") - 9.0).abs() < 1e-9);
+    }
 
     #[test]
     fn sums_and_histograms() {

@@ -52,6 +52,18 @@ impl Redis {
             .parse()?)
     }
 
+    /// Limits the server's memory (0: not at all) and gives the limit that it had.
+    pub async fn limit_memory(&self, bytes: u64) -> Result<u64> {
+        let info = self.ask(&["INFO", "memory"]).await?;
+        let limit = info
+            .lines()
+            .find_map(|line| line.strip_prefix("maxmemory:"));
+        let limit = limit.context("INFO names no limit of memory")?.parse()?;
+        self.ask(&["CONFIG", "SET", "maxmemory", &bytes.to_string()])
+            .await?;
+        Ok(limit)
+    }
+
     /// The server's version.
     pub async fn version(&self) -> Result<String> {
         let info = self.ask(&["INFO", "server"]).await?;

@@ -85,16 +85,23 @@ impl Role {
         Ok(role)
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> Result<u32> {
+        self.child
+            .id()
+            .with_context(|| format!("{} has ended", self.name))
+    }
+
     /// Resident memory in bytes.
     pub fn resident_bytes(&self) -> Result<u64> {
-        let pid = self.child.id().context("the role has ended")?;
+        let pid = self.pid()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         Ok(kib(&status, "VmRSS").context("no VmRSS")? * 1024)
     }
 
     /// CPU time that it has used so far, in seconds.
     pub fn cpu_seconds(&self) -> Result<f64> {
-        let pid = self.child.id().context("the role has ended")?;
+        let pid = self.pid()?;
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         cpu_seconds(&stat).context("no CPU time in /proc")
     }

@@ -19,6 +19,14 @@ pub struct Settings {
     pub tag: String,
     /// Reports, and below it the roles' logs.
     pub output: PathBuf,
+    /// Another release build, to be measured beside the one of `TRACKOPS_BENCH_BINARY`.
+    pub before: Option<PathBuf>,
+    /// The rates of `whole`; empty for its own.
+    pub rates: Vec<u32>,
+    /// How long `whole` measures a rate, if it is told.
+    pub seconds: Option<u64>,
+    /// How long each part of `sustained` takes, if it is told.
+    pub minutes: Option<f64>,
     postgres: Variable,
     redis: Variable,
     kafka: Variable,
@@ -33,14 +41,18 @@ struct Variable {
 }
 
 impl Settings {
-    /// Settings with a fresh tag.
-    pub fn new(quick: bool, p99_ms: f64, output: PathBuf) -> Self {
+    /// Settings with a fresh tag, servers and binaries from the environment.
+    pub fn new(output: PathBuf) -> Self {
         let tag = format!("bench_{:08x}", rand::random::<u32>());
         Self {
-            quick,
-            p99_ms,
+            quick: false,
+            p99_ms: 50.0,
             tag,
             output,
+            before: None,
+            rates: Vec::new(),
+            seconds: None,
+            minutes: None,
             postgres: Variable::read("TRACKOPS_BENCH_POSTGRES_URL"),
             redis: Variable::read("TRACKOPS_BENCH_REDIS_URL"),
             kafka: Variable::read("TRACKOPS_BENCH_KAFKA_BROKERS"),
@@ -84,6 +96,22 @@ impl Settings {
             step: seconds(1, 8),
             confirm: seconds(3, 20),
         }
+    }
+
+    /// What each rate of `whole` is sent before it is measured.
+    pub fn warm_up(&self) -> Duration {
+        Duration::from_secs(self.pick(1, 4))
+    }
+
+    /// How long each rate of `whole` is measured.
+    pub fn measured(&self) -> Duration {
+        Duration::from_secs(self.seconds.unwrap_or(self.pick(3, 11)))
+    }
+
+    /// How long each part of `sustained` takes.
+    pub fn sustained(&self) -> Duration {
+        let minutes = self.minutes.unwrap_or(self.pick(0.5, 10.0));
+        Duration::from_secs_f64(minutes * 60.0)
     }
 
     /// `full`, or `quick` in a short run.

@@ -43,27 +43,28 @@ async fn every_accepted_request_was_counted_by_the_server() {
 #[tokio::test]
 async fn waiting_for_a_busy_server_is_part_of_the_latency() {
     // One connection, 20 ms an answer, a request due every 10 ms: the 30th is sent 300 ms late.
-    let plan = Plan {
-        rate: 100,
-        warm_up_slots: 0,
-        measured_slots: 30,
-        lag_max: None,
-    };
+    let plan = Plan::counted(100, 30);
     let (outcome, _) = run_against(20, 1, plan).await;
     assert!(outcome.latency.max_ms >= 290.0, "{}", outcome.describe());
 }
 
 #[tokio::test]
 async fn a_hopeless_rate_is_given_up() {
-    let lag_max = Some(Duration::from_millis(100));
-    let plan = Plan {
-        rate: 1000,
-        warm_up_slots: 0,
-        measured_slots: 5000,
-        lag_max,
-    };
+    let mut plan = Plan::counted(1000, 5000);
+    plan.lag_max = Some(Duration::from_millis(100));
     let (outcome, served) = run_against(20, 1, plan).await;
     assert_eq!(outcome.accepted, served);
     assert_eq!(outcome.accepted + outcome.not_sent, 5000);
     assert!(!outcome.is_clean());
+}
+
+#[tokio::test]
+async fn full_speed_ends_in_time_and_counts_from_when_it_sent() {
+    let plan = Plan::full_speed(Duration::from_millis(300));
+    let (outcome, served) = run_against(20, 2, plan).await;
+    assert!(outcome.is_clean(), "{}", outcome.describe());
+    assert_eq!(outcome.accepted, served);
+    // Two connections, 20 ms an answer: 30 at most, and fewer on a busy machine.
+    assert!((2..=32).contains(&served), "{served}");
+    assert!(outcome.latency.p50_ms < 290.0, "{}", outcome.describe());
 }
