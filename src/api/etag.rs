@@ -1,4 +1,6 @@
-//! Entity tags (RFC 9110, 8.8.3): an order's is its version in quotes.
+//! Entity tags (RFC 9110, 8.8.3): an order's is its version in quotes. And the conditions that name
+//! them (13.1.1, 13.1.2): they are evaluated, or the request is refused, but none is ignored. A
+//! condition by date is, as 13.1.3 and 13.1.4 want it of a server that gives no modification dates.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use trackops_domain::ids::Version;
@@ -41,6 +43,22 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<Vec<Version>>, Problem> {
     })
 }
 
+/// Refuses a request with `condition`, which this resource doesn't evaluate: ignored, it would let
+/// through what the client meant to prevent.
+pub fn refuse(headers: &HeaderMap, condition: &HeaderName) -> Result<(), Problem> {
+    if !headers.contains_key(condition) {
+        return Ok(());
+    }
+    let detail = format!("{condition} isn't supported by this method of this resource");
+    Err(Problem::new(Code::ConditionNotSupported, detail))
+}
+
+/// Refuses both conditions, for a resource that has no entity tag.
+pub fn refuse_all(headers: &HeaderMap) -> Result<(), Problem> {
+    refuse(headers, &header::IF_MATCH)?;
+    refuse(headers, &header::IF_NONE_MATCH)
+}
+
 /// Whether `If-None-Match` names `version`, by the weak comparison that RFC 9110 (13.1.2) asks for.
 pub fn if_none_match(headers: &HeaderMap, version: Version) -> Result<bool, Problem> {
     Ok(match parse(headers, &header::IF_NONE_MATCH)? {
@@ -69,14 +87,16 @@ fn parse(headers: &HeaderMap, name: &HeaderName) -> Result<Condition, Problem> {
             format!("{name} must be * or a list of entity tags such as \"3\""),
         )
     };
+    let mut values = headers.get_all(name).iter();
+    let (first, others) = (values.next(), values.next());
+    if first.is_some_and(|first| trim(first.as_bytes()) == b"*") && others.is_none() {
+        return Ok(Condition::Any);
+    }
     let mut tags = Vec::new();
     let mut present = false;
     for value in headers.get_all(name) {
         present = true;
         let mut rest = trim(value.as_bytes());
-        if rest == b"*" {
-            return Ok(Condition::Any);
-        }
         while !rest.is_empty() {
             if let Some(after) = rest.strip_prefix(b",") {
                 rest = trim(after);
@@ -185,8 +205,11 @@ mod tests {
             "\"3\" \"4\"",
             "w/\"3\"",
             "\"a b\"",
+            "*, \"3\"",
         ] {
             assert_eq!(versions(&[bad]), "malformed", "{bad}");
         }
+        assert_eq!(versions(&["\"3\"", "*"]), "malformed");
+        assert_eq!(versions(&["*", "*"]), "malformed");
     }
 }

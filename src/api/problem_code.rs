@@ -2,7 +2,8 @@
 //!
 //! Policy: 400 for what can't be read (syntax, path, query, headers), 422 for what was read and
 //! breaks a rule, 409 for what the resource's state forbids, 412 for a precondition, 503 with
-//! `Retry-After` for whatever a retry can cure, 500 only for a fault of ours.
+//! `Retry-After` for whatever a retry can cure, 500 only for a fault of ours, 501 for methods and
+//! transfer codings that no path knows.
 
 use axum::http::StatusCode;
 
@@ -19,6 +20,8 @@ pub enum Code {
     InvalidCursor,
     /// A header can't be understood.
     InvalidHeader,
+    /// `If-Match` or `If-None-Match` where it isn't evaluated.
+    ConditionNotSupported,
     /// The `Idempotency-Key` is not 1 to 255 visible ASCII characters.
     InvalidIdempotencyKey,
     /// No route of that path.
@@ -65,6 +68,8 @@ pub enum Code {
     BadRequest,
     /// A fault of ours.
     InternalError,
+    /// A method or transfer coding that the server doesn't know.
+    NotImplemented,
     /// The order waits for an operator.
     OrderQuarantined,
     /// The order's actor failed under the request.
@@ -108,12 +113,13 @@ const fn facts(
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::MalformedJson,
         Self::UnreadableBody,
         Self::InvalidParameter,
         Self::InvalidCursor,
         Self::InvalidHeader,
+        Self::ConditionNotSupported,
         Self::InvalidIdempotencyKey,
         Self::NotFound,
         Self::OrderNotFound,
@@ -137,6 +143,7 @@ impl Code {
         Self::TooManySubscriptions,
         Self::BadRequest,
         Self::InternalError,
+        Self::NotImplemented,
         Self::OrderQuarantined,
         Self::OrderRestarted,
         Self::Overloaded,
@@ -181,6 +188,8 @@ impl Code {
                 "Use nextCursor of the page before as it is, or leave cursor out to start again."),
             Self::InvalidHeader => facts(S::BAD_REQUEST, "invalid-header", "A header can't be understood",
                 "Correct the header that the detail names."),
+            Self::ConditionNotSupported => facts(S::BAD_REQUEST, "condition-not-supported", "The condition isn't supported here",
+                "Leave the header out that the detail names. To change an order only as it was read, send its ETag in If-Match."),
             Self::InvalidIdempotencyKey => facts(S::BAD_REQUEST, "invalid-idempotency-key", "The Idempotency-Key is not valid",
                 "Send one Idempotency-Key of 1 to 255 visible ASCII characters; a UUID will do."),
             Self::NotFound => facts(S::NOT_FOUND, "not-found", "There is nothing at this path",
@@ -213,8 +222,8 @@ impl Code {
                 "Read the order again, decide anew, and send its present ETag."),
             Self::PayloadTooLarge => facts(S::PAYLOAD_TOO_LARGE, "payload-too-large", "The body is too large",
                 "Send at most 256 KiB."),
-            Self::UnsupportedMediaType => facts(S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not declared as JSON",
-                "Send Content-Type: application/json."),
+            Self::UnsupportedMediaType => facts(S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body's media type or coding isn't supported",
+                "Send Content-Type: application/json, and no Content-Encoding."),
             Self::ValidationFailed => facts(S::UNPROCESSABLE_ENTITY, "validation-failed", "Some fields are not valid",
                 "Correct the fields in errors; each pointer is a JSON pointer into the body."),
             Self::IdempotencyKeyReused => facts(S::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The Idempotency-Key was used for another request",
@@ -227,6 +236,8 @@ impl Code {
                 "Compare the request with /api/v1/openapi.json."),
             Self::InternalError => facts(S::INTERNAL_SERVER_ERROR, "internal-error", "The server failed",
                 "It is a fault of the server and in its log. Repeating with the same Idempotency-Key is safe."),
+            Self::NotImplemented => facts(S::NOT_IMPLEMENTED, "not-implemented", "The server doesn't know the method or transfer coding",
+                "Use a method of RFC 9110 or PATCH, and no transfer coding but chunked."),
             Self::OrderQuarantined => facts(S::SERVICE_UNAVAILABLE, "order-quarantined", "The order failed again and again and was set aside",
                 "An operator looks at /admin/v1/actors/{orderId} and releases it."),
             Self::OrderRestarted => facts(S::SERVICE_UNAVAILABLE, "order-restarted", "The order was started again under the request",

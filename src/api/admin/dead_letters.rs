@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::dead_letter_desk::{DeadLetter, DeadLetterDesk, DeadLetterId, DeskError, LIST_MAX};
 use crate::api::cursor;
+use crate::api::etag;
 use crate::api::openapi::ReadErrors;
 use crate::api::params::{self, LIMIT_MAX, Query};
 use crate::api::problem::Problem;
@@ -195,6 +196,7 @@ pub async fn send_dead_letter(
     LetterPath(id): LetterPath,
     headers: HeaderMap,
 ) -> Result<Json<SentView>, Problem> {
+    etag::refuse_all(&headers)?;
     idempotency_key(&headers)?;
     desk.send_again(&id).await?;
     tracing::info!(

@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::cluster_desk::ClusterDesk;
+use crate::api::etag;
 use crate::api::openapi::ReadErrors;
 use crate::api::params;
 use crate::api::problem::Problem;
@@ -37,6 +38,7 @@ pub async fn drain_node(
     headers: HeaderMap,
 ) -> Result<Json<DrainView>, Problem> {
     let Path(node) = node.map_err(|_| params::invalid("the node in the path is not UTF-8"))?;
+    etag::refuse_all(&headers)?;
     idempotency_key(&headers)?;
     let is_new = desk.drain(&node).await?;
     tracing::info!(node, is_new, "drain of a replica asked for");

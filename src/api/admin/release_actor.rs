@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::etag;
 use crate::api::openapi::ReadErrors;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
@@ -36,6 +37,7 @@ pub async fn release_actor(
     OrderPath(id): OrderPath,
     headers: HeaderMap,
 ) -> Result<Json<ReleasedView>, Problem> {
+    etag::refuse_all(&headers)?;
     idempotency_key(&headers)?;
     let released = orders.release(id).await?;
     tracing::info!(order = %id, released, "release of a quarantined order asked for");

@@ -83,26 +83,45 @@ pub fn canonical_hash(body: &impl serde::Serialize) -> [u8; 32] {
     Sha256::digest(&canonical).into()
 }
 
+/// What the headers of a command say. Read before the body, so that a client that waits for
+/// `100 Continue` isn't asked for a body that its headers make useless.
+pub struct CommandHeaders<'a> {
+    key: Option<&'a str>,
+    if_match: Option<Vec<Version>>,
+    traceparent: Arc<str>,
+}
+
+impl<'a> CommandHeaders<'a> {
+    /// Those of a request; 400 if one of them makes no sense here.
+    pub fn of(headers: &'a HeaderMap) -> Result<Self, Problem> {
+        etag::refuse(headers, &header::IF_NONE_MATCH)?;
+        Ok(Self {
+            key: idempotency_key(headers)?,
+            if_match: etag::if_match(headers)?,
+            traceparent: traceparent(headers),
+        })
+    }
+}
+
 /// Sends a client's command with what its headers say.
 pub async fn command(
     state: &ApiState,
     order: OrderId,
-    headers: &HeaderMap,
+    headers: CommandHeaders<'_>,
     command: Command,
 ) -> Result<Response, Problem> {
-    let key = idempotency_key(headers)?;
-    let id = match key {
+    let id = match headers.key {
         Some(key) => command_id(order, key),
         None => CommandId(state.clock.uuid_v7()),
     };
     let request = CommandRequest {
         order,
         id,
-        keyed: key.is_some(),
+        keyed: headers.key.is_some(),
         by: Arc::clone(&CLIENT),
-        if_match: etag::if_match(headers)?,
+        if_match: headers.if_match,
         command,
-        traceparent: Some(traceparent(headers)),
+        traceparent: Some(headers.traceparent),
     };
     let answer = state.orders.execute(request).await?;
     Ok(done(StatusCode::OK, &answer))

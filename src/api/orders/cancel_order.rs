@@ -9,7 +9,7 @@ use trackops_domain::command::{Command, REASON_UNLESS_GIVEN};
 use trackops_domain::placed::limits::REASON_CHARS_MAX;
 use utoipa::ToSchema;
 
-use super::answer;
+use super::answer::{self, CommandHeaders};
 use crate::api::json;
 use crate::api::openapi::WriteErrors;
 use crate::api::params::OrderPath;
@@ -48,9 +48,10 @@ pub async fn cancel_order(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    let headers = CommandHeaders::of(&parts.headers)?;
     let body: CancelBody = json::read_or_default(&parts.headers, body).await?;
     let reason = reason(body.reason)?;
-    answer::command(&state, id, &parts.headers, Command::Cancel { reason }).await
+    answer::command(&state, id, headers, Command::Cancel { reason }).await
 }
 
 fn reason(given: Option<String>) -> Result<Box<str>, Problem> {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer;
+use crate::api::etag;
 use crate::api::openapi::ReadErrors;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
@@ -38,7 +39,9 @@ pub struct HistoryView {
 pub async fn get_history(
     State(state): State<Arc<ApiState>>,
     OrderPath(id): OrderPath,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    etag::refuse_all(&headers)?;
     let found = state.orders.history(id).await?;
     let history = HistoryView {
         order_id: id.0,

@@ -10,9 +10,10 @@ use super::answer;
 use crate::api::etag;
 use crate::api::openapi::ReadErrors;
 use crate::api::params::OrderPath;
-use crate::api::problem::Problem;
+use crate::api::problem::{Problem, ProblemBody};
 use crate::api::state::ApiState;
 use crate::codec::view::{self, OrderView};
+use crate::ports::orders::OrdersError;
 
 /// Show an order.
 ///
@@ -21,6 +22,7 @@ use crate::codec::view::{self, OrderView};
 #[utoipa::path(
     get, path = "/api/v1/orders/{id}", tag = "orders",
     params(("id" = uuid::Uuid, Path, description = "The order"),
+        ("If-Match" = Option<String>, Header, description = "ETags of which the order must have one"),
         ("If-None-Match" = Option<String>, Header, description = "ETags that the client has")),
     responses(
         (status = 200, description = "The order", body = OrderView, headers(
@@ -28,6 +30,8 @@ use crate::codec::view::{self, OrderView};
             ("Age" = Option<u64>, description =
                 "Seconds that the answer may be old: only while the database is away"))),
         (status = 304, description = "The client has this version"),
+        (status = 412, description = "`If-Match` names another version",
+            content_type = "application/problem+json", body = ProblemBody),
         ReadErrors)
 )]
 pub async fn get_order(
@@ -36,7 +40,12 @@ pub async fn get_order(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let read = state.orders.read(id).await?;
-    let is_known = read.position.is_none() && etag::if_none_match(&headers, read.version)?;
+    // In this order: RFC 9110, 13.2.2.
+    if etag::if_match(&headers)?.is_some_and(|named| !named.contains(&read.version)) {
+        let current = read.version;
+        return Err(OrdersError::PreconditionFailed { current }.into());
+    }
+    let is_known = etag::if_none_match(&headers, read.version)? && read.position.is_none();
     let response = if is_known {
         let mut unchanged = StatusCode::NOT_MODIFIED.into_response();
         unchanged

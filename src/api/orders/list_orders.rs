@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
 use trackops_domain::ids::CustomerId;
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::answer;
 use crate::api::cursor;
+use crate::api::etag;
 use crate::api::openapi::ReadErrors;
 use crate::api::params::{self, Query};
 use crate::api::problem::Problem;
@@ -43,7 +44,9 @@ pub struct OrderPage {
 pub async fn list_orders(
     State(state): State<Arc<ApiState>>,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    etag::refuse_all(&headers)?;
     let query = Query::of(&uri);
     let limit = query.limit()?;
     let filter = ListFilter {

@@ -8,6 +8,7 @@ use axum::response::Response;
 use trackops_domain::ids::OrderId;
 
 use super::answer;
+use crate::api::etag;
 use crate::api::json;
 use crate::api::openapi::WriteErrors;
 use crate::api::problem::Problem;
@@ -38,9 +39,10 @@ pub async fn place_order(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    etag::refuse_all(&parts.headers)?;
+    let key = idempotency_key(&parts.headers)?;
     let content: ContentV1 = json::read(&parts.headers, body).await?;
-    let key = idempotency_key(&parts.headers)?
-        .map(|key| (Box::from(key), answer::canonical_hash(&content)));
+    let key = key.map(|key| (Box::from(key), answer::canonical_hash(&content)));
     let placed = content.check().map_err(Problem::invalid)?;
     let done = state
         .orders

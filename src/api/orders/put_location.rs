@@ -10,6 +10,7 @@ use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
 use super::answer;
+use crate::api::etag;
 use crate::api::json;
 use crate::api::openapi::WriteErrors;
 use crate::api::params::OrderPath;
@@ -58,8 +59,11 @@ pub async fn put_location(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    // A position makes no version, so no entity tag can name it.
+    etag::refuse_all(&parts.headers)?;
+    let key = idempotency_key(&parts.headers)?;
     let body: LocationBody = json::read(&parts.headers, body).await?;
-    let key = idempotency_key(&parts.headers)?.map(|key| LocationKey {
+    let key = key.map(|key| LocationKey {
         id: command_id(id, key),
         body: answer::canonical_hash(&body),
     });

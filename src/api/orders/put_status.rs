@@ -9,7 +9,7 @@ use trackops_domain::command::Command;
 use trackops_domain::status::Status;
 use utoipa::ToSchema;
 
-use super::answer;
+use super::answer::{self, CommandHeaders};
 use crate::api::json;
 use crate::api::openapi::WriteErrors;
 use crate::api::params::OrderPath;
@@ -47,10 +47,11 @@ pub async fn put_status(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    let headers = CommandHeaders::of(&parts.headers)?;
     let body: StatusBody = json::read(&parts.headers, body).await?;
     let wanted = Status::parse(&body.status).ok_or_else(|| {
         let names = Status::ALL.map(Status::as_str).join(", ");
         Problem::invalid_field("/status", format!("must be one of {names}"))
     })?;
-    answer::command(&state, id, &parts.headers, Command::Advance(wanted)).await
+    answer::command(&state, id, headers, Command::Advance(wanted)).await
 }

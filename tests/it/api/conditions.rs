@@ -202,3 +202,100 @@ async fn a_repeated_position_is_marked_and_another_under_its_key_is_refused() {
     let answer = api.json("PUT", &path, &there).await;
     assert_eq!(answer.header("idempotency-replayed"), None);
 }
+
+#[tokio::test]
+async fn a_read_evaluates_if_match_before_if_none_match() {
+    let api = Api::new();
+    let path = format!("/api/v1/orders/{}", api.place().await);
+    let cases = [
+        (Some("\"1\""), None, 200),
+        (Some("*"), None, 200),
+        (Some("\"2\", \"1\""), None, 200),
+        (Some("\"2\""), None, 412),
+        (Some("W/\"1\""), None, 412),
+        (Some("\"1\""), Some("\"1\""), 304),
+        (Some("\"1\""), Some("\"2\""), 200),
+        (Some("\"2\""), Some("\"1\""), 412),
+        (Some("1"), None, 400),
+        (Some("\"1\""), Some("1"), 400),
+    ];
+    for method in ["GET", "HEAD"] {
+        for (matching, none_matching, status) in cases {
+            let headers: Vec<(&str, &str)> = [
+                matching.map(|value| ("if-match", value)),
+                none_matching.map(|value| ("if-none-match", value)),
+            ]
+            .into_iter()
+            .flatten()
+            .collect();
+            let answer = api.send(method, &path, &headers, Body::empty()).await;
+            assert_eq!(answer.status, status, "{method} {headers:?}");
+            if status != 400 {
+                assert_eq!(answer.header("etag"), Some("\"1\""), "{headers:?}");
+            }
+        }
+    }
+    // A condition on what isn't there doesn't change that it isn't there.
+    let nowhere = "/api/v1/orders/0190a5c2-7b1e-7cc3-98c4-dc0c0c07398f";
+    let headers = [("if-match", "*")];
+    let answer = api.send("GET", nowhere, &headers, Body::empty()).await;
+    answer.problem(404, "order-not-found", nowhere);
+}
+
+/// What isn't evaluated is refused: a client that sends it means to prevent something.
+#[tokio::test]
+async fn a_condition_that_is_not_evaluated_is_refused() {
+    let api = Api::new();
+    let id = api.place().await;
+    api.orders.saga(&id, &Command::StockReserved);
+    let order = format!("/api/v1/orders/{id}");
+    let position = json!({ "lat": 1, "lon": 1 });
+    let calls = [
+        ("POST", "/api/v1/orders".to_owned(), pizza(), true),
+        ("GET", "/api/v1/orders".into(), json!({}), true),
+        ("GET", format!("{order}/history"), json!({}), true),
+        ("GET", format!("{order}/events"), json!({}), true),
+        ("PUT", format!("{order}/location"), position, true),
+        (
+            "PUT",
+            format!("{order}/status"),
+            json!({ "status": "PREPARING" }),
+            false,
+        ),
+        ("POST", format!("{order}/cancel"), json!({}), false),
+        (
+            "POST",
+            format!("/admin/v1/actors/{id}/release"),
+            json!({}),
+            true,
+        ),
+        (
+            "POST",
+            "/admin/v1/cluster/nodes/node-a/drain".into(),
+            json!({}),
+            true,
+        ),
+        (
+            "POST",
+            "/admin/v1/dead-letters/ORDER_CREATED/0/3/send".into(),
+            json!({}),
+            true,
+        ),
+    ];
+    for (method, path, body, also_if_match) in calls {
+        let mut conditions = vec![("if-none-match", "*"), ("if-none-match", "\"9\"")];
+        if also_if_match {
+            conditions.extend([("if-match", "*"), ("if-match", "\"2\"")]);
+        }
+        for condition in conditions {
+            let answer = api.json_with(method, &path, &[condition], &body).await;
+            let problem = answer.problem(400, "condition-not-supported", &path);
+            let detail = problem["detail"].as_str().expect("a detail");
+            assert!(detail.starts_with(condition.0), "{method} {path}: {detail}");
+        }
+    }
+    let order = api.get(&order).await.json();
+    assert_eq!(order["status"], "CONFIRMED", "nothing was done");
+    let all = api.get("/api/v1/orders").await.json();
+    assert_eq!(all["items"].as_array().map(Vec::len), Some(1));
+}
