@@ -134,6 +134,12 @@ impl Problem {
         self.header(header::RETRY_AFTER, HeaderValue::from(whole.max(1)))
     }
 
+    /// When to come back, for a refusal that will pass.
+    pub fn passes_after(&self) -> Option<Duration> {
+        let wait = self.0.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+        wait.parse().ok().map(Duration::from_secs)
+    }
+
     /// With another header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -90,6 +90,8 @@ pub struct TestOrders {
     orders: Mutex<HashMap<OrderId, Known>>,
     /// So many subscriptions more are told that there is too much to do.
     pub crowd: AtomicU32,
+    /// What the next subscription is told instead.
+    refusal: Mutex<Option<OrdersError>>,
 }
 
 impl TestOrders {
@@ -98,7 +100,12 @@ impl TestOrders {
             hub,
             orders: Mutex::default(),
             crowd: AtomicU32::new(0),
+            refusal: Mutex::default(),
         })
+    }
+
+    pub fn refuse_next(&self, error: OrdersError) {
+        *self.refusal.lock() = Some(error);
     }
 
     pub fn place(&self) -> OrderId {
@@ -178,6 +185,9 @@ impl Orders for TestOrders {
         since: Option<Version>,
         session: Arc<dyn Session>,
     ) -> Result<Arc<Order>, OrdersError> {
+        if let Some(error) = self.refusal.lock().take() {
+            return Err(error);
+        }
         let fewer = |crowd: u32| crowd.checked_sub(1);
         if self.crowd.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
             return Err(OrdersError::Overloaded {

@@ -1,10 +1,13 @@
 //! The event stream on loopback: resuming, ending, refusing.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::timeout;
 use trackops::api::track::routes;
+use trackops::ports::orders::OrdersError;
+use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;
 use uuid::Uuid;
 
@@ -104,39 +107,144 @@ async fn a_silent_stream_is_kept_alive_by_comments() {
     let order = server.orders.place();
     let url = format!("{}?since=1", server.events_url(order));
     let mut stream = reqwest::get(url).await.expect("answers");
-    for _ in 0..2 {
+    let mut next = async || {
         let chunk = timeout(PATIENCE, stream.chunk()).await.expect("in time");
-        assert_eq!(
-            chunk.expect("comes").as_deref(),
-            Some(b": keep-alive\n\n".as_slice())
-        );
+        let chunk = chunk.expect("comes").expect("is open");
+        String::from_utf8(chunk.to_vec()).expect("UTF-8")
+    };
+    assert!((1000..2000).contains(&retry_ms(&next().await)));
+    for _ in 0..2 {
+        assert_eq!(next().await, ": keep-alive\n\n");
     }
 }
 
 #[tokio::test]
-async fn connections_are_bounded_and_none_begins_on_the_way_down() {
-    let server = Server::start(|limits| limits.connections_max = 1);
+async fn nothing_on_the_way_may_keep_a_stream_back() {
+    let server = Server::start(|_| {});
     let order = server.orders.place();
-    let stream = reqwest::get(server.events_url(order))
-        .await
-        .expect("answers");
-    assert_eq!(stream.status(), 200);
-    let second = reqwest::get(server.events_url(order))
-        .await
-        .expect("answers");
-    assert_eq!(second.status(), 503);
-    assert_eq!(second.headers()["retry-after"], "1");
-    let problem: Value = second.json().await.expect("is JSON");
-    assert_eq!(problem["code"], "overloaded");
-    drop(stream);
-    server.all_ended().await;
-
-    // A stopping listener takes no connection: ask the routes themselves.
+    let open = || reqwest::get(server.events_url(order));
+    let stream = open().await.expect("answers");
     server.state.shutdown.cancel();
+    let refused = ask_routes(&server, order).await;
+    for headers in [stream.headers(), refused.headers()] {
+        assert_eq!(headers["content-type"], "text/event-stream");
+        assert_eq!(headers["cache-control"], "no-store, no-transform");
+        assert_eq!(headers["x-accel-buffering"], "no");
+    }
+}
+
+/// Asks the routes themselves: a stopping listener takes no connection.
+async fn ask_routes(server: &Server, order: OrderId) -> axum::response::Response {
     let request = axum::http::Request::get(format!("/api/v1/orders/{order}/events"));
     let request = request
         .body(axum::body::Body::empty())
         .expect("is a request");
-    let answer = tower::ServiceExt::oneshot(routes(server.state.clone()), request).await;
-    assert_eq!(answer.expect("answers").status(), 503);
+    tower::ServiceExt::oneshot(routes(server.state.clone()), request)
+        .await
+        .expect("answers")
+}
+
+/// The milliseconds of a `retry` at the beginning of `text`.
+fn retry_ms(text: &str) -> u64 {
+    let value = text.strip_prefix("retry: ").and_then(|text| {
+        let (value, _) = text.split_once("\n\n")?;
+        value.parse().ok()
+    });
+    value.unwrap_or_else(|| panic!("no retry: {text}"))
+}
+
+/// Checks that `text` says when to come back and why, and ends; the problem.
+fn refusal(text: &str, order: OrderId, wait_ms: u64) -> Value {
+    assert!((wait_ms..2 * wait_ms).contains(&retry_ms(text)), "{text}");
+    let (_, event) = text.split_once("\n\n").expect("another event");
+    let data = event.strip_prefix("event: problem\ndata: ");
+    let data = data.and_then(|data| data.strip_suffix("\n\n"));
+    let data: Value = serde_json::from_str(data.expect("a problem")).expect("JSON");
+    assert_eq!(data["type"], "problem");
+    assert_eq!(data["orderId"], order.to_string());
+    assert_eq!(data["problem"]["status"], 503);
+    let path = format!("/api/v1/orders/{order}/events");
+    assert_eq!(data["problem"]["instance"], path);
+    data["problem"].clone()
+}
+
+/// A browser's `EventSource` gives up for ever on any answer but this.
+#[tokio::test]
+async fn what_will_pass_is_an_event_and_a_time_to_come_back() {
+    let server = Server::start(|limits| {
+        limits.connections_max = 1;
+        limits.crowd_patience = Duration::ZERO;
+    });
+    let order = server.orders.place();
+    let open = || reqwest::get(server.events_url(order));
+    let stream = open().await.expect("answers");
+    assert_eq!(stream.status(), 200);
+    // Full.
+    let second = open().await.expect("answers");
+    assert_eq!(second.status(), 200);
+    let text = second.text().await.expect("it ends");
+    assert_eq!(refusal(&text, order, 1000)["code"], "overloaded");
+    drop(stream);
+    server.until_open(0).await;
+
+    // The order has too much to do, starts, or is set aside.
+    server.orders.crowd.store(1, SeqCst);
+    let text = open().await.expect("answers").text().await;
+    let text = text.expect("it ends");
+    assert_eq!(refusal(&text, order, 1000)["code"], "overloaded");
+    for (error, code, wait_ms) in [
+        (
+            OrdersError::Unavailable {
+                why: "this replica is starting",
+                retry_after: Duration::from_secs(1),
+            },
+            "unavailable",
+            1000,
+        ),
+        (OrdersError::LeaseOver, "unavailable", 1000),
+        (OrdersError::Quarantined, "order-quarantined", 30_000),
+    ] {
+        server.orders.refuse_next(error);
+        let text = open().await.expect("answers").text().await;
+        let text = text.expect("it ends");
+        assert_eq!(refusal(&text, order, wait_ms)["code"], code);
+    }
+
+    // A later try has its stream, which asks for no more than the usual patience.
+    let mut stream = open().await.expect("answers");
+    let chunk = timeout(PATIENCE, stream.chunk()).await.expect("in time");
+    let chunk = chunk.expect("comes").expect("is open");
+    let text = String::from_utf8(chunk.to_vec()).expect("UTF-8");
+    assert!((1000..2000).contains(&retry_ms(&text)), "{text}");
+    drop(stream);
+
+    // On the way down.
+    server.state.shutdown.cancel();
+    let answer = ask_routes(&server, order).await;
+    assert_eq!(answer.status(), 200);
+    let body = axum::body::to_bytes(answer.into_body(), 4096).await;
+    let text = String::from_utf8(body.expect("it ends").to_vec()).expect("UTF-8");
+    assert_eq!(refusal(&text, order, 1000)["code"], "unavailable");
+}
+
+/// Not only once its subscription stands: a crowd that waits for that has no bound otherwise.
+#[tokio::test]
+async fn a_stream_counts_from_its_admission_on() {
+    let server = Server::start(|limits| limits.connections_max = 2);
+    let order = server.orders.place();
+    server.orders.crowd.store(u32::MAX, SeqCst);
+    let url = server.events_url(order);
+    let waiting: Vec<_> = (0..2)
+        .map(|_| tokio::spawn(reqwest::get(url.clone())))
+        .collect();
+    server.until_open(2).await;
+    let third = reqwest::get(url).await.expect("answers");
+    let text = third.text().await.expect("it ends");
+    let problem = refusal(&text, order, 1000);
+    assert_eq!(problem["detail"], "too many live connections are open");
+    // Who gives up waiting leaves its place.
+    for one in waiting {
+        one.abort();
+    }
+    server.until_open(0).await;
 }

@@ -17,6 +17,7 @@ use trackops::live::hub::Hub;
 use trackops_domain::ids::OrderId;
 
 use crate::live_support::TestOrders;
+use crate::support::wait::until;
 
 /// Longer than anything here takes, shorter than a person's patience.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -79,6 +80,14 @@ impl Server {
 
     pub fn events_url(&self, order: impl std::fmt::Display) -> String {
         format!("http://{}/api/v1/orders/{order}/events", self.address)
+    }
+
+    /// Waits until so many sockets and streams are open or about to be.
+    pub async fn until_open(&self, count: usize) {
+        until("so many are open", || async {
+            (self.state.connections.len() == count).then_some(())
+        })
+        .await;
     }
 
     /// Waits until every socket and stream has ended.
@@ -147,7 +156,8 @@ pub async fn next_event(
                 let line = event.lines().find_map(|line| line.strip_prefix(name));
                 line.unwrap_or_default().to_owned()
             };
-            if event.starts_with(':') {
+            // A comment, or the field that says when to come back.
+            if event.starts_with(':') || event.starts_with("retry: ") {
                 continue;
             }
             let data = serde_json::from_str(&field("data: ")).expect("is JSON");

@@ -4,20 +4,22 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, future, stream};
 use metrics::Histogram;
 use smallvec::SmallVec;
 use tokio::time::Instant;
-use tokio_util::task::task_tracker::TaskTrackerToken;
-use trackops_domain::ids::Version;
+use trackops_domain::ids::{OrderId, Version};
 
-use super::TrackState;
+use super::messages::problem_message;
+use super::{Place, TrackState};
+use crate::api::etag;
 use crate::api::openapi::ReadErrors;
 use crate::api::params::{OrderPath, Query, invalid};
 use crate::api::problem::Problem;
@@ -32,10 +34,18 @@ const UNWRITTEN_MAX: usize = 64;
 /// The header by which a client says what it has.
 const LAST_EVENT_ID: &str = "last-event-id";
 
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The shortest time after which a client comes back to a stream that has ended; the longest is twice
+/// that, so that those of a replica that stops don't all come at once.
+const RECONNECT: Duration = Duration::from_secs(1);
+
 /// An order's snapshots, updates and courier positions as they come.
 ///
 /// Without `Last-Event-ID` it begins with a snapshot; with one, with the version after it. The
-/// stream goes on until the client leaves or this replica stops.
+/// stream goes on until the client leaves or this replica stops. Where it can't begin just now, it has one
+/// event `problem`, and `retry` says when to come back: a browser's `EventSource` gives up for ever on any
+/// other answer. What won't pass, such as an unknown order, is an error as everywhere.
 #[utoipa::path(
     get, path = "/api/v1/orders/{id}/events", tag = "live",
     params(("id" = uuid::Uuid, Path, description = "The order"),
@@ -43,7 +53,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
         ("since" = Option<u32>, Query, description = "The same, where no header can be sent")),
     responses(
         (status = 200, description =
-            "Events `snapshot`, `update` and `location`; `id` is the version, `data` one JSON object",
+            "Events `snapshot`, `update`, `location` and `problem`; `id` is the version, `data` one JSON object",
             content_type = "text/event-stream", body = String),
         (status = 204, description = "The client has the final version: nothing will follow"),
         ReadErrors)
@@ -54,11 +64,26 @@ pub async fn stream_order_events(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    etag::refuse_all(&headers)?;
     let since = match last_event_id(&headers)? {
         Some(version) => Some(version),
         None => since_parameter(&uri)?,
     };
-    state.admit()?;
+    match open(state, order, since).await {
+        Err(problem) => match problem.passes_after() {
+            Some(wait) => Ok(not_now(&problem.at(uri.path()), order, wait)),
+            None => Err(problem),
+        },
+        opened => opened,
+    }
+}
+
+async fn open(
+    state: TrackState,
+    order: OrderId,
+    since: Option<Version>,
+) -> Result<Response, Problem> {
+    let place = state.admit()?;
     let queue = Queue::with_limits(Arc::clone(&state.hub), state.limits.queue);
     queue
         .follow(order, since)
@@ -72,16 +97,40 @@ pub async fn stream_order_events(
         queue,
         push_duration: metrics::histogram!(names::LIVE_PUSH_DURATION),
         unwritten: SmallVec::new(),
-        _open: state.connections.token(),
+        _place: place,
         state,
     };
+    // Also makes whatever is in between pass on the head at once.
+    let begun = stream::once(future::ready(Ok(retry(RECONNECT).into())));
+    let events = stream::unfold(events, Events::next);
+    Ok(stream_of(Body::from_stream(begun.chain(events))))
+}
+
+/// A stream that only says why there is none just now, and when to come back.
+fn not_now(problem: &Problem, order: OrderId, wait: Duration) -> Response {
+    let mut text = retry(wait).into_bytes();
+    text.extend_from_slice(b"event: problem\ndata: ");
+    text.extend_from_slice(&problem_message(problem, order));
+    text.extend_from_slice(b"\n\n");
+    stream_of(text.into())
+}
+
+/// The field that says when to come back: after `wait` to twice that.
+fn retry(wait: Duration) -> String {
+    let wait = wait.mul_f64(rand::random_range(1.0..2.0));
+    format!("retry: {}\n\n", wait.as_millis())
+}
+
+/// Nothing between us and the client may keep it back (`X-Accel-Buffering` is nginx's word for that),
+/// store it, or compress it.
+fn stream_of(body: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-cache"),
+        (header::CACHE_CONTROL, "no-store, no-transform"),
+        (X_ACCEL_BUFFERING, "no"),
     ]
     .map(|(name, value)| (name, HeaderValue::from_static(value)));
-    let body = Body::from_stream(stream::unfold(events, Events::next));
-    Ok((headers, body).into_response())
+    (headers, body).into_response()
 }
 
 fn since_parameter(uri: &Uri) -> Result<Option<Version>, Problem> {
@@ -116,7 +165,7 @@ struct Events {
     push_duration: Histogram,
     /// The commits of what was given to the connection, which has it in hand.
     unwritten: SmallVec<[Instant; 4]>,
-    _open: TaskTrackerToken,
+    _place: Place,
 }
 
 impl Events {

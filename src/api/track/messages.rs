@@ -1,4 +1,5 @@
-//! The messages of a WebSocket that are not an order's: what a client asks, and `error`.
+//! The live messages that are not an order's: what a client asks on a socket, and what can't be done,
+//! which a socket names `error` and a stream `problem`.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -52,10 +53,19 @@ struct ErrorMessage<'a> {
     problem: &'a ProblemBody,
 }
 
-/// The `error` message that tells of `problem`.
+/// The `error` message of a socket that tells of `problem`.
 pub fn error_message(problem: &Problem, order: Option<OrderId>) -> Bytes {
+    message("error", problem, order)
+}
+
+/// The `problem` message of a stream: in a browser, `error` is the name of an event of its own.
+pub fn problem_message(problem: &Problem, order: OrderId) -> Bytes {
+    message("problem", problem, Some(order))
+}
+
+fn message(kind: &'static str, problem: &Problem, order: Option<OrderId>) -> Bytes {
     let message = ErrorMessage {
-        kind: "error",
+        kind,
         order_id: order.map(|id| id.0),
         problem: problem.body(),
     };

@@ -7,6 +7,7 @@ pub mod messages;
 pub mod socket;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +15,7 @@ use axum::routing::get;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
@@ -44,6 +46,20 @@ pub struct TrackState {
     pub connections: TaskTracker,
     /// The bounds.
     pub limits: Arc<Limits>,
+    /// Of `limits.connections_max`: open, or about to be.
+    admitted: Arc<AtomicUsize>,
+}
+
+/// A place among the sockets and streams allowed, from the admission to the end.
+struct Place {
+    admitted: Arc<AtomicUsize>,
+    _open: TaskTrackerToken,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// When a client should come back: to another replica, to this one started again, or once somebody
@@ -102,6 +118,7 @@ impl TrackState {
             shutdown,
             connections: TaskTracker::new(),
             limits: Arc::new(Limits::default()),
+            admitted: Arc::default(),
         }
     }
 
@@ -135,16 +152,25 @@ impl TrackState {
             .map_err(Problem::from)
     }
 
-    /// Whether another connection may begin.
-    fn admit(&self) -> Result<(), Problem> {
-        let refusal = if self.shutdown.is_cancelled() {
-            Problem::new(Code::Unavailable, "this replica is stopping")
-        } else if self.connections.len() >= self.limits.connections_max {
-            Problem::new(Code::Overloaded, "too many live connections are open")
-        } else {
-            return Ok(());
-        };
-        Err(refusal.retry_after(RETRY_AFTER))
+    /// A place for another connection. Its work begins only with one, so that a crowd that waits for
+    /// its subscriptions is within the bound too.
+    fn admit(&self) -> Result<Place, Problem> {
+        if self.shutdown.is_cancelled() {
+            let problem = Problem::new(Code::Unavailable, "this replica is stopping");
+            return Err(problem.retry_after(RETRY_AFTER));
+        }
+        let max = self.limits.connections_max;
+        let one_more = |open: usize| (open < max).then_some(open + 1);
+        self.admitted
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .map_err(|_| {
+                Problem::new(Code::Overloaded, "too many live connections are open")
+                    .retry_after(RETRY_AFTER)
+            })?;
+        Ok(Place {
+            admitted: Arc::clone(&self.admitted),
+            _open: self.connections.token(),
+        })
     }
 }
 

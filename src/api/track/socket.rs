@@ -69,8 +69,7 @@ pub async fn open_socket(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|rejection| refused(&rejection))?;
-    state.admit()?;
-    let open = state.connections.token();
+    let place = state.admit()?;
     let response = upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
@@ -79,7 +78,7 @@ pub async fn open_socket(
         .max_frame_size(FRAME_BYTES_MAX)
         .on_upgrade(move |socket| async move {
             Connection::new(socket, state).run().await;
-            drop(open);
+            drop(place);
         });
     Ok(response)
 }
