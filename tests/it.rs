@@ -38,6 +38,8 @@ mod live;
 mod live_support;
 #[path = "it/metrics.rs"]
 mod metrics;
+#[path = "it/nginx.rs"]
+mod nginx;
 #[path = "it/outage.rs"]
 mod outage;
 #[path = "it/quarantine.rs"]

@@ -1,4 +1,4 @@
-//! Reading a request's body: bounded in size and time, and so that the client sees why it failed.
+//! Reading a request's body: as it is, and bounded in size and time.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::problem::Problem;
 use super::problem_code::Code;
@@ -14,24 +14,15 @@ use super::problem_code::Code;
 /// The largest body: an order with every field at its longest, escaped, has less than half of it.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// How much of a body that is too large is taken all the same: a client that is still sending reads
-/// no answer, and closing on it would reset the connection and take the answer with it.
-const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// How long that may take.
-const DRAIN_MAX: Duration = Duration::from_secs(1);
-
 /// How long a body may take to arrive: 256 KiB in this time is 26 KiB/s, a bad mobile connection.
 const BODY_MAX: Duration = Duration::from_secs(10);
 
-/// The whole body, or a 400, 408 or 413.
+/// The whole body, or a 400, 408, 413 or 415. What is not read of a refused one is `unread`'s to take.
 pub async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
+    require_plain(headers)?;
     let declared = content_length(headers);
     if declared.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
-        // A client that asked first has sent nothing yet, and need not.
-        let asks_first = headers.contains_key(header::EXPECT);
-        let drained = !asks_first && drain(&mut body, 0).await;
-        return Err(too_large(drained));
+        return Err(too_large());
     }
     // An empty or whole body is there with the head as a rule; no timer is set for it.
     let deadline = Instant::now() + BODY_MAX;
@@ -48,8 +39,7 @@ pub async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem>
         };
         let so_far = more.as_ref().map_or(read.len(), BytesMut::len) + chunk.len();
         if so_far > BODY_BYTES_MAX {
-            let drained = drain(&mut body, so_far).await;
-            return Err(too_large(drained));
+            return Err(too_large());
         }
         if let Some(buffer) = &mut more {
             buffer.extend_from_slice(&chunk);
@@ -66,19 +56,23 @@ pub async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem>
     Ok(more.map_or(read, BytesMut::freeze))
 }
 
-/// Takes the rest, as far as is bearable; whether all of it came.
-async fn drain(body: &mut Body, taken: usize) -> bool {
-    let all = async {
-        let mut taken = taken;
-        while let Some(Ok(frame)) = body.frame().await {
-            taken += frame.data_ref().map_or(0, Bytes::len);
-            if taken > DRAIN_BYTES_MAX {
-                return false;
-            }
-        }
-        true
-    };
-    timeout(DRAIN_MAX, all).await.unwrap_or(false)
+/// 415 for a coded body: its bytes would be taken for JSON. The answer names what is accepted (RFC 9110,
+/// 12.5.3).
+fn require_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let is_plain = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+    let all_plain = codings
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .all(is_plain);
+    if all_plain {
+        return Ok(());
+    }
+    let detail = "the body has a Content-Encoding; send it as it is";
+    Err(Problem::new(Code::UnsupportedMediaType, detail).header(
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    ))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<usize> {
@@ -90,17 +84,12 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
         .ok()
 }
 
-fn too_large(drained: bool) -> Problem {
+fn too_large() -> Problem {
     let detail = format!("the body is larger than {BODY_BYTES_MAX} bytes");
-    let problem = Problem::new(Code::PayloadTooLarge, detail);
-    if drained {
-        return problem;
-    }
-    problem.header(header::CONNECTION, HeaderValue::from_static("close"))
+    Problem::new(Code::PayloadTooLarge, detail)
 }
 
 fn too_slow() -> Problem {
     let detail = format!("the body took longer than {} s", BODY_MAX.as_secs());
     Problem::new(Code::RequestTimeout, detail)
-        .header(header::CONNECTION, HeaderValue::from_static("close"))
 }

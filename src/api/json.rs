@@ -1,7 +1,7 @@
 //! JSON bodies: one parse on the way that works; a second one, slower, to name the field on the way
 //! that doesn't.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, header};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_path_to_error::Segment;
@@ -17,8 +17,9 @@ const DETAIL_CHARS_MAX: usize = 200;
 /// The body as `T`: 400 if it is no JSON, 413 or 415, or 422 with a pointer to the field of the
 /// wrong type. Unknown fields are ignored.
 pub async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
-    let bytes = body::read(headers, body).await?;
+    // First, because whoever waits for `100 Continue` needn't send a body that is refused.
     require_json(headers)?;
+    let bytes = body::read(headers, body).await?;
     parse(&bytes)
 }
 
@@ -27,6 +28,9 @@ pub async fn read_or_default<T: DeserializeOwned + Default>(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<T, Problem> {
+    if body.size_hint().lower() > 0 {
+        require_json(headers)?;
+    }
     let bytes = body::read(headers, body).await?;
     if bytes.is_empty() {
         return Ok(T::default());

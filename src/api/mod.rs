@@ -1,6 +1,7 @@
 //! REST, the management routes and the HTTP server under them. `router.rs` has every route; each
 //! endpoint is a file. Leaves what an order may do to `domain`.
 
+pub mod client_stream;
 mod connection;
 pub mod router;
 pub mod server;
@@ -24,5 +25,6 @@ mod cursor;
 pub mod etag;
 mod json;
 pub mod params;
+mod request_head;
 pub mod request_headers;
-pub mod write_limit;
+mod unread;

@@ -35,20 +35,23 @@ const LATECOMERS_MAX: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Open connections; more wait in the backlog.
     pub connections_max: usize,
-    /// How long a request's head may take, and how long a connection may be idle.
+    /// How long a request's head may take, from its first byte on.
     pub head_timeout: Duration,
+    /// How long a connection may be idle.
+    pub idle_timeout: Duration,
     /// How long a client may take nothing of what is written to it, before it is cut.
     pub write_timeout: Duration,
 }
 
 impl Default for Limits {
     /// 16,384 connections are 10,000 watchers and room for writers, at about 10 KiB each; 30 s is
-    /// longer than common clients keep an idle connection, so that they close it first as a rule,
-    /// and longer than a phone is in a tunnel.
+    /// longer than a phone is in a tunnel; 75 s is longer than load balancers keep an idle connection
+    /// (60 s as a rule), so that they close it, and none sends a request to one that is just closed.
     fn default() -> Self {
         Self {
             connections_max: 16_384,
             head_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
         }
     }

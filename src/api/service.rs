@@ -1,5 +1,5 @@
-//! The one layer around the routes: catches panics, gives every error its form, counts, and logs at
-//! debug. One layer instead of a stack of middlewares, because each costs an allocation a request.
+//! The one layer around the routes: refuses what HTTP forbids, catches panics, gives every error its form,
+//! takes what is left of a body, counts, and logs at debug. One layer instead of a stack of middlewares, because each costs an allocation a request.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -17,6 +17,7 @@ use tracing::Level;
 
 use super::problem::Problem;
 use super::problem_code::Code;
+use super::{request_head, unread};
 use crate::telemetry::names;
 
 /// What a listener serves. Cheap to clone.
@@ -42,15 +43,16 @@ impl ApiService {
         let method = request.method().clone();
         let watched = tracing::enabled!(Level::DEBUG).then(Instant::now);
 
-        let mut router = self.router.clone();
-        let answer = async move { router.call(request).await };
-        let response = match AssertUnwindSafe(answer).catch_unwind().await {
-            Ok(Ok(response)) => response,
-            Ok(Err(never)) => absurd(never),
-            Err(panic) => panicked(&method, uri.path(), &*panic),
+        let (request, unwanted) = unread::lend(request);
+        let response = match request_head::check(&request) {
+            Ok(()) => self.route(request, &method, uri.path()).await,
+            Err(problem) => problem.into_response(),
         };
         let mut response = in_form(response, &method, uri.path());
-        if method == Method::GET {
+        if let Some(unwanted) = unwanted {
+            unwanted.settle(&mut response).await;
+        }
+        if method == Method::GET || method == Method::HEAD {
             // Without it a cache between us and the client may make up how long an answer is fresh.
             let kept = response.headers_mut().entry(header::CACHE_CONTROL);
             kept.or_insert(HeaderValue::from_static("no-cache"));
@@ -66,6 +68,16 @@ impl ApiService {
             tracing::debug!(%method, path = uri.path(), status = status.as_u16(), micros, "answered");
         }
         response
+    }
+
+    async fn route(&self, request: Request<Body>, method: &Method, path: &str) -> Response {
+        let mut router = self.router.clone();
+        let answer = async move { router.call(request).await };
+        match AssertUnwindSafe(answer).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => absurd(never),
+            Err(panic) => panicked(method, path, &*panic),
+        }
     }
 }
 

@@ -39,6 +39,7 @@ impl Port {
         };
         let limits = Limits {
             connections_max: http.http_connections_max,
+            idle_timeout: Duration::from_millis(http.http_idle_ms),
             ..Limits::default()
         };
         Ok(Self(Server::bind(addr, flag)?.limits(limits)))

@@ -80,6 +80,11 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "http_connections_max",
         "must be at least 1",
     )?;
+    rule(
+        config.http.http_idle_ms > 0,
+        "http_idle_ms",
+        "must be at least 1",
+    )?;
     let replica = &config.replica;
     rule(
         replica.link_secret.is_empty() || replica.link_secret.len() >= 16,

@@ -43,6 +43,8 @@ pub struct HttpConfig {
     pub management_listen: String,
     /// Open connections at most.
     pub http_connections_max: usize,
+    /// See the default file; milliseconds.
+    pub http_idle_ms: u64,
     /// Limit of a graceful stop in milliseconds; 0 for the role's.
     pub shutdown_ms: u64,
     /// See the default file; milliseconds.
@@ -179,6 +181,7 @@ impl Config {
                 "http_connections_max",
                 http.http_connections_max.to_string(),
             ),
+            ("http_idle_ms", http.http_idle_ms.to_string()),
             ("shutdown_ms", http.shutdown_ms.to_string()),
             ("unready_notice_ms", http.unready_notice_ms.to_string()),
             ("node_id", text(&self.replica.node_id)),

@@ -2,7 +2,7 @@
 //! root, and otherwise named in one line.
 
 use anyhow::{Result, bail};
-use xtask::servers::{find_on_path, find_postgres_program, is_root};
+use xtask::servers::{find_nginx, find_on_path, find_postgres_program, is_root};
 
 use crate::debian;
 
@@ -26,7 +26,7 @@ const COMPILERS: [Need; 3] = [
     },
 ];
 
-const SERVERS: [Need; 4] = [
+const SERVERS: [Need; 5] = [
     Need {
         program: "java",
         package: "default-jre-headless",
@@ -43,6 +43,11 @@ const SERVERS: [Need; 4] = [
         program: "redis-server",
         package: "redis-server",
     },
+    // What stands between us and the world; the tests go through it.
+    Need {
+        program: "nginx",
+        package: "nginx",
+    },
 ];
 
 /// What compiles the C in some crates (rdkafka, jemalloc, `SQLite`).
@@ -50,7 +55,7 @@ pub fn compilers() -> Result<()> {
     all_of(&COMPILERS)
 }
 
-/// PostgreSQL, Redis, and what fetches and runs Kafka.
+/// PostgreSQL, Redis, nginx, and what fetches and runs Kafka.
 pub fn servers() -> Result<()> {
     all_of(&SERVERS)
 }
@@ -75,6 +80,7 @@ fn all_of(needs: &[Need]) -> Result<()> {
 fn is_here(program: &str) -> bool {
     match program {
         "postgres" => find_postgres_program("postgres").is_ok(),
+        "nginx" => find_nginx().is_some(),
         other => find_on_path(other).is_some(),
     }
 }

@@ -172,6 +172,32 @@ async fn the_media_type_must_be_json() {
 }
 
 #[tokio::test]
+async fn a_coded_body_is_a_415_that_names_what_is_taken() {
+    let api = Api::new();
+    let body = pizza().to_string();
+    let send = async |coding| {
+        let headers = [
+            ("content-type", "application/json"),
+            ("content-encoding", coding),
+        ];
+        api.send("POST", "/api/v1/orders", &headers, body.clone())
+            .await
+    };
+    for coding in ["gzip", "br", "x-gzip", "identity, gzip", "GZIP", "\"\""] {
+        let answer = send(coding).await;
+        answer.problem(415, "unsupported-media-type", "/api/v1/orders");
+        assert_eq!(
+            answer.header("accept-encoding"),
+            Some("identity"),
+            "{coding}"
+        );
+    }
+    for coding in ["identity", "Identity", ""] {
+        assert_eq!(send(coding).await.status, 201, "{coding}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_may_have_256_kib_and_no_more() {
     let api = Api::new();
     let json = [("content-type", "application/json")];

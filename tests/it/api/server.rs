@@ -7,89 +7,20 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use trackops::api::server::{BindError, Limits, Server, Stopped, Until};
-use trackops::api::write_limit::WriteLimit;
+use trackops::api::client_stream::{ClientStream, Turns};
+use trackops::api::server::{BindError, Limits, Server, Stopped};
 
 use super::doubles::Next;
+use super::raw::{LIVEZ, PATIENCE, answer, rest, start};
 use super::support::{Api, pizza};
-
-/// Longer than anything here takes; only a fault waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-const LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
-
-struct Running {
-    addr: SocketAddr,
-    closing: CancellationToken,
-    stop: CancellationToken,
-    ended: JoinHandle<Stopped>,
-}
-
-fn start(api: &Api, limits: Limits, grace: Duration) -> Running {
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::bind(any, "--listen")
-        .expect("a free port")
-        .limits(limits);
-    let until = Until::default();
-    let (closing, stop) = (until.closing.clone(), until.stop.clone());
-    Running {
-        addr: server.local_addr(),
-        closing,
-        ended: tokio::spawn(server.serve(api.service.clone(), until, grace)),
-        stop,
-    }
-}
-
-impl Running {
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.addr).await.expect("it listens")
-    }
-
-    async fn ended(self) -> Stopped {
-        timeout(PATIENCE, self.ended)
-            .await
-            .expect("it ends")
-            .expect("without a panic")
-    }
-}
-
-/// One answer: its head and its body of the declared length.
-async fn answer(stream: &mut TcpStream) -> (String, String) {
-    let read = async {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await.expect("a head"));
-        }
-        let head = String::from_utf8(head).expect("UTF-8").to_lowercase();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .map_or(0, |text| text.parse().expect("a length"));
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await.expect("a body");
-        (head, String::from_utf8(body).expect("UTF-8"))
-    };
-    timeout(PATIENCE, read).await.expect("an answer")
-}
-
-/// Reads until the server closes.
-async fn rest(stream: &mut TcpStream) -> String {
-    let mut text = String::new();
-    timeout(PATIENCE, stream.read_to_string(&mut text))
-        .await
-        .expect("it closes")
-        .expect("in order");
-    text
-}
 
 #[tokio::test]
 async fn a_slow_head_is_a_408_and_an_idle_connection_is_just_closed() {
     let api = Api::new();
     let limits = Limits {
         head_timeout: Duration::from_millis(200),
+        idle_timeout: Duration::from_millis(600),
         ..Limits::default()
     };
     let running = start(&api, limits, PATIENCE);
@@ -330,7 +261,7 @@ async fn a_client_that_never_reads_is_cut() {
 async fn a_stream_whose_client_never_reads_is_cut() {
     let (stopped, stream) = tokio::io::duplex(1024);
     let limit = Duration::from_millis(100);
-    let mut stream = WriteLimit::new(stream, limit);
+    let mut stream = ClientStream::new(stream, limit, limit, Turns::default());
     // Slow, but alive: a byte at a time is enough.
     let mut slow = stopped;
     let (sent, ()) = tokio::join!(stream.write_all(&[0; 1034]), async {

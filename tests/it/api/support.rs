@@ -87,7 +87,10 @@ impl Api {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Answer {
-        let mut request = Request::builder().method(method).uri(path);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "x");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

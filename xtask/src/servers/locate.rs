@@ -19,6 +19,12 @@ pub fn find_on_path(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// nginx, which Debian puts where only root's `PATH` leads.
+pub fn find_nginx() -> Option<PathBuf> {
+    let debian = || Some(PathBuf::from("/usr/sbin/nginx")).filter(|file| file.is_file());
+    find_on_path("nginx").or_else(debian)
+}
+
 /// One of PostgreSQL's programs (`postgres`, `initdb`, `pgbench`), of the lowest
 /// version from 15 that Debian has here, else from `PATH`.
 pub fn find_postgres_program(program: &str) -> Result<PathBuf> {

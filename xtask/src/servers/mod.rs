@@ -1,4 +1,4 @@
-//! PostgreSQL, Redis and Kafka as child processes on loopback.
+//! PostgreSQL, Redis, Kafka and nginx as child processes on loopback.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
@@ -17,6 +17,7 @@ mod guard;
 mod kafka;
 mod kafka_jars;
 mod locate;
+mod nginx;
 mod pids;
 mod port;
 mod postgres;
@@ -30,7 +31,8 @@ mod wait;
 
 pub use kafka::{Kafka, KafkaLaunch};
 pub use kafka_jars::ensure as ensure_kafka_jars;
-pub use locate::{find_on_path, find_postgres_program};
+pub use locate::{find_nginx, find_on_path, find_postgres_program};
+pub use nginx::{Nginx, NginxLaunch, PORT_WORD as NGINX_PORT_WORD};
 pub use port::free as free_port;
 pub use postgres::{Postgres, PostgresLaunch};
 pub use redis::{Redis, RedisLaunch};

@@ -1,4 +1,4 @@
-//! The life of a server, the same for all three: prepare, start, wait until it
+//! The life of a server, the same for all of them: prepare, start, wait until it
 //! answers, stop, kill, pause, start again on the same port and data.
 
 use std::fs;

@@ -1,0 +1,178 @@
+//! A connection's stream with what its peer is allowed: to take what is written within a while, and to
+//! finish a request's head within a while once it has begun one. Without this a client that asks and
+//! never reads, or never stops asking, keeps its place among those allowed for ever.
+
+use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+/// Whose turn it is on a connection: the client's, while a request's head is awaited (even), or the
+/// server's, while one is answered (odd). Counted, so that a short turn isn't missed.
+#[derive(Clone, Debug, Default)]
+pub struct Turns(Arc<AtomicU64>);
+
+impl Turns {
+    /// A request's head is there: the server's turn.
+    pub fn answer(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its answer has begun: what is read from now on is the next head.
+    pub fn ask(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A stream that fails with `TimedOut` where its peer is too slow.
+#[derive(Debug)]
+pub struct ClientStream<S> {
+    stream: S,
+    write_limit: Duration,
+    /// Runs while the peer takes nothing. Most connections never have one.
+    writing: Option<Pin<Box<Sleep>>>,
+    head_limit: Duration,
+    turns: Turns,
+    /// The one that `head` is of.
+    turn: u64,
+    head: Head,
+}
+
+/// How far the next request's head is.
+#[derive(Debug)]
+enum Head {
+    /// Nothing of it is here.
+    Awaited,
+    /// Its first bytes came then, and no more has been waited for.
+    Begun(Instant),
+    /// It is waited for until the limit.
+    Late(Pin<Box<Sleep>>),
+    /// It wasn't complete in time.
+    TimedOut,
+}
+
+impl<S> ClientStream<S> {
+    /// `stream`, whose peer may leave a write blocked for `write_limit`, and has `head_limit` for each
+    /// head, from its first byte on.
+    pub fn new(stream: S, write_limit: Duration, head_limit: Duration, turns: Turns) -> Self {
+        Self {
+            stream,
+            write_limit,
+            writing: None,
+            head_limit,
+            turn: turns.now(),
+            turns,
+            head: Head::Awaited,
+        }
+    }
+
+    /// The stream itself.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+
+    /// Whether it failed because a head took too long.
+    pub fn is_head_timed_out(&self) -> bool {
+        matches!(self.head, Head::TimedOut)
+    }
+
+    /// What came of an attempt to write: progress ends the wait, none begins or goes on with it.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<Result<T>>) -> Poll<Result<T>> {
+        if written.is_ready() {
+            self.writing = None;
+            return written;
+        }
+        let limit = self.write_limit;
+        let writing = self.writing.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(writing.as_mut().poll(cx));
+        Poll::Ready(Err(Error::new(
+            ErrorKind::TimedOut,
+            "the peer takes nothing",
+        )))
+    }
+
+    /// Nothing is there to read: an error if a head has begun and its time is up.
+    fn watch_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if let Head::Begun(since) = self.head {
+            // Only for a head that comes in pieces, and most don't.
+            self.head = Head::Late(Box::pin(sleep_until(since + self.head_limit)));
+        }
+        let Head::Late(limit) = &mut self.head else {
+            return Poll::Pending;
+        };
+        ready!(limit.as_mut().poll(cx));
+        self.head = Head::TimedOut;
+        Poll::Ready(Err(Error::new(
+            ErrorKind::TimedOut,
+            "the head of the request takes too long",
+        )))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
+        let filled = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let turn = self.turns.now();
+        if turn != self.turn {
+            self.turn = turn;
+            self.head = Head::Awaited;
+        }
+        if turn % 2 == 1 {
+            return read;
+        }
+        if read.is_pending() {
+            return self.watch_head(cx);
+        }
+        if buffer.filled().len() > filled && matches!(self.head, Head::Awaited) {
+            self.head = Head::Begun(Instant::now());
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watch(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
