@@ -13,14 +13,14 @@ use super::text::{hex, json, plain, stored_json};
 use crate::faults::{self, points};
 use crate::ports::journal::{AppendRow, RowOutcome};
 
-const CURRENT: &str = "
+pub(super) const CURRENT: &str = "
     SELECT s.epoch, o.version
     FROM json_each(?1) r
     LEFT JOIN shards s ON s.shard = r.value ->> 1
     LEFT JOIN orders o ON o.id = unhex(r.value ->> 0)
     ORDER BY r.key";
 
-const PUT_HEADS: &str = "
+pub(super) const PUT_HEADS: &str = "
     INSERT INTO orders
         (id, shard, version, status, customer, created_at, updated_at, deadline, saga)
     SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4),
@@ -31,7 +31,7 @@ const PUT_HEADS: &str = "
         version = excluded.version, status = excluded.status, updated_at = excluded.updated_at,
         deadline = excluded.deadline, saga = excluded.saga";
 
-const ADD_EVENTS: &str = "
+pub(super) const ADD_EVENTS: &str = "
     INSERT INTO order_events (order_id, version, at, by, command, status, data, epoch)
     SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4),
            value ->> 5, value ->> 6, value ->> 7

@@ -35,7 +35,7 @@ const LOG_BYTES_MAX: &str = "67108864";
 const WRITER_CACHE: &str = "-32768";
 
 /// Migrations, oldest first; the n-th brings the file to form n. Never changed once released.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_stock_key_answers.sql"),
 ];

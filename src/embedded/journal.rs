@@ -25,13 +25,13 @@ use crate::ports::journal::{
 };
 
 /// Columns of a log line: of the order first, then of the event.
-const LOGS: &str = "
+pub(super) const LOGS: &str = "
     SELECT o.id, o.saga, o.deadline, e.version, e.at, e.by, e.command, e.status, e.data, e.epoch
     FROM orders o JOIN order_events e ON e.order_id = o.id
     WHERE o.id IN (SELECT unhex(value) FROM json_each(?1))
     ORDER BY o.id, e.version";
 
-const DUE: &str = "
+pub(super) const DUE: &str = "
     SELECT o.id, o.deadline, EXISTS (SELECT 1 FROM outbox x WHERE x.order_id = o.id AND x.owner = 0)
     FROM orders o
     WHERE o.deadline <= ?1 AND o.shard IN (SELECT value FROM json_each(?2))
@@ -136,7 +136,7 @@ impl Journal for SqliteJournal {
 }
 
 /// One page of whole logs, newest order first.
-fn page(filter: &ListFilter) -> QueryBuilder<Sqlite> {
+pub(super) fn page(filter: &ListFilter) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
         "SELECT o.id, o.saga, o.deadline, e.version, e.at, e.by, e.command, e.status, e.data, e.epoch
          FROM (SELECT id, saga, deadline, created_at FROM orders WHERE true",

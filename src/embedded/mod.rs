@@ -10,6 +10,8 @@ mod journal;
 mod lanes;
 mod membership;
 mod outbox;
+#[cfg(test)]
+mod plan_tests;
 mod retention;
 mod stock;
 mod text;

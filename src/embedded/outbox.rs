@@ -20,7 +20,7 @@ use crate::codec::topics::Topic;
 use crate::ports::clock::Clock;
 use crate::ports::outbox::{LANES, Outbox, OutboxEntry, OutboxError, OutboxRow, OutboxStats};
 
-const INSERT: &str = "
+pub(super) const INSERT: &str = "
     INSERT INTO outbox (owner, lane, order_id, message_id, topic, version, ordinal, at, payload,
                         traceparent, inserted_at)
     SELECT ?2, value ->> 0, unhex(value ->> 1), unhex(value ->> 2), value ->> 3, value ->> 4,
@@ -28,7 +28,7 @@ const INSERT: &str = "
     FROM json_each(?1)
     ORDER BY key";
 
-const FETCH: &str = "
+pub(super) const FETCH: &str = "
     SELECT seq, order_id, message_id, topic, version, ordinal, at, payload, traceparent
     FROM outbox
     WHERE owner = ?1 AND lane = ?2

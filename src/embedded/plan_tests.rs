@@ -1,0 +1,110 @@
+//! No statement may walk a table that grows, whatever statistics the file has. A statement is added
+//! here with those of its module; what it reads one range of in order is added to `IN_ORDER`.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use trackops_domain::ids::{CustomerId, OrderId};
+use trackops_domain::status::Status;
+use trackops_domain::time::Timestamp;
+use uuid::Uuid;
+
+use super::{append, db, journal, outbox};
+use crate::ports::journal::ListFilter;
+
+const FILL: &str = "
+    INSERT INTO orders (id, shard, version, status, customer, created_at, updated_at, deadline, saga)
+        WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000)
+        SELECT randomblob(16), n % 128, 1, iif(n % 9 = 0, 'PENDING', 'DELIVERED'), randomblob(16),
+               n, n, iif(n % 50 = 0, n, NULL), '{}' FROM n;
+    INSERT INTO order_events (order_id, version, epoch, at, by, command, status)
+        SELECT id, 1, 1, 1, 'client', id, 'PENDING' FROM orders;
+    INSERT INTO outbox (owner, lane, order_id, message_id, topic, version, ordinal, at, payload, inserted_at)
+        SELECT 0, shard % 8, id, id, 'ORDER_CREATED', 1, 0, 1, '{}', 1 FROM orders";
+
+/// Indexes that a page reads from their end on, as far as its limit goes.
+const IN_ORDER: [&str; 1] = ["orders_by_age"];
+
+/// The steps of a statement that walk something which grows.
+async fn walks(connection: &mut SqliteConnection, statement: &str) -> Vec<String> {
+    let explain = format!("EXPLAIN QUERY PLAN {statement}");
+    let steps = sqlx::query(AssertSqlSafe(explain)).fetch_all(connection);
+    let steps = steps.await.unwrap();
+    let steps = steps.iter().map(|row| row.get::<String, _>("detail"));
+    let is_walk = |step: &String| {
+        let is_bounded = ["VIRTUAL TABLE", "CONSTANT ROW"]
+            .iter()
+            .any(|what| step.contains(what));
+        let is_page = |index: &&str| step.ends_with(&format!("INDEX {index}"));
+        // A page is a subquery, of a few rows.
+        let is_subquery = step == "SCAN o" && statement.contains(") o JOIN");
+        step.starts_with("SCAN")
+            && !is_bounded
+            && !is_subquery
+            && !IN_ORDER.iter().any(|i| is_page(&i))
+    };
+    steps.filter(is_walk).collect()
+}
+
+fn pages() -> Vec<String> {
+    let (status, customer) = (Some(Status::Pending), Some(CustomerId(Uuid::nil())));
+    let before = Some((Timestamp(1), OrderId(Uuid::nil())));
+    let mut pages = Vec::new();
+    for status in [None, status] {
+        for customer in [None, customer] {
+            for before in [None, before] {
+                let limit = 50;
+                let filter = ListFilter {
+                    status,
+                    customer,
+                    before,
+                    limit,
+                };
+                pages.push(journal::page(&filter).sql().as_str().to_owned());
+            }
+        }
+    }
+    pages
+}
+
+#[tokio::test]
+async fn nothing_that_grows_is_walked() {
+    let mut statements: Vec<String> = [
+        append::CURRENT,
+        append::PUT_HEADS,
+        append::ADD_EVENTS,
+        journal::LOGS,
+        journal::DUE,
+        outbox::INSERT,
+        outbox::FETCH,
+    ]
+    .map(String::from)
+    .into();
+    statements.extend(pages());
+    let mut connection = SqliteConnection::connect(":memory:").await.unwrap();
+    for migration in db::MIGRATIONS {
+        sqlx::raw_sql(*migration)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    let mut found = Vec::new();
+    for state in [
+        "",
+        "ANALYZE",
+        FILL,
+        "ANALYZE",
+        "DELETE FROM outbox",
+        "ANALYZE",
+    ] {
+        sqlx::raw_sql(state).execute(&mut connection).await.unwrap();
+        for statement in &statements {
+            let walks = walks(&mut connection, statement).await;
+            if !walks.is_empty() {
+                found.push(format!("after {state:?}: {walks:?} in {statement}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

@@ -1,0 +1,225 @@
+//! Listening to what the server tells of its plans, and judging a plan.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::span;
+use tracing::subscriber::{DefaultGuard, Interest};
+use tracing::{Event, Metadata, Subscriber};
+
+/// Where sqlx tells what the server says beside its answers.
+const NOTICES: &str = "sqlx::postgres::notice";
+
+/// Tables that don't grow: a walk over one costs nothing.
+const SMALL: [&str; 5] = [
+    "shards",
+    "nodes",
+    "outbox_leases",
+    "outbox_holders",
+    "_sqlx_migrations",
+];
+
+/// A node that throws away more rows than this has read what it didn't need.
+const WASTED_ROWS_MAX: f64 = 1_000.0;
+
+/// Listens on this thread until it is dropped.
+pub(super) struct Explained {
+    messages: Arc<Mutex<Vec<String>>>,
+    _guard: DefaultGuard,
+}
+
+/// What one statement did.
+pub(super) struct Plan(Value);
+
+impl Explained {
+    pub(super) fn listen() -> Self {
+        let messages = Arc::default();
+        let notices = Notices(Arc::clone(&messages));
+        Self {
+            messages,
+            _guard: tracing::subscriber::set_default(notices),
+        }
+    }
+
+    /// What was explained so far.
+    pub(super) fn plans(&self) -> Vec<Plan> {
+        let messages = self.messages.lock();
+        let explained = messages.iter().filter_map(|message| {
+            let (_, json) = message.split_once("plan:")?;
+            Some(Plan(
+                serde_json::from_str(json).expect("auto_explain's JSON"),
+            ))
+        });
+        explained.collect()
+    }
+}
+
+impl Plan {
+    pub(super) fn statement(&self) -> String {
+        format!(
+            "{}\n{:#}",
+            self.0["Query Text"].as_str().unwrap_or_default(),
+            self.0["Plan"]
+        )
+    }
+
+    /// Everything in it that a table's growth, or its statistics, can make slow.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        judge(&self.0["Plan"], &mut faults);
+        faults
+    }
+}
+
+fn judge(node: &Value, faults: &mut Vec<String>) {
+    let table = grown_table(node);
+    match (kind(node), table) {
+        ("Seq Scan", Some(table)) => faults.push(format!("walks {table}")),
+        ("Index Scan" | "Index Only Scan", Some(table)) if node["Index Cond"].is_null() => {
+            faults.push(format!("walks an index of {table}"));
+        }
+        ("Nested Loop", _) => judge_loop(node, faults),
+        _ => {}
+    }
+    for wasted in ["Rows Removed by Filter", "Rows Removed by Join Filter"] {
+        if node[wasted]
+            .as_f64()
+            .is_some_and(|rows| rows > WASTED_ROWS_MAX)
+        {
+            faults.push(format!("{wasted}: {}", node[wasted]));
+        }
+    }
+    for child in children(node) {
+        judge(child, faults);
+    }
+}
+
+/// A table as the outer side, and the argument walked once for each of its rows.
+fn judge_loop(node: &Value, faults: &mut Vec<String>) {
+    let side = |wanted| {
+        let mut sides = children(node);
+        sides.find(|child| child["Parent Relationship"] == wanted)
+    };
+    let (Some(outer), Some(inner)) = (side("Outer"), side("Inner")) else {
+        return;
+    };
+    let is_argument = |node: &Value| matches!(kind(node), "Function Scan" | "CTE Scan");
+    if any(outer, &|node| grown_table(node).is_some())
+        && any(inner, &is_argument)
+        && !any(inner, &|node| grown_table(node).is_some())
+    {
+        faults.push("walks the argument for each row".into());
+    }
+}
+
+fn any(node: &Value, is_wanted: &dyn Fn(&Value) -> bool) -> bool {
+    is_wanted(node) || children(node).any(|child| any(child, is_wanted))
+}
+
+fn kind(node: &Value) -> &str {
+    node["Node Type"].as_str().unwrap_or_default()
+}
+
+/// The table that a node reads, if that is one that grows.
+fn grown_table(node: &Value) -> Option<&str> {
+    let table = node["Relation Name"].as_str()?;
+    (kind(node).contains("Scan") && !SMALL.contains(&table)).then_some(table)
+}
+
+fn children(node: &Value) -> impl Iterator<Item = &Value> {
+    node["Plans"].as_array().into_iter().flatten()
+}
+
+/// Keeps the notices.
+struct Notices(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Notices {
+    // Not by callsite alone: other tests listen to others meanwhile.
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == NOTICES
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut Message(&self.0));
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+struct Message<'a>(&'a Mutex<Vec<String>>);
+
+impl Visit for Message<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.0.lock().push(value.into());
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0.lock().push(format!("{value:?}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn faults(plan: Value) -> Vec<String> {
+        Plan(json!({ "Plan": plan })).faults()
+    }
+
+    #[test]
+    fn a_walk_is_a_fault_and_a_look_up_is_none() {
+        let scan = |kind: &str, table: &str| json!({ "Node Type": kind, "Relation Name": table });
+        assert_eq!(faults(scan("Seq Scan", "outbox")), ["walks outbox"]);
+        assert_eq!(
+            faults(scan("Index Scan", "outbox")),
+            ["walks an index of outbox"]
+        );
+        assert!(faults(scan("Seq Scan", "shards")).is_empty());
+        let mut found = scan("Index Scan", "outbox");
+        found["Index Cond"] = "(lane = 1)".into();
+        assert!(faults(found.clone()).is_empty());
+        found["Rows Removed by Filter"] = 20_000.into();
+        assert_eq!(faults(found).len(), 1);
+    }
+
+    #[test]
+    fn an_argument_may_lead_into_a_table_and_not_the_other_way_round() {
+        let side = |place: &str, kind: &str, table: Option<&str>| {
+            json!({ "Node Type": kind, "Parent Relationship": place, "Relation Name": table,
+                    "Index Cond": "(id = x)" })
+        };
+        let plan = |outer: Value, inner: Value| json!({ "Node Type": "Nested Loop", "Plans": [outer, inner] });
+        let good = plan(
+            side("Outer", "Function Scan", None),
+            side("Inner", "Index Scan", Some("orders")),
+        );
+        assert!(faults(good).is_empty());
+        let bad = plan(
+            side("Outer", "Index Scan", Some("orders")),
+            side("Inner", "Function Scan", None),
+        );
+        assert_eq!(faults(bad), ["walks the argument for each row"]);
+    }
+}

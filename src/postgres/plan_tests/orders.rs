@@ -1,0 +1,167 @@
+//! What the order role runs: appends, loads, pages, deadlines, claims.
+
+use std::time::Duration;
+
+use trackops_cluster::membership::{Membership as _, NodeId};
+use trackops_cluster::{Epoch, ShardId};
+use trackops_domain::ids::{CommandId, CustomerId, OrderId, Version};
+use trackops_domain::saga::intents;
+use trackops_domain::status::Status;
+use trackops_domain::time::Timestamp;
+use uuid::Uuid;
+
+use super::{Tables, no_plan_depends_on_statistics};
+use crate::codec::{messages, samples, stored};
+use crate::ports::journal::{AppendRow, EventRow, Head, Journal as _, ListFilter, RowOutcome};
+use crate::postgres::{Database, Kind};
+
+/// As many as in a full batch would take too long to explain; past the number for which the planner
+/// changes its mind.
+const BATCH: u16 = 64;
+
+const TABLES: Tables = Tables {
+    kind: Kind::Orders,
+    fill: "
+        INSERT INTO orders
+            SELECT gen_random_uuid(), gen_random_uuid(), now() - n * interval '1 s', now(),
+                   CASE WHEN n % 50 = 0 THEN now() - n * interval '1 s' END, 1, n % 128,
+                   CASE WHEN n % 9 = 0 THEN 'PENDING' ELSE 'DELIVERED' END,
+                   '{\"v\":1,\"stock\":\"requested\",\"askedAgain\":0}'
+            FROM generate_series(1, 20000) n;
+        INSERT INTO order_events (order_id, command_id, at, epoch, version, status, by, data)
+            SELECT id, gen_random_uuid(), created_at, 1, 1, 'PENDING', 'client',
+                   '{\"v\":1,\"content\":{\"customerId\":\"7f6c1b52-41f7-4c57-9a0e-2f0d6c1f5a11\",
+                     \"currency\":\"EUR\",\"items\":[{\"sku\":\"P\",\"quantity\":1,\"unitPrice\":1}],
+                     \"address\":{\"street\":\"a\",\"city\":\"b\",\"postalCode\":\"c\",\"country\":\"DE\"}}}'
+            FROM orders;
+        INSERT INTO outbox (lane, version, ordinal, at, id, order_id, topic, payload)
+            SELECT shard % 8, 1, 0, now(), id, id, 'ORDER_CREATED', '{}' FROM orders",
+    drain: "DELETE FROM outbox",
+};
+
+#[tokio::test]
+async fn the_order_roles_statements() {
+    no_plan_depends_on_statistics(&TABLES, async |database| {
+        let epoch = claim(&database).await;
+        appends(&database, epoch).await;
+        reads(&database).await;
+    })
+    .await;
+}
+
+/// Everything that is said to the authority; the epoch of every shard afterwards.
+async fn claim(database: &Database) -> Epoch {
+    let (membership, lease) = (database.membership(), Duration::from_secs(60));
+    let node = NodeId(Uuid::new_v4().to_string());
+    let incarnation = membership.join(&node, "here:1", lease).await.unwrap();
+    membership.set_draining(&node, false).await.unwrap();
+    let view = membership.renew(&node, incarnation, lease).await.unwrap();
+    let seen: Vec<(ShardId, Epoch)> = view.shards.iter().map(|s| (s.shard, s.epoch)).collect();
+    let claimed = membership.claim(&node, incarnation, &seen).await.unwrap();
+    assert_eq!(claimed.len(), seen.len(), "nobody else lives here");
+    let all: Vec<ShardId> = claimed.iter().map(|claim| claim.shard).collect();
+    let raised = membership.raise_cache_generation(&node, incarnation, &all);
+    raised.await.unwrap();
+    let epoch = claimed[0].epoch;
+    let taken = [(ShardId(0), epoch)];
+    let giver = (&node, incarnation);
+    let taken = membership.take_over(&node, incarnation, giver, &taken);
+    assert_eq!(taken.await.unwrap().len(), 1);
+    membership.leave(&node, incarnation).await.unwrap();
+    // The last one's, which shard 0 has.
+    Epoch(epoch.0 + 1)
+}
+
+/// A batch of new orders, their next step, and both again, which are refused.
+async fn appends(database: &Database, epoch: Epoch) {
+    let journal = database.journal();
+    let ids: Vec<OrderId> = (0..BATCH).map(|_| OrderId(Uuid::now_v7())).collect();
+    for version in [1, 2] {
+        let rows: Vec<AppendRow> = ids
+            .iter()
+            .zip(0..)
+            .map(|(order, n)| row(*order, ShardId(n % 128), epoch, Version(version)))
+            .collect();
+        for expected in [RowOutcome::Committed, RowOutcome::Conflict] {
+            let outcomes = journal.append(&rows).await.unwrap();
+            assert!(outcomes.iter().all(|outcome| *outcome == expected));
+        }
+    }
+    let loaded = journal.load(&ids).await.unwrap();
+    assert!(loaded.iter().all(Option::is_some));
+}
+
+fn row(id: OrderId, shard: ShardId, epoch: Epoch, version: Version) -> AppendRow {
+    let (mut order, event) = samples::order(&[]);
+    order.id = id;
+    let is_first = version == Version::FIRST;
+    let status = if is_first {
+        Status::Pending
+    } else {
+        Status::Confirmed
+    };
+    let (all, event) = (intents(&event), EventRow::of(&event));
+    AppendRow {
+        order: id,
+        shard,
+        epoch,
+        expected: (!is_first).then_some(Version(version.0 - 1)),
+        head: Head {
+            version,
+            status,
+            customer: CustomerId(Uuid::new_v4()),
+            created_at: order.created_at(),
+            updated_at: order.updated_at(),
+            deadline: order.saga.deadline,
+            saga: stored::saga(&order),
+        },
+        event: Some(EventRow {
+            version,
+            status,
+            command: CommandId(Uuid::new_v4()),
+            data: event.data.filter(|_| is_first),
+            ..event
+        }),
+        outbox: messages::outbox_rows(&order, all, all, None),
+    }
+}
+
+async fn reads(database: &Database) {
+    let journal = database.journal();
+    journal.announce().await.unwrap();
+    let filter = ListFilter {
+        limit: 50,
+        ..ListFilter::default()
+    };
+    let newest = journal.list(&filter).await.unwrap();
+    let before = newest.last().map(|order| (order.created_at(), order.id));
+    let customer = newest.last().map(|order| order.placed.customer);
+    for filter in [
+        ListFilter {
+            before,
+            ..filter.clone()
+        },
+        ListFilter {
+            status: Some(Status::Pending),
+            ..filter.clone()
+        },
+        ListFilter {
+            customer,
+            ..filter.clone()
+        },
+        ListFilter {
+            customer,
+            status: Some(Status::Pending),
+            before,
+            ..filter
+        },
+    ] {
+        journal.list(&filter).await.unwrap();
+    }
+    let some: Vec<OrderId> = newest.iter().map(|order| order.id).collect();
+    journal.load(&some[..1]).await.unwrap();
+    journal.load(&some).await.unwrap();
+    let shards: Vec<ShardId> = (0..128).map(ShardId).collect();
+    let ever = Timestamp(4_000_000_000_000);
+    journal.due(&shards, ever, 100).await.unwrap();
+}
