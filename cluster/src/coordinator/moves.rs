@@ -43,7 +43,7 @@ impl Shared {
             moving.insert(shard, heir.clone());
             let shared = Arc::clone(self);
             tasks.spawn(async move {
-                let moved = shared.move_one(shard, epoch, &peer).await;
+                let moved = shared.move_whatever_fails(shard, epoch, peer).await;
                 if !moved {
                     let until = Instant::now() + shared.settings.rest;
                     shared.resting.lock().insert(shard, until);
@@ -53,6 +53,26 @@ impl Shared {
                 shared.moved.notify_one();
                 shared.looks.send_modify(|looks| *looks += 1);
             });
+        }
+    }
+
+    /// Whether `to` owns the shard now. A panic on the way leaves the shard empty and closed, here or
+    /// there: it is settled like an offer whose answer was lost, however often that takes.
+    async fn move_whatever_fails(self: &Arc<Self>, shard: ShardId, epoch: Epoch, to: Peer) -> bool {
+        let coordinator = Arc::clone(self);
+        let mut step = tokio::spawn(async move { coordinator.move_one(shard, epoch, &to).await });
+        loop {
+            let error = match step.await {
+                Ok(moved) => return moved,
+                Err(error) => error,
+            };
+            tracing::error!(%shard, %error, "a move failed: settling it");
+            metrics::counter!(names::SHARD_MOVES, "outcome" => "failed").increment(1);
+            if self.gives_up().await {
+                return true;
+            }
+            let coordinator = Arc::clone(self);
+            step = tokio::spawn(async move { coordinator.settle(shard, epoch).await });
         }
     }
 

@@ -35,9 +35,33 @@ struct Host {
     handed_over: Mutex<usize>,
     /// A defect on purpose: what it is given is gone at once.
     is_leaky: bool,
+    /// Where it panics, once for each.
+    panics: Mutex<Vec<Panic>>,
+}
+
+/// Where a host panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Panic {
+    /// It has begun to drain a shard.
+    Draining,
+    /// It has drained one.
+    Drained,
+    /// It is to take one up again.
+    Resuming,
+    /// It is to forget one.
+    Releasing,
 }
 
 impl Host {
+    fn may_panic(&self, place: Panic) {
+        let mut panics = self.panics.lock();
+        if let Some(at) = panics.iter().position(|panic| *panic == place) {
+            panics.remove(at);
+            drop(panics);
+            panic!("on purpose, {place:?}");
+        }
+    }
+
     fn close(&self, shard: ShardId) {
         let mut open = self.open.0.lock();
         if open.get(&shard) == Some(&self.name) {
@@ -70,15 +94,19 @@ impl Shards for Host {
 
     async fn drain(&self, shard: ShardId, _limit: Duration) -> bool {
         passes(Duration::from_millis(2)).await;
+        self.may_panic(Panic::Draining);
         self.close(shard);
+        self.may_panic(Panic::Drained);
         true
     }
 
     async fn resume(&self, claimed: Claimed) {
+        self.may_panic(Panic::Resuming);
         self.adopt(&[claimed], false).await;
     }
 
     async fn release(&self, shard: ShardId) {
+        self.may_panic(Panic::Releasing);
         self.close(shard);
         self.shards.lock().remove(&shard);
     }
@@ -153,6 +181,7 @@ impl Rig {
             shards: Mutex::default(),
             handed_over: Mutex::default(),
             is_leaky,
+            panics: Mutex::default(),
         });
         let links = self.network.join(Peer {
             node: node.clone(),
@@ -269,6 +298,24 @@ async fn a_lost_answer_to_an_offer_is_settled() {
         passes(seconds(8)).await;
         rig.network.set_weather(Weather::default());
         rig.until(seconds(8), &[(&a, 8), (&b, 8)]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_move_leaves_no_shard_without_an_owner() {
+    for panics in [
+        vec![Panic::Draining],
+        vec![Panic::Drained],
+        vec![Panic::Drained, Panic::Resuming],
+        vec![Panic::Releasing],
+    ] {
+        let rig = Rig::new();
+        let a = rig.join("a").await;
+        rig.until(seconds(1), &[(&a, 16)]).await;
+        *a.host.panics.lock() = panics;
+        let b = rig.join("b").await;
+        rig.until(seconds(8), &[(&a, 8), (&b, 8)]).await;
+        assert!(a.host.panics.lock().is_empty(), "it went another way");
     }
 }
 
