@@ -4,8 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::codec::Streaming;
@@ -14,9 +13,11 @@ use crate::membership::{Incarnation, NodeId};
 use crate::names;
 
 use super::acceptor::Gate;
+use super::budget::{Budget, Weighed};
 use super::error::{LinkError, Refusal, Trouble};
 use super::pump::Request;
 use super::registry::Place;
+use super::settings::LinkSettings;
 use super::transport::TonicLinks;
 use super::wire::{Body, Call, FailureKind, Frame, Leaving, Refused, Relay};
 use super::{Peer, Service, handshake, metering};
@@ -48,7 +49,13 @@ pub(super) async fn run(
         Err(trouble) => return refuse(&trouble, &out).await,
     };
     gate.authenticated.cancel();
-    let (messages, queue) = mpsc::channel(links.dialler.settings.messages_max);
+    let LinkSettings {
+        messages_max,
+        messages_bytes_max,
+        calls_bytes_max,
+        ..
+    } = links.dialler.settings;
+    let (messages, queue) = mpsc::channel(messages_max);
     let receiving = receive(
         Arc::clone(&links),
         Arc::clone(&service),
@@ -64,7 +71,9 @@ pub(super) async fn run(
         from,
         out,
         messages,
+        messages_budget: Budget::new(messages_bytes_max),
         calls: JoinSet::new(),
+        calls_budget: Budget::new(calls_bytes_max),
     };
     let killed = links.killed.cancelled();
     tokio::select! {
@@ -124,8 +133,10 @@ struct Serving {
     service: Arc<dyn Service>,
     from: From,
     out: mpsc::Sender<Frame>,
-    messages: mpsc::Sender<Bytes>,
+    messages: mpsc::Sender<Weighed>,
+    messages_budget: Budget,
     calls: JoinSet<()>,
+    calls_budget: Budget,
     served: metrics::Counter,
 }
 
@@ -152,8 +163,10 @@ impl Serving {
                 Some(Body::Call(call)) => self.call(frame.id, call).await,
                 Some(Body::Relay(relay)) => self.relay(frame.id, relay).await,
                 Some(Body::Message(message)) => {
-                    let taken = self.messages.send(message).await;
-                    if taken.is_err() {
+                    let Some(weighed) = self.messages_budget.weigh(message).await else {
+                        return;
+                    };
+                    if self.messages.send(weighed).await.is_err() {
                         return;
                     }
                 }
@@ -185,7 +198,7 @@ impl Serving {
     }
 
     async fn call(&mut self, id: u64, call: Call) {
-        self.room().await;
+        let taken = self.room(call.payload.len()).await;
         self.served.increment(1);
         let from = match call.origin {
             Some(origin) => Arc::new((NodeId(origin.node), Incarnation(origin.incarnation))),
@@ -196,6 +209,7 @@ impl Serving {
         let deadline = deadline(call.left_us);
         let reply = Reply::new(id, &self.out);
         self.calls.spawn(async move {
+            let _taken = taken;
             let answer = service.call(&from, call.payload, deadline);
             let frame = match tokio::time::timeout_at(deadline, answer).await {
                 Ok(answer) if answer.len() <= message_bytes_max => Frame::answer(id, answer),
@@ -207,7 +221,7 @@ impl Serving {
     }
 
     async fn relay(&mut self, id: u64, relay: Relay) {
-        self.room().await;
+        let taken = self.room(relay.payload.len()).await;
         let links = Arc::clone(&self.links);
         let deadline = deadline(relay.left_us);
         let reply = Reply::new(id, &self.out);
@@ -221,6 +235,7 @@ impl Serving {
             address: relay.address,
         };
         self.calls.spawn(async move {
+            let _taken = taken;
             let frame = match links.request(&to, request, deadline).await {
                 Ok(answer) => Frame::answer(id, answer),
                 Err(error) => Frame::failure(id, relay_failure(&error)),
@@ -229,11 +244,12 @@ impl Serving {
         });
     }
 
-    /// Waits until one more call may be served.
-    async fn room(&mut self) {
+    /// Waits until one more call, of so many bytes, may be served.
+    async fn room(&mut self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         while self.calls.len() >= self.links.dialler.settings.calls_max {
             self.calls.join_next().await;
         }
+        self.calls_budget.take(bytes).await
     }
 }
 
@@ -287,7 +303,7 @@ async fn receive(
     service: Arc<dyn Service>,
     from: From,
     place: Place,
-    mut queue: mpsc::Receiver<Bytes>,
+    mut queue: mpsc::Receiver<Weighed>,
 ) {
     let receiving = {
         let (service, from) = (Arc::clone(&service), Arc::clone(&from));
@@ -295,7 +311,7 @@ async fn receive(
         // In a task of its own, so that a panic of the service doesn't keep `disconnected` from being called.
         tokio::spawn(async move {
             let all = async {
-                while let Some(message) = queue.recv().await {
+                while let Some(Weighed { message, .. }) = queue.recv().await {
                     service.receive(&from, message).await;
                 }
             };

@@ -27,6 +27,7 @@ use crate::membership::{Incarnation, NodeId};
 
 mod acceptor;
 mod backoff;
+mod budget;
 pub mod channel;
 mod dialler;
 mod error;

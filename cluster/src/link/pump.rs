@@ -12,6 +12,7 @@ use tokio_stream::Stream;
 use crate::membership::{Incarnation, NodeId};
 
 use super::Peer;
+use super::budget::Weighed;
 use super::error::LinkError;
 use super::session::Waiting;
 use super::wire::{Body, Call, Frame, Origin, Relay};
@@ -52,7 +53,7 @@ impl Request {
 pub(super) struct Pump {
     control: mpsc::Receiver<Frame>,
     calls: mpsc::Receiver<Queued>,
-    messages: mpsc::Receiver<Bytes>,
+    messages: mpsc::Receiver<Weighed>,
     waiting: Arc<Waiting>,
     /// Calls and messages take turns, so that neither can keep the other off the wire.
     messages_first: bool,
@@ -62,7 +63,7 @@ impl Pump {
     pub fn new(
         control: mpsc::Receiver<Frame>,
         calls: mpsc::Receiver<Queued>,
-        messages: mpsc::Receiver<Bytes>,
+        messages: mpsc::Receiver<Weighed>,
         waiting: Arc<Waiting>,
     ) -> Self {
         Self {
@@ -95,7 +96,7 @@ impl Pump {
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
         self.messages
             .poll_recv(cx)
-            .map(|message| message.map(|message| Frame::of(Body::Message(message))))
+            .map(|weighed| weighed.map(|weighed| Frame::of(Body::Message(weighed.message))))
     }
 }
 
@@ -166,6 +167,7 @@ mod tests {
 
     use tokio_stream::StreamExt as _;
 
+    use super::super::budget::Budget;
     use super::*;
 
     #[tokio::test]
@@ -175,6 +177,7 @@ mod tests {
         let (messages, queued_messages) = mpsc::channel(8);
         let waiting = Arc::new(Waiting::default());
         let pump = Pump::new(control, queued_calls, queued_messages, waiting);
+        let budget = Budget::new(8);
         let mut replies = Vec::new();
         for id in 0..4 {
             let (reply, answer) = oneshot::channel();
@@ -186,7 +189,8 @@ mod tests {
                 reply,
             };
             assert!(calls.try_send(queued).is_ok());
-            assert!(messages.try_send(Bytes::new()).is_ok());
+            let message = budget.weigh(Bytes::new()).await.expect("left");
+            assert!(messages.try_send(message).is_ok());
         }
         // Its caller has gone: never written.
         drop(replies.remove(3));

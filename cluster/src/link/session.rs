@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Peer;
+use super::budget::{Budget, Weighed};
 use super::error::{LinkError, Trouble};
 use super::pump::{Pump, Queued, Request};
 use super::settings::LinkSettings;
@@ -21,7 +22,9 @@ type Reply = oneshot::Sender<Result<Bytes, LinkError>>;
 #[derive(Debug)]
 pub(super) struct Session {
     calls: mpsc::Sender<Queued>,
-    messages: mpsc::Sender<Bytes>,
+    messages: mpsc::Sender<Weighed>,
+    calls_budget: Budget,
+    messages_budget: Budget,
     waiting: Arc<Waiting>,
     ids: AtomicU64,
     in_flight: AtomicUsize,
@@ -76,6 +79,8 @@ impl Session {
         let session = Self {
             calls,
             messages,
+            calls_budget: Budget::new(settings.calls_bytes_max),
+            messages_budget: Budget::new(settings.messages_bytes_max),
             waiting,
             ids: AtomicU64::new(1),
             in_flight: AtomicUsize::new(0),
@@ -93,6 +98,8 @@ impl Session {
     /// Sends the request and waits for its answer.
     pub async fn call(&self, request: Request, deadline: Instant) -> Result<Bytes, LinkError> {
         self.check_size(request.payload())?;
+        let bytes = request.payload().len();
+        let _taken = self.calls_budget.try_take(bytes).ok_or(LinkError::Full)?;
         let (reply, answer) = oneshot::channel();
         let mut ticket = Ticket::take(self, answer).ok_or(LinkError::Full)?;
         let queued = Queued {
@@ -118,10 +125,10 @@ impl Session {
     /// Queues a one-way message, waiting for room.
     pub async fn send(&self, message: Bytes) -> Result<(), LinkError> {
         self.check_size(&message)?;
-        self.messages
-            .send(message)
-            .await
-            .map_err(|_| LinkError::NotSent(self.trouble()))
+        let gone = || LinkError::NotSent(self.trouble());
+        let weighed = self.messages_budget.weigh(message).await;
+        let weighed = weighed.ok_or_else(gone)?;
+        self.messages.send(weighed).await.map_err(|_| gone())
     }
 
     /// Hands the answer in `frame` to its caller; gives the number of its bytes.

@@ -20,8 +20,13 @@ pub struct LinkSettings {
     /// Calls on their way to one peer, queued and unanswered together, and calls of one peer served at
     /// a time. Beyond it a call is [`super::LinkError::Full`].
     pub calls_max: usize,
+    /// What the requests of those calls weigh together, each way: beyond it a call is
+    /// [`super::LinkError::Full`], and a peer's is not read. A few KiB for each call.
+    pub calls_bytes_max: usize,
     /// One-way messages queued to one peer, and received from one peer but not yet taken.
     pub messages_max: usize,
+    /// What those messages weigh together, each way.
+    pub messages_bytes_max: usize,
     /// The most in one request, answer or message. Well above the largest order with its history.
     pub message_bytes_max: usize,
     /// Incoming connections. Every peer has one, so this bounds the size of a cluster.
@@ -47,7 +52,9 @@ impl LinkSettings {
             keepalive_every: Duration::from_secs(1),
             keepalive_limit: Duration::from_millis(1500),
             calls_max: 4096,
+            calls_bytes_max: 32 * 1024 * 1024,
             messages_max: 1024,
+            messages_bytes_max: 16 * 1024 * 1024,
             message_bytes_max: 4 * 1024 * 1024,
             peers_max: 256,
             strangers_max: 64,

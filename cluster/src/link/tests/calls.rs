@@ -126,6 +126,26 @@ async fn too_many_calls_are_refused_at_once() {
 }
 
 #[tokio::test]
+async fn calls_that_weigh_too_much_together_are_refused_at_once() {
+    let small = LinkSettings {
+        calls_bytes_max: 6,
+        ..settings()
+    };
+    let a = node_with("a", 1, "127.0.0.1:0", SECRET, small).await;
+    let b = node("b").await;
+    let (links, to) = (Arc::clone(&a.links), b.peer.clone());
+    let held = tokio::spawn(async move { links.call(&to, bytes("hold"), soon()).await });
+    b.script.wait_for("holding", 1).await;
+    let refused = a.links.call(&b.peer, bytes("four"), soon()).await;
+    assert!(matches!(refused, Err(LinkError::Full)), "{refused:?}");
+    assert!(a.links.call(&b.peer, bytes("2."), soon()).await.is_ok());
+    b.script.gate.add_permits(1);
+    held.await.unwrap().unwrap();
+    let alone = bytes("more than all of it");
+    assert!(a.links.call(&b.peer, alone, soon()).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_deadline_travels_and_ends_the_call_at_both_ends() {
     let (a, b) = (node("a").await, node("b").await);
     let deadline = Instant::now() + Duration::from_secs(3);

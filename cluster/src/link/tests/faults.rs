@@ -108,6 +108,7 @@ async fn until_down(a: &Node) {
 async fn what_was_never_written_is_not_sent_and_a_full_queue_is_full() {
     let small = LinkSettings {
         calls_max: 64,
+        calls_bytes_max: 100 * 1024 * 1024,
         ..settings()
     };
     let (a, _b, proxy, to) = apart(small).await;
