@@ -1,12 +1,14 @@
 //! Admission: ractor's mailboxes are unbounded, so what may enter one is counted before.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::ports::orders::OrdersError;
+use super::settings::Settings;
+use crate::ports::orders::{Full, OrdersError};
+use crate::telemetry::names;
 
 /// After so long a refused caller should come again: a full replica drains in well under a second.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -15,7 +17,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Admission {
     waiting: AtomicU32,
+    waiting_bytes: AtomicU64,
     node_max: u32,
+    node_bytes_max: u64,
     order_max: u32,
     held_max: u32,
 }
@@ -32,6 +36,7 @@ pub struct Ticket {
 pub struct Place {
     node: Arc<Admission>,
     of: Arc<AtomicU32>,
+    bytes: u64,
 }
 
 /// What is in hand of one shard: requests that have found it open and are not done with.
@@ -47,14 +52,25 @@ pub struct Hands {
 #[derive(Debug)]
 pub struct InHand(Arc<Hands>);
 
+/// Refuses for want of room, and counts it.
+pub fn refused(full: Full) -> OrdersError {
+    metrics::counter!(names::ORDERS_REFUSED, "reason" => full.as_str()).increment(1);
+    OrdersError::Overloaded {
+        full,
+        retry_after: RETRY_AFTER,
+    }
+}
+
 impl Admission {
-    /// With these bounds.
-    pub fn new(node_max: u32, order_max: u32, held_max: u32) -> Arc<Self> {
+    /// With the bounds of `settings`.
+    pub fn new(settings: &Settings) -> Arc<Self> {
         Arc::new(Self {
             waiting: AtomicU32::new(0),
-            node_max,
-            order_max,
-            held_max,
+            waiting_bytes: AtomicU64::new(0),
+            node_max: settings.node_waiting_max,
+            node_bytes_max: settings.node_waiting_bytes_max,
+            order_max: settings.order_waiting_max,
+            held_max: settings.shard_held_max,
         })
     }
 
@@ -63,47 +79,71 @@ impl Admission {
         self.waiting.load(Ordering::Acquire)
     }
 
-    /// A place for one more message to the order whose count is `order`. `in_hand` goes with it.
+    /// What they weigh.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.waiting_bytes.load(Ordering::Acquire)
+    }
+
+    /// A place for one more message, which weighs `bytes`, to the order whose count is `order`.
+    /// `in_hand` goes with it.
     pub fn admit(
         self: &Arc<Self>,
         order: &Arc<AtomicU32>,
         in_hand: InHand,
+        bytes: usize,
     ) -> Result<Ticket, OrdersError> {
         Ok(Ticket {
-            _place: self.place(order, self.order_max)?,
+            _place: self.place(order, (self.order_max, Full::Order), bytes)?,
             _in_hand: in_hand,
         })
     }
 
-    /// A place for one more request that waits because the shard whose count is `held` is held.
-    pub fn admit_held(self: &Arc<Self>, held: &Arc<AtomicU32>) -> Result<Place, OrdersError> {
-        self.place(held, self.held_max)
+    /// A place for one more request, which weighs `bytes` and waits because the shard whose count is
+    /// `held` is held.
+    pub fn admit_held(
+        self: &Arc<Self>,
+        held: &Arc<AtomicU32>,
+        bytes: usize,
+    ) -> Result<Place, OrdersError> {
+        self.place(held, (self.held_max, Full::Move), bytes)
     }
 
-    fn place(self: &Arc<Self>, of: &Arc<AtomicU32>, of_max: u32) -> Result<Place, OrdersError> {
-        if self.waiting.fetch_add(1, Ordering::AcqRel) >= self.node_max {
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
-            return Err(OrdersError::Overloaded {
-                retry_after: RETRY_AFTER,
-            });
-        }
-        if of.fetch_add(1, Ordering::AcqRel) >= of_max {
-            of.fetch_sub(1, Ordering::AcqRel);
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
-            return Err(OrdersError::Overloaded {
-                retry_after: RETRY_AFTER,
-            });
-        }
-        Ok(Place {
+    fn place(
+        self: &Arc<Self>,
+        of: &Arc<AtomicU32>,
+        (of_max, of_full): (u32, Full),
+        bytes: usize,
+    ) -> Result<Place, OrdersError> {
+        // All three are taken at once; dropped, they are given back.
+        let place = Place {
             node: Arc::clone(self),
             of: Arc::clone(of),
-        })
+            bytes: bytes as u64,
+        };
+        let before = self.waiting.fetch_add(1, Ordering::AcqRel);
+        let bytes_before = self.waiting_bytes.fetch_add(place.bytes, Ordering::AcqRel);
+        let of_before = of.fetch_add(1, Ordering::AcqRel);
+        let full = if before >= self.node_max {
+            Full::Replica
+        } else if bytes_before > self.node_bytes_max.saturating_sub(place.bytes) && bytes_before > 0
+        {
+            // One that is alone is let in, whatever it weighs.
+            Full::Bytes
+        } else if of_before >= of_max {
+            of_full
+        } else {
+            return Ok(place);
+        };
+        Err(refused(full))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.of.fetch_sub(1, Ordering::AcqRel);
+        self.node
+            .waiting_bytes
+            .fetch_sub(self.bytes, Ordering::AcqRel);
         self.node.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -145,17 +185,35 @@ impl Drop for InHand {
 mod tests {
     use super::*;
 
+    fn small() -> Arc<Admission> {
+        Admission::new(&Settings {
+            node_waiting_max: 3,
+            node_waiting_bytes_max: 100,
+            order_waiting_max: 2,
+            shard_held_max: 1,
+            ..Settings::default()
+        })
+    }
+
+    fn full<T>(refused: Result<T, OrdersError>) -> Full {
+        match refused {
+            Err(OrdersError::Overloaded { full, .. }) => full,
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("let in"),
+        }
+    }
+
     #[test]
     fn both_bounds_hold_and_tickets_come_back() {
-        let admission = Admission::new(3, 2, 1);
+        let admission = small();
         let hands = Arc::new(Hands::default());
-        let admit = |order| admission.admit(order, hands.take());
+        let admit = |order| admission.admit(order, hands.take(), 0);
         let (one, two) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let first = admit(&one).expect("room");
         let _second = admit(&one).expect("room");
-        assert!(admit(&one).is_err(), "the order is full");
+        assert_eq!(full(admit(&one)), Full::Order);
         let _third = admit(&two).expect("room");
-        assert!(admit(&two).is_err(), "the replica is full");
+        assert_eq!(full(admit(&two)), Full::Replica);
         assert_eq!(hands.count(), 3, "what was refused is not in hand");
         drop(first);
         assert!(admit(&two).is_ok(), "a ticket came back");
@@ -164,12 +222,34 @@ mod tests {
 
     #[test]
     fn what_waits_for_a_held_shard_is_bounded() {
-        let admission = Admission::new(3, 2, 1);
+        let admission = small();
         let held = Arc::new(AtomicU32::new(0));
-        let first = admission.admit_held(&held).expect("room");
-        assert!(admission.admit_held(&held).is_err(), "the bound");
+        let first = admission.admit_held(&held, 0).expect("room");
+        assert_eq!(full(admission.admit_held(&held, 0)), Full::Move);
         drop(first);
-        assert!(admission.admit_held(&held).is_ok());
+        assert!(admission.admit_held(&held, 0).is_ok());
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_its_weight_too() {
+        let admission = small();
+        let hands = Arc::new(Hands::default());
+        let admit = |bytes| {
+            let order = Arc::new(AtomicU32::new(0));
+            admission.admit(&order, hands.take(), bytes)
+        };
+        let first = admit(60).expect("room");
+        assert_eq!(full(admit(41)), Full::Bytes);
+        assert_eq!(
+            admission.waiting_bytes(),
+            60,
+            "what was refused weighs nothing"
+        );
+        let second = admit(40).expect("room");
+        assert_eq!(full(admit(1)), Full::Bytes);
+        drop((first, second));
+        assert!(admit(1_000).is_ok(), "alone, it is let in");
+        assert_eq!((admission.waiting(), admission.waiting_bytes()), (0, 0));
     }
 
     #[tokio::test]

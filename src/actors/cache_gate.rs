@@ -11,6 +11,7 @@ mod generations;
 mod repair;
 #[cfg(test)]
 mod tests;
+mod unconfirmed;
 mod watch;
 
 use std::future::Future;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use thiserror::Error;
 use tokio::time::timeout;
 use trackops_cluster::ShardId;
@@ -28,6 +30,8 @@ use trackops_domain::order::Order;
 
 use self::flights::Flights;
 use self::generations::Generations;
+use self::unconfirmed::Pending;
+pub use self::unconfirmed::{Committed, Unconfirmed};
 use self::watch::Watch;
 use crate::codec::view;
 use crate::ports::cache::{Cache, CacheEntry, Position};
@@ -44,7 +48,7 @@ pub trait GenerationRaiser: Send + Sync + 'static {
 /// Limits of the gate.
 #[derive(Clone, Debug)]
 pub struct CacheGateSettings {
-    /// The most that a batch of answers waits for its cache write.
+    /// The most that one write takes.
     pub write_limit: Duration,
     /// The most that a read waits for the cache before it goes to the journal.
     pub read_limit: Duration,
@@ -62,7 +66,7 @@ pub struct CacheGateSettings {
 impl Default for CacheGateSettings {
     fn default() -> Self {
         Self {
-            // What a command may lose to a cache that hangs: once, then the breaker is open.
+            // For so long what a cache that hangs doesn't confirm is read elsewhere; then the breaker is open.
             write_limit: Duration::from_millis(50),
             read_limit: Duration::from_millis(50),
             raise_limit: Duration::from_secs(2),
@@ -85,6 +89,7 @@ pub struct CacheGate {
     settings: CacheGateSettings,
     generations: Generations,
     flights: Flights,
+    pending: Pending,
     watch: Watch,
     /// The cache failed: it is not asked until a probe succeeds.
     open: AtomicBool,
@@ -110,6 +115,7 @@ impl CacheGate {
             settings,
             generations: Generations::new(session),
             flights: Flights::default(),
+            pending: Pending::new(),
             watch: Watch::new(),
             open: AtomicBool::new(false),
             failures: AtomicU32::new(0),
@@ -133,6 +139,7 @@ impl CacheGate {
     /// The shard is about to be handed over: makes sure that the next owner may believe what it finds
     /// under the generation that is stored. `false` if that can't be had now.
     pub async fn hand_over(&self, shard: ShardId) -> bool {
+        self.pending.none_of(shard).await;
         // Nothing may have been asked of the cache for a while: whether it still is the one that was
         // written through to shows only now. While it is away nothing of it is believed either.
         let pinged = timeout(self.settings.write_limit, self.cache.ping()).await;
@@ -172,46 +179,6 @@ impl CacheGate {
         self.generations.known(shard)
     }
 
-    /// Writes the committed state of orders through, in one call to the cache. To be called after the
-    /// commit and before anything is answered or shown. Never fails, and takes at most the write
-    /// limit; dropping it half way counts as a failed write.
-    pub async fn write(&self, entries: Vec<(ShardId, Arc<Order>)>) {
-        // First of all: who asks from now on must not be given a load that began before the commit.
-        self.flights
-            .forget(entries.iter().map(|(_, order)| order.id));
-        self.check_session();
-        let open = self.open.load(Ordering::SeqCst);
-        let mut unwritten = Unwritten {
-            gate: self,
-            shards: Vec::with_capacity(entries.len()),
-        };
-        let mut batch = Vec::with_capacity(if open { 0 } else { entries.len() });
-        for (shard, order) in &entries {
-            // Not known: nothing that the cache holds of the shard is believed, so nothing is lost.
-            let Some(generation) = self.generations.known(*shard) else {
-                continue;
-            };
-            unwritten.shards.push((*shard, generation));
-            if !open {
-                batch.push(entry_of(order, generation));
-            }
-        }
-        count("skipped", entries.len() - batch.len());
-        if !batch.is_empty() {
-            if self.put(&batch).await {
-                unwritten.shards.clear();
-                count("written", batch.len());
-            } else {
-                count("error", batch.len());
-            }
-        }
-        drop(unwritten);
-        self.check_session();
-        for (_, order) in &entries {
-            self.watch.written(order.id, order.version());
-        }
-    }
-
     /// The cached view of `order`, or else what `loader` gives, which is then cached. However many
     /// ask for one order at the same time, the cache is asked once and one loader is run; the others
     /// are dropped without being polled. `None` is an order that doesn't exist.
@@ -242,7 +209,7 @@ impl CacheGate {
         let may_cache = seat.generation().is_some() && seat.is_current();
         drop(seat);
         if let Some(entry) = loaded_here.filter(|_| may_cache)
-            && !self.open.load(Ordering::SeqCst)
+            && !self.is_open()
         {
             // A failure here leaves the cache as it was: nothing becomes stale by it.
             self.put(&[entry]).await;
@@ -253,7 +220,7 @@ impl CacheGate {
     /// The last position of an order's courier, if the cache can be asked now. Positions carry no
     /// generation: what is lost of them the courier's next word replaces.
     pub async fn position(&self, order: OrderId) -> Option<Position> {
-        if self.open.load(Ordering::SeqCst) {
+        if self.is_open() {
             return None;
         }
         let answer = timeout(self.settings.read_limit, self.cache.position(order)).await;
@@ -272,8 +239,9 @@ impl CacheGate {
         order: OrderId,
     ) -> Option<CacheEntry> {
         let floor = self.watch.floor(order);
-        let open = self.open.load(Ordering::SeqCst);
-        let Some(generation) = generation.filter(|_| !open) else {
+        // After the floor: whose version is known there is marked here until it can be found.
+        let may_ask = !self.is_open() && !self.pending.has(order);
+        let Some(generation) = generation.filter(|_| may_ask) else {
             count("skipped", 1);
             return None;
         };
@@ -308,6 +276,11 @@ impl CacheGate {
         Some(entry)
     }
 
+    /// The cache is left alone.
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
+    }
+
     /// One bounded write; a failure opens the breaker.
     async fn put(&self, batch: &[CacheEntry]) -> bool {
         match timeout(self.settings.write_limit, self.cache.put(batch)).await {
@@ -335,31 +308,17 @@ impl CacheGate {
     }
 }
 
-/// Shards whose orders may be newer than what the cache holds. Dropped with any left in it, after a
-/// failure or with the call half done, it makes them unreadable.
-struct Unwritten<'a> {
-    gate: &'a CacheGate,
-    shards: Vec<(ShardId, i64)>,
-}
-
-impl Drop for Unwritten<'_> {
-    fn drop(&mut self) {
-        for (shard, generation) in &self.shards {
-            self.gate.generations.distrust(*shard, Some(*generation));
-        }
-        if !self.shards.is_empty() {
-            self.gate.repair();
-        }
-    }
-}
-
 fn entry_of(order: &Order, generation: i64) -> CacheEntry {
+    entry_from(order, view::render(order), generation)
+}
+
+fn entry_from(order: &Order, view: Bytes, generation: i64) -> CacheEntry {
     CacheEntry {
         order: order.id,
         version: order.version(),
         generation,
         is_final: order.status().is_final(),
-        view: view::render(order),
+        view,
     }
 }
 

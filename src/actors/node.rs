@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ractor::{Actor, ActorRef};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,11 +24,12 @@ use super::order::{OrderMessage, Reply, Start};
 use super::order_append as append;
 use super::ownership::Ownership;
 use super::positions::Positions;
+use super::recency::Recency;
 use super::settings::Settings;
 use super::shard::{Closed, Context, Entered, Shard};
 use super::supervisor::NodeSupervisor;
-use super::writer::{Shared, Writer};
-use super::{scanner, sweeper};
+use super::writer::{LOADS_AT_ONCE, Shared, Writer};
+use super::{scanner, sweeper, weight};
 use crate::ports::cache::{Cache, Position};
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
@@ -90,20 +91,18 @@ impl Node {
             gate: Arc::clone(&parts.gate),
             announcer,
             tasks: tasks.clone(),
+            loads: Semaphore::new(LOADS_AT_ONCE),
         });
         let context = Arc::new(Context {
             writer: Writer::start(&shared, settings.lanes, &vital, &stop),
             positions: Positions::start(parts.cache, Arc::clone(&parts.gate), &tasks, stop.clone()),
-            admission: Admission::new(
-                settings.node_waiting_max,
-                settings.order_waiting_max,
-                settings.shard_held_max,
-            ),
+            admission: Admission::new(&settings),
             clock: parts.clock,
             ownership: parts.ownership,
             hub: parts.hub,
             live: AtomicU32::new(0),
-            started: Instant::now(),
+            recency: Recency::new(settings.passivate_live, settings.passivate_final),
+            shards: OnceLock::new(),
             settings,
         });
         let shards: Arc<[Arc<Shard>]> = context
@@ -112,6 +111,8 @@ impl Node {
             .iter()
             .map(|id| Shard::new(id, Arc::clone(&context)))
             .collect();
+        // Set here and nowhere else.
+        let _ = context.shards.set(Arc::downgrade(&shards));
         let (supervisor, _) = Actor::spawn(None, NodeSupervisor, shards.to_vec()).await?;
         let node = Arc::new_cyclic(|itself| Self {
             itself: Weak::clone(itself),
@@ -196,19 +197,20 @@ impl Node {
         found.map_or(0, |shard| shard.in_memory())
     }
 
-    /// Lets a request in; waits while the shard is held. `NotOwner` if it is, or has become, another's.
-    async fn enter(&self, order: OrderId) -> Result<Entered, OrdersError> {
-        self.enter_by(order, Shard::enter).await
+    /// Lets a request in, which weighs `bytes`; waits while the shard is held. `NotOwner` if it is, or has become, another's.
+    async fn enter(&self, order: OrderId, bytes: usize) -> Result<Entered, OrdersError> {
+        self.enter_by(order, bytes, Shard::enter).await
     }
 
     /// The same for a read.
     pub(super) async fn enter_to_read(&self, order: OrderId) -> Result<Entered, OrdersError> {
-        self.enter_by(order, Shard::enter_to_read).await
+        self.enter_by(order, 0, Shard::enter_to_read).await
     }
 
     async fn enter_by(
         &self,
         order: OrderId,
+        bytes: usize,
         enter: impl Fn(&Shard) -> Result<Entered, Closed>,
     ) -> Result<Entered, OrdersError> {
         let shard = self.shard_of(order);
@@ -216,7 +218,7 @@ impl Node {
             Err(Closed::Held) => {}
             decided => return decided.map_err(Closed::into_error),
         }
-        let _place = self.context.admission.admit_held(&shard.held)?;
+        let _place = self.context.admission.admit_held(&shard.held, bytes)?;
         let mut changes = self.context.ownership.changes();
         let decided = async {
             loop {
@@ -250,12 +252,15 @@ impl Node {
         &self,
         order: OrderId,
         start: Start,
+        bytes: usize,
         message: impl FnOnce(Reply<T>, super::admission::Ticket) -> OrderMessage,
     ) -> Result<T, OrdersError> {
-        let entered = self.enter(order).await?;
+        let entered = self.enter(order, bytes).await?;
         let (reply, answer) = oneshot::channel();
         self.shard_of(order)
-            .send(order, start, entered, |ticket| message(reply, ticket))?;
+            .send(order, start, entered, bytes, |ticket| {
+                message(reply, ticket)
+            })?;
         match tokio::time::timeout(self.context.settings.answer_timeout, answer).await {
             Ok(Ok(result)) => result,
             // The actor failed with the message in hand or in its mailbox.
@@ -293,9 +298,10 @@ impl Node {
         } else {
             Start::Stored
         };
+        let bytes = weight::content(&request.content);
         let request = Box::new(request);
         let result = self
-            .ask(order, start, |reply, ticket| {
+            .ask(order, start, bytes, |reply, ticket| {
                 OrderMessage::Place(request, reply, ticket)
             })
             .await;
@@ -344,9 +350,10 @@ impl Orders for Node {
     async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
         let started = Instant::now();
         let (order, command) = (request.order, request.command.name());
+        let bytes = weight::command(&request.command);
         let request = Box::new(request);
         let result = self
-            .ask(order, Start::Stored, |reply, ticket| {
+            .ask(order, Start::Stored, bytes, |reply, ticket| {
                 OrderMessage::Execute(request, reply, ticket)
             })
             .await;
@@ -368,7 +375,7 @@ impl Orders for Node {
         position: Position,
         key: Option<LocationKey>,
     ) -> Result<bool, OrdersError> {
-        self.ask(order, Start::Stored, |reply, ticket| {
+        self.ask(order, Start::Stored, 0, |reply, ticket| {
             OrderMessage::Locate(position, key, reply, ticket)
         })
         .await
@@ -380,7 +387,7 @@ impl Orders for Node {
         since: Option<Version>,
         session: Arc<dyn Session>,
     ) -> Result<Arc<Order>, OrdersError> {
-        self.ask(order, Start::Stored, |reply, ticket| {
+        self.ask(order, Start::Stored, 0, |reply, ticket| {
             OrderMessage::Subscribe(session, since, reply, ticket)
         })
         .await
@@ -425,7 +432,7 @@ impl Orders for Node {
 
     async fn release(&self, order: OrderId) -> Result<bool, OrdersError> {
         let shard = self.shard_of(order);
-        drop(self.enter(order).await?);
+        drop(self.enter(order, 0).await?);
         let released = shard.failures.clear(order);
         if released {
             shard.forget(order);

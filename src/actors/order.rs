@@ -2,9 +2,9 @@
 //! domain, appends by the writer, answers, pushes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -13,13 +13,17 @@ use trackops_domain::decide::{self, Decision};
 use trackops_domain::evolve::evolve;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
-use trackops_domain::saga::Saga;
 use trackops_domain::status::Status;
 
 use super::admission::Ticket;
+use super::recency::Rank;
 use super::shard::{Entry, Shard};
 use super::writer::WriteError;
-use super::{order_append as append, order_location as location, order_settle as settle};
+use super::{
+    order_append as append, order_location as location, order_place as place,
+    order_settle as settle, weight,
+};
+use crate::codec::view;
 use crate::faults;
 use crate::ports::cache::Position;
 use crate::ports::journal::AppendRow;
@@ -111,14 +115,14 @@ impl Actor for OrderActor {
 }
 
 /// An answer, and whether there is a new version to push after it.
-type Answer = (Done, Option<Instant>);
+pub(super) type Answer = (Done, Option<Instant>);
 
 impl State {
     async fn handle(&mut self, message: OrderMessage) {
         // The ticket goes only after the answer, so that an actor with work never counts as idle.
         match message {
             OrderMessage::Place(request, reply, _ticket) => {
-                let result = self.place(*request).await;
+                let result = place::place(self, *request).await;
                 self.answer(reply, result);
             }
             OrderMessage::Execute(request, reply, _ticket) => {
@@ -145,84 +149,14 @@ impl State {
                 }
             }
         }
+        self.touch();
     }
 
-    async fn place(&mut self, request: PlaceRequest) -> Result<Answer, OrdersError> {
-        self.load().await?;
-        if let Some(order) = &self.order {
-            return self.placed_before(order, &request).map(|done| (done, None));
-        }
-        let context = Arc::clone(&self.shard.context);
-        let now = context.clock.now();
-        let command = trackops_domain::ids::CommandId(self.id.0);
-        let origin = Origin {
-            command,
-            by: "client".into(),
-            now,
-        };
-        let body_hash = request.key.as_ref().map(|(_, hash)| *hash);
-        let event = decide::place(self.id, Arc::clone(&request.content), body_hash, origin);
-        let saga = Saga::started(now, &context.settings.policy);
-        // `place` made a placement: there is no other outcome.
-        let Some(order) = Order::from_placed(&event, saga) else {
-            return Err(OrdersError::NotFound);
-        };
-        let order = Arc::new(order);
-        let row = append::event_row(
-            self.shard.id,
-            &order,
-            &event,
-            None,
-            request.traceparent.as_ref(),
-        );
-        match self.append(row, &order).await {
-            Ok(at) => Ok(self.committed(order, None, at)),
-            Err(WriteError::Conflict) => {
-                // Placed under this id before, here or elsewhere: the loser of a race gets the same.
-                self.unload();
-                self.load().await?;
-                let order = self.order.as_ref().ok_or(OrdersError::Restarted)?;
-                self.placed_before(order, &request).map(|done| (done, None))
-            }
-            Err(WriteError::Unknown) => {
-                settle::settle(self).await?;
-                match &self.order {
-                    Some(order) => self.placed_before(order, &request).map(|done| {
-                        (
-                            Done {
-                                replayed: false,
-                                ..done
-                            },
-                            None,
-                        )
-                    }),
-                    None => Err(append::unavailable("the order was not stored")),
-                }
-            }
-            Err(error) => Err(append::failed(error)),
-        }
-    }
-
-    fn placed_before(
-        &self,
-        order: &Arc<Order>,
-        request: &PlaceRequest,
-    ) -> Result<Done, OrdersError> {
-        self.under_lease()?;
-        let same = match (&request.key, order.body_hash) {
-            (Some((_, hash)), Some(stored)) => *hash == stored,
-            // An id that was drawn is never drawn twice: this is the same request, settled.
-            (None, None) => true,
-            _ => false,
-        };
-        if !same {
-            return Err(OrdersError::KeyReused);
-        }
-        Ok(Done {
-            order: Arc::new(order.as_of(Version::FIRST)),
-            replayed: true,
-            position: None,
-        })
+    fn touch(&self) {
+        let is_final = |order: &Arc<Order>| order.status().is_final();
+        let is_over = self.order.as_ref().is_none_or(is_final);
+        let rank = if is_over { Rank::Final } else { Rank::Live };
+        self.entry.place.touch(rank);
     }
 
     async fn execute(&mut self, request: CommandRequest) -> Result<Answer, OrdersError> {
@@ -234,6 +168,7 @@ impl State {
             return Ok((
                 Done {
                     order: Arc::new(order.as_of(version)),
+                    view: None,
                     replayed: true,
                     position: None,
                 },
@@ -265,7 +200,7 @@ impl State {
             }
             Ok(Decision::Unchanged) => {
                 self.under_lease()?;
-                return Ok((self.done(order), None));
+                return Ok((self.done(order, None), None));
             }
             Ok(Decision::Bookkeep { saga, resend }) => {
                 let after = Arc::new(Order {
@@ -287,11 +222,12 @@ impl State {
             self.shard.id,
             &after,
             &event,
-            Some(order.version()),
+            order.version(),
             request.traceparent.as_ref(),
         );
-        match self.append(row, &after).await {
-            Ok(at) => Ok(self.committed(after, Some(order.status()), at)),
+        let view = view::render(&after);
+        match self.append(row, &after, &view).await {
+            Ok(at) => Ok(self.committed(after, view, Some(order.status()), at)),
             Err(error) => settle::after_failure(self, error, &request)
                 .await
                 .map(|done| (done, None)),
@@ -313,10 +249,11 @@ impl State {
     }
 
     async fn bookkeep(&mut self, row: AppendRow, after: Arc<Order>) -> Result<Answer, OrdersError> {
-        match self.append(row, &after).await {
+        let view = view::render(&after);
+        match self.append(row, &after, &view).await {
             Ok(_) => {
                 self.adopt(after.clone());
-                Ok((self.done(after), None))
+                Ok((self.done(after, Some(view)), None))
             }
             Err(error) => {
                 self.unload();
@@ -325,10 +262,15 @@ impl State {
         }
     }
 
-    async fn append(&self, row: AppendRow, after: &Arc<Order>) -> Result<Instant, WriteError> {
+    pub(super) async fn append(
+        &self,
+        row: AppendRow,
+        after: &Arc<Order>,
+        view: &Bytes,
+    ) -> Result<Instant, WriteError> {
         let writer = &self.shard.context.writer;
         writer
-            .append(row, Arc::clone(after), self.entry.tenure)
+            .append(row, Arc::clone(after), view.clone(), self.entry.tenure)
             .await
     }
 
@@ -400,16 +342,24 @@ impl State {
         self.loaded = false;
         self.order = None;
         self.entry.order.store(None);
+        self.entry.place.weigh(0);
         // Whatever the listeners lack by then they get with the next load.
         self.restarted = true;
     }
 
     fn adopt(&mut self, order: Arc<Order>) {
+        self.entry.place.weigh(weight::order(&order));
         self.entry.order.store(Some(Arc::clone(&order)));
         self.order = Some(order);
     }
 
-    fn committed(&mut self, order: Arc<Order>, from: Option<Status>, at: Instant) -> Answer {
+    pub(super) fn committed(
+        &mut self,
+        order: Arc<Order>,
+        view: Bytes,
+        from: Option<Status>,
+        at: Instant,
+    ) -> Answer {
         let status = order.status();
         metrics::counter!(
             names::ORDER_TRANSITIONS,
@@ -425,7 +375,7 @@ impl State {
             self.shard.context.positions.forget(self.id);
         }
         self.adopt(Arc::clone(&order));
-        (self.done(order), Some(at))
+        (self.done(order, Some(view)), Some(at))
     }
 
     /// Answers, then pushes: the client that asked hears first, and neither before the commit.
@@ -438,9 +388,6 @@ impl State {
                 self.shard.context.hub.publish(order, pushed);
             }
         }
-        self.entry
-            .used
-            .store(self.shard.context.tick(), Ordering::Relaxed);
     }
 
     /// The shard is still this replica's, without a break since this actor began.
@@ -456,10 +403,11 @@ impl State {
         Err(OrdersError::NotOwner)
     }
 
-    pub(super) fn done(&self, order: Arc<Order>) -> Done {
+    fn done(&self, order: Arc<Order>, view: Option<Bytes>) -> Done {
         let position = self.position(&order);
         Done {
             order,
+            view,
             replayed: false,
             position,
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 use trackops_cluster::{Epoch, ShardId};
 use trackops_domain::event::OrderEvent;
@@ -18,21 +19,39 @@ use crate::ports::orders::OrdersError;
 /// When to come back after the journal was away: it is back within seconds or it takes minutes.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The row that commits `event`, which leads to `after`. `expected` is the version before; `None` creates.
+/// The row that commits `event`, which leads from the version `expected` to `after`.
 pub(super) fn event_row(
     shard: ShardId,
     after: &Order,
     event: &OrderEvent,
-    expected: Option<Version>,
+    expected: Version,
     traceparent: Option<&Arc<str>>,
 ) -> AppendRow {
     let all = intents(event);
     row(
         shard,
         after,
-        expected,
+        Some(expected),
         Some(EventRow::of(event)),
         messages::outbox_rows(after, all, all, traceparent),
+    )
+}
+
+/// The row that commits the placement `event` of `order`, of which `view` is the view.
+pub(super) fn placed_row(
+    shard: ShardId,
+    order: &Order,
+    event: &OrderEvent,
+    view: &Bytes,
+    traceparent: Option<&Arc<str>>,
+) -> AppendRow {
+    let outbox = messages::created_row(order, view, traceparent);
+    row(
+        shard,
+        order,
+        None,
+        Some(EventRow::of(event)),
+        std::iter::once(outbox).collect(),
     )
 }
 

@@ -69,6 +69,7 @@ pub(super) async fn after_failure(
             match order.answered(request.id) {
                 Some(version) => same_as_known(&order, request).map(|()| Done {
                     order: Arc::new(order.as_of(version)),
+                    view: None,
                     replayed: false,
                     position: None,
                 }),

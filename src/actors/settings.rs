@@ -13,12 +13,18 @@ pub struct Settings {
     pub passivate_live: Duration,
     /// A finished order's actor ends after so long: only late readers come.
     pub passivate_final: Duration,
-    /// Live actors at most; beyond it the idlest go first. About 10 KiB each.
+    /// Live actors at most; beyond it those go that have been idle the longest. About 10 KiB each.
     pub actors_max: usize,
+    /// What the orders of live actors weigh at most, beside those 10 KiB: an order weighs 1 KiB as a rule,
+    /// and may weigh thirty.
+    pub actors_bytes_max: u64,
     /// Commands waiting for one order at most. Orders see a command a minute; more is a fault.
     pub order_waiting_max: u32,
     /// Commands waiting on this replica at most: a second's worth at the rate of a small machine.
     pub node_waiting_max: u32,
+    /// What those commands weigh at most: a few KiB for each of [`Settings::node_waiting_max`]. On its
+    /// way an order exists about five times: as asked, as stored, published, cached and answered.
+    pub node_waiting_bytes_max: u64,
     /// Requests that wait at most for one shard that is on its way to another replica: a move takes
     /// milliseconds, and a shard sees a small part of the replica's requests.
     pub shard_held_max: u32,
@@ -43,8 +49,10 @@ impl Default for Settings {
             passivate_live: Duration::from_secs(300),
             passivate_final: Duration::from_secs(30),
             actors_max: 200_000,
+            actors_bytes_max: 512 << 20,
             order_waiting_max: 64,
             node_waiting_max: 20_000,
+            node_waiting_bytes_max: 64 << 20,
             shard_held_max: 2_000,
             failures_max: 5,
             failure_window: Duration::from_secs(60),

@@ -1,32 +1,31 @@
 //! One owned shard: the map from an order to its actor, and everything that an actor needs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwapOption;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as MapEntry;
 use parking_lot::RwLock;
 use ractor::{ActorCell, ActorRef, ActorRuntime};
-use tokio::time::Instant;
 use trackops_cluster::ShardId;
 use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
 
-use super::admission::{Admission, Hands, InHand};
+use super::admission::{self, Admission, Hands, InHand};
 use super::failures::Failures;
 use super::order::{OrderActor, OrderMessage, Reply, Start};
 use super::order_append as append;
 use super::ownership::Ownership;
 use super::positions::Positions;
+use super::recency::{Place, Recency};
 use super::settings::Settings;
 use super::tenure::{Standing, Tenure};
 use super::writer::Writer;
 use crate::ports::cache::Position;
 use crate::ports::clock::Clock;
 use crate::ports::live::LiveHub;
-use crate::ports::orders::OrdersError;
+use crate::ports::orders::{Full, OrdersError};
 
 /// What every actor of a replica shares.
 pub struct Context {
@@ -46,8 +45,10 @@ pub struct Context {
     pub admission: Arc<Admission>,
     /// Live actors.
     pub live: AtomicU32,
-    /// For [`Entry::used`].
-    pub started: Instant,
+    /// Which of them have been idle the longest.
+    pub recency: Arc<Recency>,
+    /// All of them, for whoever makes room. Set once they are there.
+    pub shards: OnceLock<Weak<[Arc<Shard>]>>,
 }
 
 /// What others may know of a live order without asking its actor.
@@ -60,8 +61,8 @@ pub struct Entry {
     pub position: ArcSwapOption<Position>,
     /// Messages admitted and not yet done with.
     pub waiting: Arc<AtomicU32>,
-    /// When it last had work, in tenths of a second since [`Context::started`].
-    pub used: AtomicU32,
+    /// When it last had work, beside the others.
+    pub place: Place,
 }
 
 /// An order's place in the map.
@@ -173,17 +174,22 @@ impl Shard {
         }
     }
 
-    /// Sends a message to the order's actor, starting it if need be. `message` is made with the
-    /// ticket of its admission. `start` says what a new actor has to load.
+    /// Sends a message that holds `bytes` to the order's actor, starting it if need be. `message` is
+    /// made with the ticket of its admission. `start` says what a new actor has to load.
     pub fn send(
         self: &Arc<Self>,
         order: OrderId,
         start: Start,
         entered: Entered,
+        bytes: usize,
         message: impl FnOnce(super::admission::Ticket) -> OrderMessage,
     ) -> Result<(), OrdersError> {
         if self.failures.is_quarantined(order) {
             return Err(OrdersError::Quarantined);
+        }
+        // Before the slot is locked: what is ended for it has a slot too.
+        if self.context.is_full() && !self.slots.contains_key(&order) {
+            self.context.make_room();
         }
         let Entered { in_hand, tenure } = entered;
         // Admission and sending happen under the slot's lock, so the sweeper never ends an actor
@@ -191,7 +197,7 @@ impl Shard {
         let (entry, actor, slot) = match self.slots.entry(order) {
             MapEntry::Occupied(mut slot) => match slot.get() {
                 Slot::Live { entry, actor } if entry.tenure == tenure => {
-                    return self.deliver(entry, actor, in_hand, message);
+                    return self.deliver(entry, actor, in_hand, bytes, message);
                 }
                 // Came in before a break in the ownership: it is somebody else's to answer.
                 Slot::Live { entry, .. } if entry.tenure > tenure => {
@@ -224,7 +230,7 @@ impl Shard {
                 (entry, actor, slot)
             }
         };
-        let delivered = self.deliver(&entry, &actor, in_hand, message);
+        let delivered = self.deliver(&entry, &actor, in_hand, bytes, message);
         drop(slot);
         delivered
     }
@@ -236,7 +242,7 @@ impl Shard {
         reply: Option<Reply<()>>,
     ) -> Result<(), OrdersError> {
         let entered = self.enter().map_err(Closed::into_error)?;
-        self.send(order, Start::Restarted, entered, |ticket| {
+        self.send(order, Start::Restarted, entered, 0, |ticket| {
             OrderMessage::Wake(reply, ticket)
         })
     }
@@ -246,10 +252,13 @@ impl Shard {
         entry: &Entry,
         actor: &ActorRef<OrderMessage>,
         in_hand: InHand,
+        bytes: usize,
         message: impl FnOnce(super::admission::Ticket) -> OrderMessage,
     ) -> Result<(), OrdersError> {
-        let ticket = self.context.admission.admit(&entry.waiting, in_hand)?;
-        entry.used.store(self.context.tick(), Ordering::Relaxed);
+        let ticket = self
+            .context
+            .admission
+            .admit(&entry.waiting, in_hand, bytes)?;
         // The actor has just ended by a failure whose report is still on its way.
         actor
             .cast(message(ticket))
@@ -266,9 +275,7 @@ impl Shard {
         if context.live.load(Ordering::Relaxed) as usize
             >= context.settings.actors_max.saturating_mul(5) / 4
         {
-            return Err(OrdersError::Overloaded {
-                retry_after: Duration::from_secs(1),
-            });
+            return Err(admission::refused(Full::Actors));
         }
         let supervisor = self
             .supervisor
@@ -280,7 +287,7 @@ impl Shard {
             order: ArcSwapOption::empty(),
             position: ArcSwapOption::empty(),
             waiting: Arc::new(AtomicU32::new(0)),
-            used: AtomicU32::new(context.tick()),
+            place: context.recency.enter(order),
         });
         // Its predecessor may have ended before it told those who listen of its last commit.
         let start = match start {
@@ -368,32 +375,33 @@ impl Shard {
             .remove_if(&order, |_, slot| matches!(slot, Slot::Restarting));
     }
 
-    /// Ends actors that have been idle for long; `live_for`/`final_for` are the limits, in ticks.
+    /// Ends the actor of `order`, which was taken from [`Recency`] as the longest idle; whether it did.
     /// An idle actor has nothing in hand and nothing in its mailbox, and a new one would load what
     /// it knows: so its slot is simply free from here on.
-    pub fn sweep(&self, live_for: u32, final_for: u32) {
-        let now = self.context.tick();
-        let mut ended = Vec::new();
-        self.slots.retain(|order, slot| {
-            let Slot::Live { entry, actor } = slot else {
-                return true;
+    pub fn end_idle(&self, order: OrderId) -> bool {
+        let ended = self.slots.remove_if(&order, |_, slot| {
+            // Without an actor, whoever has the place taken is about to give it up.
+            let Slot::Live { entry, .. } = slot else {
+                return false;
             };
-            let idle = now.saturating_sub(entry.used.load(Ordering::Relaxed));
-            let is_final = entry
-                .order
-                .load()
-                .as_ref()
-                .is_none_or(|order| order.status().is_final());
-            let limit = if is_final { final_for } else { live_for };
-            if idle < limit || entry.waiting.load(Ordering::Acquire) > 0 {
-                return true;
+            let is_idle = entry.waiting.load(Ordering::Acquire) == 0;
+            if !is_idle {
+                entry.place.put_back();
             }
-            ended.push((*order, actor.clone()));
-            self.context.live.fetch_sub(1, Ordering::Relaxed);
-            false
+            is_idle
         });
-        stop_in_order(ended);
-        // Memory goes back once most of it is empty; shrinking at every sweep would copy the map each time.
+        let Some((_, Slot::Live { entry, actor })) = ended else {
+            return false;
+        };
+        self.context.live.fetch_sub(1, Ordering::Relaxed);
+        // Others may hold the entry for a moment longer, and its place with it.
+        entry.place.weigh(0);
+        actor.stop(None);
+        true
+    }
+
+    /// Gives memory back once most of the map is empty; whenever an actor ends would copy it each time.
+    pub fn shrink(&self) {
         if self.slots.capacity() > 1_024 && self.slots.capacity() / 4 > self.slots.len() {
             self.slots.shrink_to_fit();
         }
@@ -405,12 +413,5 @@ fn stop_in_order(mut ended: Vec<(OrderId, ActorRef<OrderMessage>)>) {
     ended.sort_unstable_by_key(|(order, _)| *order);
     for (_, actor) in ended {
         actor.stop(None);
-    }
-}
-
-impl Context {
-    /// Tenths of a second since the start: wraps after thirteen years.
-    pub fn tick(&self) -> u32 {
-        u32::try_from(self.started.elapsed().as_millis() / 100).unwrap_or(u32::MAX)
     }
 }

@@ -11,46 +11,52 @@ use tokio_util::sync::CancellationToken;
 use super::shard::{Context, Shard};
 use crate::telemetry::names;
 
-/// One round over all shards. A round looks at every live order, some 50 ns each.
-const ROUND: Duration = Duration::from_secs(1);
+/// Between two looks at who is due. What is due is found at once, so a look that finds nothing is free.
+const LOOK: Duration = Duration::from_millis(100);
 
-/// Runs until `stop` is cancelled. The shards take turns, evenly over a round: ending thousands of
-/// actors at one moment would be felt by every command of that moment.
+/// A report every so many looks.
+const LOOKS_PER_REPORT: u32 = 10;
+
+/// Orders ended before others get their turn: a hundred microseconds or so.
+const STEP: u32 = 64;
+
+/// Runs until `stop` is cancelled.
 pub(super) async fn run(shards: Arc<[Arc<Shard>]>, stop: CancellationToken) {
     let Some(context) = shards.first().map(|shard| Arc::clone(&shard.context)) else {
         return;
     };
-    let settings = &context.settings;
-    let (live_for, final_for) = (
-        ticks(settings.passivate_live),
-        ticks(settings.passivate_final),
-    );
-    let turns = u32::try_from(shards.len()).unwrap_or(u32::MAX).max(1);
-    let mut timer = tokio::time::interval(ROUND / turns);
+    let mut timer = tokio::time::interval(LOOK);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Above the bound the limits are halved each round until it holds.
-    let mut pressure = 0_u32;
+    let mut looks = 0_u32;
     loop {
-        for shard in &*shards {
-            tokio::select! {
-                biased;
-                _ = timer.tick() => {}
-                () = stop.cancelled() => return,
-            }
-            // What isn't owned has no actors, and those of a shard that is held end with it.
-            if shard.is_open() {
-                shard.sweep(live_for >> pressure, final_for >> pressure);
-            }
+        tokio::select! {
+            biased;
+            _ = timer.tick() => {}
+            () = stop.cancelled() => return,
         }
-        let live = context.live.load(Ordering::Relaxed);
-        let over = live as usize > settings.actors_max;
-        pressure = if over {
-            (pressure + 1).min(16)
-        } else {
-            pressure.saturating_sub(1)
-        };
-        report(&context, &shards);
+        // What is loaded weighs more than what was there when it was let in.
+        while end_some(&context, true) || (is_over(&context) && end_some(&context, false)) {
+            tokio::task::yield_now().await;
+        }
+        looks = looks.wrapping_add(1);
+        if looks.is_multiple_of(LOOKS_PER_REPORT) {
+            for shard in &*shards {
+                shard.shrink();
+            }
+            report(&context, &shards);
+        }
     }
+}
+
+/// Ends a step's worth of orders; whether there may be more.
+fn end_some(context: &Context, only_due: bool) -> bool {
+    (0..STEP).all(|_| (only_due || is_over(context)) && context.end_idlest(only_due).is_some())
+}
+
+fn is_over(context: &Context) -> bool {
+    let settings = &context.settings;
+    context.live.load(Ordering::Relaxed) as usize > settings.actors_max
+        || context.recency.bytes() > settings.actors_bytes_max
 }
 
 fn report(context: &Context, shards: &[Arc<Shard>]) {
@@ -58,15 +64,14 @@ fn report(context: &Context, shards: &[Arc<Shard>]) {
     metrics::gauge!(names::MAILBOX_DEPTH).set(f64::from(context.admission.waiting()));
     let quarantined: usize = shards.iter().map(|s| s.failures.quarantined()).sum();
     let owned = context.ownership.owned().len();
-    #[expect(clippy::cast_precision_loss, reason = "at most thousands of either")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "at most thousands of either, or megabytes"
+    )]
     {
         metrics::gauge!(names::ACTORS_QUARANTINED).set(quarantined as f64);
         metrics::gauge!(names::SHARDS_OWNED).set(owned as f64);
+        metrics::gauge!(names::ORDERS_LIVE_BYTES).set(context.recency.bytes() as f64);
+        metrics::gauge!(names::MAILBOX_BYTES).set(context.admission.waiting_bytes() as f64);
     }
-}
-
-fn ticks(limit: Duration) -> u32 {
-    u32::try_from(limit.as_millis() / 100)
-        .unwrap_or(u32::MAX)
-        .max(1)
 }

@@ -39,7 +39,7 @@ impl From<OrdersError> for Problem {
             OrdersError::Restarted => {
                 Self::new(Code::OrderRestarted, detail).retry_after(RETRY_AFTER)
             }
-            OrdersError::Overloaded { retry_after } => {
+            OrdersError::Overloaded { retry_after, .. } => {
                 Self::new(Code::Overloaded, detail).retry_after(retry_after)
             }
             OrdersError::NotOwner | OrdersError::LeaseOver => {

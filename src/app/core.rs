@@ -300,8 +300,10 @@ pub(super) fn settings(config: &OrdersConfig) -> Settings {
         passivate_live: Duration::from_millis(config.passivate_live_ms),
         passivate_final: Duration::from_millis(config.passivate_final_ms),
         actors_max: config.actors_max,
+        actors_bytes_max: config.actors_bytes_max,
         order_waiting_max: config.order_waiting_max,
         node_waiting_max: config.node_waiting_max,
+        node_waiting_bytes_max: config.node_waiting_bytes_max,
         lanes: config.writer_lanes,
         ..Settings::default()
     };

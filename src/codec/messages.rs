@@ -117,6 +117,20 @@ pub fn outbox_rows(
         .collect()
 }
 
+/// The outbox row of a new order, whose view is what is published of it.
+pub fn created_row(order: &Order, view: &Bytes, traceparent: Option<&Arc<str>>) -> OutboxRow {
+    let (version, at) = (order.version().0, order.updated_at());
+    OutboxRow {
+        id: message_id(Publisher::Order, order.id, version, 0, at),
+        topic: Topic::OrderCreated,
+        version,
+        ordinal: 0,
+        at,
+        payload: view.clone(),
+        traceparent: traceparent.cloned(),
+    }
+}
+
 fn topic(intent: Intent) -> Topic {
     match intent {
         Intent::AnnounceCreated => Topic::OrderCreated,
@@ -229,6 +243,17 @@ mod tests {
         insta::assert_snapshot!("rejected", published(&[rejected]));
         let cancelled = [Change::Confirmed, Change::Cancelled { reason }];
         insta::assert_snapshot!("cancelled", published(&cancelled));
+    }
+
+    #[test]
+    fn a_new_order_is_published_as_it_is_shown() {
+        let (order, event) = samples::order(&[]);
+        let trace = samples::TRACEPARENT.into();
+        let all = intents(&event);
+        let rows = outbox_rows(&order, all, all, Some(&trace));
+        let view = super::super::view::render(&order);
+        let row = created_row(&order, &view, Some(&trace));
+        assert_eq!(format!("{rows:?}"), format!("{:?}", [row]));
     }
 
     #[test]

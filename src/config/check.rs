@@ -138,6 +138,11 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "must be at least 1",
     )?;
     rule(
+        config.orders.node_waiting_bytes_max > 0,
+        "node_waiting_bytes_max",
+        "must be at least 1",
+    )?;
+    rule(
         config.orders.reservation_timeout_ms >= 100,
         "reservation_timeout_ms",
         "must be at least 100",

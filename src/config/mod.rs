@@ -117,9 +117,13 @@ pub struct OrdersConfig {
     /// See the default file.
     pub actors_max: usize,
     /// See the default file.
+    pub actors_bytes_max: u64,
+    /// See the default file.
     pub order_waiting_max: u32,
     /// See the default file.
     pub node_waiting_max: u32,
+    /// See the default file.
+    pub node_waiting_bytes_max: u64,
     /// See the default file.
     pub writer_lanes: usize,
 }
@@ -227,8 +231,13 @@ impl Config {
             ("passivate_live_ms", orders.passivate_live_ms.to_string()),
             ("passivate_final_ms", orders.passivate_final_ms.to_string()),
             ("actors_max", orders.actors_max.to_string()),
+            ("actors_bytes_max", orders.actors_bytes_max.to_string()),
             ("order_waiting_max", orders.order_waiting_max.to_string()),
             ("node_waiting_max", orders.node_waiting_max.to_string()),
+            (
+                "node_waiting_bytes_max",
+                orders.node_waiting_bytes_max.to_string(),
+            ),
             ("writer_lanes", orders.writer_lanes.to_string()),
             ("retention_days", stores.retention_days.to_string()),
             ("subscriptions_max", self.live.subscriptions_max.to_string()),

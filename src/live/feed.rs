@@ -21,7 +21,7 @@ use super::queue::session_id;
 use crate::codec::link::{Message, Subscriber};
 use crate::ports::cache::Position;
 use crate::ports::live::{LiveHub, LiveItem, Session};
-use crate::ports::orders::{Orders, OrdersError};
+use crate::ports::orders::{Full, Orders, OrdersError};
 
 /// Orders that one replica may watch: as many as its sockets can follow, and each costs one state.
 const ORDERS_MAX: usize = 200_000;
@@ -270,6 +270,7 @@ impl Feed {
         let mut state = self.state.lock();
         if state.watched.len() >= ORDERS_MAX && !state.watched.contains_key(&order) {
             return Err(OrdersError::Overloaded {
+                full: Full::Watches,
                 retry_after: Duration::from_secs(1),
             });
         }

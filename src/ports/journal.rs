@@ -17,6 +17,13 @@ use super::outbox::OutboxRow;
 /// The most rows in one append: past it a statement's locks are held longer than a claim should wait.
 pub const APPEND_ROWS_MAX: usize = 512;
 
+/// What the rows of one append weigh at most, unless one alone weighs more: a full append of usual orders
+/// weighs half of it, and one of the largest would be a statement of 100 MB.
+pub const APPEND_BYTES_MAX: usize = 4 << 20;
+
+/// The most orders in one load: of the largest, with the longest histories, some 8 MiB.
+pub const LOAD_ORDERS_MAX: usize = 64;
+
 /// One order's part of an append. At most one row per order in a call.
 #[derive(Clone, Debug)]
 pub struct AppendRow {

@@ -61,10 +61,20 @@ pub struct LocationKey {
 pub struct Done {
     /// The order as the command left it (for a repeat: as the first left it).
     pub order: Arc<Order>,
+    /// Its view without the courier, if that was rendered already.
+    pub view: Option<bytes::Bytes>,
     /// The id was known: this is the first answer again.
     pub replayed: bool,
     /// Its courier, if one is under way and this is the current state.
     pub position: Option<Position>,
+}
+
+impl Done {
+    /// The view's JSON (`codec::view`), without the courier.
+    pub fn rendered(&self) -> bytes::Bytes {
+        let render = || crate::codec::view::render(&self.order);
+        self.view.clone().unwrap_or_else(render)
+    }
 }
 
 /// An order as read.
@@ -87,6 +97,69 @@ pub struct History {
     pub order: Arc<Order>,
     /// As in [`Read::age`].
     pub age: Option<Duration>,
+}
+
+/// For want of which room a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// Requests that wait for the order.
+    Order,
+    /// Requests that wait on the replica.
+    Replica,
+    /// What the requests weigh that wait on the replica.
+    Bytes,
+    /// Live orders, all of them at work.
+    Actors,
+    /// Requests that wait for the order's shard, which is moving.
+    Move,
+    /// Requests under way to the order's replica.
+    Link,
+    /// Orders that another replica watches here.
+    Watches,
+}
+
+impl Full {
+    const ALL: [Self; 7] = [
+        Self::Order,
+        Self::Replica,
+        Self::Bytes,
+        Self::Actors,
+        Self::Move,
+        Self::Link,
+        Self::Watches,
+    ];
+
+    /// The word for it in metrics and on links.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Replica => "replica",
+            Self::Bytes => "bytes",
+            Self::Actors => "actors",
+            Self::Move => "move",
+            Self::Link => "link",
+            Self::Watches => "watches",
+        }
+    }
+
+    /// Of its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|full| full.as_str() == word)
+    }
+}
+
+impl std::fmt::Display for Full {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Order => "too many requests are waiting for this order",
+            Self::Replica => "too many requests are waiting on this replica",
+            Self::Bytes => "the requests that are waiting on this replica are too large together",
+            Self::Actors => "too many orders are at work on this replica",
+            Self::Move => "too many requests are waiting for the order's shard, which is moving",
+            Self::Link => "too many requests are under way to the order's replica",
+            Self::Watches => "too many orders are watched from another replica",
+        })
+    }
 }
 
 /// Why a command or read failed.
@@ -120,8 +193,10 @@ pub enum OrdersError {
     #[error("the order's actor was restarted")]
     Restarted,
     /// The replica or the order has too much to do.
-    #[error("too many requests are waiting")]
+    #[error("{full}")]
     Overloaded {
+        /// What is full.
+        full: Full,
         /// When to come back.
         retry_after: Duration,
     },

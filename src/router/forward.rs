@@ -15,7 +15,7 @@ use trackops_domain::ids::OrderId;
 use super::{LATE, Router, Target};
 use crate::actors::ownership::Ownership;
 use crate::codec::link::{Answer, Request};
-use crate::ports::orders::{Done, OrdersError};
+use crate::ports::orders::{Done, Full, OrdersError};
 use crate::telemetry::names;
 
 /// How long an owner without a lease is asked again: a late renewal takes a fraction of a second, a
@@ -379,6 +379,7 @@ fn unanswered(error: &LinkError) -> Attempt {
         LinkError::Full => {
             count("full");
             Attempt::Failed(OrdersError::Overloaded {
+                full: Full::Link,
                 retry_after: Duration::from_secs(1),
             })
         }

@@ -15,8 +15,10 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 #[rustfmt::skip]
-const ALL: [(Kind, &str, &str); 37] = [
+const ALL: [(Kind, &str, &str); 40] = [
     (Gauge, n::ORDERS_LIVE, "Live order actors."),
+    (Gauge, n::ORDERS_LIVE_BYTES, "What live orders weigh, beside what an actor takes."),
+    (Counter, n::ORDERS_REFUSED, "Requests refused for want of room, by reason."),
     (Counter, n::ORDER_COMMANDS, "Commands by command and outcome."),
     (Histogram, n::ORDER_COMMAND_DURATION, "Admission to answer, by command."),
     (Counter, n::ORDER_TRANSITIONS, "Committed transitions by from and to."),
@@ -25,6 +27,7 @@ const ALL: [(Kind, &str, &str); 37] = [
     (Counter, n::ACTOR_RESTARTS, "Actors started again after a failure."),
     (Gauge, n::ACTORS_QUARANTINED, "Orders in quarantine."),
     (Gauge, n::MAILBOX_DEPTH, "Commands admitted and unanswered on this replica."),
+    (Gauge, n::MAILBOX_BYTES, "What the commands weigh that are admitted and unanswered."),
     (Gauge, n::SHARDS_OWNED, "Owned shards."),
     (Histogram, n::SHARD_HELD, "How long a command waited for its shard's move."),
     (Histogram, c::SHARD_HANDOFF_DURATION, "A planned move of a shard, from holding it to its next owner's claim."),

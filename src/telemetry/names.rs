@@ -3,6 +3,10 @@
 
 /// Live order actors (gauge).
 pub const ORDERS_LIVE: &str = "trackops_orders_live";
+/// What live orders weigh, beside what an actor takes (gauge).
+pub const ORDERS_LIVE_BYTES: &str = "trackops_orders_live_bytes";
+/// Requests refused for want of room, by `reason`.
+pub const ORDERS_REFUSED: &str = "trackops_orders_refused_total";
 /// Commands by `command` and `outcome`.
 pub const ORDER_COMMANDS: &str = "trackops_order_commands_total";
 /// Admission to answer, by `command`.
@@ -19,6 +23,8 @@ pub const ACTOR_RESTARTS: &str = "trackops_actor_restarts_total";
 pub const ACTORS_QUARANTINED: &str = "trackops_actors_quarantined";
 /// Commands admitted and unanswered on this replica (gauge).
 pub const MAILBOX_DEPTH: &str = "trackops_mailbox_depth";
+/// What those commands weigh (gauge).
+pub const MAILBOX_BYTES: &str = "trackops_mailbox_bytes";
 /// Owned shards (gauge).
 pub const SHARDS_OWNED: &str = "trackops_shards_owned";
 /// Appended rows refused because of a higher epoch.

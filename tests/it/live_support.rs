@@ -13,8 +13,8 @@ use trackops::live::hub::Hub;
 use trackops::ports::cache::Position;
 use trackops::ports::live::{LiveHub as _, Session};
 use trackops::ports::orders::{
-    ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
-    Read,
+    ActorReport, CommandRequest, Done, Full, History, LocationKey, Orders, OrdersError,
+    PlaceRequest, Read,
 };
 use trackops_domain::command::Origin;
 use trackops_domain::decide::place;
@@ -191,6 +191,7 @@ impl Orders for TestOrders {
         let fewer = |crowd: u32| crowd.checked_sub(1);
         if self.crowd.fetch_update(SeqCst, SeqCst, fewer).is_ok() {
             return Err(OrdersError::Overloaded {
+                full: Full::Order,
                 retry_after: Duration::from_secs(1),
             });
         }

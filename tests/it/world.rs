@@ -186,6 +186,7 @@ impl Inner {
 fn done(order: Arc<Order>, replayed: bool) -> Done {
     Done {
         order,
+        view: None,
         replayed,
         position: None,
     }

@@ -1,12 +1,15 @@
-//! Committing one batch: fence, halve on a bad row, settle an unknown outcome; then cache, answers.
+//! Committing one batch: fence, halve on a bad row, settle an unknown outcome; then answers, cache.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use bytes::Bytes;
 use tokio::time::Instant;
 use trackops_cluster::ShardId;
 use trackops_domain::order::Order;
 
 use super::{AppendJob, Shared, WriteError};
+use crate::actors::cache_gate;
 use crate::actors::tenure::{Standing, Tenure};
 use crate::faults;
 use crate::ports::journal::{AppendError, AppendRow, RowOutcome};
@@ -17,14 +20,27 @@ type Committed = Instant;
 
 type Reply = tokio::sync::oneshot::Sender<Result<Committed, WriteError>>;
 
-/// Who waits for a row, the order as it will be, and the tenure in which that was decided.
-type Waiting = (Reply, Arc<Order>, Tenure);
+/// Who waits for a row, the order as it will be and its view, and the tenure in which that was decided.
+struct Waiting {
+    reply: Reply,
+    order: Arc<Order>,
+    view: Bytes,
+    tenure: Tenure,
+}
 
 /// Commits `jobs` in one statement if all goes well.
 pub(super) async fn commit(shared: &Arc<Shared>, jobs: Vec<AppendJob>) {
     let part = jobs
         .into_iter()
-        .map(|job| (job.row, (job.reply, job.order, job.tenure)))
+        .map(|job| {
+            let waiting = Waiting {
+                reply: job.reply,
+                order: job.order,
+                view: job.view,
+                tenure: job.tenure,
+            };
+            (job.row, waiting)
+        })
         .unzip();
     // Halves are worked off one after the other, so that at most one statement of a lane is out.
     let mut parts = vec![part];
@@ -43,14 +59,14 @@ fn under_epochs(shared: &Shared, rows: Vec<AppendRow>, waiting: Vec<Waiting>) ->
         Vec::with_capacity(rows.len()),
         Vec::with_capacity(rows.len()),
     );
-    for (mut row, (reply, order, tenure)) in rows.into_iter().zip(waiting) {
-        match shared.ownership.epoch_in(row.shard, tenure) {
+    for (mut row, waiting) in rows.into_iter().zip(waiting) {
+        match shared.ownership.epoch_in(row.shard, waiting.tenure) {
             Ok(epoch) => {
                 row.epoch = epoch;
                 part.0.push(row);
-                part.1.push((reply, order, tenure));
+                part.1.push(waiting);
             }
-            Err(error) => answer(reply, Err(error)),
+            Err(error) => answer(waiting.reply, Err(error)),
         }
     }
     part
@@ -121,7 +137,8 @@ fn settle(shared: &Arc<Shared>, rows: &[AppendRow]) {
     });
 }
 
-/// Durable: writes through to the cache, then answers.
+/// Durable: has nothing older read from the cache, answers, then writes through to the cache. Where too
+/// many writes are under way already, the answers wait for this one.
 async fn finish(
     shared: Arc<Shared>,
     rows: Vec<AppendRow>,
@@ -129,21 +146,39 @@ async fn finish(
     waiting: Vec<Waiting>,
     committed: Committed,
 ) {
-    let stored = outcomes
-        .iter()
-        .zip(rows.iter().zip(&waiting))
-        .filter(|(outcome, _)| **outcome == RowOutcome::Committed);
-    let entries = stored
-        .map(|(_, (row, (_, order, _)))| (row.shard, Arc::clone(order)))
-        .collect();
-    shared.gate.write(entries).await;
-    faults::crash(faults::points::CRASH_AFTER_CACHE);
-    for (outcome, (row, (reply, ..))) in outcomes.into_iter().zip(rows.iter().zip(waiting)) {
-        match outcome {
-            RowOutcome::Committed => answer(reply, Ok(committed)),
-            RowOutcome::Conflict => answer(reply, Err(WriteError::Conflict)),
-            RowOutcome::Fenced => answer(reply, Err(fenced(&shared, row))),
+    let (mut replies, mut entries) = (
+        Vec::with_capacity(rows.len()),
+        Vec::with_capacity(rows.len()),
+    );
+    for (outcome, (row, waiting)) in outcomes.into_iter().zip(rows.iter().zip(waiting)) {
+        let result = match outcome {
+            RowOutcome::Committed => {
+                entries.push(cache_gate::Committed {
+                    shard: row.shard,
+                    order: waiting.order,
+                    view: waiting.view,
+                });
+                Ok(committed)
+            }
+            RowOutcome::Conflict => Err(WriteError::Conflict),
+            RowOutcome::Fenced => Err(fenced(&shared, row)),
+        };
+        replies.push((waiting.reply, result));
+    }
+    let unconfirmed = shared.gate.committed(entries);
+    let answer_all = || {
+        for (reply, result) in replies {
+            answer(reply, result);
         }
+    };
+    if let Some(_ahead) = unconfirmed.ahead() {
+        answer_all();
+        unconfirmed.write().await;
+        faults::crash(faults::points::CRASH_AFTER_CACHE);
+    } else {
+        unconfirmed.write().await;
+        faults::crash(faults::points::CRASH_AFTER_CACHE);
+        answer_all();
     }
 }
 
@@ -164,16 +199,19 @@ fn fenced(shared: &Shared, row: &AppendRow) -> WriteError {
 /// The defect that a test wants to see found: success is told before it is known. What is left in
 /// place of the callers hears nothing.
 fn answer_already(waiting: Vec<Waiting>) -> Vec<Waiting> {
-    let answered = waiting.into_iter().map(|(reply, order, tenure)| {
-        answer(reply, Ok(Instant::now()));
-        (tokio::sync::oneshot::channel().0, order, tenure)
+    let answered = waiting.into_iter().map(|waiting| {
+        answer(waiting.reply, Ok(Instant::now()));
+        Waiting {
+            reply: tokio::sync::oneshot::channel().0,
+            ..waiting
+        }
     });
     answered.collect()
 }
 
 fn answer_all(waiting: Vec<Waiting>, error: WriteError) {
-    for (reply, ..) in waiting {
-        answer(reply, Err(error));
+    for one in waiting {
+        answer(one.reply, Err(error));
     }
 }
 

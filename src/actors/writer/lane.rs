@@ -6,7 +6,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{AppendJob, Job, LoadJob, Shared, commit, load};
-use crate::ports::journal::APPEND_ROWS_MAX;
+use crate::actors::weight;
+use crate::ports::journal::{APPEND_BYTES_MAX, APPEND_ROWS_MAX};
 
 /// Runs until `stop` is cancelled and nothing waits.
 pub(super) async fn run(
@@ -28,8 +29,8 @@ pub(super) async fn run(
             return;
         }
         let (appends, loads) = sort(waiting.drain(..));
-        if !appends.is_empty() {
-            commit::commit(&shared, appends).await;
+        for batch in batches(appends) {
+            commit::commit(&shared, batch).await;
         }
         if !loads.is_empty() {
             // Behind the appends that were queued before them; the next batch need not wait for them.
@@ -47,4 +48,24 @@ fn sort(jobs: impl Iterator<Item = Job>) -> (Vec<AppendJob>, Vec<LoadJob>) {
         }
     }
     (appends, loads)
+}
+
+/// What goes in one statement each.
+fn batches(jobs: Vec<AppendJob>) -> Vec<Vec<AppendJob>> {
+    let (mut batches, mut batch, mut bytes) = (Vec::with_capacity(1), Vec::new(), 0);
+    // As a rule all of them: then nothing is moved but the jobs themselves.
+    batch.reserve_exact(jobs.len());
+    for job in jobs {
+        let more = weight::row(&job.row);
+        if bytes + more > APPEND_BYTES_MAX && !batch.is_empty() {
+            batches.push(std::mem::take(&mut batch));
+            bytes = 0;
+        }
+        bytes += more;
+        batch.push(job);
+    }
+    if !batch.is_empty() {
+        batches.push(batch);
+    }
+    batches
 }

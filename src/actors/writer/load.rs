@@ -3,10 +3,20 @@
 use std::sync::Arc;
 
 use super::{LoadJob, Shared};
-use crate::ports::journal::JournalError;
+use crate::ports::journal::{JournalError, LOAD_ORDERS_MAX};
 
-/// Loads every order of `jobs`. One that can't be read fails alone.
-pub(super) async fn load(shared: Arc<Shared>, jobs: Vec<LoadJob>) {
+/// Loads every order of `jobs`, some at a time. One that can't be read fails alone.
+pub(super) async fn load(shared: Arc<Shared>, mut jobs: Vec<LoadJob>) {
+    while !jobs.is_empty() {
+        let rest = jobs.split_off(jobs.len().min(LOAD_ORDERS_MAX));
+        load_some(&shared, jobs).await;
+        jobs = rest;
+    }
+}
+
+async fn load_some(shared: &Shared, jobs: Vec<LoadJob>) {
+    // Never closed. Loads of many batches may wait here; what they hold is an id each.
+    let _one = shared.loads.acquire().await;
     let orders: Vec<_> = jobs.iter().map(|job| job.order).collect();
     match shared.journal.load(&orders).await {
         Ok(loaded) => {

@@ -9,8 +9,9 @@ mod load;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,6 +29,12 @@ use crate::ports::journal::{AppendRow, Journal, JournalError};
 /// Jobs waiting in one lane at most. Admission bounds the commands of a replica below the sum of
 /// the lanes; past it a sender waits.
 const LANE_JOBS_MAX: usize = 16_384;
+
+/// Loads under way at once: half of the connections for reads, and with [`LOAD_ORDERS_MAX`] what
+/// orders weigh that are on their way into memory.
+///
+/// [`LOAD_ORDERS_MAX`]: crate::ports::journal::LOAD_ORDERS_MAX
+pub(super) const LOADS_AT_ONCE: usize = 4;
 
 /// Why an append was not committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -55,8 +62,9 @@ pub(super) struct AppendJob {
     pub row: AppendRow,
     /// In which tenure it was decided.
     pub tenure: Tenure,
-    /// The order as it will be, for the cache.
+    /// The order as it will be, and its view: for the cache.
     pub order: Arc<Order>,
+    pub view: Bytes,
     /// Who waits.
     pub reply: oneshot::Sender<Result<Instant, WriteError>>,
 }
@@ -79,6 +87,8 @@ pub(super) struct Shared {
     pub gate: Arc<CacheGate>,
     pub announcer: Announcer,
     pub tasks: TaskTracker,
+    /// For loads under way.
+    pub loads: Semaphore,
 }
 
 /// The writer's handle.
@@ -106,12 +116,13 @@ impl Writer {
         }
     }
 
-    /// Appends `row`, which was decided in `tenure`; returns when it is durable and in the cache, and says
-    /// since when it is durable.
+    /// Appends `row`, which was decided in `tenure` and leads to `order`, of which `view` is the view;
+    /// returns when it is durable and nothing older is read of it, and says since when it is durable.
     pub async fn append(
         &self,
         row: AppendRow,
         order: Arc<Order>,
+        view: Bytes,
         tenure: Tenure,
     ) -> Result<Instant, WriteError> {
         let (reply, answer) = oneshot::channel();
@@ -120,6 +131,7 @@ impl Writer {
             row,
             tenure,
             order,
+            view,
             reply,
         }));
         lane.send(job).await.map_err(|_| WriteError::Unavailable)?;

@@ -50,7 +50,7 @@ pub fn shown(status: StatusCode, version: Version, view: Bytes) -> Response {
 
 /// The answer to a command or a placement that succeeded.
 pub fn done(status: StatusCode, done: &Done) -> Response {
-    let rendered = view::with_position(&view::render(&done.order), done.position);
+    let rendered = view::with_position(&done.rendered(), done.position);
     let mut response = shown(status, done.order.version(), rendered);
     if done.replayed {
         replayed(&mut response);

@@ -170,6 +170,7 @@ impl Answer {
                 let done: DoneV1 = read("done", body)?;
                 Self::Done(Done {
                     order: done.order.read()?,
+                    view: None,
                     replayed: done.replayed,
                     position: done.position.map(PositionV1::read),
                 })

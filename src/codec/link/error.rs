@@ -8,7 +8,7 @@ use trackops_domain::ids::Version;
 
 use super::LinkFormError;
 use super::order::status;
-use crate::ports::orders::OrdersError;
+use crate::ports::orders::{Full, OrdersError};
 
 /// When to come back if the answer doesn't say.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -25,6 +25,9 @@ pub(super) struct ErrorV1 {
     version: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    /// What is full, if not the replica; unknown to earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    full: Option<String>,
     /// For logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     why: Option<String>,
@@ -55,7 +58,8 @@ impl ErrorV1 {
             },
             OrdersError::Quarantined => plain("quarantined"),
             OrdersError::Restarted => plain("restarted"),
-            OrdersError::Overloaded { retry_after } => Self {
+            OrdersError::Overloaded { full, retry_after } => Self {
+                full: (*full != Full::Replica).then(|| full.as_str().into()),
                 retry_after_ms: millis(retry_after),
                 ..plain("overloaded")
             },
@@ -103,7 +107,14 @@ impl ErrorV1 {
             },
             "quarantined" => OrdersError::Quarantined,
             "restarted" => OrdersError::Restarted,
-            "overloaded" => OrdersError::Overloaded { retry_after },
+            "overloaded" => OrdersError::Overloaded {
+                full: self
+                    .full
+                    .as_deref()
+                    .and_then(Full::parse)
+                    .unwrap_or(Full::Replica),
+                retry_after,
+            },
             "broken" => OrdersError::Broken {
                 why: "its owner can't read or store it",
             },

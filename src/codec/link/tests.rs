@@ -110,6 +110,7 @@ fn answers() -> Vec<String> {
         failed(r#"{"code":"quarantined"}"#),
         failed(r#"{"code":"restarted"}"#),
         failed(r#"{"code":"overloaded","retryAfterMs":1000}"#),
+        failed(r#"{"code":"overloaded","retryAfterMs":1000,"full":"bytes"}"#),
         failed(r#"{"code":"notOwner"}"#),
         text(
             "notOwner",

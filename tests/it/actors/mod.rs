@@ -4,4 +4,5 @@ mod commit;
 mod keys;
 mod push;
 pub mod rig;
+mod room;
 mod supervision;

@@ -67,9 +67,10 @@ impl Session for Stopwatch {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_way_to_a_listener_is_measured_from_the_commit_on() {
-    let rig = Rig::over(settings(), Arc::new(SlowCache)).await;
+/// Writes that may be under way while their callers have their answers.
+const AHEAD: usize = 16;
+
+async fn watched(rig: &Rig) -> (OrderId, Arc<Stopwatch>) {
     let order = rig.place().await;
     let listener = Arc::new(Stopwatch::default());
     let session: Arc<dyn Session> = listener.clone();
@@ -77,10 +78,37 @@ async fn the_way_to_a_listener_is_measured_from_the_commit_on() {
         .subscribe(order, None, session)
         .await
         .expect("subscribed");
+    (order, listener)
+}
+
+async fn confirm(rig: &Rig, order: OrderId) {
     rig.command(order, Command::StockReserved)
         .await
         .expect("confirmed");
     tokio::task::yield_now().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_caller_nor_listener_waits_for_the_cache() {
+    let rig = Rig::over(settings(), Arc::new(SlowCache)).await;
+    let began = tokio::time::Instant::now();
+    let (order, listener) = watched(&rig).await;
+    confirm(&rig, order).await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(*listener.0.lock(), [Duration::ZERO]);
+    let read = rig.node.read(order).await.expect("there");
+    assert_eq!(read.version.0, 2, "what is answered is shown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_way_to_a_listener_is_measured_from_the_commit_on() {
+    let rig = Rig::over(settings(), Arc::new(SlowCache)).await;
+    let (order, listener) = watched(&rig).await;
+    for _ in 1..AHEAD {
+        rig.place().await;
+    }
+    // As many as may be: this one waits for its write.
+    confirm(&rig, order).await;
     let heard = listener.0.lock().clone();
     assert_eq!(heard.len(), 1);
     assert!(heard[0] >= CACHE_WRITE, "{heard:?}");

@@ -127,6 +127,7 @@ impl Orders for MemoryOrders {
             }
             return Ok(Done {
                 order: Arc::new(order.as_of(Version::FIRST)),
+                view: None,
                 replayed: true,
                 position: None,
             });
@@ -138,6 +139,7 @@ impl Orders for MemoryOrders {
         orders.insert(id, Arc::clone(&order));
         Ok(Done {
             order,
+            view: None,
             replayed: false,
             position: None,
         })
@@ -153,6 +155,7 @@ impl Orders for MemoryOrders {
             }
             return Ok(Done {
                 order: Arc::new(order.as_of(version)),
+                view: None,
                 replayed: true,
                 position: None,
             });
@@ -180,6 +183,7 @@ impl Orders for MemoryOrders {
         Ok(Done {
             position: self.position(&next),
             order: next,
+            view: None,
             replayed: false,
         })
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use serde_json::{Value, json};
-use trackops::ports::orders::OrdersError;
+use trackops::ports::orders::{Full, OrdersError};
 use trackops_domain::command::Command;
 
 use super::doubles::Next;
@@ -152,6 +152,7 @@ async fn what_a_retry_can_cure_says_when() {
         (OrdersError::Restarted, "order-restarted", "1"),
         (
             OrdersError::Overloaded {
+                full: Full::Order,
                 retry_after: Duration::from_millis(2_100),
             },
             "overloaded",

@@ -1,0 +1,97 @@
+//! Placing: the first command of an order, which creates it; repeats of it, and races.
+
+use std::sync::Arc;
+
+use trackops_domain::command::Origin;
+use trackops_domain::decide;
+use trackops_domain::ids::{CommandId, Version};
+use trackops_domain::order::Order;
+use trackops_domain::saga::Saga;
+
+use super::order::{Answer, State};
+use super::writer::WriteError;
+use super::{order_append as append, order_settle as settle};
+use crate::codec::view;
+use crate::ports::orders::{Done, OrdersError, PlaceRequest};
+
+/// Places the order, unless that has happened.
+pub(super) async fn place(state: &mut State, request: PlaceRequest) -> Result<Answer, OrdersError> {
+    state.load().await?;
+    if let Some(order) = &state.order {
+        return placed_before(state, order, &request).map(|done| (done, None));
+    }
+    let context = Arc::clone(&state.shard.context);
+    let now = context.clock.now();
+    let command = CommandId(state.id.0);
+    let origin = Origin {
+        command,
+        by: "client".into(),
+        now,
+    };
+    let body_hash = request.key.as_ref().map(|(_, hash)| *hash);
+    let event = decide::place(state.id, Arc::clone(&request.content), body_hash, origin);
+    let saga = Saga::started(now, &context.settings.policy);
+    // `place` made a placement: there is no other outcome.
+    let Some(order) = Order::from_placed(&event, saga) else {
+        return Err(OrdersError::NotFound);
+    };
+    let order = Arc::new(order);
+    // Published, cached and answered: one and the same JSON.
+    let view = view::render(&order);
+    let row = append::placed_row(
+        state.shard.id,
+        &order,
+        &event,
+        &view,
+        request.traceparent.as_ref(),
+    );
+    match state.append(row, &order, &view).await {
+        Ok(at) => Ok(state.committed(order, view, None, at)),
+        Err(WriteError::Conflict) => {
+            // Placed under this id before, here or elsewhere: the loser of a race gets the same.
+            state.unload();
+            state.load().await?;
+            let order = state.order.as_ref().ok_or(OrdersError::Restarted)?;
+            placed_before(state, order, &request).map(|done| (done, None))
+        }
+        Err(WriteError::Unknown) => {
+            settle::settle(state).await?;
+            match &state.order {
+                Some(order) => placed_before(state, order, &request).map(|done| {
+                    (
+                        Done {
+                            replayed: false,
+                            ..done
+                        },
+                        None,
+                    )
+                }),
+                None => Err(append::unavailable("the order was not stored")),
+            }
+        }
+        Err(error) => Err(append::failed(error)),
+    }
+}
+
+fn placed_before(
+    state: &State,
+    order: &Arc<Order>,
+    request: &PlaceRequest,
+) -> Result<Done, OrdersError> {
+    state.under_lease()?;
+    let same = match (&request.key, order.body_hash) {
+        (Some((_, hash)), Some(stored)) => *hash == stored,
+        // An id that was drawn is never drawn twice: this is the same request, settled.
+        (None, None) => true,
+        _ => false,
+    };
+    if !same {
+        return Err(OrdersError::KeyReused);
+    }
+    Ok(Done {
+        order: Arc::new(order.as_of(Version::FIRST)),
+        view: None,
+        replayed: true,
+        position: None,
+    })
+}

@@ -1,0 +1,339 @@
+//! The live orders in the order of their last work: who needs room finds the one that has been idle
+//! the longest without a walk. Two lists, because finished orders, of which only late readers want
+//! something, may go sooner. What a live order weighs is added up here too.
+//!
+//! Whether an order may be ended is decided elsewhere, under its slot's lock. Nobody holds the lock
+//! in here while taking another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use trackops_domain::ids::OrderId;
+
+/// Which list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// The order goes on, or is not loaded yet.
+    Live = 0,
+    /// It is finished, or there is none.
+    Final = 1,
+}
+
+/// Tenths of a second: fine enough to tell who is idle for long, and most orders that are placed are
+/// answered within the one in which they came.
+const TICK_MS: u128 = 100;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Recency {
+    lists: Mutex<Lists>,
+    /// What the orders weigh together.
+    bytes: AtomicU64,
+    started: Instant,
+    /// Idle for so long, in ticks, an order goes: by rank.
+    limits: [u32; 2],
+}
+
+/// An order's place, for as long as its actor or anybody else knows it.
+#[derive(Debug)]
+pub struct Place {
+    recency: Arc<Recency>,
+    node: u32,
+    /// Tick and rank of the last touch: one that changes neither is spared the lock.
+    touched: AtomicU64,
+    bytes: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    nodes: Vec<Node>,
+    /// Nodes that nobody has.
+    free: Vec<u32>,
+    ends: [Ends; 2],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    order: OrderId,
+    tick: u32,
+    rank: Rank,
+    before: u32,
+    after: u32,
+    is_listed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    first: u32,
+    last: u32,
+}
+
+/// In place of a node's number.
+const NONE: u32 = u32::MAX;
+
+impl Default for Ends {
+    fn default() -> Self {
+        Self {
+            first: NONE,
+            last: NONE,
+        }
+    }
+}
+
+impl Recency {
+    /// An order that is idle for longer than its limit is due.
+    pub fn new(live_for: Duration, final_for: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            lists: Mutex::default(),
+            bytes: AtomicU64::new(0),
+            started: Instant::now(),
+            limits: [live_for, final_for].map(|limit| ticks(limit).max(1)),
+        })
+    }
+
+    /// A place at the end of its list.
+    pub fn enter(self: &Arc<Self>, order: OrderId) -> Place {
+        let (tick, rank) = (self.tick(), Rank::Live);
+        let mut lists = self.lists.lock();
+        let node = lists.insert(order);
+        lists.append(node, tick, rank);
+        Place {
+            recency: Arc::clone(self),
+            node,
+            touched: AtomicU64::new(pack(tick, rank)),
+            bytes: AtomicU32::new(0),
+        }
+    }
+
+    /// Takes the order out that has used up the most of its limit; `only_due`: only if it has used up
+    /// all of it. Whoever takes it ends it or puts it back ([`Place::put_back`]).
+    pub fn take_idlest(&self, only_due: bool) -> Option<OrderId> {
+        let now = self.tick();
+        let mut lists = self.lists.lock();
+        let share = |lists: &Lists, rank: Rank| {
+            let first = lists.nodes.get(lists.ends[rank as usize].first as usize)?;
+            let idle = f64::from(now.saturating_sub(first.tick));
+            Some(idle / f64::from(self.limits[rank as usize]))
+        };
+        let (of_final, of_live) = (share(&lists, Rank::Final), share(&lists, Rank::Live));
+        let (rank, share) = match (of_final, of_live) {
+            (Some(one), Some(other)) if other > one => (Rank::Live, other),
+            (Some(share), _) => (Rank::Final, share),
+            (None, Some(share)) => (Rank::Live, share),
+            (None, None) => return None,
+        };
+        if only_due && share < 1.0 {
+            return None;
+        }
+        let node = lists.ends[rank as usize].first;
+        lists.unlist(node);
+        Some(lists.nodes[node as usize].order)
+    }
+
+    /// What the live orders weigh.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn tick(&self) -> u32 {
+        u32::try_from(self.started.elapsed().as_millis() / TICK_MS).unwrap_or(u32::MAX)
+    }
+}
+
+impl Place {
+    /// The order has had work just now.
+    pub fn touch(&self, rank: Rank) {
+        let tick = self.recency.tick();
+        let now = pack(tick, rank);
+        if self.touched.swap(now, Ordering::Relaxed) == now {
+            return;
+        }
+        let mut lists = self.recency.lists.lock();
+        // Out of the lists, it is in the hands of somebody who will put it back or end it.
+        if lists.nodes[self.node as usize].is_listed {
+            lists.unlist(self.node);
+            lists.append(self.node, tick, rank);
+        }
+    }
+
+    /// Back at the end, after [`Recency::take_idlest`] gave an order that has work.
+    pub fn put_back(&self) {
+        let (tick, rank) = unpack(self.touched.load(Ordering::Relaxed));
+        let mut lists = self.recency.lists.lock();
+        if !lists.nodes[self.node as usize].is_listed {
+            lists.append(self.node, tick.max(self.recency.tick()), rank);
+        }
+    }
+
+    /// What the order weighs from now on.
+    pub fn weigh(&self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let before = self.bytes.swap(bytes, Ordering::Relaxed);
+        let all = &self.recency.bytes;
+        all.fetch_add(bytes.into(), Ordering::Relaxed);
+        all.fetch_sub(before.into(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.weigh(0);
+        let mut lists = self.recency.lists.lock();
+        if lists.nodes[self.node as usize].is_listed {
+            lists.unlist(self.node);
+        }
+        lists.free.push(self.node);
+    }
+}
+
+impl Lists {
+    /// A node that is in no list.
+    fn insert(&mut self, order: OrderId) -> u32 {
+        let node = Node {
+            order,
+            tick: 0,
+            rank: Rank::Live,
+            before: NONE,
+            after: NONE,
+            is_listed: false,
+        };
+        if let Some(free) = self.free.pop() {
+            self.nodes[free as usize] = node;
+            return free;
+        }
+        self.nodes.push(node);
+        // Admission bounds the live orders far below.
+        u32::try_from(self.nodes.len() - 1).unwrap_or(NONE)
+    }
+
+    fn append(&mut self, index: u32, tick: u32, rank: Rank) {
+        let last = self.ends[rank as usize].last;
+        self.nodes[index as usize] = Node {
+            tick,
+            rank,
+            before: last,
+            after: NONE,
+            is_listed: true,
+            ..self.nodes[index as usize]
+        };
+        match last {
+            NONE => self.ends[rank as usize].first = index,
+            last => self.nodes[last as usize].after = index,
+        }
+        self.ends[rank as usize].last = index;
+    }
+
+    fn unlist(&mut self, index: u32) {
+        let Node {
+            rank,
+            before,
+            after,
+            ..
+        } = self.nodes[index as usize];
+        match before {
+            NONE => self.ends[rank as usize].first = after,
+            before => self.nodes[before as usize].after = after,
+        }
+        match after {
+            NONE => self.ends[rank as usize].last = before,
+            after => self.nodes[after as usize].before = before,
+        }
+        self.nodes[index as usize].is_listed = false;
+    }
+}
+
+fn pack(tick: u32, rank: Rank) -> u64 {
+    u64::from(tick) * 2 + rank as u64
+}
+
+fn unpack(packed: u64) -> (u32, Rank) {
+    let rank = if packed.is_multiple_of(2) {
+        Rank::Live
+    } else {
+        Rank::Final
+    };
+    (u32::try_from(packed / 2).unwrap_or(u32::MAX), rank)
+}
+
+fn ticks(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / TICK_MS).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(n: u128) -> OrderId {
+        OrderId(uuid::Uuid::from_u128(n))
+    }
+
+    fn recency() -> Arc<Recency> {
+        Recency::new(Duration::from_secs(300), Duration::from_secs(30))
+    }
+
+    async fn pass(seconds: u64) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_idle_comes_first() {
+        let recency = recency();
+        let mut places = Vec::new();
+        for n in 1..=4 {
+            places.push(recency.enter(order(n)));
+            pass(1).await;
+        }
+        places[0].touch(Rank::Live);
+        // Dropped, it is in nobody's way.
+        drop(places.remove(1));
+        let taken: Vec<_> = std::iter::from_fn(|| recency.take_idlest(false)).collect();
+        assert_eq!(taken, [order(3), order(4), order(1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_finished_order_is_due_sooner_and_a_live_one_in_its_time() {
+        let recency = recency();
+        let (_live, finished) = (recency.enter(order(1)), recency.enter(order(2)));
+        finished.touch(Rank::Final);
+        pass(29).await;
+        assert_eq!(recency.take_idlest(true), None);
+        pass(1).await;
+        assert_eq!(recency.take_idlest(true), Some(order(2)));
+        assert_eq!(recency.take_idlest(true), None);
+        pass(270).await;
+        assert_eq!(recency.take_idlest(true), Some(order(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_given_up_when_it_was_taken_and_when_it_was_not() {
+        let recency = recency();
+        let (one, other) = (recency.enter(order(1)), recency.enter(order(2)));
+        assert_eq!(recency.take_idlest(false), Some(order(1)));
+        // It had work meanwhile: whoever took it puts it back.
+        pass(1).await;
+        one.touch(Rank::Final);
+        assert_eq!(recency.take_idlest(false), Some(order(2)));
+        one.put_back();
+        one.put_back();
+        assert_eq!(recency.take_idlest(false), Some(order(1)));
+        drop((one, other));
+        let _again = recency.enter(order(3));
+        assert_eq!(recency.take_idlest(false), Some(order(3)));
+        assert_eq!(recency.take_idlest(false), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_orders_weigh_goes_with_them() {
+        let recency = recency();
+        let (one, other) = (recency.enter(order(1)), recency.enter(order(2)));
+        one.weigh(100);
+        other.weigh(7);
+        one.weigh(50);
+        assert_eq!(recency.bytes(), 57);
+        drop(one);
+        assert_eq!(recency.bytes(), 7);
+    }
+}
