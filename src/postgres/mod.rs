@@ -194,6 +194,8 @@ fn connect_options(url: &str) -> Result<PgConnectOptions, OpenError> {
             ("enable_seqscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
+            // It has no order: all that matches is read and sorted for a page of fifty.
+            ("enable_bitmapscan", "off"),
             ("jit", "off"),
             // Where a client that gave up left a statement behind, the server ends it too.
             ("statement_timeout", "15s"),

@@ -81,6 +81,13 @@ fn judge(node: &Value, faults: &mut Vec<String>) {
             faults.push(format!("walks an index of {table}"));
         }
         ("Nested Loop", _) => judge_loop(node, faults),
+        ("Sort", _) => {
+            // For a page: what is read in order needs none.
+            let rows = children(node).filter_map(|child| child["Actual Rows"].as_f64());
+            if rows.sum::<f64>() > WASTED_ROWS_MAX {
+                faults.push("sorts more than it shows".into());
+            }
+        }
         _ => {}
     }
     for wasted in ["Rows Removed by Filter", "Rows Removed by Join Filter"] {

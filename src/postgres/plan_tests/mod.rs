@@ -17,8 +17,7 @@ use uuid::Uuid;
 use super::{Database, Kind, Settings, connect_options, migrate};
 use explain::Explained;
 
-/// What the server does for every connection of the adapters under test. PgOptions of the adapters
-/// themselves come after these and win.
+/// What the server does for every connection of the adapters under test.
 const EXPLAIN: [(&str, &str); 6] = [
     ("session_preload_libraries", "auto_explain"),
     ("auto_explain.log_min_duration", "0"),

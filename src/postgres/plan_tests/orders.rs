@@ -24,7 +24,7 @@ const TABLES: Tables = Tables {
     fill: "
         INSERT INTO orders
             SELECT gen_random_uuid(), gen_random_uuid(), now() - n * interval '1 s', now(),
-                   CASE WHEN n % 50 = 0 THEN now() - n * interval '1 s' END, 1, n % 128,
+                   CASE WHEN n % 10 = 0 THEN now() - n * interval '1 s' END, 1, n % 128,
                    CASE WHEN n % 9 = 0 THEN 'PENDING' ELSE 'DELIVERED' END,
                    '{\"v\":1,\"stock\":\"requested\",\"askedAgain\":0}'
             FROM generate_series(1, 20000) n;
@@ -33,7 +33,7 @@ const TABLES: Tables = Tables {
                    '{\"v\":1,\"content\":{\"customerId\":\"7f6c1b52-41f7-4c57-9a0e-2f0d6c1f5a11\",
                      \"currency\":\"EUR\",\"items\":[{\"sku\":\"P\",\"quantity\":1,\"unitPrice\":1}],
                      \"address\":{\"street\":\"a\",\"city\":\"b\",\"postalCode\":\"c\",\"country\":\"DE\"}}}'
-            FROM orders;
+            FROM orders ON CONFLICT DO NOTHING;
         INSERT INTO outbox (lane, version, ordinal, at, id, order_id, topic, payload)
             SELECT shard % 8, 1, 0, now(), id, id, 'ORDER_CREATED', '{}' FROM orders",
     drain: "DELETE FROM outbox",
