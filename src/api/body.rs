@@ -8,17 +8,48 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
+use super::body_budget::{BODIES, BodyBudget, Held};
 use super::problem::Problem;
 use super::problem_code::Code;
 
 /// The largest body: an order with every field at its longest, escaped, has less than half of it.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
+/// When to come back after a refusal for want of room: bodies are there for milliseconds.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a body may take to arrive: 256 KiB in this time is 26 KiB/s, a bad mobile connection.
 const BODY_MAX: Duration = Duration::from_secs(10);
 
-/// The whole body, or a 400, 408, 413 or 415. What is not read of a refused one is `unread`'s to take.
-pub async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem> {
+/// A body, and what it holds of the room for bodies.
+#[derive(Debug)]
+pub struct ReadBody {
+    bytes: Bytes,
+    _held: Held<'static>,
+}
+
+impl std::ops::Deref for ReadBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The whole body, or a 400, 408, 413 or 415, or a 503 where all bodies together are too large. What is
+/// not read of a refused one is `unread`'s to take.
+pub async fn read(headers: &HeaderMap, body: Body) -> Result<ReadBody, Problem> {
+    let mut held = Held::default();
+    let bytes = read_within(&BODIES, &mut held, headers, body).await?;
+    Ok(ReadBody { bytes, _held: held })
+}
+
+async fn read_within<'a>(
+    budget: &'a BodyBudget,
+    held: &mut Held<'a>,
+    headers: &HeaderMap,
+    mut body: Body,
+) -> Result<Bytes, Problem> {
     require_plain(headers)?;
     let declared = content_length(headers);
     if declared.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
@@ -40,6 +71,9 @@ pub async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Problem>
         let so_far = more.as_ref().map_or(read.len(), BytesMut::len) + chunk.len();
         if so_far > BODY_BYTES_MAX {
             return Err(too_large());
+        }
+        if !budget.take(held, chunk.len()) {
+            return Err(no_room());
         }
         if let Some(buffer) = &mut more {
             buffer.extend_from_slice(&chunk);
@@ -89,7 +123,32 @@ fn too_large() -> Problem {
     Problem::new(Code::PayloadTooLarge, detail)
 }
 
+fn no_room() -> Problem {
+    let detail = "the bodies that are being read are too large together";
+    Problem::new(Code::Overloaded, detail).retry_after(RETRY_AFTER)
+}
+
 fn too_slow() -> Problem {
     let detail = format!("the body took longer than {} s", BODY_MAX.as_secs());
     Problem::new(Code::RequestTimeout, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_for_which_there_is_no_room_is_refused() {
+        let budget = BodyBudget::new(100);
+        let (mut one, mut other) = (Held::default(), Held::default());
+        let headers = HeaderMap::new();
+        let body = |bytes: usize| Body::from(vec![b' '; bytes]);
+        let read = read_within(&budget, &mut one, &headers, body(60)).await;
+        assert_eq!(read.expect("room").len(), 60);
+        let refused = read_within(&budget, &mut other, &headers, body(60)).await;
+        assert!(refused.is_err());
+        drop(one);
+        let read = read_within(&budget, &mut other, &headers, body(60)).await;
+        assert!(read.is_ok());
+    }
 }

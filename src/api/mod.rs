@@ -21,6 +21,7 @@ pub mod problem_code;
 mod problem_of;
 
 mod body;
+mod body_budget;
 mod cursor;
 pub mod etag;
 mod json;
