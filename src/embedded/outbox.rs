@@ -140,7 +140,7 @@ impl Outbox for SqliteOutbox {
 
     async fn lease(&self, holder: &str, ttl: Duration) -> Result<Vec<u16>, OutboxError> {
         let (owner, holder, now) = (self.owner, holder.to_owned(), self.clock.now());
-        let leased = self.db.writer.write(move |conn| {
+        let leased = self.db.writer.write_repeatable(move |conn| {
             async move { lanes::lease(conn, owner, &holder, now, now.plus(ttl)).await }.boxed()
         });
         leased.await.map_err(|error| OutboxError(error.into()))
@@ -148,10 +148,9 @@ impl Outbox for SqliteOutbox {
 
     async fn release(&self, holder: &str) -> Result<(), OutboxError> {
         let (owner, holder) = (self.owner, holder.to_owned());
-        let released = self
-            .db
-            .writer
-            .write(move |conn| async move { lanes::release(conn, owner, &holder).await }.boxed());
+        let released = self.db.writer.write_repeatable(move |conn| {
+            async move { lanes::release(conn, owner, &holder).await }.boxed()
+        });
         released.await.map_err(|error| OutboxError(error.into()))
     }
 
@@ -168,7 +167,7 @@ impl Outbox for SqliteOutbox {
 
     async fn acknowledge(&self, seqs: &[i64]) -> Result<(), OutboxError> {
         let (owner, seqs) = (self.owner, json(&seqs));
-        let removed = self.db.writer.write(move |conn| {
+        let removed = self.db.writer.write_repeatable(move |conn| {
             async move {
                 sqlx::query(
                     "DELETE FROM outbox WHERE owner = ?1

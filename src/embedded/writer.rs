@@ -1,5 +1,10 @@
 //! The one writer of the file: requests queue up, and those that wait together share a transaction
 //! and its flush. Each keeps its own fate: one that is refused is rolled back to its savepoint.
+//!
+//! A transaction of nothing but what would be done again if it were lost (what the relay deletes, what
+//! consumers have read, what is passed from outbox to bus) is not flushed by itself: the next one that is
+//! flushes it too. The log is written in order, so a power failure takes the last transactions and none
+//! from between; a kill takes nothing, because the system has what was written.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -20,6 +25,14 @@ const QUEUE_MAX: usize = 1024;
 /// for the last noticeably.
 const GROUP_MAX: usize = 64;
 
+/// A commit returns when it is on the disk; or when the system has it. Of either kind it survives the end
+/// of this process.
+const FLUSHED: &str = "PRAGMA synchronous = FULL";
+const NOT_FLUSHED: &str = "PRAGMA synchronous = NORMAL";
+
+/// From one request of a transaction to the next.
+const NEXT: &str = "RELEASE request; SAVEPOINT request";
+
 /// The way to the writer.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
@@ -28,6 +41,8 @@ pub(super) struct Writer {
 
 /// A request: some statements, and who wants to know.
 trait Job: Send {
+    /// Whether somebody is told that it is durable.
+    fn needs_flush(&self) -> bool;
     /// Runs the statements; `false` if they are to be rolled back.
     fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
     /// Tells how it ended. `Ok` is the commit; a request that failed by itself tells that instead.
@@ -37,6 +52,7 @@ trait Job: Send {
 struct Request<T, W, A> {
     work: Option<W>,
     after: A,
+    needs_flush: bool,
     result: Option<Result<T, WriteError>>,
     reply: oneshot::Sender<Result<T, WriteError>>,
 }
@@ -47,6 +63,10 @@ where
     W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send,
     A: FnOnce(&T) + Send,
 {
+    fn needs_flush(&self) -> bool {
+        self.needs_flush
+    }
+
     fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> BoxFuture<'c, bool> {
         let work = self.work.take();
         let result = &mut self.result;
@@ -99,7 +119,18 @@ impl Writer {
             + Send
             + 'static,
     {
-        self.write_then(work, |_| ()).await
+        self.queue_up(work, |_| (), true).await
+    }
+
+    /// As [`Self::write`], for what would be done again if a power failure took it.
+    pub(super) async fn write_repeatable<T, W>(&self, work: W) -> Result<T, WriteError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>>
+            + Send
+            + 'static,
+    {
+        self.queue_up(work, |_| (), false).await
     }
 
     /// As [`Self::write`]; `after` is called once it is durable, even if the caller has gone.
@@ -111,10 +142,38 @@ impl Writer {
             + 'static,
         A: FnOnce(&T) + Send + 'static,
     {
+        self.queue_up(work, after, true).await
+    }
+
+    /// As [`Self::write_repeatable`]; `after` is called once it is committed, even if the caller has gone.
+    pub(super) async fn write_repeatable_then<T, W, A>(
+        &self,
+        work: W,
+        after: A,
+    ) -> Result<T, WriteError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>>
+            + Send
+            + 'static,
+        A: FnOnce(&T) + Send + 'static,
+    {
+        self.queue_up(work, after, false).await
+    }
+
+    async fn queue_up<T, W, A>(&self, work: W, after: A, needs_flush: bool) -> Result<T, WriteError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, sqlx::Result<T>>
+            + Send
+            + 'static,
+        A: FnOnce(&T) + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
         let request = Request {
             work: Some(work),
             after,
+            needs_flush,
             result: None,
             reply,
         };
@@ -132,7 +191,8 @@ async fn work_off(
     mut requests: mpsc::Receiver<Box<dyn Job>>,
     closing: CancellationToken,
 ) {
-    let mut conn = Some(conn);
+    // A connection begins with every commit flushed.
+    let mut conn = Some((conn, true));
     let mut group = Vec::with_capacity(GROUP_MAX);
     loop {
         tokio::select! {
@@ -143,23 +203,23 @@ async fn work_off(
             }
             taken = requests.recv_many(&mut group, GROUP_MAX) => if taken == 0 { break },
         }
-        let mut open = match conn.take() {
+        let (mut open, mut flushes) = match conn.take() {
             Some(open) => open,
             None => match options.connect().await {
-                Ok(open) => open,
+                Ok(open) => (open, true),
                 Err(error) => {
                     fail(&mut group, &WriteError::Failed(Arc::new(error)));
                     continue;
                 }
             },
         };
-        if commit(&mut open, &mut group).await {
-            conn = Some(open);
+        if commit(&mut open, &mut flushes, &mut group).await {
+            conn = Some((open, flushes));
         } else if let Err(error) = open.close_hard().await {
             tracing::warn!(%error, "closing the database after a failure");
         }
     }
-    if let Some(mut open) = conn {
+    if let Some((mut open, _)) = conn {
         checkpoint(&mut open).await;
         if let Err(error) = open.close().await {
             tracing::warn!(%error, "closing the database");
@@ -174,8 +234,14 @@ fn fail(group: &mut Vec<Box<dyn Job>>, error: &WriteError) {
 }
 
 /// One transaction for `group`, which it empties. `false` if the connection is of no use any more.
-async fn commit(conn: &mut SqliteConnection, group: &mut Vec<Box<dyn Job>>) -> bool {
-    let run = AssertUnwindSafe(run_all(conn, group)).catch_unwind().await;
+async fn commit(
+    conn: &mut SqliteConnection,
+    flushes: &mut bool,
+    group: &mut Vec<Box<dyn Job>>,
+) -> bool {
+    let run = AssertUnwindSafe(run_all(conn, flushes, group))
+        .catch_unwind()
+        .await;
     let kept = match run.unwrap_or_else(|_| Err(sqlx::Error::Protocol("a write panicked".into()))) {
         Ok(kept) => kept,
         Err(error) => {
@@ -210,22 +276,38 @@ fn finish(group: &mut Vec<Box<dyn Job>>) {
 }
 
 /// Runs `group` in a transaction; whether there is something to commit.
-async fn run_all(conn: &mut SqliteConnection, group: &mut [Box<dyn Job>]) -> sqlx::Result<bool> {
+async fn run_all(
+    conn: &mut SqliteConnection,
+    flushes: &mut bool,
+    group: &mut [Box<dyn Job>],
+) -> sqlx::Result<bool> {
+    let needs_flush = group.iter().any(|job| job.needs_flush());
+    if *flushes != needs_flush {
+        // Only between transactions.
+        let how = if needs_flush { FLUSHED } else { NOT_FLUSHED };
+        execute(conn, how).await?;
+        *flushes = needs_flush;
+    }
     execute(conn, "BEGIN IMMEDIATE").await?;
     if let [alone] = group {
         // The transaction itself is its savepoint.
         return Ok(alone.run(conn).await);
     }
-    let mut kept = false;
+    let (mut kept, mut left) = (false, group.len());
+    execute(conn, "SAVEPOINT request").await?;
     for job in group {
-        execute(conn, "SAVEPOINT request").await?;
-        if job.run(conn).await {
-            kept = true;
-        } else {
-            // Fails if the error ended the whole transaction (disk full, I/O): then all go.
+        left -= 1;
+        if !job.run(conn).await {
+            // The savepoint stays, for the next. Fails if the error ended the whole transaction (disk full,
+            // I/O): then all go.
             execute(conn, "ROLLBACK TO request").await?;
+            continue;
         }
-        execute(conn, "RELEASE request").await?;
+        kept = true;
+        if left > 0 {
+            // Both on one way to SQLite's thread and back, which takes longer than they do.
+            sqlx::raw_sql(NEXT).execute(&mut *conn).await?;
+        }
     }
     Ok(kept)
 }
@@ -238,5 +320,84 @@ async fn execute(conn: &mut SqliteConnection, sql: &'static str) -> sqlx::Result
 async fn checkpoint(conn: &mut SqliteConnection) {
     if let Err(error) = execute(conn, "PRAGMA wal_checkpoint(TRUNCATE)").await {
         tracing::warn!(%error, "checkpoint at close");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    struct Fake {
+        needs_flush: bool,
+        sql: &'static str,
+        kept: Arc<AtomicUsize>,
+    }
+
+    impl Job for Fake {
+        fn needs_flush(&self) -> bool {
+            self.needs_flush
+        }
+
+        fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> BoxFuture<'c, bool> {
+            async move { execute(conn, self.sql).await.is_ok() }.boxed()
+        }
+
+        fn finish(self: Box<Self>, committed: Result<(), WriteError>) {
+            self.kept
+                .fetch_add(usize::from(committed.is_ok()), Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transaction_is_flushed_if_anything_in_it_must_be() {
+        let mut conn = SqliteConnection::connect(":memory:").await.expect("memory");
+        execute(&mut conn, "CREATE TABLE t (n INTEGER PRIMARY KEY)")
+            .await
+            .expect("created");
+        let kept = Arc::new(AtomicUsize::new(0));
+        let job = |needs_flush, sql| -> Box<dyn Job> {
+            let kept = Arc::clone(&kept);
+            Box::new(Fake {
+                needs_flush,
+                sql,
+                kept,
+            })
+        };
+        let mut flushes = true;
+        for (wanted, mut group) in [
+            (1, vec![job(false, "INSERT INTO t VALUES (1)")]),
+            (
+                2,
+                vec![
+                    job(false, "INSERT INTO t VALUES (2)"),
+                    job(false, "INSERT INTO t VALUES (1)"),
+                    job(true, "INSERT INTO t VALUES (3)"),
+                ],
+            ),
+            (
+                1,
+                vec![
+                    job(false, "INSERT INTO t VALUES (4)"),
+                    job(false, "rubbish"),
+                ],
+            ),
+        ] {
+            run_all(&mut conn, &mut flushes, &mut group)
+                .await
+                .expect("runs");
+            execute(&mut conn, "COMMIT").await.expect("commits");
+            let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
+                .fetch_one(&mut conn)
+                .await
+                .expect("an answer");
+            assert_eq!(synchronous, wanted);
+        }
+        let rows: Vec<i64> = sqlx::query_scalar("SELECT n FROM t ORDER BY n")
+            .fetch_all(&mut conn)
+            .await
+            .expect("rows");
+        assert_eq!(rows, [1, 2, 3, 4], "what is refused takes nobody along");
     }
 }

@@ -191,10 +191,9 @@ impl Consumer for EmbeddedConsumer {
             return Ok(());
         }
         let group = Arc::clone(&self.subscription.group);
-        let committed = self
-            .db
-            .writer
-            .write(move |conn| async move { rows::commit(conn, &group, &offsets).await }.boxed());
+        let committed = self.db.writer.write_repeatable(move |conn| {
+            async move { rows::commit(conn, &group, &offsets).await }.boxed()
+        });
         committed.await.map_err(|error| BusError(error.into()))
     }
 

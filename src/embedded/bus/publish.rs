@@ -158,7 +158,7 @@ fn pack(bus: &EmbeddedBus, message: &Message<'_>, blob: &mut Vec<u8>) -> Result<
 async fn write(bus: &EmbeddedBus, packed: Vec<Packed>, blob: Vec<u8>) -> Result<(), WriteError> {
     let now = bus.clock.now();
     let hub: Arc<Hub> = Arc::clone(&bus.hub);
-    let written = bus.db.writer.write_then(
+    let written = bus.db.writer.write_repeatable_then(
         move |conn| async move { insert(conn, &packed, blob, now).await }.boxed(),
         move |ends: &Vec<(Slot, i64)>| hub.advance(ends),
     );

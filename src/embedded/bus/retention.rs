@@ -65,7 +65,7 @@ pub(super) async fn clean(db: &Db, hub: &Arc<Hub>, clock: &dyn Clock, retention:
     let before = Timestamp(clock.now().0.saturating_sub(age));
     loop {
         let told = Arc::clone(hub);
-        let step = db.writer.write_then(
+        let step = db.writer.write_repeatable_then(
             move |conn| async move { remove(conn, before, retention.bytes).await }.boxed(),
             move |starts: &Vec<(Slot, i64)>| told.trim(starts),
         );
