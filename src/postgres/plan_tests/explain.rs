@@ -191,7 +191,7 @@ mod tests {
 
     use super::*;
 
-    fn faults(plan: Value) -> Vec<String> {
+    fn faults(plan: &Value) -> Vec<String> {
         Plan(json!({ "Plan": plan })).faults()
     }
 
