@@ -10,6 +10,7 @@ mod journal;
 mod lanes;
 mod membership;
 mod outbox;
+mod outbox_rows;
 mod retention;
 mod stock;
 mod text;

@@ -11,7 +11,7 @@ use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
 use super::types::{INFINITY, Millis};
-use super::{Kind, connect_options, journal, migrate, outbox};
+use super::{Kind, connect_options, journal, migrate};
 
 const FILL: &str = "
     INSERT INTO orders
@@ -46,7 +46,7 @@ fn assert_uses(plan: &str, indexes: &[&str]) {
 }
 
 #[tokio::test]
-async fn lists_deadlines_and_lanes_are_read_by_index() {
+async fn lists_and_deadlines_are_read_by_index() {
     let server = std::env::var("TRACKOPS_TEST_POSTGRES_URL")
         .expect("TRACKOPS_TEST_POSTGRES_URL must name a PostgreSQL server");
     let server = server.trim_end_matches('/');
@@ -83,14 +83,6 @@ async fn lists_deadlines_and_lanes_are_read_by_index() {
             .bind(100_i64)
     });
     assert_uses(&due.await, &["orders_by_deadline", "outbox_order"]);
-    let fetch = plan(&mut connection, outbox::FETCH, |query| {
-        query.bind(3_i16).bind(100_i64)
-    });
-    assert_uses(&fetch.await, &["outbox_pkey"]);
-    let acknowledge = plan(&mut connection, outbox::ACKNOWLEDGE, |query| {
-        query.bind(vec![1_i16, 2]).bind(vec![10_i64, 11])
-    });
-    assert_uses(&acknowledge.await, &["outbox_pkey"]);
     let load = plan(&mut connection, journal::LOAD, |query| {
         query.bind(vec![Uuid::new_v4()])
     });

@@ -15,7 +15,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 #[rustfmt::skip]
-const ALL: [(Kind, &str, &str); 37] = [
+const ALL: [(Kind, &str, &str); 38] = [
     (Gauge, n::ORDERS_LIVE, "Live order actors."),
     (Counter, n::ORDER_COMMANDS, "Commands by command and outcome."),
     (Histogram, n::ORDER_COMMAND_DURATION, "Admission to answer, by command."),
@@ -39,6 +39,7 @@ const ALL: [(Kind, &str, &str); 37] = [
     (Counter, n::FORWARDED_COMMANDS, "Attempts at the owner of an order on another replica, by outcome."),
     (Gauge, n::OUTBOX_PENDING, "Rows in an outbox."),
     (Gauge, n::OUTBOX_OLDEST_AGE, "Age of the oldest row of an outbox."),
+    (Gauge, n::OUTBOX_SET_ASIDE, "Rows that a relay couldn't read and has set aside."),
     (Counter, n::RELAY_PUBLISHED, "Messages acknowledged by the bus, by topic."),
     (Gauge, n::BUS_LAG, "Messages not handled yet, by group and topic."),
     (Counter, n::DEAD_LETTERS, "Parked messages, by topic and reason."),
