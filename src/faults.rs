@@ -15,6 +15,10 @@ pub mod points {
     pub const CRASH_AFTER_CACHE: &str = "crash-after-cache";
     /// Abort after the answer, before the push.
     pub const CRASH_AFTER_REPLY: &str = "crash-after-reply";
+    /// Abort after outbox rows are fetched, before any of them goes.
+    pub const CRASH_AFTER_FETCH: &str = "crash-after-fetch";
+    /// Abort after outbox rows are removed.
+    pub const CRASH_AFTER_REMOVAL: &str = "crash-after-removal";
     /// Abort after the bus acknowledged, before the outbox rows are removed.
     pub const CRASH_AFTER_PUBLISH: &str = "crash-after-publish";
     /// Abort after a consumer's own commit, before the offset is committed.

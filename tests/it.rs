@@ -46,6 +46,8 @@ mod outage;
 mod quarantine;
 #[path = "it/red.rs"]
 mod red;
+#[path = "it/relays.rs"]
+mod relays;
 #[path = "it/replicas.rs"]
 mod replicas;
 #[path = "it/saga.rs"]

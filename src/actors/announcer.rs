@@ -1,4 +1,4 @@
-//! Tells the relays that there is work: after commits, at most every 5 ms, never by the append
+//! Tells the relays that there is work: after commits, at most every 10 ms, never by the append
 //! itself (`NOTIFY` holds an instance-wide lock through its commit).
 
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use trackops_cluster::vital::Vital;
 
 use crate::ports::journal::Journal;
 
-/// Between two announcements: far below what a person or a saga notices, far above the cost of one.
-const EVERY: Duration = Duration::from_millis(5);
+/// Between two announcements: as often as a relay looks while it finds something; the first after a pause
+/// is made at once.
+const EVERY: Duration = Duration::from_millis(10);
 
 /// A cheap signal to the announcing task.
 #[derive(Clone, Debug, Default)]

@@ -206,6 +206,7 @@ mod tests {
 
     use super::*;
     use crate::codec::samples;
+    use crate::ports::outbox::RowId;
 
     /// Everything that the last of `changes` publishes, as it stands on the bus.
     fn published(changes: &[Change]) -> String {
@@ -219,7 +220,8 @@ mod tests {
     }
 
     fn shown(order: OrderId, row: OutboxRow, source: &str) -> String {
-        let entry = OutboxEntry { seq: 0, order, row };
+        let row_id = RowId { lane: 0, seq: 0 };
+        let entry = OutboxEntry { row_id, order, row };
         let mut lines: Vec<String> = headers(&entry, source)
             .into_iter()
             .map(|(name, value)| format!("{name}: {value}"))

@@ -10,6 +10,7 @@ mod journal;
 mod lanes;
 mod membership;
 mod outbox;
+mod outbox_rows;
 #[cfg(test)]
 mod plan_tests;
 mod retention;

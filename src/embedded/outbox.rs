@@ -6,19 +6,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
-use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::sqlite::SqliteConnection;
 use tokio::sync::Notify;
-use trackops_domain::ids::{MessageId, OrderId};
+use trackops_domain::ids::OrderId;
 use trackops_domain::time::Timestamp;
 
 use super::db::Db;
-use super::error::{WriteError, corrupt};
-use super::lanes;
+use super::error::WriteError;
 use super::text::{hex, json, plain, stored_json};
-use crate::codec::topics::Topic;
+use super::{lanes, outbox_rows as rows};
 use crate::ports::clock::Clock;
-use crate::ports::outbox::{LANES, Outbox, OutboxEntry, OutboxError, OutboxRow, OutboxStats};
+use crate::ports::outbox::{
+    Fetched, LANES, Outbox, OutboxError, OutboxRow, OutboxStats, RowId, UnreadableRow, Wanted,
+};
 
 pub(super) const INSERT: &str = "
     INSERT INTO outbox (owner, lane, order_id, message_id, topic, version, ordinal, at, payload,
@@ -27,13 +27,6 @@ pub(super) const INSERT: &str = "
            value ->> 5, value ->> 6, value ->> 7, value ->> 8, ?3
     FROM json_each(?1)
     ORDER BY key";
-
-pub(super) const FETCH: &str = "
-    SELECT seq, order_id, message_id, topic, version, ordinal, at, payload, traceparent
-    FROM outbox
-    WHERE owner = ?1 AND lane = ?2
-    ORDER BY seq
-    LIMIT ?3";
 
 /// Whose messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +68,18 @@ impl SqliteOutbox {
     /// Wakes the relay.
     pub(super) fn announce(&self) {
         self.work.notify_one();
+    }
+
+    async fn remove(&self, removed: &[RowId]) -> Result<(), WriteError> {
+        if removed.is_empty() {
+            return Ok(());
+        }
+        let seqs: Vec<i64> = removed.iter().map(|row| row.seq).collect();
+        let remove = self
+            .db
+            .writer
+            .write_repeatable(move |conn| async move { rows::remove(conn, &seqs).await }.boxed());
+        remove.await
     }
 }
 
@@ -154,34 +159,34 @@ impl Outbox for SqliteOutbox {
         released.await.map_err(|error| OutboxError(error.into()))
     }
 
-    async fn fetch(&self, lane: u16, limit: u32) -> Result<Vec<OutboxEntry>, OutboxError> {
-        let rows = sqlx::query(FETCH)
-            .bind(self.owner.id())
-            .bind(lane)
-            .bind(limit)
-            .fetch_all(&self.db.reads)
-            .await;
-        rows.and_then(|rows| rows.iter().map(entry).collect())
-            .map_err(|error| OutboxError(error.into()))
+    async fn exchange(&self, removed: &[RowId], wanted: &Wanted) -> Result<Fetched, OutboxError> {
+        let (removed, fetched) = tokio::join!(
+            self.remove(removed),
+            rows::fetch(&self.db.reads, self.owner, removed, wanted),
+        );
+        removed.map_err(|error| OutboxError(error.into()))?;
+        fetched.map_err(|error| OutboxError(error.into()))
     }
 
-    async fn acknowledge(&self, seqs: &[i64]) -> Result<(), OutboxError> {
-        let (owner, seqs) = (self.owner, json(&seqs));
-        let removed = self.db.writer.write_repeatable(move |conn| {
-            async move {
-                sqlx::query(
-                    "DELETE FROM outbox WHERE owner = ?1
-                     AND seq IN (SELECT value FROM json_each(?2))",
-                )
-                .bind(owner.id())
-                .bind(seqs)
-                .execute(conn)
-                .await
-                .map(drop)
-            }
-            .boxed()
-        });
-        removed.await.map_err(|error| OutboxError(error.into()))
+    async fn set_aside(&self, rows: &[UnreadableRow]) -> Result<(), OutboxError> {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| (row.row_id.seq, row.reason.clone()))
+            .collect();
+        let moved = self
+            .db
+            .writer
+            .write(move |conn| async move { rows::set_aside(conn, &rows).await }.boxed());
+        moved.await.map_err(|error| OutboxError(error.into()))
+    }
+
+    async fn take_back(&self, lanes: &[u16]) -> Result<u64, OutboxError> {
+        let (owner, lanes) = (self.owner, json(&lanes));
+        let back = self
+            .db
+            .writer
+            .write(move |conn| async move { rows::take_back(conn, owner, lanes).await }.boxed());
+        back.await.map_err(|error| OutboxError(error.into()))
     }
 
     async fn wait(&self, timeout: Duration) {
@@ -190,33 +195,12 @@ impl Outbox for SqliteOutbox {
     }
 
     async fn stats(&self) -> Result<OutboxStats, OutboxError> {
-        let stats: Result<(i64, Option<i64>), _> =
-            sqlx::query_as("SELECT count(*), min(inserted_at) FROM outbox WHERE owner = ?1")
-                .bind(self.owner.id())
-                .fetch_one(&self.db.reads)
-                .await;
-        let (pending, oldest) = stats.map_err(|error| OutboxError(error.into()))?;
+        let stats = rows::stats(&self.db.reads, self.owner).await;
+        let (pending, oldest, set_aside) = stats.map_err(|error| OutboxError(error.into()))?;
         Ok(OutboxStats {
             pending: u64::try_from(pending).unwrap_or(0),
             oldest_age: oldest.map(|at| self.clock.now().since(Timestamp(at))),
+            set_aside: u64::try_from(set_aside).unwrap_or(0),
         })
     }
-}
-
-fn entry(row: &SqliteRow) -> sqlx::Result<OutboxEntry> {
-    let payload: &[u8] = row.try_get(7)?;
-    let traceparent: Option<&str> = row.try_get(8)?;
-    Ok(OutboxEntry {
-        seq: row.try_get(0)?,
-        order: OrderId(row.try_get(1)?),
-        row: OutboxRow {
-            id: MessageId(row.try_get(2)?),
-            topic: Topic::parse(row.try_get(3)?).ok_or_else(|| corrupt("unknown topic"))?,
-            version: row.try_get(4)?,
-            ordinal: row.try_get(5)?,
-            at: Timestamp(row.try_get(6)?),
-            payload: bytes::Bytes::copy_from_slice(payload),
-            traceparent: traceparent.map(Into::into),
-        },
-    })
 }

@@ -73,7 +73,6 @@ async fn nothing_that_grows_is_walked() {
         journal::LOGS,
         journal::DUE,
         outbox::INSERT,
-        outbox::FETCH,
     ]
     .map(String::from)
     .into();

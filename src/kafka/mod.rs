@@ -8,6 +8,7 @@ mod context;
 mod convert;
 mod producer;
 mod read;
+mod wave;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::ports::bus::{
-    Bus, BusError, Consumer, InMessage, OutMessage, PublishError, RawMessage, Subscription,
+    Bus, BusError, Consumer, InMessage, OutMessage, PublishError, RawMessage, Subscription, Told,
 };
 use client::Client;
 use producer::Producer;
@@ -86,6 +87,15 @@ impl Bus for KafkaBus {
     async fn publish(&self, messages: Vec<OutMessage>) -> Vec<Result<(), PublishError>> {
         let messages = messages.into_iter().map(convert::raw).collect();
         self.producer.publish(messages).await
+    }
+
+    async fn publish_each(
+        &self,
+        messages: Vec<OutMessage>,
+        told: &(dyn Fn(Vec<Told>) + Send + Sync),
+    ) {
+        let messages = messages.into_iter().map(convert::raw).collect();
+        self.producer.publish_each(messages, told).await;
     }
 
     async fn forward(&self, message: RawMessage) -> Result<(), PublishError> {

@@ -1,27 +1,29 @@
-//! Publishing: every message is awaited until the broker has acknowledged it.
+//! Publishing: the fate of every message is told once the broker has acknowledged it, or won't.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::future_producer::DeliveryFuture;
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 
 use super::acknowledged::Acknowledged;
 use super::client::Client;
-use super::context::Logged;
 use super::convert;
-use crate::ports::bus::{BusError, PublishError, RawMessage};
+use super::wave::{Deliveries, Fate, Slot, Wave};
+use crate::ports::bus::{BusError, PublishError, RawMessage, Told};
 
 /// How often a full local queue is looked at again, and how far apart: together as long as a
 /// message may wait for its acknowledgement, so the queue must have moved by then.
 const QUEUE_FULL_TRIES: u32 = 1000;
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(10);
 
-type Native = FutureProducer<Logged>;
+type Native = ThreadedProducer<Deliveries>;
+
+/// Told of a message's place and fate.
+type Tell<'a> = &'a (dyn Fn(Vec<Told>) + Send + Sync);
 
 /// The idempotent producer, made anew after an error that ends it, or once the broker has taken a
 /// message of it for another.
@@ -49,73 +51,126 @@ impl Producer {
 
     /// Publishes in order; the results are in the order given.
     pub(super) async fn publish(&self, messages: Vec<RawMessage>) -> Vec<Result<(), PublishError>> {
-        let life = self.life.load_full();
-        let mut results = self.send_all(&life, &messages).await;
-        if messages.len() > 1 {
-            // A broker that finds a request too large refuses all of it. Alone, only the culprit is.
-            for (message, result) in messages.iter().zip(&mut results) {
-                if matches!(result, Err(Failed::ByBroker(error)) if too_large(error)) {
-                    *result = self
-                        .send_all(&life, std::slice::from_ref(message))
-                        .await
-                        .remove(0);
-                }
+        let results = messages.iter().map(|_| None).collect::<Vec<_>>();
+        let results = Mutex::new(results);
+        let note = |told: Vec<Told>| {
+            let mut results = results.lock();
+            for (at, result) in told {
+                results[at] = Some(result);
             }
-        }
-        if results.iter().any(Result::is_err) {
-            self.replace_if_dead(&life);
-        }
+        };
+        self.publish_each(messages, &note).await;
+        // All are told by now.
+        let canceled = || Err(Failed::ByBroker(KafkaError::Canceled).into_publish_error());
+        let results = results.into_inner().into_iter();
         results
-            .into_iter()
-            .map(|result| result.map_err(Failed::into_publish_error))
+            .map(|result| result.unwrap_or_else(canceled))
             .collect()
     }
 
-    async fn send_all(&self, life: &Life, messages: &[RawMessage]) -> Vec<Result<(), Failed>> {
-        let mut results: Vec<Result<(), Failed>> = Vec::with_capacity(messages.len());
-        let mut waiting: VecDeque<(usize, DeliveryFuture)> = VecDeque::new();
-        for (index, message) in messages.iter().enumerate() {
-            // Stands until the delivery is known; a producer that goes away leaves it so.
-            results.push(Err(Failed::ByBroker(KafkaError::Canceled)));
-            let mut tries = 0;
-            loop {
-                match self.enqueue(&life.native, message) {
-                    Ok(delivery) => {
-                        waiting.push_back((index, delivery));
-                        break;
+    /// Publishes in order, and tells of each message once its fate is known.
+    pub(super) async fn publish_each(&self, messages: Vec<RawMessage>, tell: Tell<'_>) {
+        let life = self.life.load_full();
+        let wave = Arc::new(Wave::default());
+        // A broker that finds a request too large refuses all of it. Alone, only the culprit is.
+        let suspects = Mutex::new(Vec::new());
+        let is_alone = messages.len() == 1;
+        let note = |fates: Vec<Fate>| {
+            let mut told = Vec::with_capacity(fates.len());
+            for (at, outcome) in fates {
+                match life.judge(&messages[at], outcome) {
+                    Err(Failed::ByBroker(error)) if too_large(&error) && !is_alone => {
+                        suspects.lock().push(at);
                     }
-                    Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
-                        if tries < QUEUE_FULL_TRIES =>
-                    {
-                        match waiting.pop_front() {
-                            Some((earlier, delivery)) => {
-                                results[earlier] =
-                                    life.delivered(&messages[earlier], delivery).await;
-                            }
-                            // Full of others' messages.
-                            None => tokio::time::sleep(QUEUE_FULL_PAUSE).await,
-                        }
-                        tries += 1;
-                    }
-                    Err(error) => {
-                        results[index] = Err(Failed::AtOnce(error));
-                        break;
-                    }
+                    result => told.push((at, result.map_err(Failed::into_publish_error))),
                 }
             }
+            self.tell(&life, told, tell);
+        };
+        for (at, message) in messages.iter().enumerate() {
+            if let Err(error) = self.send(&life, &wave, at, message, &note).await {
+                let error = Failed::AtOnce(error).into_publish_error();
+                self.tell(&life, vec![(at, Err(error))], tell);
+            }
         }
-        for (index, delivery) in waiting {
-            results[index] = life.delivered(&messages[index], delivery).await;
+        while let Some(fates) = wave.next().await {
+            note(fates);
         }
-        results
+        for at in suspects.into_inner() {
+            let result = self.send_alone(&life, &messages[at]).await;
+            let result = result.map_err(Failed::into_publish_error);
+            self.tell(&life, vec![(at, result)], tell);
+        }
     }
 
-    fn enqueue(&self, native: &Native, message: &RawMessage) -> Result<DeliveryFuture, KafkaError> {
+    fn tell(&self, life: &Arc<Life>, told: Vec<Told>, tell: Tell<'_>) {
+        if told.iter().any(|(_, result)| result.is_err()) {
+            self.replace_if_dead(life);
+        }
+        if !told.is_empty() {
+            tell(told);
+        }
+    }
+
+    async fn send_alone(&self, life: &Arc<Life>, message: &RawMessage) -> Result<(), Failed> {
+        let wave = Arc::new(Wave::default());
+        let enqueued = self.enqueue(&life.native, &wave, 0, message);
+        enqueued.map_err(Failed::AtOnce)?;
+        let fates = wave.next().await.unwrap_or_default();
+        let outcome = fates.into_iter().next();
+        let canceled = || Err(KafkaError::Canceled);
+        life.judge(
+            message,
+            outcome.map_or_else(canceled, |(_, outcome)| outcome),
+        )
+    }
+
+    /// Hands a message to librdkafka, once its queue has room.
+    async fn send(
+        &self,
+        life: &Life,
+        wave: &Arc<Wave>,
+        at: usize,
+        message: &RawMessage,
+        note: &(dyn Fn(Vec<Fate>) + Send + Sync),
+    ) -> Result<(), KafkaError> {
+        let mut tries = 0;
+        loop {
+            match self.enqueue(&life.native, wave, at, message) {
+                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
+                    if tries < QUEUE_FULL_TRIES =>
+                {
+                    tries += 1;
+                    // It may be full of this call's messages or of others'.
+                    let more = tokio::time::timeout(QUEUE_FULL_PAUSE, wave.next()).await;
+                    match more {
+                        Ok(Some(fates)) => note(fates),
+                        Ok(None) => tokio::time::sleep(QUEUE_FULL_PAUSE).await,
+                        Err(_) => {}
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn enqueue(
+        &self,
+        native: &Native,
+        wave: &Arc<Wave>,
+        at: usize,
+        message: &RawMessage,
+    ) -> Result<(), KafkaError> {
         let topic = self.client.prefixed(&message.topic);
-        let mut record = FutureRecord::<[u8], [u8]>::to(&topic).headers(convert::headers(message));
+        let slot = Box::new(Slot::of(wave, at));
+        let mut record = BaseRecord::<[u8], [u8], Box<Slot>>::with_opaque_to(&topic, slot)
+            .headers(convert::headers(message));
         record.key = message.key.as_deref();
         record.payload = message.payload.as_deref();
-        native.send_result(record).map_err(|(error, _)| error)
+        native.send(record).map_err(|(error, record)| {
+            record.delivery_opaque.give_up();
+            error
+        })
     }
 
     /// A fatal error ends a producer for good; what it had is reported failed, and the next call
@@ -144,36 +199,26 @@ impl Producer {
 impl Life {
     fn begin(client: &Client) -> Result<Self, KafkaError> {
         Ok(Self {
-            native: client.producer_config().create_with_context(Logged)?,
+            native: client.producer_config().create_with_context(Deliveries)?,
             acknowledged: Acknowledged::default(),
             is_mistaken: AtomicBool::new(false),
         })
     }
 
-    /// Waits for the broker's word, and believes it if it names a place that no other message has.
-    async fn delivered(
+    /// Believes the broker's word if it names a place that no other message has.
+    fn judge(
         &self,
         message: &RawMessage,
-        delivery: DeliveryFuture,
+        outcome: Result<(i32, i64), KafkaError>,
     ) -> Result<(), Failed> {
-        match delivery.await {
-            Ok(Ok(at))
-                if self
-                    .acknowledged
-                    .note(&message.topic, at.partition, at.offset) =>
-            {
-                Ok(())
-            }
-            Ok(Ok(at)) => {
-                let (partition, offset) = (at.partition, at.offset);
-                tracing::error!(topic = %message.topic, partition, offset, "acknowledged, but not written");
-                self.is_mistaken.store(true, Ordering::Relaxed);
-                let code = RDKafkaErrorCode::DuplicateSequenceNumber;
-                Err(Failed::ByBroker(KafkaError::MessageProduction(code)))
-            }
-            Ok(Err((error, _))) => Err(Failed::ByBroker(error)),
-            Err(_canceled) => Err(Failed::ByBroker(KafkaError::Canceled)),
+        let (partition, offset) = outcome.map_err(Failed::ByBroker)?;
+        if self.acknowledged.note(&message.topic, partition, offset) {
+            return Ok(());
         }
+        tracing::error!(topic = %message.topic, partition, offset, "acknowledged, but not written");
+        self.is_mistaken.store(true, Ordering::Relaxed);
+        let code = RDKafkaErrorCode::DuplicateSequenceNumber;
+        Err(Failed::ByBroker(KafkaError::MessageProduction(code)))
     }
 }
 

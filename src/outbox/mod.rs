@@ -1,16 +1,17 @@
 //! The relay: outbox to bus, in order, removed after the acknowledgement.
 //!
-//! Reading order: `relay` (what is started), `keeper` (leases and workers of one outbox), `lane` (one
-//! worker), `waves` (what may go together), `watch` (I5).
+//! Reading order: `relay` (what is started), `keeper` (leases of one outbox), `pipeline` (fetch, send,
+//! remove), `in_hand` (what may go when), `sending` (batches on their way), `watch` (I5).
 
 pub mod backoff;
+mod in_hand;
 mod keeper;
-mod lane;
 mod message;
+mod pipeline;
 pub mod relay;
+mod sending;
 #[cfg(test)]
 mod tests;
 mod watch;
-mod waves;
 
 pub use relay::{OutboxReport, Relay, RelaySettings};

@@ -153,10 +153,10 @@ async fn without_a_lease_nothing_is_published() {
     running.await.expect("no panic");
 }
 
-/// At a stop the wave under way ends, what it published is removed, nothing more is published, and
+/// At a stop what is on its way arrives and is removed, nothing more is published, and
 /// the leases are free at once.
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_the_wave_under_way() {
+async fn a_stop_lets_arrive_what_is_on_its_way() {
     let store = Store::new("orders");
     let log = Log::new(|_, _| Answer::Taken);
     log.take_time(Duration::from_millis(500));
@@ -222,6 +222,121 @@ async fn a_version_that_comes_too_late_is_counted() {
         text.contains("trackops_invariant_violations_total{invariant=\"I5\"} 1"),
         "{text}"
     );
+    stop.cancel();
+    running.await.expect("no panic");
+}
+
+/// What a partition without a leader holds up is its own: other orders go on, those whose message is
+/// stuck don't, and nothing overtakes it.
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_for_a_partition_without_a_leader_but_its_own_rows() {
+    let store = Store::new("orders");
+    let log = Log::new(|_, _| Answer::Taken);
+    let (stuck, free) = (order(), order());
+    log.stick(&[stuck]);
+    let (running, stop) = start(&store, &log, "one");
+    for version in 1..=4 {
+        let began = Instant::now();
+        store.insert(stuck, version, &[0]);
+        store.insert(free, version, &[0]);
+        let published = || log.of(free).len() == version as usize;
+        until("the other order's version", published).await;
+        assert!(began.elapsed() < Duration::from_millis(100));
+    }
+    until("only the stuck order waits", || store.len() == 4).await;
+    assert_eq!(log.of(stuck), Vec::<String>::new());
+    log.stick(&[]);
+    until("published", || store.is_empty()).await;
+    let versions = [
+        "CREATED/1",
+        "STATUS_UPDATED/2",
+        "STATUS_UPDATED/3",
+        "STATUS_UPDATED/4",
+    ];
+    assert_eq!(log.of(stuck), versions.map(|name| format!("ORDER_{name}")));
+    stop.cancel();
+    running.await.expect("no panic");
+}
+
+/// A burst goes in few batches: each carries the lowest version of every order.
+#[tokio::test(start_paused = true)]
+async fn the_lowest_versions_of_all_orders_go_together() {
+    let store = Store::new("orders");
+    let log = Log::new(|_, _| Answer::Taken);
+    let orders: Vec<_> = (0..200).map(|_| order()).collect();
+    for id in &orders {
+        for version in 1..=3 {
+            store.insert(*id, version, &[0, 1]);
+        }
+    }
+    let (running, stop) = start(&store, &log, "one");
+    until("an empty outbox", || store.is_empty()).await;
+    log.check(&orders, 3);
+    assert!(log.batches() <= 6, "{} batches", log.batches());
+    stop.cancel();
+    running.await.expect("no panic");
+}
+
+/// A row that can't be read goes aside alone; a program that can read it takes it back.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_cannot_be_read_holds_up_nobody() {
+    let store = Store::new("orders");
+    let log = Log::new(|_, _| Answer::Taken);
+    let (bad, good) = (order(), order());
+    store.unreadable(&[bad]);
+    for id in [bad, good] {
+        store.insert(id, 1, &[0]);
+        store.insert(id, 2, &[0]);
+    }
+    let (running, stop) = start(&store, &log, "older");
+    until("the others' rows", || store.is_empty()).await;
+    assert_eq!(log.of(good), ["ORDER_CREATED/1", "ORDER_STATUS_UPDATED/2"]);
+    assert_eq!(log.of(bad), Vec::<String>::new());
+    assert_eq!(store.stats().await.expect("stats").set_aside, 2);
+    stop.cancel();
+    running.await.expect("no panic");
+
+    store.unreadable(&[]);
+    let (running, stop) = start(&store, &log, "newer");
+    until("taken back", || log.of(bad).len() == 2).await;
+    assert_eq!(log.of(bad), ["ORDER_CREATED/1", "ORDER_STATUS_UPDATED/2"]);
+    until("removed", || store.is_empty()).await;
+    stop.cancel();
+    running.await.expect("no panic");
+}
+
+/// Lanes that are lost while rows are on their way: what the bus has is removed, nothing more of them goes,
+/// and with whoever has them now first occurrences stay in order.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_is_lost_on_the_way_is_left_alone() {
+    let store = Store::new("orders");
+    let log = Log::new(|_, _| Answer::Taken);
+    log.take_time(Duration::from_millis(2500));
+    let orders: Vec<_> = (0..40).map(|_| order()).collect();
+    let (running, stop) = start(&store, &log, "one");
+    until("lanes", || !store.holders().is_empty()).await;
+    for id in &orders {
+        for version in 1..=4 {
+            store.insert(*id, version, &[0, 1]);
+        }
+    }
+    until("the first versions are on their way", || log.len() > 0).await;
+    let lanes: Vec<u16> = (0..LANES).collect();
+    store.seize(&lanes, "nobody");
+    // Those on their way arrive after the next renewal has told of the loss.
+    sleep(Duration::from_millis(4500)).await;
+    let mut expected: Vec<_> = orders
+        .iter()
+        .map(|_| ["ORDER_CREATED/1"; 2].map(str::to_owned))
+        .collect();
+    let mut got: Vec<_> = orders.iter().map(|id| log.of(*id)).collect();
+    got.sort();
+    expected.sort();
+    assert_eq!(got, expected, "only what was on its way has gone");
+    assert_eq!(store.len(), 40 * 6, "and that is removed");
+    // The lease of the other ends, and the lanes come back.
+    until("an empty outbox", || store.is_empty()).await;
+    log.check(&orders, 4);
     stop.cancel();
     running.await.expect("no panic");
 }

@@ -9,14 +9,14 @@ use trackops_domain::ids::OrderId;
 use crate::ports::outbox::OutboxEntry;
 
 /// Orders remembered for sure; up to twice as many are. An order's messages come within minutes.
-const ORDERS_MAX: usize = 4096;
+const ORDERS_MAX: usize = 16_384;
 /// Messages remembered of one order: several times what the longest life of an order has.
 const MESSAGES_MAX: usize = 32;
 
 /// Version and ordinal of each message published, oldest first.
 type Published = SmallVec<[(u32, u16); 4]>;
 
-/// What was published since the lane was taken over.
+/// What was published since a lane was last lost.
 #[derive(Default)]
 pub(super) struct Watch {
     young: HashMap<OrderId, Published>,

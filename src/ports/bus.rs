@@ -79,6 +79,9 @@ pub enum PublishError {
     Refused(#[source] BoxError),
 }
 
+/// The place of a message among those published together, and what became of it.
+pub type Told = (usize, Result<(), PublishError>);
+
 /// The bus failed.
 #[derive(Debug, Error)]
 #[error("the bus is away")]
@@ -133,6 +136,18 @@ pub trait Bus: Send + Sync + 'static {
     /// Publishes `messages`; each result is there when the bus has acknowledged it durably (acks=all)
     /// or refused it. Messages of one partition keep their order. The results are in the order given.
     async fn publish(&self, messages: Vec<OutMessage>) -> Vec<Result<(), PublishError>>;
+
+    /// Publishes as [`Self::publish`] does, and calls `told` with the places and results of some messages
+    /// whenever they are known, so that a message doesn't wait for those of another partition. When this
+    /// returns, all are told. `told` may not block.
+    async fn publish_each(
+        &self,
+        messages: Vec<OutMessage>,
+        told: &(dyn Fn(Vec<Told>) + Send + Sync),
+    ) {
+        let results = self.publish(messages).await;
+        told(results.into_iter().enumerate().collect());
+    }
 
     /// Publishes one message as it is, acknowledged like any other: for dead letters, there and back.
     async fn forward(&self, message: RawMessage) -> Result<(), PublishError>;

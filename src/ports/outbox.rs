@@ -37,15 +37,80 @@ pub struct OutboxRow {
     pub traceparent: Option<Arc<str>>,
 }
 
+/// Finds a row in its outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId {
+    /// The row's lane.
+    pub lane: u16,
+    /// No other row of the outbox has it, in whatever lane. Rises with insertion, may have gaps and may
+    /// become visible out of order.
+    pub seq: i64,
+}
+
 /// A row as the relay sees it.
 #[derive(Clone, Debug)]
 pub struct OutboxEntry {
-    /// Finds the row; rises with insertion, may have gaps and may become visible out of order.
-    pub seq: i64,
+    /// Finds the row.
+    pub row_id: RowId,
     /// The order: the message's key and subject.
     pub order: OrderId,
     /// The message.
     pub row: OutboxRow,
+}
+
+/// A row that this program can't read, perhaps because a newer one wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableRow {
+    /// Finds the row.
+    pub row_id: RowId,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// The reason of a row whose topic this program doesn't know. A newer program knows it, and takes the row
+/// back.
+pub const UNKNOWN_TOPIC: &str = "unknown topic";
+
+/// From where a lane is read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LanePosition {
+    /// The lane.
+    pub lane: u16,
+    /// Rows up to this number aren't looked for.
+    pub after: i64,
+}
+
+impl LanePosition {
+    /// The beginning of a lane.
+    pub const fn start(lane: u16) -> Self {
+        Self { lane, after: 0 }
+    }
+}
+
+/// What to fetch.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The lanes, each as the fetch before gave it, or from its start. Whoever has let go of a row
+    /// without removing it reads its lane from the start again.
+    pub lanes: Vec<LanePosition>,
+    /// Rows beyond these positions that the caller has already.
+    pub except: Vec<RowId>,
+    /// The most rows: each lane may have its share, or more where others have less.
+    pub rows_max: u32,
+    /// About the most bytes of payload, shared likewise: the row that passes a share is its last.
+    pub bytes_max: u32,
+}
+
+/// What was fetched.
+#[derive(Clone, Debug, Default)]
+pub struct Fetched {
+    /// The first rows of each lane, each lane's by number. Where the positions were of no use, because
+    /// the store had to begin anew, rows come again that the caller has.
+    pub rows: Vec<Result<OutboxEntry, UnreadableRow>>,
+    /// From where each lane is to be read on.
+    pub next: Vec<LanePosition>,
+    /// A lane had as many rows as were asked for, so there may be more.
+    pub has_more: bool,
 }
 
 /// The outbox failed.
@@ -56,11 +121,16 @@ pub struct OutboxError(#[source] pub BoxError);
 /// How much waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutboxStats {
-    /// Rows.
+    /// Rows; beyond [`COUNTED_MAX`] an estimate.
     pub pending: u64,
     /// Age of the oldest.
     pub oldest_age: Option<Duration>,
+    /// Rows that a relay couldn't read and has put aside; [`COUNTED_MAX`] if there are more.
+    pub set_aside: u64,
 }
+
+/// So many rows are counted: enough to see a backlog grow, cheap enough to count every few seconds.
+pub const COUNTED_MAX: u32 = 10_000;
 
 /// One database's outbox, as the relay uses it.
 #[async_trait]
@@ -76,11 +146,17 @@ pub trait Outbox: Send + Sync + 'static {
     /// Gives up every lane of `holder` at once, for a clean stop.
     async fn release(&self, holder: &str) -> Result<(), OutboxError>;
 
-    /// The oldest rows of `lane` by `seq`, at most `limit`.
-    async fn fetch(&self, lane: u16, limit: u32) -> Result<Vec<OutboxEntry>, OutboxError>;
+    /// Removes rows that the broker has acknowledged, then gives the first rows of the lanes wanted. A row
+    /// that can't be read doesn't keep others from being given. After an error the rows may be removed or
+    /// not.
+    async fn exchange(&self, removed: &[RowId], wanted: &Wanted) -> Result<Fetched, OutboxError>;
 
-    /// Removes rows that the broker has acknowledged.
-    async fn acknowledge(&self, seqs: &[i64]) -> Result<(), OutboxError>;
+    /// Puts rows that can't be read out of the way, where operations and a newer program find them.
+    async fn set_aside(&self, rows: &[UnreadableRow]) -> Result<(), OutboxError>;
+
+    /// Puts rows of `lanes` that were set aside for [`UNKNOWN_TOPIC`], and whose topic this program knows,
+    /// back into the outbox, behind all others. Returns how many.
+    async fn take_back(&self, lanes: &[u16]) -> Result<u64, OutboxError>;
 
     /// Returns when there may be work: a notification, or `timeout` at the latest. Signals sent
     /// since the last call are not missed.

@@ -4,6 +4,7 @@
 //! run. So a connection that has been idle is tried before it gets a statement, and one whose
 //! statement didn't end in good order is closed, also when its caller was cancelled.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -38,17 +39,21 @@ pub(super) struct Connections {
     limits: Limits,
     permits: Semaphore,
     idle: Mutex<Vec<Idle>>,
+    /// Connections made so far.
+    made: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Idle {
     connection: PgConnection,
+    number: u64,
     since: Instant,
 }
 
 /// A connection in use. Closed when dropped; [`Taken::run`] gives it back.
 pub(super) struct Taken<'a> {
     connection: PgConnection,
+    number: u64,
     home: &'a Connections,
     _permit: SemaphorePermit<'a>,
 }
@@ -61,6 +66,7 @@ impl Connections {
             limits,
             permits: Semaphore::new(limits.connections.max(1) as usize),
             idle: Mutex::new(Vec::new()),
+            made: AtomicU64::new(0),
         }
     }
 
@@ -70,38 +76,47 @@ impl Connections {
             .await
             .map_err(|_| Failure::NotStarted("no connection became free in time".into()))?
             .map_err(|closed| Failure::NotStarted(closed.into()))?;
-        let connection = match self.take_idle().await {
-            Some(connection) => connection,
-            None => timeout(self.limits.acquire, self.options.connect())
+        let (connection, number) = if let Some(idle) = self.take_idle().await {
+            idle
+        } else {
+            let connection = timeout(self.limits.acquire, self.options.connect())
                 .await
                 .map_err(|_| Failure::NotStarted("connecting took too long".into()))?
-                .map_err(|error| Failure::NotStarted(error.into()))?,
+                .map_err(|error| Failure::NotStarted(error.into()))?;
+            (connection, self.made.fetch_add(1, Ordering::Relaxed) + 1)
         };
         Ok(Taken {
             connection,
+            number,
             home: self,
             _permit: permit,
         })
     }
 
-    async fn take_idle(&self) -> Option<PgConnection> {
+    async fn take_idle(&self) -> Option<(PgConnection, u64)> {
         loop {
             // The newest first, so that those which a burst needed grow old and are dropped.
             let Idle {
                 mut connection,
+                number,
                 since,
             } = self.idle.lock().pop()?;
             if since.elapsed() < TRY_AFTER_IDLE {
-                return Some(connection);
+                return Some((connection, number));
             }
             if let Ok(Ok(())) = timeout(TRY_LIMIT, connection.ping()).await {
-                return Some(connection);
+                return Some((connection, number));
             }
         }
     }
 }
 
 impl Taken<'_> {
+    /// Which connection of its home it is, from 1: another number is another session of the server.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Runs `work` on the connection, for as long as the limit lets it. The connection goes back if
     /// the work succeeded or the server refused it in good order.
     pub async fn run<T>(
@@ -117,6 +132,7 @@ impl Taken<'_> {
         if result.as_ref().err().is_none_or(Failure::leaves_connection) {
             self.home.idle.lock().push(Idle {
                 connection: self.connection,
+                number: self.number,
                 since: Instant::now(),
             });
         }

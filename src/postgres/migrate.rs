@@ -26,7 +26,13 @@ const OUTBOX_SEQUENCE: Source = (
     include_str!("../../migrations/shared/0006_outbox_sequence.sql"),
 );
 
-const ORDERS: [Source; 6] = [
+const OUTBOX_EXCHANGE: Source = (
+    8,
+    "outbox exchange",
+    include_str!("../../migrations/shared/0008_outbox_exchange.sql"),
+);
+
+const ORDERS: [Source; 7] = [
     OUTBOX,
     (
         2,
@@ -49,10 +55,11 @@ const ORDERS: [Source; 6] = [
         include_str!("../../migrations/orders/0005_cluster.sql"),
     ),
     OUTBOX_SEQUENCE,
+    OUTBOX_EXCHANGE,
 ];
 
 // A number that is shared is the same in both databases; the numbers of one may have gaps.
-const INVENTORY: [Source; 4] = [
+const INVENTORY: [Source; 5] = [
     OUTBOX,
     (
         2,
@@ -65,6 +72,7 @@ const INVENTORY: [Source; 4] = [
         "stock key answers",
         include_str!("../../migrations/inventory/0007_stock_key_answers.sql"),
     ),
+    OUTBOX_EXCHANGE,
 ];
 
 /// Whether a database is as this program needs it.

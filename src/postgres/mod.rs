@@ -10,6 +10,10 @@ mod listener;
 mod membership;
 mod migrate;
 mod outbox;
+mod outbox_marks;
+#[cfg(test)]
+mod outbox_plan_tests;
+mod outbox_rows;
 #[cfg(test)]
 mod plan_tests;
 mod retention;
@@ -153,9 +157,17 @@ impl Database {
         )
     }
 
-    /// The outbox.
+    /// The outbox, with connections of its own: each call makes others.
     pub fn outbox(&self) -> PgOutbox {
-        PgOutbox::new(self.kind, Arc::clone(&self.reads), self.options.clone())
+        let one = || {
+            let limits = Limits {
+                connections: 1,
+                acquire: self.settings.acquire,
+                run: self.settings.read,
+            };
+            Connections::new(self.options.clone(), limits)
+        };
+        PgOutbox::new(self.kind, one, self.settings.read, self.options.clone())
     }
 
     /// The stock (of the inventory's database).

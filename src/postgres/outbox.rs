@@ -1,69 +1,150 @@
 //! The outbox of either database: the tables have the same names, so the same statements serve both.
+//!
+//! It has connections of its own, on which commits don't wait for the disk: what is lost by that is done
+//! again. One is for the exchange of rows, one for the leases, which nothing may hold up, one for the rest.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use sqlx::Row as _;
-use sqlx::postgres::{PgConnectOptions, PgRow};
+use parking_lot::Mutex;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::OnceCell;
-use trackops_domain::ids::{MessageId, OrderId};
-use uuid::Uuid;
 
 use super::Kind;
 use super::connections::Connections;
+use super::error::Failure;
 use super::listener::{Listener, OUTBOX};
-use super::types::{Millis, Text};
+use super::outbox_marks::Marks;
+use super::outbox_rows::{
+    EXCHANGE, SET_ASIDE, STATS, TAKE_BACK, TAKE_BACK_MAX, Taken, number, parts, read,
+};
 use crate::codec::topics::Topic;
-use crate::ports::outbox::{LANES, Outbox, OutboxEntry, OutboxError, OutboxRow, OutboxStats};
+use crate::ports::outbox::{
+    COUNTED_MAX, Fetched, LANES, LanePosition, Outbox, OutboxError, OutboxStats, RowId,
+    UNKNOWN_TOPIC, UnreadableRow, Wanted,
+};
 
-/// The first rows of a lane. An order's versions are numbered in their order, whatever connection each
-/// was written by, so none of them comes without those before it.
-pub(super) const FETCH: &str = "
-    SELECT seq, order_id, id, topic, version, ordinal, at, payload, traceparent
-    FROM outbox WHERE lane = $1 ORDER BY seq LIMIT $2";
-
-pub(super) const ACKNOWLEDGE: &str = "
-    DELETE FROM outbox o USING unnest($1::smallint[], $2::bigint[]) AS gone(lane, seq)
-    WHERE o.lane = gone.lane AND o.seq = gone.seq";
+/// For what may be done twice: commits don't wait for the disk. And plans are made once, by the index.
+pub(super) const SESSION: &str = "
+    SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan;
+    SET enable_bitmapscan = off; SET enable_sort = off";
 
 const RELEASE: &str = "
     WITH gone AS (DELETE FROM outbox_holders WHERE holder = $1)
     UPDATE outbox_leases SET holder = NULL, until = '-infinity' WHERE holder = $1";
 
-/// The oldest row of all is the oldest of one of the lanes. Counts to a million: past it a count
-/// takes ever longer and says nothing new.
-const STATS: &str = "
-    SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT 1000000) AS waiting),
-           (SELECT extract(epoch FROM now() - min(oldest.at))::float8
-            FROM generate_series(0, 7) AS lanes(lane)
-            CROSS JOIN LATERAL (
-                SELECT at FROM outbox WHERE lane = lanes.lane::smallint ORDER BY seq LIMIT 1
-            ) oldest)";
+/// Past the limit the server's own estimate says enough.
+const ESTIMATE: &str = "SELECT pg_stat_get_live_tuples('outbox'::regclass)";
 
 /// One database's outbox on PostgreSQL.
 #[derive(Debug)]
 pub struct PgOutbox {
     kind: Kind,
-    connections: Arc<Connections>,
+    exchange: Session,
+    leases: Session,
+    rest: Session,
+    known: Mutex<Known>,
     options: PgConnectOptions,
     /// Started by the first wait: who never waits needs no connection for it.
     listener: OnceCell<Listener>,
 }
 
+/// What is known of the rows, for as long as the connection of the exchange lasts.
+#[derive(Debug, Default)]
+struct Known {
+    /// Which connection.
+    connection: u64,
+    marks: Marks,
+    /// For each lane, up to where all rows are gone.
+    gone: [i64; LANES as usize],
+}
+
+/// A connection that is made ready when it is new.
+#[derive(Debug)]
+struct Session {
+    connections: Connections,
+    setup: Arc<str>,
+    ready: AtomicU64,
+}
+
+impl Session {
+    /// The server ends a statement a little before `run` has passed, after which its caller stops waiting.
+    fn new(connections: Connections, run: Duration) -> Self {
+        let limit_ms = run.as_millis() * 9 / 10;
+        Self {
+            connections,
+            setup: format!("{SESSION}; SET statement_timeout = {limit_ms}").into(),
+            ready: AtomicU64::new(0),
+        }
+    }
+
+    /// Runs `work`, which is told the number of the connection.
+    async fn run<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection, u64) -> Result<T, sqlx::Error>,
+    ) -> Result<T, Failure> {
+        let taken = self.connections.take().await?;
+        let number = taken.number();
+        let is_new = self.ready.swap(number, Ordering::AcqRel) != number;
+        // Of this program's own text and a number.
+        let setup = AssertSqlSafe(Arc::clone(&self.setup));
+        taken
+            .run(async |connection| {
+                if is_new {
+                    sqlx::raw_sql(setup).execute(&mut *connection).await?;
+                }
+                work(connection, number).await
+            })
+            .await
+    }
+}
+
 impl PgOutbox {
+    /// Each call of `one` gives a connection, whose statements may take `run`.
     pub(super) fn new(
         kind: Kind,
-        connections: Arc<Connections>,
+        one: impl Fn() -> Connections,
+        run: Duration,
         options: PgConnectOptions,
     ) -> Self {
         Self {
             kind,
-            connections,
+            exchange: Session::new(one(), run),
+            leases: Session::new(one(), run),
+            rest: Session::new(one(), run),
+            known: Mutex::default(),
             options,
             listener: OnceCell::new(),
         }
+    }
+
+    /// Brings up to date what is known of the rows. Returns up to where none can turn up any more, and
+    /// whether nothing of before counts.
+    async fn settle(
+        &self,
+        connection: &mut PgConnection,
+        number: u64,
+        removed: usize,
+    ) -> Result<(i64, bool), sqlx::Error> {
+        let mut known = std::mem::take(&mut *self.known.lock());
+        let is_new = known.connection != number;
+        if is_new {
+            known = Known {
+                connection: number,
+                ..Known::default()
+            };
+        }
+        known.marks.removed(removed);
+        if known.marks.is_due() {
+            // Where this fails, nothing is known any more.
+            known.marks.take(connection).await?;
+        }
+        let settled = known.marks.settled();
+        *self.known.lock() = known;
+        Ok((settled, is_new))
     }
 }
 
@@ -74,9 +155,9 @@ impl Outbox for PgOutbox {
     }
 
     async fn lease(&self, holder: &str, ttl: Duration) -> Result<Vec<u16>, OutboxError> {
-        let connection = self.connections.take().await?;
-        let lanes: Vec<i16> = connection
-            .run(async |connection| {
+        let lanes: Vec<i16> = self
+            .leases
+            .run(async |connection, _| {
                 sqlx::query_scalar("SELECT lease_lanes($1, make_interval(secs => $2))")
                     .bind(holder)
                     .bind(ttl.as_secs_f64())
@@ -91,54 +172,94 @@ impl Outbox for PgOutbox {
     }
 
     async fn release(&self, holder: &str) -> Result<(), OutboxError> {
-        let connection = self.connections.take().await?;
-        connection
-            .run(async |connection| sqlx::query(RELEASE).bind(holder).execute(connection).await)
+        self.leases
+            .run(async |connection, _| sqlx::query(RELEASE).bind(holder).execute(connection).await)
             .await?;
         Ok(())
     }
 
-    async fn fetch(&self, lane: u16, limit: u32) -> Result<Vec<OutboxEntry>, OutboxError> {
-        let Ok(number) = i16::try_from(lane) else {
-            return Ok(Vec::new());
-        };
-        let connection = self.connections.take().await?;
-        let rows = connection
-            .run(async |connection| {
-                sqlx::query(FETCH)
-                    .bind(number)
-                    .bind(i64::from(limit))
+    async fn exchange(&self, removed: &[RowId], wanted: &Wanted) -> Result<Fetched, OutboxError> {
+        let (gone_lanes, gone_seqs) = parts(removed);
+        let mut except: Vec<i64> = wanted.except.iter().map(|row| row.seq).collect();
+        except.extend(&gone_seqs);
+        let lanes: Vec<i16> = wanted.lanes.iter().map(|from| number(from.lane)).collect();
+        let mut taken = Taken::of(wanted);
+        let (rows, settled, started_over) = self
+            .exchange
+            .run(async |connection, number| {
+                let (settled, started_over) =
+                    self.settle(connection, number, removed.len()).await?;
+                let after: Vec<i64> = wanted
+                    .lanes
+                    .iter()
+                    .map(|from| if started_over { 0 } else { from.after })
+                    .collect();
+                let rows = sqlx::query(EXCHANGE)
+                    .bind(gone_lanes)
+                    .bind(gone_seqs)
+                    .bind(lanes)
+                    .bind(after)
+                    .bind(except)
+                    .bind(i64::from(taken.rows_max))
+                    .bind(i64::from(taken.bytes_max))
                     .fetch_all(connection)
-                    .await
+                    .await?;
+                Ok((rows, settled, started_over))
             })
             .await?;
-        rows.iter().map(|row| entry(lane, row)).collect()
+        let mut fetched = Fetched::default();
+        for row in &rows {
+            taken.note(row)?;
+            fetched.rows.push(read(row)?);
+        }
+        fetched.has_more = taken.is_cut();
+        fetched.next = wanted
+            .lanes
+            .iter()
+            .map(|from| LanePosition {
+                lane: from.lane,
+                after: taken.next(*from, settled, started_over),
+            })
+            .collect();
+        Ok(fetched)
     }
 
-    async fn acknowledge(&self, seqs: &[i64]) -> Result<(), OutboxError> {
-        if seqs.is_empty() {
-            return Ok(());
-        }
-        let lanes: Vec<i16> = seqs
-            .iter()
-            // Within 0..LANES by the modulo.
-            .map(|seq| i16::try_from(seq.rem_euclid(LANES.into())).unwrap_or(0))
-            .collect();
-        let stored: Vec<i64> = seqs
-            .iter()
-            .map(|seq| seq.div_euclid(LANES.into()))
-            .collect();
-        let connection = self.connections.take().await?;
-        connection
-            .run(async |connection| {
-                sqlx::query(ACKNOWLEDGE)
-                    .bind(&lanes)
-                    .bind(&stored)
-                    .execute(connection)
-                    .await
+    async fn set_aside(&self, rows: &[UnreadableRow]) -> Result<(), OutboxError> {
+        let ids: Vec<RowId> = rows.iter().map(|row| row.row_id).collect();
+        let (lanes, seqs) = parts(&ids);
+        let reasons: Vec<&str> = rows.iter().map(|row| &*row.reason).collect();
+        self.rest
+            .run(async |connection, _| {
+                let moved = sqlx::query(SET_ASIDE).bind(lanes).bind(seqs).bind(reasons);
+                moved.execute(connection).await
             })
             .await?;
         Ok(())
+    }
+
+    async fn take_back(&self, lanes: &[u16]) -> Result<u64, OutboxError> {
+        let lanes: Vec<i16> = lanes.iter().map(|lane| number(*lane)).collect();
+        let topics: Vec<&str> = Topic::ALL.map(Topic::as_str).to_vec();
+        let mut all = 0;
+        loop {
+            let some = self
+                .rest
+                .run(async |connection, _| {
+                    sqlx::query(TAKE_BACK)
+                        .bind(&lanes)
+                        .bind(&topics)
+                        .bind(UNKNOWN_TOPIC)
+                        .bind(TAKE_BACK_MAX)
+                        .execute(connection)
+                        .await
+                })
+                .await?
+                .rows_affected();
+            all += some;
+            if some == 0 {
+                return Ok(all);
+            }
+        }
     }
 
     async fn wait(&self, timeout: Duration) {
@@ -151,41 +272,50 @@ impl Outbox for PgOutbox {
     }
 
     async fn stats(&self) -> Result<OutboxStats, OutboxError> {
-        let connection = self.connections.take().await?;
-        let (pending, oldest): (i64, Option<f64>) = connection
-            .run(async |connection| sqlx::query_as(STATS).fetch_one(connection).await)
+        let (settled, connection, gone) = {
+            let known = self.known.lock();
+            (known.marks.settled(), known.connection, known.gone)
+        };
+        let limit = i64::from(COUNTED_MAX);
+        let (lanes, estimate) = self
+            .rest
+            .run(async |connection, _| {
+                let lanes: Vec<LaneStats> = sqlx::query_as(STATS)
+                    .bind(gone.as_slice())
+                    .bind(limit)
+                    .fetch_all(&mut *connection)
+                    .await?;
+                let counted: i64 = lanes.iter().filter_map(|lane| lane.3).sum();
+                let estimate: i64 = if counted < limit {
+                    0
+                } else {
+                    sqlx::query_scalar(ESTIMATE).fetch_one(connection).await?
+                };
+                Ok((lanes, counted.max(estimate)))
+            })
             .await?;
+        let oldest = lanes.iter().filter_map(|lane| lane.2);
+        let oldest = oldest.reduce(f64::max);
+        let aside = lanes.first().map_or(0, |lane| lane.4);
+        let mut known = self.known.lock();
+        if known.connection == connection {
+            for (at, first, ..) in &lanes {
+                let gone = first.map_or(settled, |first| settled.min(first - 1));
+                if let Some(known) = usize::try_from(*at)
+                    .ok()
+                    .and_then(|n| known.gone.get_mut(n))
+                {
+                    *known = gone.max(*known);
+                }
+            }
+        }
         Ok(OutboxStats {
-            pending: u64::try_from(pending).unwrap_or(0),
+            pending: u64::try_from(estimate).unwrap_or(0),
             oldest_age: oldest.map(|secs| Duration::try_from_secs_f64(secs).unwrap_or_default()),
+            set_aside: u64::try_from(aside).unwrap_or(0),
         })
     }
 }
 
-/// `seq` as the relay sees it carries the lane too, by which the row is found again.
-fn entry(lane: u16, row: &PgRow) -> Result<OutboxEntry, OutboxError> {
-    let unreadable = |error: sqlx::Error| OutboxError(error.into());
-    let seq: i64 = row.try_get(0).map_err(unreadable)?;
-    let order: Uuid = row.try_get(1).map_err(unreadable)?;
-    let id: Uuid = row.try_get(2).map_err(unreadable)?;
-    let topic: &str = row.try_get(3).map_err(unreadable)?;
-    let version: i32 = row.try_get(4).map_err(unreadable)?;
-    let ordinal: i16 = row.try_get(5).map_err(unreadable)?;
-    let at: Millis = row.try_get(6).map_err(unreadable)?;
-    let payload: Text<'_> = row.try_get(7).map_err(unreadable)?;
-    let traceparent: Option<&str> = row.try_get(8).map_err(unreadable)?;
-    let impossible = |what: &str| OutboxError(format!("impossible {what}").into());
-    Ok(OutboxEntry {
-        seq: seq * i64::from(LANES) + i64::from(lane),
-        order: OrderId(order),
-        row: OutboxRow {
-            id: MessageId(id),
-            topic: Topic::parse(topic).ok_or_else(|| impossible("topic"))?,
-            version: u32::try_from(version).map_err(|_| impossible("version"))?,
-            ordinal: u16::try_from(ordinal).map_err(|_| impossible("ordinal"))?,
-            at: at.0,
-            payload: Bytes::from(payload),
-            traceparent: traceparent.map(Into::into),
-        },
-    })
-}
+/// Lane, first row, its age, rows counted, rows set aside of all lanes.
+type LaneStats = (i16, Option<i64>, Option<f64>, Option<i64>, i64);

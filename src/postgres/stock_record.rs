@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::codec::messages::headers;
     use crate::codec::samples;
-    use crate::ports::outbox::OutboxEntry;
+    use crate::ports::outbox::{OutboxEntry, RowId};
 
     /// The answer to `request` that `reply` gives, as it stands on the bus.
     fn published(request: Request, state: Reservation, reply: &Reply) -> String {
@@ -147,7 +147,8 @@ mod tests {
         };
         let record = Record::after(None, &request, state, Some(reply), samples::minutes(1));
         let Message { order, row } = record.reply(&request).expect("a reply");
-        let entry = OutboxEntry { seq: 0, order, row };
+        let row_id = RowId { lane: 0, seq: 0 };
+        let entry = OutboxEntry { row_id, order, row };
         let mut lines: Vec<String> = headers(&entry, "inventory")
             .into_iter()
             .map(|(name, value)| format!("{name}: {value}"))

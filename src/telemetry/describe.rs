@@ -15,7 +15,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 #[rustfmt::skip]
-const ALL: [(Kind, &str, &str); 40] = [
+const ALL: [(Kind, &str, &str); 41] = [
     (Gauge, n::ORDERS_LIVE, "Live order actors."),
     (Gauge, n::ORDERS_LIVE_BYTES, "What live orders weigh, beside what an actor takes."),
     (Counter, n::ORDERS_REFUSED, "Requests refused for want of room, by reason."),
@@ -42,6 +42,7 @@ const ALL: [(Kind, &str, &str); 40] = [
     (Counter, n::FORWARDED_COMMANDS, "Attempts at the owner of an order on another replica, by outcome."),
     (Gauge, n::OUTBOX_PENDING, "Rows in an outbox."),
     (Gauge, n::OUTBOX_OLDEST_AGE, "Age of the oldest row of an outbox."),
+    (Gauge, n::OUTBOX_SET_ASIDE, "Rows that a relay couldn't read and has set aside."),
     (Counter, n::RELAY_PUBLISHED, "Messages acknowledged by the bus, by topic."),
     (Gauge, n::BUS_LAG, "Messages not handled yet, by group and topic."),
     (Counter, n::DEAD_LETTERS, "Parked messages, by topic and reason."),

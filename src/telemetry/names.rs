@@ -37,6 +37,8 @@ pub const SHARD_HELD: &str = "trackops_shard_held_seconds";
 pub const OUTBOX_PENDING: &str = "trackops_outbox_pending";
 /// Age of the oldest row (gauge), by `outbox`.
 pub const OUTBOX_OLDEST_AGE: &str = "trackops_outbox_oldest_age_seconds";
+/// Rows that a relay couldn't read and has set aside (gauge), by `outbox`.
+pub const OUTBOX_SET_ASIDE: &str = "trackops_outbox_set_aside";
 /// Messages acknowledged by the bus, by `topic`.
 pub const RELAY_PUBLISHED: &str = "trackops_relay_published_total";
 /// Unread messages (gauge), by `group` and `topic`.

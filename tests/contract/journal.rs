@@ -18,6 +18,7 @@ use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
+use super::outbox::{remove, rows_of};
 use super::support::{
     OrdersFixture, Owned, TRACEPARENT, changed, new_order, new_order_of, new_orders,
 };
@@ -61,12 +62,7 @@ async fn load<F: OrdersFixture>(db: &Owned<F>, order: OrderId) -> Option<Order> 
 
 async fn outbox_of<F: OrdersFixture>(db: &Owned<F>, order: OrderId) -> Vec<OutboxEntry> {
     let shard = shard_of(order.0.as_bytes(), ShardCount::DEFAULT);
-    let rows = db
-        .fixture
-        .outbox()
-        .fetch(shard.0 % LANES, 10_000)
-        .await
-        .unwrap();
+    let rows = rows_of(&*db.fixture.outbox(), &[shard.0 % LANES], 10_000).await;
     rows.into_iter().filter(|row| row.order == order).collect()
 }
 
@@ -415,7 +411,7 @@ pub async fn due_orders_are_found_by_deadline<F: OrdersFixture>() {
     journal.append(&[step]).await.unwrap();
     // The request of the oldest has been published.
     let sent = outbox_of(&db, placed[5].0.id).await;
-    outbox.acknowledge(&[sent[0].seq]).await.unwrap();
+    remove(&*outbox, &[sent[0].row_id]).await;
 
     let all: Vec<ShardId> = ShardCount::DEFAULT.iter().collect();
     let deadline = |n: usize| placed[n].0.saga.deadline.unwrap();

@@ -7,10 +7,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use trackops::ports::journal::RowOutcome;
-use trackops::ports::outbox::{LANES, Outbox, OutboxEntry, OutboxStats};
+use trackops::ports::outbox::{
+    LANES, LanePosition, Outbox, OutboxEntry, OutboxStats, RowId, UNKNOWN_TOPIC, UnreadableRow,
+    Wanted,
+};
 use trackops_domain::ids::OrderId;
 
-use super::support::{LEASE, OrdersFixture, Owned, new_orders};
+use super::support::{LEASE, OrdersFixture, Owned, StoredFixture, new_orders};
 
 /// Runs the suite against `$fixture`.
 macro_rules! outbox_suite {
@@ -18,7 +21,10 @@ macro_rules! outbox_suite {
         mod $name {
             use super::*;
             outbox_suite!(@tests $fixture:
-                rows_come_oldest_first_and_go_when_acknowledged,
+                rows_come_oldest_first_and_go_when_removed,
+                what_is_known_is_not_given_again,
+                a_fetch_is_bounded_by_bytes,
+                a_row_that_cannot_be_read_is_set_aside_alone,
                 an_empty_outbox_says_so,
                 a_lone_holder_has_every_lane,
                 lanes_are_shared_among_the_living,
@@ -39,12 +45,48 @@ pub(crate) use outbox_suite;
 /// Longest wait for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn all_rows(outbox: &dyn Outbox) -> Vec<OutboxEntry> {
-    let mut rows = Vec::new();
-    for lane in 0..LANES {
-        rows.extend(outbox.fetch(lane, 10_000).await.unwrap());
+/// The first rows of `lanes`, all of which can be read.
+pub async fn rows_of(outbox: &dyn Outbox, lanes: &[u16], rows_max: u32) -> Vec<OutboxEntry> {
+    let fetched = outbox.exchange(&[], &wanted(lanes, rows_max)).await;
+    fetched
+        .unwrap()
+        .rows
+        .into_iter()
+        .map(Result::unwrap)
+        .collect()
+}
+
+/// All rows of all lanes.
+pub async fn all_rows(outbox: &dyn Outbox) -> Vec<OutboxEntry> {
+    let lanes: Vec<u16> = (0..LANES).collect();
+    rows_of(outbox, &lanes, 80_000).await
+}
+
+/// Removes rows, and looks for nothing.
+pub async fn remove(outbox: &dyn Outbox, rows: &[RowId]) {
+    let fetched = outbox.exchange(rows, &Wanted::default()).await.unwrap();
+    assert!(fetched.rows.is_empty() && fetched.next.is_empty());
+}
+
+fn wanted(lanes: &[u16], rows_max: u32) -> Wanted {
+    Wanted {
+        lanes: lanes.iter().copied().map(LanePosition::start).collect(),
+        rows_max,
+        bytes_max: 100 << 20,
+        except: Vec::new(),
     }
-    rows
+}
+
+fn ids(rows: &[OutboxEntry]) -> Vec<RowId> {
+    rows.iter().map(|row| row.row_id).collect()
+}
+
+async fn place<F: OrdersFixture>(db: &Owned<F>, count: usize) -> Vec<OrderId> {
+    let orders = new_orders(count);
+    let rows: Vec<_> = orders.iter().map(|new| db.creation(new)).collect();
+    let outcomes = db.fixture.journal().append(&rows).await.unwrap();
+    assert!(outcomes.iter().all(|o| *o == RowOutcome::Committed));
+    orders.iter().map(|(order, _)| order.id).collect()
 }
 
 async fn lease(outbox: &dyn Outbox, holder: &str) -> BTreeSet<u16> {
@@ -59,42 +101,141 @@ fn every_lane() -> BTreeSet<u16> {
     (0..LANES).collect()
 }
 
-pub async fn rows_come_oldest_first_and_go_when_acknowledged<F: OrdersFixture>() {
+pub async fn rows_come_oldest_first_and_go_when_removed<F: OrdersFixture>() {
     let db = Owned::<F>::fresh().await;
     let outbox = db.fixture.outbox();
     let mut placed = Vec::<OrderId>::new();
     for _ in 0..4 {
-        let orders = new_orders(50);
-        let rows: Vec<_> = orders.iter().map(|new| db.creation(new)).collect();
-        let outcomes = db.fixture.journal().append(&rows).await.unwrap();
-        assert!(outcomes.iter().all(|o| *o == RowOutcome::Committed));
-        placed.extend(orders.iter().map(|(order, _)| order.id));
+        placed.extend(place(&db, 50).await);
     }
     let all = all_rows(&*outbox).await;
     let orders: BTreeSet<_> = all.iter().map(|row| row.order).collect();
     assert_eq!(orders, placed.iter().copied().collect());
+    let seqs: BTreeSet<_> = all.iter().map(|row| row.row_id.seq).collect();
+    assert_eq!(seqs.len(), 200, "a number is one row's, in whatever lane");
     assert_eq!(outbox.stats().await.unwrap().pending, 200);
 
     let lane = (0..LANES).next().unwrap();
-    let whole = outbox.fetch(lane, 10_000).await.unwrap();
-    assert!(whole.is_sorted_by_key(|row| row.seq));
-    let first = outbox.fetch(lane, 3).await.unwrap();
-    let seqs = |rows: &[OutboxEntry]| rows.iter().map(|row| row.seq).collect::<Vec<_>>();
-    assert_eq!(seqs(&first), seqs(&whole[..3]));
-    // Looking takes nothing away; acknowledging takes exactly what it names.
-    outbox
-        .acknowledge(&[first[0].seq, first[2].seq])
-        .await
-        .unwrap();
-    let mut left = seqs(&whole);
-    left.retain(|seq| ![first[0].seq, first[2].seq].contains(seq));
-    assert_eq!(seqs(&outbox.fetch(lane, 10_000).await.unwrap()), left);
+    let whole = rows_of(&*outbox, &[lane], 10_000).await;
+    assert!(whole.iter().all(|row| row.row_id.lane == lane));
+    assert!(whole.is_sorted_by_key(|row| row.row_id.seq));
+    let first = rows_of(&*outbox, &[lane], 3).await;
+    assert_eq!(ids(&first), ids(&whole[..3]));
+    // Looking takes nothing away; removing takes exactly what it names, and looks afterwards.
+    let removed = [first[0].row_id, first[2].row_id];
+    let fetched = outbox.exchange(&removed, &wanted(&[lane], 10_000)).await;
+    let rows: Vec<_> = fetched
+        .unwrap()
+        .rows
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let mut left = ids(&whole);
+    left.retain(|row| !removed.contains(row));
+    assert_eq!(ids(&rows), left);
+    assert_eq!(ids(&rows_of(&*outbox, &[lane], 10_000).await), left);
     assert_eq!(outbox.stats().await.unwrap().pending, 198);
 
-    outbox.acknowledge(&[first[0].seq]).await.unwrap();
-    outbox.acknowledge(&[]).await.unwrap();
-    outbox.acknowledge(&seqs(&all)).await.unwrap();
+    remove(&*outbox, &[first[0].row_id]).await;
+    remove(&*outbox, &[]).await;
+    remove(&*outbox, &ids(&all)).await;
     assert!(all_rows(&*outbox).await.is_empty());
+}
+
+/// Reading on from where the last fetch ended, with what is in hand named, gives each row once, however
+/// few are asked for at a time and whatever is removed and added in between.
+pub async fn what_is_known_is_not_given_again<F: OrdersFixture>() {
+    let db = Owned::<F>::fresh().await;
+    let outbox = db.fixture.outbox();
+    let lanes: Vec<u16> = (0..LANES).collect();
+    let mut expected = BTreeSet::new();
+    let mut in_hand = Vec::<RowId>::new();
+    let mut seen = BTreeSet::new();
+    let mut want = wanted(&lanes, 24);
+    for round in 0..60 {
+        if round % 2 == 0 && round < 30 {
+            expected.extend(place(&db, 20).await);
+        }
+        // What was given some rounds ago is removed.
+        let removed: Vec<RowId> = in_hand.drain(..in_hand.len() / 2).collect();
+        let fetched = outbox.exchange(&removed, &want).await.unwrap();
+        for row in fetched.rows {
+            let row = row.unwrap();
+            assert!(!removed.contains(&row.row_id) && !in_hand.contains(&row.row_id));
+            assert!(seen.insert(row.order), "round {round}: given again");
+            in_hand.push(row.row_id);
+        }
+        want.lanes = fetched.next;
+        assert_eq!(want.lanes.len(), lanes.len());
+        let is_beyond = |row: &&RowId| {
+            let of_lane = want.lanes.iter().find(|from| from.lane == row.lane);
+            of_lane.unwrap().after < row.seq
+        };
+        want.except = in_hand.iter().filter(is_beyond).copied().collect();
+    }
+    assert_eq!(seen, expected);
+    // From the start, everything that is still there comes again.
+    let left: BTreeSet<_> = ids(&all_rows(&*outbox).await).into_iter().collect();
+    assert_eq!(left, in_hand.into_iter().collect());
+}
+
+pub async fn a_fetch_is_bounded_by_bytes<F: OrdersFixture>() {
+    let db = Owned::<F>::fresh().await;
+    let outbox = db.fixture.outbox();
+    place(&db, 200).await;
+    let lane = 3;
+    let whole = rows_of(&*outbox, &[lane], 10_000).await;
+    let bytes = |rows: &[OutboxEntry]| rows.iter().map(|row| row.row.payload.len()).sum::<usize>();
+    let mut want = wanted(&[lane], 10_000);
+    for count in [1, 4, 9] {
+        // The row that passes the bytes is the last.
+        want.bytes_max = u32::try_from(bytes(&whole[..count])).unwrap();
+        let fetched = outbox.exchange(&[], &want).await.unwrap();
+        assert!(fetched.has_more);
+        let rows: Vec<_> = fetched.rows.into_iter().map(Result::unwrap).collect();
+        assert_eq!(ids(&rows), ids(&whole[..count]), "{} bytes", want.bytes_max);
+    }
+}
+
+pub async fn a_row_that_cannot_be_read_is_set_aside_alone<F: StoredFixture>() {
+    let db = Owned::<F>::fresh().await;
+    let outbox = db.fixture.outbox();
+    let placed = place(&db, 3).await;
+    let rows = all_rows(&*outbox).await;
+    let of = |order| rows.iter().find(|row| row.order == order).unwrap().row_id;
+    let [newer, nonsense, good] = [of(placed[0]), of(placed[1]), of(placed[2])];
+    let unknown = "topic = 'OF_A_NEWER_PROGRAM'";
+    db.fixture.change("outbox", newer, unknown).await;
+    db.fixture.change("outbox", nonsense, "version = -1").await;
+
+    let lanes: Vec<u16> = (0..LANES).collect();
+    let fetched = outbox.exchange(&[], &wanted(&lanes, 800)).await.unwrap();
+    let (good_rows, bad): (Vec<_>, Vec<_>) = fetched.rows.into_iter().partition(Result::is_ok);
+    let good_rows: Vec<_> = good_rows.into_iter().map(Result::unwrap).collect();
+    assert_eq!(ids(&good_rows), [good]);
+    let mut bad: Vec<UnreadableRow> = bad.into_iter().map(Result::unwrap_err).collect();
+    bad.sort_by_key(|row| row.row_id != newer);
+    assert_eq!([bad[0].row_id, bad[1].row_id], [newer, nonsense]);
+    assert_eq!(bad[0].reason, UNKNOWN_TOPIC);
+
+    outbox.set_aside(&bad).await.unwrap();
+    outbox.set_aside(&bad).await.unwrap();
+    let stats = outbox.stats().await.unwrap();
+    assert_eq!((stats.pending, stats.set_aside), (1, 2));
+    assert_eq!(ids(&all_rows(&*outbox).await), [good]);
+    // Nothing is taken back by a program that can't read it either, or from others' lanes.
+    assert_eq!(outbox.take_back(&lanes).await.unwrap(), 0);
+    let known = "topic = 'ORDER_CREATED'";
+    db.fixture.change("outbox_set_aside", newer, known).await;
+    let others: Vec<u16> = lanes.iter().copied().filter(|l| *l != newer.lane).collect();
+    assert_eq!(outbox.take_back(&others).await.unwrap(), 0);
+    assert_eq!(outbox.take_back(&lanes).await.unwrap(), 1);
+    let stats = outbox.stats().await.unwrap();
+    assert_eq!((stats.pending, stats.set_aside), (2, 1));
+    let back = all_rows(&*outbox).await;
+    let back = back.iter().find(|row| row.order == placed[0]).unwrap();
+    assert_eq!(back.row_id.lane, newer.lane);
+    assert!(back.row_id.seq > good.seq, "behind all others");
 }
 
 pub async fn an_empty_outbox_says_so<F: OrdersFixture>() {
@@ -102,9 +243,7 @@ pub async fn an_empty_outbox_says_so<F: OrdersFixture>() {
     let outbox = db.fixture.outbox();
     assert_eq!(outbox.name(), "orders");
     assert_eq!(outbox.stats().await.unwrap(), OutboxStats::default());
-    let placed = new_orders(1);
-    let journal = db.fixture.journal();
-    journal.append(&[db.creation(&placed[0])]).await.unwrap();
+    place(&db, 1).await;
     let stats = outbox.stats().await.unwrap();
     assert_eq!(stats.pending, 1);
     assert!(stats.oldest_age.unwrap() < PATIENCE, "{stats:?}");

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use trackops::ports::journal::Journal;
 use trackops::ports::journal::RowOutcome::Committed;
-use trackops::ports::outbox::{LANES, Outbox};
+use trackops::ports::outbox::{LANES, Outbox, RowId};
 use trackops::ports::retention::Retention;
 use trackops::ports::stock::StockStore;
 use trackops::postgres::{Database, Kind, Settings, migrate};
@@ -19,10 +19,10 @@ use uuid::Uuid;
 
 use super::journal::journal_suite;
 use super::membership::{lease_suite, ownership_suite};
-use super::outbox::outbox_suite;
+use super::outbox::{outbox_suite, rows_of};
 use super::retention::{ForgetfulOrders, ForgetfulStock, retention_suite};
 use super::stock::{StockFixture, stock_suite};
-use super::support::{OrdersFixture, Owned, ShardsFixture, changed, new_order};
+use super::support::{OrdersFixture, Owned, ShardsFixture, StoredFixture, changed, new_order};
 
 journal_suite!(journal, PgOrders);
 ownership_suite!(ownership, PgOrders);
@@ -131,6 +131,21 @@ impl ForgetfulOrders for PgOrders {
     }
 }
 
+#[async_trait]
+impl StoredFixture for PgOrders {
+    async fn change(&self, table: &str, row: RowId, change: &str) {
+        let (lane, seq) = (row.lane, row.seq);
+        let sql = format!("UPDATE {table} SET {change} WHERE lane = {lane} AND seq = {seq}");
+        let changed = self
+            .database
+            .session()
+            .await
+            .execute(AssertSqlSafe(sql))
+            .await;
+        assert_eq!(changed.unwrap().rows_affected(), 1);
+    }
+}
+
 /// A fresh inventory's database. Fields are dropped in order: the database goes last.
 pub struct PgInventory {
     open: Database,
@@ -189,7 +204,7 @@ async fn a_fetch_gives_no_version_without_those_before_it() {
     let mut seen = 0;
     for lane in 0..LANES {
         for limit in 1..=4 {
-            let rows = outbox.fetch(lane, limit).await.unwrap();
+            let rows = rows_of(&*outbox, &[lane], limit).await;
             let versions = rows.iter().filter(|row| row.order == placed.0.id);
             let versions: Vec<u32> = versions.map(|row| row.row.version).collect();
             assert!([1, 2].starts_with(&versions), "{limit} rows: {versions:?}");

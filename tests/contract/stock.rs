@@ -11,12 +11,14 @@ use async_trait::async_trait;
 use trackops::codec::message_id::{Publisher, message_id};
 use trackops::codec::messages::InventoryReplyV1;
 use trackops::codec::topics::Topic;
-use trackops::ports::outbox::{LANES, Outbox, OutboxEntry};
+use trackops::ports::outbox::{Outbox, OutboxEntry};
 use trackops::ports::stock::{StockError, StockOutcome, StockRequest, StockStore};
 use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::stock::{Level, Request, Reservation};
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
+
+use super::outbox::{all_rows, remove};
 
 /// A fresh, migrated inventory's database. Dropping it may remove it.
 #[async_trait]
@@ -120,13 +122,10 @@ pub(super) async fn level(stock: &dyn StockStore, name: &str) -> (u64, u64) {
 
 /// Takes everything out of the outbox, as a relay would.
 async fn take(outbox: &dyn Outbox) -> Vec<OutboxEntry> {
-    let mut rows = Vec::new();
-    for lane in 0..LANES {
-        rows.extend(outbox.fetch(lane, 10_000).await.unwrap());
-    }
-    rows.sort_by_key(|row| row.seq);
-    let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
-    outbox.acknowledge(&seqs).await.unwrap();
+    let mut rows = all_rows(outbox).await;
+    rows.sort_by_key(|row| row.row_id.seq);
+    let ids: Vec<_> = rows.iter().map(|row| row.row_id).collect();
+    remove(outbox, &ids).await;
     rows
 }
 

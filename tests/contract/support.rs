@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use trackops::codec::{messages, stored};
 use trackops::ports::clock::{Clock as _, SystemClock};
 use trackops::ports::journal::{AppendRow, EventRow, Head, Journal};
-use trackops::ports::outbox::Outbox;
+use trackops::ports::outbox::{Outbox, RowId};
 use trackops_cluster::membership::{Claimed, Incarnation, Membership, NodeId};
 use trackops_cluster::{Epoch, ShardCount, ShardId, shard_of};
 use trackops_domain::command::Origin;
@@ -41,6 +41,13 @@ pub trait ShardsFixture: Send + Sync + Sized + 'static {
 pub trait OrdersFixture: ShardsFixture {
     /// Its outbox.
     fn outbox(&self) -> Arc<dyn Outbox>;
+}
+
+/// A database whose rows another program may change.
+#[async_trait]
+pub trait StoredFixture: OrdersFixture {
+    /// Changes a row of `table` (`outbox` or `outbox_set_aside`), as `UPDATE … SET` says it.
+    async fn change(&self, table: &str, row: RowId, change: &str);
 }
 
 /// Long enough that no lease ends during a test.

@@ -13,7 +13,7 @@ use trackops::embedded::{Embedded, OpenError};
 use trackops::ports::bus::{Bus, Consumer, OutMessage, Polled, Subscription};
 use trackops::ports::clock::SystemClock;
 use trackops::ports::journal::{AppendError, EventRow, Journal, RowOutcome};
-use trackops::ports::outbox::Outbox;
+use trackops::ports::outbox::{Outbox, RowId};
 use trackops::ports::retention::Retention;
 use trackops::ports::stock::StockStore;
 use trackops_cluster::ShardId;
@@ -29,7 +29,7 @@ use crate::contract::outbox::outbox_suite;
 use crate::contract::retention::{ForgetfulOrders, ForgetfulStock, retention_suite};
 use crate::contract::stock::{StockFixture, stock_suite};
 use crate::contract::support::{
-    LEASE, OrdersFixture, Owned, ShardsFixture, changed, new_orders, seen, seen_of,
+    LEASE, OrdersFixture, Owned, ShardsFixture, StoredFixture, changed, new_orders, seen, seen_of,
 };
 
 /// A store in a directory of its own, which goes with it.
@@ -104,6 +104,20 @@ impl ForgetfulStock for Store {
     fn retention(&self) -> Arc<dyn Retention> {
         let [_, inventory] = self.store.retention();
         inventory
+    }
+}
+
+#[async_trait]
+impl StoredFixture for Store {
+    async fn change(&self, table: &str, row: RowId, change: &str) {
+        let file = format!("sqlite://{}", self.dir.0.join("trackops.db").display());
+        let mut conn = sqlx::SqliteConnection::connect(&file).await.unwrap();
+        let sql = format!("UPDATE {table} SET {change} WHERE seq = {}", row.seq);
+        let changed = sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+            .execute(&mut conn)
+            .await;
+        assert_eq!(changed.unwrap().rows_affected(), 1);
+        conn.close().await.unwrap();
     }
 }
 

@@ -90,8 +90,12 @@ async fn nothing_is_lost_by_a_crash_of_inventory_or_relay_at_any_step() {
     for (role, fault) in [
         (1, "crash-after-stock@3"),
         (1, "crash-before-offset@3"),
+        (2, "crash-after-fetch@3"),
+        (2, "crash-after-fetch@20"),
         (2, "crash-after-publish@3"),
         (2, "crash-after-publish@20"),
+        (2, "crash-after-removal@3"),
+        (2, "crash-after-removal@20"),
     ] {
         crash_at(&mut loaded.deployment, role, fault).await;
         loaded.load.more(10).await;

@@ -22,7 +22,7 @@ use trackops::ports::orders::{
     ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
     Read,
 };
-use trackops::ports::outbox::{OutboxEntry, OutboxRow};
+use trackops::ports::outbox::{OutboxEntry, OutboxRow, RowId};
 use trackops::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
 use trackops_domain::command::{Command, Origin};
 use trackops_domain::decide::{Decision, decide, place};
@@ -65,7 +65,8 @@ impl Inner {
         for row in rows {
             let topic = row.topic.as_str().into();
             let payload = row.payload.clone();
-            let entry = OutboxEntry { seq: 0, order, row };
+            let row_id = RowId { lane: 0, seq: 0 };
+            let entry = OutboxEntry { row_id, order, row };
             let headers = messages::headers(&entry, "test");
             let headers = headers.into_iter().map(|(k, v)| (k.to_owned(), v.into()));
             let message = self.message(topic, order, headers.collect(), payload.to_vec());

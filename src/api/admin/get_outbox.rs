@@ -25,11 +25,15 @@ pub struct OutboxView {
     /// `orders` or `inventory`.
     #[schema(value_type = String, example = "orders")]
     pub name: &'static str,
-    /// Messages that the bus has not acknowledged yet.
+    /// Messages that the bus has not acknowledged yet; beyond 10,000 an estimate.
     pub pending: u64,
     /// Age of the oldest in seconds; null if none waits.
     #[schema(required)]
     pub oldest_age_seconds: Option<f64>,
+    /// Messages that a relay couldn't read and has set aside, in the table `outbox_set_aside` with the
+    /// reason. Those of a topic that it didn't know are published by a newer relay; the others need a
+    /// person. Counted to 10,000.
+    pub set_aside: u64,
 }
 
 /// Show how much waits in the outboxes.
@@ -47,6 +51,7 @@ pub async fn get_outbox(
             name: outbox.name(),
             pending: stats.pending,
             oldest_age_seconds: stats.oldest_age.map(|age| age.as_secs_f64()),
+            set_aside: stats.set_aside,
         });
     }
     Ok(Json(OutboxList { items }))

@@ -18,7 +18,9 @@ use trackops::ports::orders::{
     ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
     Read, keyed_order_id,
 };
-use trackops::ports::outbox::{Outbox, OutboxEntry, OutboxError, OutboxStats};
+use trackops::ports::outbox::{
+    Fetched, Outbox, OutboxError, OutboxStats, RowId, UnreadableRow, Wanted,
+};
 use trackops::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
 use trackops_cluster::ShardId;
 use trackops_domain::command::{Command, Origin};
@@ -401,11 +403,15 @@ impl Outbox for MemoryOutbox {
         Err(OutboxError(away()))
     }
 
-    async fn fetch(&self, _: u16, _: u32) -> Result<Vec<OutboxEntry>, OutboxError> {
+    async fn exchange(&self, _: &[RowId], _: &Wanted) -> Result<Fetched, OutboxError> {
         Err(OutboxError(away()))
     }
 
-    async fn acknowledge(&self, _: &[i64]) -> Result<(), OutboxError> {
+    async fn set_aside(&self, _: &[UnreadableRow]) -> Result<(), OutboxError> {
+        Err(OutboxError(away()))
+    }
+
+    async fn take_back(&self, _: &[u16]) -> Result<u64, OutboxError> {
         Err(OutboxError(away()))
     }
 
@@ -415,6 +421,7 @@ impl Outbox for MemoryOutbox {
         Ok(OutboxStats {
             pending: 3,
             oldest_age: Some(Duration::from_millis(1_500)),
+            set_aside: 1,
         })
     }
 }

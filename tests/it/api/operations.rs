@@ -96,8 +96,7 @@ async fn an_actor_is_shown_and_released() {
 async fn outboxes_and_metrics_are_shown() {
     let api = Api::new();
     let outbox = api.get("/admin/v1/outbox").await.json();
-    let expected =
-        json!({ "items": [{ "name": "orders", "pending": 3, "oldestAgeSeconds": 1.5 }] });
+    let expected = json!({ "items": [{ "name": "orders", "pending": 3, "oldestAgeSeconds": 1.5, "setAside": 1 }] });
     assert_eq!(outbox, expected);
     let metrics = api.get("/metrics").await;
     assert_eq!(

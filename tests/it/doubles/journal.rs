@@ -10,7 +10,7 @@ use trackops::codec::stored;
 use trackops::ports::journal::{
     AppendError, AppendRow, Due, EventRow, Head, Journal, JournalError, ListFilter, RowOutcome,
 };
-use trackops::ports::outbox::{LANES, OutboxEntry};
+use trackops::ports::outbox::{LANES, OutboxEntry, RowId};
 use trackops_cluster::{Epoch, ShardId};
 use trackops_domain::ids::{CommandId, OrderId};
 use trackops_domain::order::Order;
@@ -212,18 +212,15 @@ impl Stored {
         for message in &row.outbox {
             self.outbox_rows += 1;
             self.outbox.push(OutboxEntry {
-                seq: self.outbox_rows,
+                row_id: RowId {
+                    lane: row.shard.0 % LANES,
+                    seq: self.outbox_rows,
+                },
                 order: row.order,
                 row: message.clone(),
             });
         }
         RowOutcome::Committed
-    }
-
-    /// Outbox rows of one lane, oldest first.
-    pub fn lane(&self, lane: u16) -> impl Iterator<Item = &OutboxEntry> {
-        let is_in = move |entry: &&OutboxEntry| self.orders[&entry.order].0.0 % LANES == lane;
-        self.outbox.iter().filter(is_in)
     }
 
     /// What places the orders of a list, in any order.

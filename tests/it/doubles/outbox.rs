@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use trackops::ports::outbox::{Outbox, OutboxEntry, OutboxError, OutboxStats};
+use trackops::ports::outbox::{
+    Fetched, Outbox, OutboxEntry, OutboxError, OutboxStats, RowId, UnreadableRow, Wanted,
+};
 
 use super::journal::MemoryJournal;
 
@@ -29,15 +31,34 @@ impl Outbox for MemoryOutbox {
         Err(no_relay())
     }
 
-    async fn fetch(&self, lane: u16, limit: u32) -> Result<Vec<OutboxEntry>, OutboxError> {
-        let stored = self.0.0.lock();
-        Ok(stored.lane(lane).take(limit as usize).cloned().collect())
+    async fn exchange(&self, removed: &[RowId], wanted: &Wanted) -> Result<Fetched, OutboxError> {
+        let mut stored = self.0.0.lock();
+        stored
+            .outbox
+            .retain(|entry| !removed.contains(&entry.row_id));
+        let is_wanted = |entry: &&OutboxEntry| {
+            let mut lanes = wanted.lanes.iter();
+            lanes.any(|from| from.lane == entry.row_id.lane && from.after < entry.row_id.seq)
+                && !wanted.except.contains(&entry.row_id)
+        };
+        let rows = stored.outbox.iter().filter(is_wanted);
+        Ok(Fetched {
+            rows: rows
+                .take(wanted.rows_max as usize)
+                .cloned()
+                .map(Ok)
+                .collect(),
+            next: wanted.lanes.clone(),
+            has_more: false,
+        })
     }
 
-    async fn acknowledge(&self, seqs: &[i64]) -> Result<(), OutboxError> {
-        let mut stored = self.0.0.lock();
-        stored.outbox.retain(|entry| !seqs.contains(&entry.seq));
-        Ok(())
+    async fn set_aside(&self, _: &[UnreadableRow]) -> Result<(), OutboxError> {
+        Err(no_relay())
+    }
+
+    async fn take_back(&self, _: &[u16]) -> Result<u64, OutboxError> {
+        Err(no_relay())
     }
 
     async fn wait(&self, timeout: Duration) {
@@ -50,6 +71,7 @@ impl Outbox for MemoryOutbox {
         Ok(OutboxStats {
             pending: self.0.0.lock().outbox.len() as u64,
             oldest_age: None,
+            set_aside: 0,
         })
     }
 }

@@ -1,0 +1,392 @@
+//! One outbox's way to the bus, over all lanes that this relay holds. Two things go on side by side: rows
+//! are on their way to the bus, and one exchange with the outbox removes what has arrived and fetches what
+//! is next. Neither waits for the other, and no order for another (`in_hand`).
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::future::{BoxFuture, OptionFuture};
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use trackops_cluster::lease::Lease;
+
+use super::backoff::Backoff;
+use super::in_hand::InHand;
+use super::keeper::Keeper;
+use super::message::reason;
+use super::sending::{Batch, Sending};
+use crate::faults::{self, points};
+use crate::ports::outbox::{
+    Fetched, LanePosition, Outbox, OutboxEntry, OutboxError, RowId, UnreadableRow, Wanted,
+};
+use crate::telemetry::repeated::RepeatedLog;
+
+/// See the module.
+pub(super) struct Pipeline {
+    keeper: Arc<Keeper>,
+    lease: Lease,
+    held: watch::Receiver<Vec<u16>>,
+    /// Of each lane that is worked on, from where it is read on.
+    positions: Vec<LanePosition>,
+    hand: InHand,
+    sending: Sending,
+    /// Acknowledged by the bus, to be removed by the next exchange.
+    arrived: Vec<RowId>,
+    /// A signal, a timer or the last exchange says that there may be rows.
+    may_have_rows: bool,
+    /// The next exchange not before this.
+    pace: Instant,
+    backoff: Backoff,
+    failures: RepeatedLog,
+    /// When rows that were set aside are looked at again.
+    take_back_at: Instant,
+}
+
+/// What an exchange came to.
+struct Exchanged {
+    removed: Vec<RowId>,
+    lanes: Vec<u16>,
+    result: Result<Fetched, OutboxError>,
+}
+
+impl Pipeline {
+    pub(super) fn new(keeper: Arc<Keeper>, lease: Lease, held: watch::Receiver<Vec<u16>>) -> Self {
+        let settings = &keeper.settings;
+        let backoff = Backoff::new(settings.backoff_base, settings.backoff_cap);
+        Self {
+            sending: Sending::new(&keeper),
+            keeper,
+            lease,
+            held,
+            positions: Vec::new(),
+            hand: InHand::default(),
+            arrived: Vec::new(),
+            may_have_rows: true,
+            pace: Instant::now(),
+            backoff,
+            failures: RepeatedLog::new(),
+            take_back_at: Instant::now(),
+        }
+    }
+
+    /// Works until `stop`: what is on its way arrives and is removed.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut on_their_way = FuturesUnordered::<BoxFuture<'static, Batch>>::new();
+        let mut exchange = OptionFuture::from(None::<BoxFuture<'static, Exchanged>>);
+        let mut has_exchange = false;
+        let mut signal = self.signal();
+        let inbox = self.sending.inbox();
+        loop {
+            if stop.is_cancelled() {
+                if on_their_way.is_empty() && !has_exchange {
+                    break;
+                }
+            } else {
+                self.follow_lease();
+                on_their_way.extend(self.send());
+                if !has_exchange && let Some(begun) = self.begin_exchange() {
+                    exchange = Some(begun).into();
+                    has_exchange = true;
+                }
+            }
+            let next = self.next_look(has_exchange);
+            tokio::select! {
+                () = stop.cancelled(), if !stop.is_cancelled() => {}
+                () = inbox.changed() => on_their_way.extend(self.take_told(&stop)),
+                Some(batch) = on_their_way.next() => {
+                    on_their_way.extend(self.take_told(&stop));
+                    self.ended(batch);
+                }
+                Some(exchanged) = &mut exchange, if has_exchange => {
+                    has_exchange = false;
+                    self.exchanged(exchanged);
+                }
+                () = &mut signal, if !self.may_have_rows => {
+                    self.may_have_rows = true;
+                    signal = self.signal();
+                }
+                changed = self.held.changed() => {
+                    if changed.is_err() {
+                        // Nobody tells of lanes any more: the end.
+                        return;
+                    }
+                }
+                () = sleep_until(next) => {}
+            }
+        }
+        let arrived = std::mem::take(&mut self.arrived);
+        if arrived.is_empty() {
+            return;
+        }
+        let removed = self.exchange_of(arrived, Wanted::default(), false).await;
+        if let Err(error) = removed.result {
+            self.exchange_failed(&error);
+        }
+    }
+
+    /// A signal of the outbox or the end of the poll time.
+    fn signal(&self) -> BoxFuture<'static, ()> {
+        let (outbox, poll) = (Arc::clone(&self.keeper.outbox), self.keeper.settings.poll);
+        Box::pin(async move { outbox.wait(poll).await })
+    }
+
+    /// Lets go of what another relay may be working on, and takes up the lanes that are new.
+    fn follow_lease(&mut self) {
+        let held = if self.lease.holds() {
+            self.held.borrow_and_update().clone()
+        } else {
+            Vec::new()
+        };
+        let lost: Vec<u16> = self
+            .positions
+            .iter()
+            .map(|position| position.lane)
+            .filter(|lane| !held.contains(lane))
+            .collect();
+        if !lost.is_empty() {
+            self.hand.drop_waiting(&lost);
+            self.positions
+                .retain(|position| !lost.contains(&position.lane));
+            self.sending.forget_published();
+        }
+        for lane in held {
+            if self.positions.iter().all(|known| known.lane != lane) {
+                self.positions.push(LanePosition::start(lane));
+                self.may_have_rows = true;
+                self.take_back_at = Instant::now();
+            }
+        }
+    }
+
+    /// Sends what may go now.
+    fn send(&mut self) -> Option<BoxFuture<'static, Batch>> {
+        let entries = self.hand.take_ready(Instant::now());
+        (!entries.is_empty()).then(|| self.sending.begin(entries))
+    }
+
+    /// Begins the next exchange, if there is something to remove or to look for.
+    fn begin_exchange(&mut self) -> Option<BoxFuture<'static, Exchanged>> {
+        let settings = &self.keeper.settings;
+        let (rows, bytes) = self.hand.size();
+        let rows_max = settings
+            .rows_max
+            .saturating_sub(rows)
+            .min(settings.batch_rows);
+        let bytes_max = settings
+            .bytes_max
+            .saturating_sub(bytes)
+            .min(settings.batch_bytes);
+        let has_room = rows_max > 0 && bytes_max > 0;
+        let looks = self.may_have_rows && has_room && !self.positions.is_empty();
+        if (!looks && self.arrived.is_empty()) || Instant::now() < self.pace {
+            return None;
+        }
+        let mut wanted = Wanted::default();
+        if looks {
+            self.may_have_rows = false;
+            wanted = Wanted {
+                except: self.hand.beyond(&self.positions),
+                lanes: self.positions.clone(),
+                rows_max: u32::try_from(rows_max).unwrap_or(u32::MAX),
+                bytes_max: u32::try_from(bytes_max).unwrap_or(u32::MAX),
+            };
+        }
+        self.pace = Instant::now() + settings.pace;
+        let takes_back = looks && self.take_back_at <= Instant::now();
+        if takes_back {
+            self.take_back_at = Instant::now() + settings.take_back_every;
+        }
+        let removed = std::mem::take(&mut self.arrived);
+        Some(Box::pin(self.exchange_of(removed, wanted, takes_back)))
+    }
+
+    fn exchange_of(
+        &self,
+        removed: Vec<RowId>,
+        wanted: Wanted,
+        takes_back: bool,
+    ) -> impl Future<Output = Exchanged> + Send + use<> {
+        let outbox = Arc::clone(&self.keeper.outbox);
+        let limit = self.keeper.settings.call_limit;
+        async move {
+            let work = exchange(&*outbox, &removed, &wanted, takes_back);
+            let result = timeout(limit, work).await;
+            let result = result.unwrap_or_else(|late| Err(OutboxError(Box::new(late))));
+            let lanes = wanted.lanes.iter().map(|from| from.lane).collect();
+            Exchanged {
+                removed,
+                lanes,
+                result,
+            }
+        }
+    }
+
+    fn exchanged(&mut self, exchanged: Exchanged) {
+        let Exchanged {
+            removed,
+            lanes,
+            result,
+        } = exchanged;
+        let fetched = match result {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                self.arrived.extend(removed);
+                self.may_have_rows |= !lanes.is_empty();
+                self.pace = Instant::now() + self.backoff.pause();
+                self.exchange_failed(&error);
+                return;
+            }
+        };
+        self.backoff.reset();
+        if let Some(outage) = self.failures.recovered(Instant::now()) {
+            let (outbox, lasted) = (self.keeper.outbox.name(), outage.lasted);
+            tracing::info!(outbox, ?lasted, "the outbox answers again");
+        }
+        if !removed.is_empty() {
+            faults::crash(points::CRASH_AFTER_REMOVAL);
+        }
+        self.hand.removed(&removed);
+        // Where there was something, there is soon more.
+        self.may_have_rows |= fetched.has_more || !fetched.rows.is_empty();
+        for next in fetched.next {
+            let mut positions = self.positions.iter_mut();
+            if let Some(position) = positions.find(|known| known.lane == next.lane) {
+                *position = next;
+            }
+        }
+        let is_defective = faults::hit(points::DELETE_BEFORE_ACK, "");
+        let mut has_rows = false;
+        for entry in fetched.rows.into_iter().flatten() {
+            let lane = entry.row_id.lane;
+            // A lane that was lost meanwhile is another's.
+            if self.positions.iter().any(|position| position.lane == lane) {
+                has_rows = true;
+                if is_defective {
+                    self.arrived.push(entry.row_id);
+                }
+                self.hand.add(entry);
+            }
+        }
+        if has_rows {
+            faults::crash(points::CRASH_AFTER_FETCH);
+        }
+    }
+
+    fn exchange_failed(&mut self, error: &OutboxError) {
+        let text = reason(error);
+        if let Some(repeats) = self.failures.failed(Instant::now()) {
+            let (outbox, failures) = (self.keeper.outbox.name(), repeats.count);
+            tracing::warn!(
+                outbox,
+                error = text,
+                failures,
+                "rows could not be fetched or removed, to be tried again"
+            );
+        }
+        self.keeper.counters.failed(text);
+    }
+
+    /// What has become of rows on their way. What the bus refuses goes to the dead letters.
+    fn take_told(&mut self, stop: &CancellationToken) -> Option<BoxFuture<'static, Batch>> {
+        let told = self.sending.take_told();
+        let before = self.arrived.len();
+        for entry in told.arrived {
+            self.hand.acknowledged(&entry);
+            self.arrived.push(entry.row_id);
+        }
+        if self.arrived.len() > before {
+            faults::crash(points::CRASH_AFTER_PUBLISH);
+        }
+        self.came_back(told.came_back);
+        if told.refused.is_empty() {
+            return None;
+        }
+        if stop.is_cancelled() || !self.lease.holds() {
+            let refused = told.refused.into_iter().map(|(entry, _)| entry);
+            self.came_back(refused.collect());
+            return None;
+        }
+        Some(self.sending.begin_letters(told.refused))
+    }
+
+    /// A batch has ended; what it didn't tell of counts as not taken.
+    fn ended(&mut self, batch: Batch) {
+        let untold = self.sending.ended(batch);
+        for entry in &untold {
+            tracing::error!(
+                seq = entry.row_id.seq,
+                "the bus gave no result for a message"
+            );
+        }
+        self.came_back(untold);
+    }
+
+    fn came_back(&mut self, entries: Vec<OutboxEntry>) {
+        if entries.is_empty() {
+            return;
+        }
+        let settings = &self.keeper.settings;
+        let first_pause = Backoff::new(settings.backoff_base, settings.backoff_cap);
+        for entry in entries {
+            let lane = entry.row_id.lane;
+            if self.positions.iter().any(|position| position.lane == lane) {
+                self.hand.came_back(entry, &first_pause);
+            } else {
+                self.hand.let_go(&entry);
+            }
+        }
+    }
+
+    /// When to look again at the latest, without any event.
+    fn next_look(&self, has_exchange: bool) -> Instant {
+        let mut next = Instant::now() + self.keeper.settings.poll;
+        if let Some(due) = self.hand.next_due() {
+            next = next.min(due);
+        }
+        let wants = self.may_have_rows || !self.arrived.is_empty();
+        if !has_exchange && wants && self.pace > Instant::now() {
+            next = next.min(self.pace);
+        }
+        next
+    }
+}
+
+/// Removes and fetches. Rows that can't be read are put aside before the others count as fetched.
+async fn exchange(
+    outbox: &dyn Outbox,
+    removed: &[RowId],
+    wanted: &Wanted,
+    takes_back: bool,
+) -> Result<Fetched, OutboxError> {
+    if takes_back {
+        let lanes: Vec<u16> = wanted.lanes.iter().map(|from| from.lane).collect();
+        let rows = outbox.take_back(&lanes).await?;
+        if rows > 0 {
+            tracing::info!(
+                outbox = outbox.name(),
+                rows,
+                "rows that were set aside are taken back"
+            );
+        }
+    }
+    let fetched = outbox.exchange(removed, wanted).await?;
+    let unreadable: Vec<UnreadableRow> = fetched
+        .rows
+        .iter()
+        .filter_map(|row| row.as_ref().err().cloned())
+        .collect();
+    if let Some(first) = unreadable.first() {
+        outbox.set_aside(&unreadable).await?;
+        tracing::error!(
+            outbox = outbox.name(),
+            rows = unreadable.len(),
+            lane = first.row_id.lane,
+            seq = first.row_id.seq,
+            reason = first.reason,
+            "rows can't be read, set aside"
+        );
+    }
+    Ok(fetched)
+}
