@@ -24,6 +24,8 @@ mod doubles;
 mod embedded;
 #[path = "it/end_to_end.rs"]
 mod end_to_end;
+#[path = "it/flood.rs"]
+mod flood;
 #[path = "it/fulfilment.rs"]
 mod fulfilment;
 #[path = "it/kafka.rs"]

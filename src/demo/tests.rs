@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use futures_util::future::ready;
 use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::Notify;
@@ -20,7 +22,8 @@ use crate::codec::content::ContentV1;
 use crate::codec::messages::FulfillmentUpdateV1;
 use crate::codec::topics::Topic;
 use crate::ports::bus::{
-    BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage, Subscription,
+    Beside, BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage,
+    Subscription,
 };
 
 const UNDER_WAY_MAX: usize = 20;
@@ -247,9 +250,9 @@ impl Consumer for World {
         Ok(Polled::Messages(messages.collect()))
     }
 
-    async fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Result<(), BusError> {
+    fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Beside<()> {
         self.state().read = usize::try_from(next[0].2).expect("positive");
-        Ok(())
+        ready(Ok(())).boxed()
     }
 
     async fn pause(&mut self, _: &[(Arc<str>, i32)]) -> Result<(), BusError> {
@@ -260,8 +263,8 @@ impl Consumer for World {
         Ok(())
     }
 
-    async fn lag(&mut self) -> Result<BTreeMap<Arc<str>, u64>, BusError> {
-        Ok(BTreeMap::new())
+    fn lag(&mut self) -> Beside<BTreeMap<Arc<str>, u64>> {
+        ready(Ok(BTreeMap::new())).boxed()
     }
 
     async fn close(self: Box<Self>) {}

@@ -78,12 +78,19 @@ impl Client {
             .set("auto.offset.reset", "earliest")
             .set("isolation.level", "read_committed")
             .set("topic.metadata.refresh.interval.ms", "5000")
-            // A resumed or newly assigned partition waits for the fetch under way.
-            .set("fetch.wait.max.ms", "100")
-            // What is fetched ahead; the default of 64 MiB a consumer is more than a replica needs.
-            .set("queued.min.messages", "10000")
-            .set("queued.max.messages.kbytes", "16384")
-            .set("fetch.queue.backoff.ms", "50");
+            // Longest wait of a resumed or newly assigned partition, which the fetch under way doesn't ask
+            // for. At rest a consumer asks four times a second; at 100 ms it cost a third more.
+            .set("fetch.wait.max.ms", "250")
+            // Nothing is asked for while the loop hasn't taken what came, and the loop polls every few
+            // milliseconds: what comes meanwhile is one answer. At 1,000 messages a second on 36
+            // partitions that is 116 to 131 fetches a second instead of 391 to 533, for half of the
+            // processor time here, and no later. A minimum of bytes with a short wait saves as much, but
+            // then also an idle consumer asks a hundred times a second, and a lone message waits.
+            .set("queued.min.messages", "1")
+            .set("fetch.queue.backoff.ms", "5")
+            // What one answer may bring; the default of 50 MiB is more than a replica has room for.
+            .set("fetch.max.bytes", "8388608")
+            .set("queued.max.messages.kbytes", "16384");
         config
     }
 
@@ -102,19 +109,22 @@ impl Client {
     }
 }
 
-/// Runs a call of librdkafka that blocks, for at most [`CALL_TIMEOUT`] and a little: the call has
-/// the same limit of its own, this one covers what has none.
-pub(super) async fn blocking<T, E>(
+/// Begins a call of librdkafka that blocks, and waits for at most [`CALL_TIMEOUT`] and a little: the
+/// call has the same limit of its own, this one covers what has none.
+pub(super) fn blocking<T, E>(
     call: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, BusError>
+) -> impl Future<Output = Result<T, BusError>> + Send + 'static
 where
     T: Send + 'static,
     E: std::error::Error + Send + Sync + 'static,
 {
     let limit = CALL_TIMEOUT + Duration::from_secs(1);
-    match tokio::time::timeout(limit, tokio::task::spawn_blocking(call)).await {
-        Ok(Ok(result)) => result.map_err(|error| BusError(Box::new(error))),
-        Ok(Err(join)) => Err(BusError(Box::new(join))),
-        Err(elapsed) => Err(BusError(Box::new(elapsed))),
+    let called = tokio::time::timeout(limit, tokio::task::spawn_blocking(call));
+    async move {
+        match called.await {
+            Ok(Ok(result)) => result.map_err(|error| BusError(Box::new(error))),
+            Ok(Err(join)) => Err(BusError(Box::new(join))),
+            Err(elapsed) => Err(BusError(Box::new(elapsed))),
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! One member of a consumer group.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::ready;
 use futures_util::{FutureExt as _, StreamExt as _};
 use rdkafka::Message as _;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
@@ -14,12 +17,13 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::client::{Client, blocking};
 use super::context::{Assigned, Place};
 use super::convert;
-use crate::ports::bus::{BusError, Consumer, InMessage, Polled, Subscription};
+use crate::ports::bus::{Beside, BusError, Consumer, InMessage, Polled, Subscription};
+use crate::telemetry::repeated::RepeatedLog;
 
 /// How long leaving may take: the closing handshake with a broker that is there takes less.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a question for the lag may take: it is only for a gauge, and the consumer waits for it.
+/// How long a question for the lag may take: it is only for a gauge.
 const LAG_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Native = StreamConsumer<Assigned>;
@@ -38,6 +42,9 @@ pub(super) struct KafkaConsumer {
     failure: Option<KafkaError>,
     /// Taken away with a consumer that had to be made anew.
     lost: Vec<Place>,
+    unreadable: RepeatedLog,
+    /// Of members of one name that end each other.
+    ended: RepeatedLog,
 }
 
 impl KafkaConsumer {
@@ -55,6 +62,8 @@ impl KafkaConsumer {
             stash: Vec::new(),
             failure: None,
             lost: Vec::new(),
+            unreadable: RepeatedLog::new(),
+            ended: RepeatedLog::new(),
         };
         consumer.native()?;
         Ok(consumer)
@@ -96,18 +105,44 @@ impl KafkaConsumer {
             || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
             || error.rdkafka_error_code() == Some(RDKafkaErrorCode::FencedInstanceId);
         if fatal && let Some(native) = self.native.take() {
-            tracing::error!(
-                %error,
-                group = &*self.subscription.group,
-                member = &*self.subscription.member,
-                "consumer ended by a fatal error (is a second member of this name running?)"
-            );
-            self.lost.extend(native.context().assigned());
+            if let Some(repeats) = self.ended.failed(tokio::time::Instant::now()) {
+                let (count, lasting_s) = (repeats.count, repeats.lasting.as_secs());
+                tracing::error!(
+                    %error,
+                    group = &*self.subscription.group,
+                    member = &*self.subscription.member,
+                    count,
+                    lasting_s,
+                    "consumer ended by a fatal error (is a second member of this name running?)"
+                );
+            }
+            self.lost.extend(native.context().take_all());
             self.stash.clear();
             self.failure = None;
             drop(release(native));
         }
         away(error)
+    }
+
+    /// An error that leaves the other topics readable.
+    fn warn_of_topic(&self, error: &KafkaError) {
+        if let Some(repeats) = self.unreadable.failed(tokio::time::Instant::now()) {
+            let (count, lasting_s) = (repeats.count, repeats.lasting.as_secs());
+            let group = &*self.subscription.group;
+            tracing::warn!(%error, group, count, lasting_s, "topic can't be read");
+        }
+    }
+
+    /// What the last rebalance has taken away, and what was read of the rest before it.
+    fn revoked(&mut self, revoked: Vec<Place>, mut messages: Vec<InMessage>) -> Polled {
+        let revoked = self.ours(revoked);
+        messages.retain(|m: &InMessage| {
+            !revoked
+                .iter()
+                .any(|(topic, partition)| *topic == m.topic && *partition == m.partition)
+        });
+        self.stash = messages;
+        Polled::Revoked(revoked)
     }
 }
 
@@ -131,11 +166,16 @@ impl Consumer for KafkaConsumer {
         // after each, come back to the messages long after the broker.
         let mut errors = 0;
         while messages.len() + errors < max {
+            // A rebalance runs inside the call that looks for the next message, and must be told at once.
+            let mut next = poll_fn(|cx| match stream.poll_next_unpin(cx) {
+                Poll::Pending if native.context().has_revoked() => Poll::Ready(None),
+                next => next,
+            });
             // Waits only with nothing in hand, so that dropping this future loses nothing.
             let next = if messages.is_empty() && self.failure.is_none() {
-                tokio::time::timeout(timeout, stream.next()).await.ok()
+                tokio::time::timeout(timeout, &mut next).await.ok()
             } else {
-                stream.next().now_or_never()
+                (&mut next).now_or_never()
             };
             let revoked = native.context().take_revoked();
             let read = match next.flatten() {
@@ -144,7 +184,7 @@ impl Consumer for KafkaConsumer {
                     .get(message.topic())
                     .map(|topic| convert::received(&message, Arc::clone(topic))),
                 Some(Err(error)) if is_about_one_topic(&error) => {
-                    tracing::warn!(%error, group = &*self.subscription.group, "topic can't be read");
+                    self.warn_of_topic(&error);
                     None
                 }
                 Some(Err(error)) => {
@@ -156,16 +196,10 @@ impl Consumer for KafkaConsumer {
                 None => None,
             };
             if !revoked.is_empty() {
-                let revoked = self.ours(revoked);
-                messages.retain(|m: &InMessage| {
-                    !revoked
-                        .iter()
-                        .any(|(topic, partition)| *topic == m.topic && *partition == m.partition)
-                });
+                let told = self.revoked(revoked, messages);
                 // A rebalance runs before the message that the same call returns.
-                messages.extend(read);
-                self.stash = messages;
-                return Ok(Polled::Revoked(revoked));
+                self.stash.extend(read);
+                return Ok(told);
             }
             messages.extend(read);
         }
@@ -178,18 +212,26 @@ impl Consumer for KafkaConsumer {
         }
     }
 
-    async fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Result<(), BusError> {
-        let native = self.native()?;
+    fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Beside<()> {
         let mut list = TopicPartitionList::with_capacity(next.len());
-        for (topic, partition, offset) in next {
-            list.add_partition_offset(
-                &self.client.prefixed(topic),
-                *partition,
-                Offset::Offset(*offset),
-            )
-            .map_err(away)?;
-        }
-        blocking(move || native.commit(&list, CommitMode::Sync)).await
+        let listed = next.iter().try_for_each(|(topic, partition, offset)| {
+            let offset = Offset::Offset(*offset);
+            list.add_partition_offset(&self.client.prefixed(topic), *partition, offset)
+        });
+        let native = match (listed, self.native()) {
+            (Err(error), _) => return ready(Err(away(error))).boxed(),
+            (_, Err(error)) => return ready(Err(error)).boxed(),
+            (Ok(()), Ok(native)) => native,
+        };
+        // Looked at on the way out: what has been taken away meanwhile is another's to commit.
+        blocking(move || {
+            let list = native.context().still_assigned(&list);
+            if list.count() == 0 {
+                return Ok(());
+            }
+            native.commit(&list, CommitMode::Sync)
+        })
+        .boxed()
     }
 
     async fn pause(&mut self, partitions: &[(Arc<str>, i32)]) -> Result<(), BusError> {
@@ -202,19 +244,26 @@ impl Consumer for KafkaConsumer {
         self.native()?.resume(&list).map_err(away)
     }
 
-    async fn lag(&mut self) -> Result<BTreeMap<Arc<str>, u64>, BusError> {
-        let native = self.native()?;
-        let behind = blocking(move || unread(&native)).await?;
+    fn lag(&mut self) -> Beside<BTreeMap<Arc<str>, u64>> {
+        let native = match self.native() {
+            Ok(native) => native,
+            Err(error) => return ready(Err(error)).boxed(),
+        };
+        let names = self.names.clone();
         let mut by_topic: BTreeMap<Arc<str>, u64> = BTreeMap::new();
-        for (topic, count) in behind {
-            if let Some(topic) = self.names.get(&topic) {
-                *by_topic.entry(Arc::clone(topic)).or_default() += count;
-            }
-        }
         for message in &self.stash {
             *by_topic.entry(Arc::clone(&message.topic)).or_default() += 1;
         }
-        Ok(by_topic)
+        let behind = blocking(move || unread(&native));
+        async move {
+            for (topic, count) in behind.await? {
+                if let Some(topic) = names.get(&topic) {
+                    *by_topic.entry(Arc::clone(topic)).or_default() += count;
+                }
+            }
+            Ok(by_topic)
+        }
+        .boxed()
     }
 
     async fn close(mut self: Box<Self>) {
@@ -261,7 +310,17 @@ fn unread(native: &Native) -> Result<Vec<(String, u64)>, KafkaError> {
         return Ok(Vec::new());
     }
     let positions = native.position()?;
-    let committed = native.committed_offsets(assigned.clone(), LAG_TIMEOUT)?;
+    let mut unknown = TopicPartitionList::new();
+    for element in positions.elements() {
+        if !matches!(element.offset(), Offset::Offset(_)) {
+            unknown.add_partition(element.topic(), element.partition());
+        }
+    }
+    // Nobody else commits what is assigned here, so only where nothing has been read yet.
+    let committed = match unknown.count() {
+        0 => unknown,
+        _ => native.committed_offsets(unknown, LAG_TIMEOUT)?,
+    };
     // A time of -1 asks for the end (Kafka's ListOffsets), which is what `Offset::End` is.
     let mut wanted = assigned;
     wanted.set_all_offsets(Offset::End)?;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
 
-use crate::ports::bus::{InMessage, OutMessage, RawMessage};
+use crate::ports::bus::{InMessage, OutMessage, RawMessage, header_name};
 
 /// Ours as any other message. An empty key is no key: it would put every such message into one
 /// partition.
@@ -34,27 +34,43 @@ pub(super) fn headers(message: &RawMessage) -> OwnedHeaders {
     })
 }
 
-/// A copy of what librdkafka has received, under the topic's name without prefix.
+/// A copy of what librdkafka has received, under the topic's name without prefix. One piece of memory
+/// holds key, headers and value.
 pub(super) fn received(message: &BorrowedMessage<'_>, topic: Arc<str>) -> InMessage {
-    let headers = message
-        .headers()
-        .map(|headers| {
-            headers
-                .iter()
-                .map(|header| {
-                    let value = header.value.unwrap_or_default();
-                    (header.key.to_owned(), Bytes::copy_from_slice(value))
-                })
-                .collect()
+    let headers = message.headers();
+    let headers = || headers.into_iter().flat_map(Headers::iter);
+    let value_of = |header: Header<'_, &[u8]>| header.value.map_or(0, <[u8]>::len);
+    let (key, payload) = (message.key(), message.payload());
+    let bytes = key.map_or(0, <[u8]>::len)
+        + payload.map_or(0, <[u8]>::len)
+        + headers().map(value_of).sum::<usize>();
+    let mut whole = BytesMut::with_capacity(bytes);
+    let mut copy = |part: &[u8]| {
+        let start = whole.len();
+        whole.extend_from_slice(part);
+        start..whole.len()
+    };
+    let (key, payload) = (key.map(&mut copy), payload.map(&mut copy));
+    let values: Vec<_> = headers()
+        .map(|header| {
+            (
+                header_name(header.key),
+                copy(header.value.unwrap_or_default()),
+            )
         })
-        .unwrap_or_default();
+        .collect();
+    let whole = whole.freeze();
+    let part = |range| whole.slice(range);
     InMessage {
         topic,
         partition: message.partition(),
         offset: message.offset(),
-        key: message.key().map(Bytes::copy_from_slice),
-        headers,
-        payload: message.payload().map(Bytes::copy_from_slice),
+        key: key.map(part),
+        headers: values
+            .into_iter()
+            .map(|(name, range)| (name, part(range)))
+            .collect(),
+        payload: payload.map(part),
         timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
     }
 }

@@ -220,7 +220,7 @@ fn describe(topic: Topic, letter: &InMessage) -> DeadLetter {
             .headers
             .iter()
             .filter(|(name, _)| !name.starts_with(headers::PREFIX))
-            .map(|(name, value)| (name.clone(), lossy(value)))
+            .map(|(name, value)| (name.to_string(), lossy(value)))
             .collect(),
         payload: letter.payload.as_ref().map(lossy),
     }

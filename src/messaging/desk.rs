@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::handler::Reason;
-use super::lane::{Item, Lane, LaneId, LaneKey, Place, Stage};
+use super::lane::{Account, Item, Lane, LaneId, LaneKey, Place, Stage};
 use super::partitions::Partitions;
 use crate::ports::bus::InMessage;
 
@@ -89,13 +89,24 @@ impl Desk {
         self.to_park.retain(|id| !places.contains(&id.place));
     }
 
-    /// Up to `max` messages to handle, of different lanes, the oldest first.
+    /// Up to `max` messages for one call of the handler, of different lanes, the oldest first; fewer
+    /// where one of them has made a larger call fail.
     pub(super) fn take(&mut self, max: usize) -> Vec<Ticket> {
         let mut tickets = Vec::new();
+        let mut max = max;
         while tickets.len() < max
-            && let Some(id) = self.to_handle.pop_front()
+            && let Some(id) = self.to_handle.front()
         {
-            tickets.extend(self.start(id).map(|(ticket, _)| ticket));
+            let lane = self.lanes.get(id);
+            let item = lane.and_then(|lane| lane.items.front());
+            let own_max = item.map_or(max, |item| item.together_max);
+            if !tickets.is_empty() && own_max <= tickets.len() {
+                break;
+            }
+            max = max.min(own_max);
+            if let Some(id) = self.to_handle.pop_front() {
+                tickets.extend(self.start(id).map(|(ticket, _)| ticket));
+            }
         }
         tickets
     }
@@ -145,23 +156,50 @@ impl Desk {
         }
     }
 
-    /// Tries it again later; parks it with `reason` once it has waited for `limit` in all.
-    pub(super) fn retry(&mut self, ticket: &Ticket, reason: Reason, limit: Wait, now: Instant) {
+    /// Tries it again later; parks it with `reason` once it has waited for the limit of `wait` in all.
+    pub(super) fn retry(&mut self, ticket: &Ticket, reason: Reason, wait: Wait, now: Instant) {
         let Some(item) = self.item(ticket) else {
             return;
         };
         item.failures += 1;
         let pause = RETRY.after(item.failures);
-        let (waited, limit) = match limit {
-            Wait::Retry(limit) => (&mut item.retried, limit),
-            Wait::Busy(limit) => (&mut item.kept_busy, limit),
+        let (account, limit) = match wait {
+            Wait::Retry(limit) => (Account::Retried, limit),
+            Wait::Busy(limit) => (Account::KeptBusy, limit),
+            Wait::Free => (Account::Nobodys, Duration::MAX),
         };
-        if *waited >= limit {
-            self.park(ticket, reason);
-            return;
+        if let Some(waited) = item.waited(account) {
+            if *waited >= limit {
+                self.park(ticket, reason);
+                return;
+            }
+            *waited += pause;
         }
-        *waited += pause;
-        self.wait(&ticket.lane, now + pause);
+        self.wait(&ticket.lane, now + pause, account);
+    }
+
+    /// A call of the handler with it failed as a whole: from now on at most `max` messages go in one.
+    pub(super) fn part(&mut self, ticket: &Ticket, max: usize) {
+        if let Some(item) = self.item(ticket) {
+            item.together_max = max.max(1);
+        }
+    }
+
+    /// It has kept others from being handled for so long.
+    pub(super) fn charge_busy(&mut self, ticket: &Ticket, time: Duration) {
+        if let Some(item) = self.item(ticket) {
+            item.kept_busy += time;
+        }
+    }
+
+    /// A dependency failed it when `passed` messages had got through. Whether any of them did since it
+    /// failed this one before: then it is this message's trouble.
+    pub(super) fn let_down(&mut self, ticket: &Ticket, passed: u64) -> bool {
+        let Some(item) = self.item(ticket) else {
+            return false;
+        };
+        let before = item.let_down_at.replace(passed);
+        before.is_some_and(|before| before != passed)
     }
 
     /// It is to be parked, now or (after a failure) after a pause.
@@ -178,7 +216,7 @@ impl Desk {
         if let Some(item) = self.item(ticket) {
             item.failures += 1;
             let pause = RETRY.after(item.failures);
-            self.wait(&ticket.lane, now + pause);
+            self.wait(&ticket.lane, now + pause, Account::Nobodys);
         }
     }
 
@@ -232,13 +270,17 @@ impl Desk {
         }
     }
 
-    fn wait(&mut self, id: &LaneId, due: Instant) {
+    fn wait(&mut self, id: &LaneId, due: Instant, account: Account) {
         let Some(lane) = self.lanes.get_mut(id) else {
             return;
         };
         self.numbers += 1;
         let number = self.numbers;
-        lane.stage = Stage::Waiting { due, number };
+        lane.stage = Stage::Waiting {
+            due,
+            number,
+            account,
+        };
         self.waiting.insert((due, number), id.clone());
         self.waiting_keys
             .entry(id.key.clone())
@@ -249,19 +291,20 @@ impl Desk {
     fn wake(&mut self, id: &LaneId, now: Instant) {
         self.stop_waiting(id);
         if let Some(lane) = self.lanes.get_mut(id)
-            && let Stage::Waiting { due, .. } = lane.stage
+            && let Stage::Waiting { due, account, .. } = lane.stage
             && let Some(item) = lane.items.front_mut()
+            && let Some(waited) = item.waited(account)
         {
             // Woken early, it has waited less than was counted.
             let left = due.saturating_duration_since(now);
-            item.retried = item.retried.saturating_sub(left);
+            *waited = waited.saturating_sub(left);
         }
         self.ready(id);
     }
 
     fn stop_waiting(&mut self, id: &LaneId) {
         let Some(Lane {
-            stage: Stage::Waiting { due, number },
+            stage: Stage::Waiting { due, number, .. },
             ..
         }) = self.lanes.get(id)
         else {
@@ -284,4 +327,6 @@ pub(super) enum Wait {
     Retry(Duration),
     /// Whoever handles it is busy.
     Busy(Duration),
+    /// Something that counts for no limit.
+    Free,
 }

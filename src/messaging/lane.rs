@@ -39,6 +39,11 @@ pub(super) struct Item {
     /// dependency was away is in neither.
     pub(super) retried: Duration,
     pub(super) kept_busy: Duration,
+    /// Messages in one call of the handler with it: a call that failed as a whole isn't made again as
+    /// it was, so that one message can't keep others from being handled.
+    pub(super) together_max: usize,
+    /// How much had got through when a dependency failed it for the last time.
+    pub(super) let_down_at: Option<u64>,
     /// Set once it is to be parked.
     pub(super) parking: Option<Reason>,
 }
@@ -50,9 +55,31 @@ impl Item {
             failures: 0,
             retried: Duration::ZERO,
             kept_busy: Duration::ZERO,
+            together_max: usize::MAX,
+            let_down_at: None,
             parking: None,
         }
     }
+
+    /// What it has waited for on `account`.
+    pub(super) fn waited(&mut self, account: Account) -> Option<&mut Duration> {
+        match account {
+            Account::Retried => Some(&mut self.retried),
+            Account::KeptBusy => Some(&mut self.kept_busy),
+            Account::Nobodys => None,
+        }
+    }
+}
+
+/// By whose fault a message waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Account {
+    /// Its own: it came too early.
+    Retried,
+    /// Of whoever handles it, who is busy.
+    KeptBusy,
+    /// Of what counts for no limit.
+    Nobodys,
 }
 
 /// What the first message of a lane is up to.
@@ -62,8 +89,13 @@ pub(super) enum Stage {
     Ready,
     /// Being handled or parked.
     Working,
-    /// Until its time comes; the number tells apart lanes that are due at once.
-    Waiting { due: Instant, number: u64 },
+    /// Until its time comes, which was counted in full on `account`; the number tells apart lanes that
+    /// are due at once.
+    Waiting {
+        due: Instant,
+        number: u64,
+        account: Account,
+    },
 }
 
 /// The messages, the first of which is at work.

@@ -2,19 +2,26 @@
 //! and commits offsets; and the order service's handlers. Leaves what a message means to its handler.
 
 mod backoff;
+mod calls;
+mod counters;
 pub mod dead_letters;
+mod dependency;
 mod desk;
 pub mod envelope;
 pub mod handler;
 mod lane;
+mod lines;
 mod offsets;
 pub mod orders;
 mod parking;
 mod partitions;
 pub mod runner;
+mod upkeep;
 mod work;
 
 #[cfg(test)]
 mod runner_tests;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod trouble_tests;

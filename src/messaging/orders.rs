@@ -2,6 +2,7 @@
 //! commands to orders.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,6 +39,9 @@ const BY_CHARS_MAX: usize = 64;
 /// Commands under way at once: enough of them ride in one commit of the journal.
 const IN_FLIGHT_MAX: usize = 256;
 
+/// Between two polls: a few milliseconds more for one message are a commit less for several.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// The consumer, ready to run. `member` is this replica's name in the group.
 pub fn runner(
     bus: Arc<dyn Bus>,
@@ -53,6 +57,7 @@ pub fn runner(
     let settings = RunnerSettings {
         batch_max: 1,
         in_flight_max: IN_FLIGHT_MAX,
+        gather: GATHER,
     };
     Runner::new(
         bus,

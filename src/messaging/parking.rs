@@ -37,6 +37,15 @@ pub(super) mod headers {
 /// Characters of a reason: it may quote the message.
 const DETAIL_CHARS_MAX: usize = 500;
 
+/// How much of a message a dead letter keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// All of it.
+    Whole,
+    /// Where it stood and what was wrong: it was too large. Where it came from still has it.
+    WithoutContent,
+}
+
 /// Parks `message`; when it returns `Ok`, the bus has it.
 pub(super) async fn park(
     bus: &dyn Bus,
@@ -44,21 +53,15 @@ pub(super) async fn park(
     message: &InMessage,
     reason: &Reason,
     now: Timestamp,
-) -> Result<(), PublishError> {
+) -> Result<Kept, PublishError> {
     let letter = letter(group, message, reason, now);
     match bus.forward(letter.clone()).await {
-        Err(PublishError::Refused(error)) => {
-            // The headers made it too large. Where it came from still has it.
-            tracing::warn!(
-                topic = &*message.topic,
-                partition = message.partition,
-                offset = message.offset,
-                error = &*error,
-                "dead letter refused, parked without its content"
-            );
-            bus.forward(without_content(letter)).await
-        }
-        result => result,
+        // The headers made it too large.
+        Err(PublishError::Refused(_)) => bus
+            .forward(without_content(letter))
+            .await
+            .map(|()| Kept::WithoutContent),
+        result => result.map(|()| Kept::Whole),
     }
 }
 
@@ -77,7 +80,7 @@ fn letter(group: &str, message: &InMessage, reason: &Reason, now: Timestamp) -> 
         .headers
         .iter()
         .filter(|(name, _)| !name.starts_with(headers::PREFIX))
-        .map(|(name, value)| (name.clone(), value.clone()));
+        .map(|(name, value)| (name.to_string(), value.clone()));
     let added = added
         .into_iter()
         .map(|(name, value)| (name.to_owned(), Bytes::from(value)));
@@ -116,7 +119,7 @@ pub(super) fn unpark(letter: &InMessage, topic: Arc<str>) -> RawMessage {
         .headers
         .iter()
         .filter(|(name, _)| !name.starts_with(headers::PREFIX) && *name != headers::SENT_AGAIN)
-        .map(|(name, value)| (name.clone(), value.clone()))
+        .map(|(name, value)| (name.to_string(), value.clone()))
         .collect();
     kept.push((headers::SENT_AGAIN.to_owned(), first_place));
     RawMessage {

@@ -12,7 +12,7 @@ use crate::ports::bus::InMessage;
 const PARTITION_MESSAGES_MAX: usize = 2_000;
 /// Unfinished messages of all partitions, past which all are paused.
 const TOTAL_MESSAGES_MAX: usize = 10_000;
-/// The same in bytes of key and value: what a replica can spare.
+/// The same in bytes of key, headers and value: what a replica can spare.
 const TOTAL_BYTES_MAX: usize = 32 << 20;
 /// How far reading may run ahead of a message that is being retried: what a crash repeats.
 const WINDOW_MAX: u64 = 50_000;
@@ -34,6 +34,17 @@ pub(super) struct Partitions {
     generations: u64,
     total: usize,
     total_bytes: usize,
+    /// Something has been finished since the last look at what there is to commit.
+    is_ahead: bool,
+}
+
+/// An offset to commit.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    pub(super) place: Place,
+    /// The next offset to read.
+    pub(super) next: i64,
+    generation: u64,
 }
 
 impl Partitions {
@@ -65,6 +76,7 @@ impl Partitions {
         let Some(partition) = self.by_place.get_mut(place) else {
             return;
         };
+        self.is_ahead = true;
         partition.offsets.finish(message.offset);
         partition.unfinished -= 1;
         partition.bytes -= size(message);
@@ -87,45 +99,76 @@ impl Partitions {
         self.by_place.get(place).map(|state| state.generation)
     }
 
+    /// Whether [`Self::take_progress`] may have something.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.is_ahead
+    }
+
     /// What may be committed and has not been.
-    pub(super) fn to_commit(&self) -> Vec<(Arc<str>, i32, i64)> {
+    pub(super) fn take_progress(&mut self) -> Vec<Progress> {
+        self.is_ahead = false;
         self.by_place
             .iter()
-            .filter_map(|((topic, partition), state)| {
-                let next = state.offsets.to_commit()?;
-                Some((Arc::clone(topic), *partition, next))
+            .filter_map(|(place, state)| {
+                Some(Progress {
+                    place: place.clone(),
+                    next: state.offsets.to_commit()?,
+                    generation: state.generation,
+                })
             })
             .collect()
     }
 
     /// These are durable with the bus.
-    pub(super) fn committed(&mut self, next: &[(Arc<str>, i32, i64)]) {
-        for (topic, partition, offset) in next {
-            if let Some(state) = self.by_place.get_mut(&(Arc::clone(topic), *partition)) {
-                state.offsets.committed(*offset);
+    pub(super) fn committed(&mut self, progress: &[Progress]) {
+        for Progress {
+            place,
+            next,
+            generation,
+        } in progress
+        {
+            if let Some(state) = self.by_place.get_mut(place)
+                && state.generation == *generation
+            {
+                state.offsets.committed(*next);
             }
         }
     }
 
+    /// A commit has failed: there is something to commit still.
+    pub(super) fn commit_again(&mut self) {
+        self.is_ahead = true;
+    }
+
     /// Those that have enough in hand and are still being fetched from.
     pub(super) fn to_pause(&self) -> Vec<Place> {
-        let full = self.total >= TOTAL_MESSAGES_MAX || self.total_bytes >= TOTAL_BYTES_MAX;
-        self.which(|state| {
-            let enough =
-                state.unfinished >= PARTITION_MESSAGES_MAX || state.offsets.window() >= WINDOW_MAX;
-            !state.paused && (full || enough)
-        })
+        self.which(|state| self.is_to_pause(state))
     }
 
     /// Paused ones that have room again, at half of each limit so that it isn't done message by
     /// message.
     pub(super) fn to_resume(&self) -> Vec<Place> {
+        self.which(|state| self.is_to_resume(state))
+    }
+
+    /// Whether there is one of either.
+    pub(super) fn wants_throttling(&self) -> bool {
+        let mut all = self.by_place.values();
+        all.any(|state| self.is_to_pause(state) || self.is_to_resume(state))
+    }
+
+    fn is_to_pause(&self, state: &Partition) -> bool {
+        let full = self.total >= TOTAL_MESSAGES_MAX || self.total_bytes >= TOTAL_BYTES_MAX;
+        let enough =
+            state.unfinished >= PARTITION_MESSAGES_MAX || state.offsets.window() >= WINDOW_MAX;
+        !state.paused && (full || enough)
+    }
+
+    fn is_to_resume(&self, state: &Partition) -> bool {
         let room = self.total <= TOTAL_MESSAGES_MAX / 2 && self.total_bytes <= TOTAL_BYTES_MAX / 2;
-        self.which(|state| {
-            let few = state.unfinished <= PARTITION_MESSAGES_MAX / 2
-                && state.offsets.window() <= WINDOW_MAX / 2;
-            state.paused && room && few
-        })
+        let few = state.unfinished <= PARTITION_MESSAGES_MAX / 2
+            && state.offsets.window() <= WINDOW_MAX / 2;
+        state.paused && room && few
     }
 
     /// The consumer has paused or resumed these.
@@ -153,6 +196,8 @@ impl Partitions {
 }
 
 fn size(message: &InMessage) -> usize {
-    message.key.as_ref().map_or(0, bytes::Bytes::len)
-        + message.payload.as_ref().map_or(0, bytes::Bytes::len)
+    let headers = message.headers.iter();
+    let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+    let length = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
+    headers + length(&message.key) + length(&message.payload)
 }

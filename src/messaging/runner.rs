@@ -11,11 +11,11 @@ use super::backoff::Backoff;
 use super::desk::Desk;
 use super::handler::Handler;
 use super::lane::LaneKey;
+use super::upkeep::Upkeep;
 use super::work::Work;
-use crate::faults;
 use crate::ports::bus::{Bus, BusError, Consumer, InMessage, Polled, Subscription};
 use crate::ports::clock::Clock;
-use crate::telemetry::names;
+use crate::telemetry::repeated::RepeatedLog;
 
 /// How long a message that came too early is tried again: what it waits for comes within seconds,
 /// or never.
@@ -25,20 +25,16 @@ pub const RETRY_LIMIT: Duration = Duration::from_secs(30);
 /// fits in.
 pub const BUSY_LIMIT: Duration = Duration::from_mins(5);
 
-/// Messages of one poll.
-const POLL_MAX: usize = 500;
-/// Longest wait in a poll: commits, pauses and the end come between two polls.
-const POLL_WAIT: Duration = Duration::from_millis(100);
-/// Between commits: what a crash repeats, against what a commit costs.
-const COMMIT_EVERY: Duration = Duration::from_millis(100);
-/// Between looks at the lag, which asks the bus about every partition.
-const LAG_EVERY: Duration = Duration::from_secs(5);
+/// Messages of one poll: what comes in between two polls at full speed, a few times over.
+const POLL_MAX: usize = 1_000;
+/// Longest wait in a poll. What needs the consumer in between ends the poll before.
+const POLL_WAIT: Duration = Duration::from_secs(5);
 /// How long what is being handled may take to finish when the runner ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// While the bus is away.
 const BUS_AWAY: Backoff = Backoff {
     first: Duration::from_millis(100),
-    cap: Duration::from_secs(2),
+    cap: Duration::from_secs(1),
 };
 
 /// How much is handled at once.
@@ -48,6 +44,9 @@ pub struct RunnerSettings {
     pub batch_max: usize,
     /// Calls of the handler under way.
     pub in_flight_max: usize,
+    /// Between a poll that brought messages and the next one: what comes meanwhile is handled
+    /// together. A message after a pause doesn't wait.
+    pub gather: Duration,
 }
 
 /// A consumer of one subscription, with its handler.
@@ -80,7 +79,8 @@ impl Runner {
     /// Consumes until `shutdown`; then finishes what is being handled, commits and leaves the group.
     /// A bus that is away is waited for.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Some(consumer) = self.join(&shutdown).await else {
+        let bus_log = RepeatedLog::new();
+        let Some(consumer) = self.join(&shutdown, &bus_log).await else {
             return;
         };
         let group = Arc::clone(&self.subscription.group);
@@ -94,19 +94,23 @@ impl Runner {
         let running = Running {
             consumer,
             handler: self.handler,
+            upkeep: Upkeep::new(Arc::clone(&group)),
             group,
             desk: Desk::default(),
             work,
-            commit_at: Instant::now(),
-            lag_at: Instant::now(),
+            gather: self.settings.gather,
             poll_at: Instant::now(),
             bus_failures: 0,
-            commit_failures: 0,
+            bus_log,
         };
         running.run(&shutdown).await;
     }
 
-    async fn join(&self, shutdown: &CancellationToken) -> Option<Box<dyn Consumer>> {
+    async fn join(
+        &self,
+        shutdown: &CancellationToken,
+        log: &RepeatedLog,
+    ) -> Option<Box<dyn Consumer>> {
         let mut failures = 0;
         loop {
             let error = tokio::select! {
@@ -117,12 +121,7 @@ impl Runner {
                 }
             };
             failures += 1;
-            warn_once(
-                &self.subscription.group,
-                "joining the group",
-                &error,
-                failures,
-            );
+            bus_failed(log, &self.subscription.group, "joining the group", &error);
             tokio::select! {
                 () = shutdown.cancelled() => return None,
                 () = tokio::time::sleep(BUS_AWAY.after(failures)) => {}
@@ -137,102 +136,97 @@ struct Running {
     group: Arc<str>,
     desk: Desk,
     work: Work,
-    commit_at: Instant,
-    lag_at: Instant,
+    upkeep: Upkeep,
+    gather: Duration,
     poll_at: Instant,
     bus_failures: u32,
-    commit_failures: u32,
+    bus_log: RepeatedLog,
 }
 
 impl Running {
     async fn run(mut self, shutdown: &CancellationToken) {
         tracing::info!(group = &*self.group, "consumer started");
         while !shutdown.is_cancelled() {
-            self.commit_if_due().await;
             self.throttle().await;
-            self.report_lag_if_due().await;
+            let partitions = &mut self.desk.partitions;
+            self.upkeep
+                .begin(&mut *self.consumer, partitions, Instant::now());
             self.work.start(&mut self.desk);
             match self.poll(shutdown).await {
                 None => {}
-                Some(Ok(Polled::Messages(messages))) => {
-                    self.bus_failures = 0;
-                    let handler = &self.handler;
-                    self.desk
-                        .absorb(messages, |message| lane(&**handler, message));
-                }
-                Some(Ok(Polled::Revoked(places))) => {
-                    tracing::info!(
-                        group = &*self.group,
-                        count = places.len(),
-                        "partitions revoked"
-                    );
-                    self.desk.revoke(&places);
-                }
+                Some(Ok(polled)) => self.polled(polled),
                 Some(Err(error)) => self.bus_failed("polling", &error),
             }
         }
         self.finish().await;
     }
 
-    /// Waits for messages while work goes on; `None` once it is time to end.
+    fn polled(&mut self, polled: Polled) {
+        self.bus_failures = 0;
+        let now = Instant::now();
+        if let Some(recovery) = self.bus_log.recovered(now) {
+            let (count, lasted_s) = (recovery.count, recovery.lasted.as_secs());
+            tracing::info!(group = &*self.group, count, lasted_s, "the bus is back");
+        }
+        match polled {
+            Polled::Messages(messages) => {
+                if !messages.is_empty() {
+                    self.poll_at = now + self.gather;
+                }
+                let handler = &self.handler;
+                self.desk
+                    .absorb(messages, |message| lane(&**handler, message));
+            }
+            Polled::Revoked(places) => {
+                let count = places.len();
+                tracing::info!(group = &*self.group, count, "partitions revoked");
+                self.desk.revoke(&places);
+            }
+        }
+    }
+
+    /// Waits for messages while work goes on. `None` once it is time to end, or to use the consumer for
+    /// something else: a poll that is dropped loses nothing.
     async fn poll(&mut self, shutdown: &CancellationToken) -> Option<Result<Polled, BusError>> {
         let Self {
             consumer,
             desk,
             work,
+            upkeep,
             poll_at,
+            bus_failures,
             ..
         } = self;
-        let poll_at = *poll_at;
+        let (poll_at, is_failing) = (*poll_at, *bus_failures > 0);
         let polled = async {
             tokio::time::sleep_until(poll_at).await;
             consumer.poll(POLL_MAX, POLL_WAIT).await
         };
         tokio::pin!(polled);
         loop {
-            let due = work.next_due(desk, Instant::now());
+            let now = Instant::now();
+            let upkeep_due = upkeep.next_due(&desk.partitions);
+            let throttle = (!is_failing || now >= poll_at) && desk.partitions.wants_throttling();
+            if throttle || upkeep_due.is_some_and(|due| due <= now) {
+                return None;
+            }
+            let due = work.next_due(desk, now).into_iter().chain(upkeep_due).min();
             tokio::select! {
-                // Only at the end is a poll given up: what it may have in hand is not committed.
                 () = shutdown.cancelled() => return None,
                 result = &mut polled => return Some(result),
-                settled = work.settle_next(desk), if work.is_busy() => settled,
+                answers = work.answers() => work.settle(answers, desk),
+                ended = upkeep.next() => upkeep.settle(ended, &mut desk.partitions),
                 () = sleep_until(due), if due.is_some() => {}
             }
             work.start(desk);
         }
     }
 
-    async fn commit_if_due(&mut self) {
-        let now = Instant::now();
-        if now < self.commit_at {
-            return;
-        }
-        self.commit_at = now + COMMIT_EVERY;
-        let next = self.desk.partitions.to_commit();
-        if next.is_empty() {
-            return;
-        }
-        faults::crash(faults::points::CRASH_BEFORE_OFFSET);
-        match self.consumer.commit(&next).await {
-            Ok(()) => {
-                self.desk.partitions.committed(&next);
-                self.commit_failures = 0;
-            }
-            Err(error) => {
-                self.commit_failures += 1;
-                self.commit_at = now + BUS_AWAY.after(self.commit_failures);
-                warn_once(
-                    &self.group,
-                    "committing offsets",
-                    &error,
-                    self.commit_failures,
-                );
-            }
-        }
-    }
-
     /// Stops fetching where enough is in hand, and goes on where there is room.
     async fn throttle(&mut self) {
+        if self.bus_failures > 0 && Instant::now() < self.poll_at {
+            return;
+        }
         let pause = self.desk.partitions.to_pause();
         if !pause.is_empty() {
             match self.consumer.pause(&pause).await {
@@ -249,49 +243,22 @@ impl Running {
         }
     }
 
-    /// What is not handled yet: unread, and in hand.
-    async fn report_lag_if_due(&mut self) {
-        let now = Instant::now();
-        if now < self.lag_at || self.bus_failures > 0 {
-            return;
-        }
-        self.lag_at = now + LAG_EVERY;
-        // The gauge stands still while the bus is away.
-        let mut lag = match self.consumer.lag().await {
-            Ok(lag) => lag,
-            Err(error) => {
-                tracing::debug!(group = &*self.group, %error, "lag unknown");
-                return;
-            }
-        };
-        for (topic, in_hand) in self.desk.partitions.in_hand() {
-            *lag.entry(topic).or_default() += in_hand;
-        }
-        for (topic, count) in lag {
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-            metrics::gauge!(
-                names::BUS_LAG,
-                "group" => self.group.to_string(),
-                "topic" => topic.to_string()
-            )
-            .set(count as f64);
-        }
-    }
-
     async fn finish(mut self) {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
         while self.work.is_busy() {
-            let settled = self.work.settle_next(&mut self.desk);
-            if tokio::time::timeout_at(deadline, settled).await.is_err() {
-                tracing::warn!(
-                    group = &*self.group,
-                    "work left unfinished, it will be repeated"
-                );
-                break;
+            match tokio::time::timeout_at(deadline, self.work.answers()).await {
+                Ok(answers) => self.work.settle(answers, &mut self.desk),
+                Err(_elapsed) => {
+                    tracing::warn!(
+                        group = &*self.group,
+                        "work left unfinished, it will be repeated"
+                    );
+                    break;
+                }
             }
         }
-        self.commit_at = Instant::now();
-        self.commit_if_due().await;
+        let partitions = &mut self.desk.partitions;
+        self.upkeep.finish(&mut *self.consumer, partitions).await;
         self.consumer.close().await;
         tracing::info!(group = &*self.group, "consumer ended");
     }
@@ -299,7 +266,7 @@ impl Running {
     fn bus_failed(&mut self, doing: &'static str, error: &BusError) {
         self.bus_failures += 1;
         self.poll_at = Instant::now() + BUS_AWAY.after(self.bus_failures);
-        warn_once(&self.group, doing, error, self.bus_failures);
+        bus_failed(&self.bus_log, &self.group, doing, error);
     }
 }
 
@@ -315,12 +282,10 @@ async fn sleep_until(due: Option<Instant>) {
     }
 }
 
-/// The first failure of an outage is worth a line; the rest follow from it.
-fn warn_once(group: &str, doing: &'static str, error: &BusError, failures: u32) {
-    let cause = &*error.0;
-    if failures == 1 {
-        tracing::warn!(group, doing, %error, cause, "the bus failed, will try again");
-    } else {
-        tracing::debug!(group, doing, %error, cause, failures, "the bus fails still");
+fn bus_failed(log: &RepeatedLog, group: &str, doing: &'static str, error: &BusError) {
+    if let Some(repeats) = log.failed(Instant::now()) {
+        let (count, lasting_s) = (repeats.count, repeats.lasting.as_secs());
+        let cause = &*error.0;
+        tracing::warn!(group, doing, %error, cause, count, lasting_s, "the bus failed, will try again");
     }
 }

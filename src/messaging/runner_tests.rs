@@ -15,7 +15,7 @@ use crate::ports::bus::Subscription;
 use crate::ports::clock::SystemClock;
 
 /// Runs `handler` until `done` holds, and what follows from it has been committed.
-async fn run_until(
+pub(super) async fn run_until(
     bus: &Double,
     handler: Arc<dyn Handler>,
     batch_max: usize,
@@ -28,7 +28,7 @@ async fn run_until(
     running.await.unwrap();
 }
 
-fn start(
+pub(super) fn start(
     bus: &Double,
     handler: Arc<dyn Handler>,
     batch_max: usize,
@@ -42,6 +42,7 @@ fn start(
     let settings = RunnerSettings {
         batch_max,
         in_flight_max: 4,
+        gather: Duration::from_millis(5),
     };
     let bus = Arc::new(bus.clone());
     let runner = Runner::new(bus, subscription, handler, settings, Arc::new(SystemClock));
@@ -49,7 +50,7 @@ fn start(
 }
 
 /// The paused clock moves on by itself whenever nothing else can.
-async fn wait_for(done: impl Fn() -> bool) {
+pub(super) async fn wait_for(done: impl Fn() -> bool) {
     let limit = Instant::now() + Duration::from_hours(1);
     while !done() {
         assert!(Instant::now() < limit, "an hour has passed");

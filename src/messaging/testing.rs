@@ -9,19 +9,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::{pending, ready};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::handler::{Handler, Verdict};
 use super::lane::Place;
 use crate::ports::bus::{
-    Bus, BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage, Subscription,
+    Beside, Bus, BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage,
+    Subscription,
 };
 
 /// What can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Call {
     Commit,
+    CommitHangs,
+    LagHangs,
     Forward,
     Refuse,
 }
@@ -98,7 +103,18 @@ impl Double {
         self.state.lock().forwarded.clone()
     }
 
-    fn settle(&self, message: &InMessage) {
+    /// Messages of `topic` that are handled.
+    pub(super) fn settled(&self, topic: &str) -> usize {
+        let state = self.state.lock();
+        let of_topic = state
+            .settled
+            .iter()
+            .filter(|((name, _), _)| &**name == topic);
+        of_topic.count()
+    }
+
+    /// A message is handled.
+    pub(super) fn settle(&self, message: &InMessage) {
         let place = (Arc::clone(&message.topic), message.partition);
         self.state.lock().settled.insert((place, message.offset));
     }
@@ -179,9 +195,12 @@ impl Consumer for Double {
         Ok(Polled::Messages(std::mem::take(&mut state.waiting)))
     }
 
-    async fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Result<(), BusError> {
+    fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Beside<()> {
+        if self.due_to_fail(Call::CommitHangs) {
+            return pending().boxed();
+        }
         if self.due_to_fail(Call::Commit) {
-            return Err(BusError("told to fail".into()));
+            return ready(Err(BusError("told to fail".into()))).boxed();
         }
         let mut state = self.state.lock();
         for (topic, partition, offset) in next {
@@ -194,7 +213,7 @@ impl Consumer for Double {
             }
             state.committed.insert(place, *offset);
         }
-        Ok(())
+        ready(Ok(())).boxed()
     }
 
     async fn pause(&mut self, _: &[Place]) -> Result<(), BusError> {
@@ -205,8 +224,11 @@ impl Consumer for Double {
         Ok(())
     }
 
-    async fn lag(&mut self) -> Result<BTreeMap<Arc<str>, u64>, BusError> {
-        Ok(BTreeMap::new())
+    fn lag(&mut self) -> Beside<BTreeMap<Arc<str>, u64>> {
+        if self.due_to_fail(Call::LagHangs) {
+            return pending().boxed();
+        }
+        ready(Ok(BTreeMap::new())).boxed()
     }
 
     async fn close(self: Box<Self>) {}

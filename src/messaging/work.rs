@@ -1,53 +1,25 @@
 //! What is being done with the messages in hand: calls of the handler, dead letters under way, and
-//! the pause while a dependency is away.
+//! what follows from their answers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::backoff::Backoff;
+use super::calls::{self, Answer, Answers, HANDLE_TIMEOUT, Outcome};
+use super::counters::Counters;
+use super::dependency::{Change, Dependency};
 use super::desk::{Desk, Ticket, Wait};
 use super::handler::{Handler, Reason, Verdict};
-use super::parking;
+use super::lines::Lines;
+use super::parking::Kept;
 use super::runner::{BUSY_LIMIT, RETRY_LIMIT, RunnerSettings};
-use crate::ports::bus::{Bus, InMessage, PublishError};
+use crate::ports::bus::{Bus, PublishError};
 use crate::ports::clock::Clock;
-use crate::telemetry::names;
 
-/// Dead letters being published at once.
-const PARKING_MAX: usize = 16;
-
-/// How long one call of a handler may take. Past it the messages are tried again: a handler has
-/// time limits of its own, this one keeps a fault in them from holding a lane for ever.
-const HANDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// While a dependency is away: soon enough that its return isn't noticed late.
-const DEPENDENCY_AWAY: Backoff = Backoff {
-    first: Duration::from_millis(100),
-    cap: Duration::from_secs(5),
-};
-
-/// The answer of a task.
-enum Answer {
-    Handled(Vec<Verdict>),
-    TimedOut,
-    Parked(Result<(), PublishError>),
-}
-
-/// What a task works on.
-enum Job {
-    Handling(Vec<Ticket>),
-    Parking(Ticket, Reason),
-}
-
-/// A dependency that is away.
-struct Away {
-    failures: u32,
-    until: Instant,
-}
+/// Dead letters being published at once: a few of a producer's requests, so that a flood of bad
+/// messages passes about as fast as it came, and those behind it don't wait.
+const PARKING_MAX: usize = 512;
 
 /// Everything under way.
 pub(super) struct Work {
@@ -56,10 +28,14 @@ pub(super) struct Work {
     group: Arc<str>,
     settings: RunnerSettings,
     clock: Arc<dyn Clock>,
-    tasks: JoinSet<Answer>,
-    jobs: HashMap<Id, Job>,
+    /// Waves of calls and of parkings. Dropped, they end.
+    waves: JoinSet<()>,
+    answers: Arc<Answers>,
+    handling: usize,
     parking: usize,
-    away: Option<Away>,
+    dependency: Dependency,
+    lines: Lines,
+    counters: Counters,
 }
 
 impl Work {
@@ -73,166 +49,167 @@ impl Work {
         Self {
             handler,
             bus,
+            lines: Lines::new(Arc::clone(&group)),
+            counters: Counters::of(&group),
             group,
             settings,
             clock,
-            tasks: JoinSet::new(),
-            jobs: HashMap::new(),
+            waves: JoinSet::new(),
+            answers: Arc::default(),
+            handling: 0,
             parking: 0,
-            away: None,
+            dependency: Dependency::default(),
         }
     }
 
     /// Whether anything is under way.
     pub(super) fn is_busy(&self) -> bool {
-        !self.tasks.is_empty()
+        self.handling + self.parking > 0
     }
 
-    /// When there may be something to start.
+    /// When there may be something to start or to say.
     pub(super) fn next_due(&self, desk: &Desk, now: Instant) -> Option<Instant> {
-        let pause = self.away.as_ref().map(|away| away.until);
         // Once the pause is over, what there is to try has been started or is not due.
-        let pause = pause.filter(|until| *until > now);
-        pause.into_iter().chain(desk.next_due()).min()
+        let pause = self.dependency.pause().filter(|until| *until > now);
+        let times = [pause, desk.next_due(), self.lines.next_look()];
+        times.into_iter().flatten().min()
     }
 
     /// Starts what can be started.
     pub(super) fn start(&mut self, desk: &mut Desk) {
         let now = Instant::now();
+        self.lines.look(now);
+        self.reap();
         desk.wake_due(now);
-        while self.parking < PARKING_MAX
-            && let Some((ticket, reason)) = desk.take_parking()
-        {
-            self.park(ticket, reason);
-        }
-        while self.handling() < self.handling_max(now) {
-            let tickets = desk.take(self.settings.batch_max);
+        self.park(desk);
+        let (calls_max, batch_max) = self.allowed(now);
+        let mut calls = Vec::new();
+        while self.handling < calls_max {
+            let tickets = desk.take(batch_max);
             if tickets.is_empty() {
                 break;
             }
-            self.handle(tickets);
+            self.handling += 1;
+            calls.push(tickets);
+        }
+        if !calls.is_empty() {
+            let (handler, answers) = (Arc::clone(&self.handler), Arc::clone(&self.answers));
+            self.waves.spawn(calls::handle(handler, calls, answers));
         }
     }
 
-    /// Waits for the next task and takes its answer in. Must not be called with none under way.
-    pub(super) async fn settle_next(&mut self, desk: &mut Desk) {
-        if let Some(ended) = self.tasks.join_next_with_id().await {
-            self.settle(ended, desk, Instant::now());
+    /// Calls at once, and messages of each. While a dependency is away none, and then one message to
+    /// find out whether it is back.
+    fn allowed(&self, now: Instant) -> (usize, usize) {
+        match self.dependency.pause() {
+            None => (self.settings.in_flight_max, self.settings.batch_max),
+            Some(until) => (usize::from(now >= until), 1),
         }
     }
 
-    fn handling(&self) -> usize {
-        self.jobs.len() - self.parking
-    }
-
-    /// While a dependency is away none, and then one call to find out whether it is back.
-    fn handling_max(&self, now: Instant) -> usize {
-        match &self.away {
-            None => self.settings.in_flight_max,
-            Some(away) => usize::from(now >= away.until),
+    fn park(&mut self, desk: &mut Desk) {
+        let mut letters = Vec::new();
+        while self.parking < PARKING_MAX
+            && let Some(letter) = desk.take_parking()
+        {
+            self.parking += 1;
+            letters.push(letter);
         }
+        if letters.is_empty() {
+            return;
+        }
+        let (bus, group) = (Arc::clone(&self.bus), Arc::clone(&self.group));
+        let answers = Arc::clone(&self.answers);
+        let parking = calls::park(bus, group, letters, self.clock.now(), answers);
+        self.waves.spawn(parking);
     }
 
-    fn handle(&mut self, tickets: Vec<Ticket>) {
-        let handler = Arc::clone(&self.handler);
-        let batch: Vec<Arc<InMessage>> = tickets.iter().map(|t| Arc::clone(&t.message)).collect();
-        let task = self.tasks.spawn(async move {
-            match tokio::time::timeout(HANDLE_TIMEOUT, handler.handle(&batch)).await {
-                Ok(verdicts) => Answer::Handled(verdicts),
-                Err(_elapsed) => Answer::TimedOut,
+    /// Waves catch the panics of what they call. One of their own would leave messages in hand for ever.
+    fn reap(&mut self) {
+        while let Some(ended) = self.waves.try_join_next() {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
             }
-        });
-        self.jobs.insert(task.id(), Job::Handling(tickets));
+        }
     }
 
-    fn park(&mut self, ticket: Ticket, reason: Reason) {
-        let bus = Arc::clone(&self.bus);
-        let group = Arc::clone(&self.group);
-        let message = Arc::clone(&ticket.message);
-        let why = reason.clone();
-        let now = self.clock.now();
-        let task = self.tasks.spawn(async move {
-            Answer::Parked(parking::park(&*bus, &group, &message, &why, now).await)
-        });
-        self.parking += 1;
-        self.jobs.insert(task.id(), Job::Parking(ticket, reason));
+    /// Waits for answers; for ever, if nothing is under way.
+    pub(super) async fn answers(&self) -> Vec<Answer> {
+        self.answers.take().await
     }
 
-    fn settle(&mut self, ended: Result<(Id, Answer), JoinError>, desk: &mut Desk, now: Instant) {
-        let (id, answer) = match ended {
-            Ok((id, answer)) => (id, Ok(answer)),
-            Err(error) => (error.id(), Err(error)),
-        };
-        match (self.jobs.remove(&id), answer) {
-            (Some(Job::Handling(tickets)), answer) => {
-                let verdicts = self.verdicts(tickets.len(), answer);
-                self.note_dependency(&verdicts, now);
-                for (ticket, verdict) in tickets.iter().zip(verdicts) {
-                    self.apply(ticket, verdict, desk, now);
+    /// Takes in what [`Self::answers`] gave.
+    pub(super) fn settle(&mut self, answers: Vec<Answer>, desk: &mut Desk) {
+        let now = Instant::now();
+        for answer in answers {
+            match answer {
+                Answer::Handled(tickets, outcome) => {
+                    self.handling -= 1;
+                    self.handled(&tickets, outcome, desk, now);
+                }
+                Answer::Parked(ticket, reason, result) => {
+                    self.parking -= 1;
+                    self.parked(&ticket, &reason, result, desk, now);
                 }
             }
-            (Some(Job::Parking(ticket, reason)), answer) => {
-                self.parking -= 1;
-                self.parked(&ticket, &reason, answer, desk, now);
-            }
-            (None, _) => {}
         }
     }
 
-    fn verdicts(&self, count: usize, answer: Result<Answer, JoinError>) -> Vec<Verdict> {
-        let again = match answer {
-            Ok(Answer::Handled(verdicts)) if verdicts.len() == count => return verdicts,
-            Ok(Answer::TimedOut) => {
-                tracing::warn!(group = &*self.group, "handler took too long");
-                Verdict::Busy(Reason::new("timed-out", "the handler took too long"))
+    fn handled(&mut self, tickets: &[Ticket], outcome: Outcome, desk: &mut Desk, now: Instant) {
+        let together = tickets.len();
+        let why = match outcome {
+            Outcome::Verdicts(verdicts) if verdicts.len() == together => {
+                for (ticket, verdict) in tickets.iter().zip(verdicts) {
+                    self.apply(ticket, verdict, together, desk, now);
+                }
+                return;
             }
-            Ok(_) => {
-                tracing::error!(
-                    group = &*self.group,
-                    "handler didn't answer for each message"
-                );
-                Verdict::RetryLater(Reason::new(
-                    "unanswered",
-                    "the handler didn't answer for it",
-                ))
-            }
-            Err(error) => {
-                tracing::error!(group = &*self.group, %error, "handler failed");
-                Verdict::RetryLater(Reason::new("handler-failed", error.to_string()))
+            Outcome::Verdicts(_) => "it did not answer for each message".to_owned(),
+            Outcome::Panicked(why) => why,
+            Outcome::TimedOut => {
+                let why = "the handler took too long";
+                self.lines.handler_failed(why, together, now);
+                for ticket in tickets {
+                    if self.failed_by_dependency(ticket, why, together, desk, now) {
+                        desk.charge_busy(ticket, HANDLE_TIMEOUT);
+                    }
+                    self.counters.count(&ticket.message.topic, "timed_out");
+                }
+                return;
             }
         };
-        vec![again; count]
-    }
-
-    fn note_dependency(&mut self, verdicts: &[Verdict], now: Instant) {
-        let down = verdicts.iter().find_map(|verdict| match verdict {
-            Verdict::DependencyDown(why) => Some(why),
-            _ => None,
-        });
-        let Some(why) = down else {
-            // An answer during the pause is of a call that was under way before it.
-            if self.away.as_ref().is_some_and(|away| now >= away.until) {
-                self.away = None;
-                tracing::info!(group = &*self.group, "dependency is back, going on");
-            }
-            return;
-        };
-        match &mut self.away {
-            // Of calls that were under way when the first one failed.
-            Some(away) if now < away.until => {}
-            Some(away) => {
-                away.failures += 1;
-                away.until = now + DEPENDENCY_AWAY.after(away.failures);
-            }
-            None => {
-                tracing::warn!(group = &*self.group, why, "dependency is away, pausing");
-                let until = now + DEPENDENCY_AWAY.after(1);
-                self.away = Some(Away { failures: 1, until });
-            }
+        self.lines.handler_failed(&why, together, now);
+        for ticket in tickets {
+            self.counters.count(&ticket.message.topic, "failed");
+            // In company it may be another one's fault: each goes alone from now on.
+            let limit = if together > 1 {
+                desk.part(ticket, 1);
+                Wait::Free
+            } else {
+                Wait::Retry(RETRY_LIMIT)
+            };
+            desk.retry(ticket, Reason::new("handler-failed", &*why), limit, now);
         }
     }
 
-    fn apply(&self, ticket: &Ticket, verdict: Verdict, desk: &mut Desk, now: Instant) {
+    fn apply(
+        &mut self,
+        ticket: &Ticket,
+        verdict: Verdict,
+        together: usize,
+        desk: &mut Desk,
+        now: Instant,
+    ) {
+        // A busy handler and a message that can't be read say nothing of what it depends on.
+        let got_through = matches!(
+            verdict,
+            Verdict::Done | Verdict::Drop(_) | Verdict::RetryLater(_)
+        );
+        if got_through && self.dependency.passed(now) == Some(Change::Returned) {
+            self.lines.goes_on(now);
+        }
         let outcome = match verdict {
             Verdict::Done => {
                 desk.finish(ticket, now);
@@ -262,62 +239,77 @@ impl Work {
                 desk.park(ticket, reason);
                 "dead_letter"
             }
-            Verdict::DependencyDown(_) => {
-                desk.put_back(ticket);
+            Verdict::DependencyDown(why) => {
+                self.failed_by_dependency(ticket, &why, together, desk, now);
                 "dependency_down"
             }
         };
-        metrics::counter!(
-            names::MESSAGES,
-            "group" => self.group.to_string(),
-            "topic" => ticket.message.topic.to_string(),
-            "outcome" => outcome
-        )
-        .increment(1);
+        self.counters.count(&ticket.message.topic, outcome);
+    }
+
+    /// Keeps a message for later that could not be handled for want of a dependency. Whether the message
+    /// has to answer for it, because others got through meanwhile.
+    fn failed_by_dependency(
+        &mut self,
+        ticket: &Ticket,
+        why: &str,
+        together: usize,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> bool {
+        if together > 1 {
+            // One among them may be what fails them all.
+            desk.part(ticket, together / 2);
+        }
+        let is_its_own = desk.let_down(ticket, self.dependency.passed_count());
+        self.dependency.failed(&ticket.lane, now);
+        if self.dependency.is_away() {
+            self.lines.paused(why, now);
+            desk.put_back(ticket);
+            return false;
+        }
+        self.lines.let_down(&ticket.message, why, now);
+        let wait = if is_its_own {
+            Wait::Busy(BUSY_LIMIT)
+        } else {
+            Wait::Free
+        };
+        desk.retry(ticket, Reason::new("dependency-down", why), wait, now);
+        is_its_own
     }
 
     fn parked(
-        &self,
+        &mut self,
         ticket: &Ticket,
         reason: &Reason,
-        answer: Result<Answer, JoinError>,
+        result: Result<Kept, PublishError>,
         desk: &mut Desk,
         now: Instant,
     ) {
         let message = &ticket.message;
-        let error = match answer {
-            Ok(Answer::Parked(Ok(()))) => {
-                tracing::warn!(
-                    group = &*self.group,
-                    topic = &*message.topic,
-                    partition = message.partition,
-                    offset = message.offset,
-                    code = reason.code,
-                    reason = reason.detail,
-                    "message parked as a dead letter"
-                );
-                metrics::counter!(
-                    names::DEAD_LETTERS,
-                    "topic" => message.topic.to_string(),
-                    "reason" => reason.code
-                )
-                .increment(1);
+        match result {
+            Ok(kept) => {
+                self.lines.parked(message, reason, kept, now);
+                self.counters.parked(&message.topic, reason.code);
                 desk.finish(ticket, now);
-                return;
             }
-            Ok(Answer::Parked(Err(error))) => error.to_string(),
-            Ok(Answer::Handled(_) | Answer::TimedOut) => "wrong answer".into(),
-            Err(error) => error.to_string(),
-        };
-        // The offset stays where it is until the bus has the letter.
-        tracing::warn!(
-            group = &*self.group,
-            topic = &*message.topic,
-            partition = message.partition,
-            offset = message.offset,
-            error,
-            "dead letter could not be published, will try again"
-        );
-        desk.park_again(ticket, now);
+            // The offset stays where it is until the bus has the letter.
+            Err(error) => {
+                self.lines.unpublished(message, &full(&error), now);
+                desk.park_again(ticket, now);
+            }
+        }
     }
+}
+
+/// An error with what caused it.
+fn full(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
 }

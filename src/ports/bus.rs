@@ -1,11 +1,13 @@
 //! The message bus: topics with partitions, consumer groups with committed offsets.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 use super::journal::BoxError;
@@ -40,6 +42,27 @@ pub struct RawMessage {
     pub payload: Option<Bytes>,
 }
 
+/// A header's name: those that our own messages have cost no memory of their own.
+pub type HeaderName = Cow<'static, str>;
+
+/// The name as a message's own.
+pub fn header_name(name: &str) -> HeaderName {
+    const KNOWN: [&str; 10] = [
+        "ce_id",
+        "ce_source",
+        "ce_specversion",
+        "ce_type",
+        "ce_subject",
+        "ce_time",
+        "ce_dataschema",
+        "ce_orderversion",
+        "content-type",
+        "traceparent",
+    ];
+    let known = KNOWN.into_iter().find(|known| *known == name);
+    known.map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed)
+}
+
 /// A message as received.
 #[derive(Clone, Debug)]
 pub struct InMessage {
@@ -52,7 +75,7 @@ pub struct InMessage {
     /// Key, if any.
     pub key: Option<Bytes>,
     /// Headers; a header that stands twice keeps its last value; values are arbitrary bytes.
-    pub headers: BTreeMap<String, Bytes>,
+    pub headers: BTreeMap<HeaderName, Bytes>,
     /// The value; `None` for a tombstone.
     pub payload: Option<Bytes>,
     /// The bus' timestamp, ms since the epoch.
@@ -108,23 +131,29 @@ pub enum Polled {
     Revoked(Vec<(Arc<str>, i32)>),
 }
 
+/// A call to the bus that has no more need of the consumer, which may be polled meanwhile.
+pub type Beside<T> = BoxFuture<'static, Result<T, BusError>>;
+
 /// One member of a consumer group. Not shared: one task owns it.
 #[async_trait]
 pub trait Consumer: Send {
-    /// Waits up to `timeout` for at least one message, then takes what is there, at most `max`.
+    /// Waits up to `timeout` for at least one message, then takes what is there, at most `max`. A call
+    /// that is dropped half way loses nothing.
     async fn poll(&mut self, max: usize, timeout: Duration) -> Result<Polled, BusError>;
 
-    /// Commits, per (topic, partition), the offset of the NEXT message to read. Durable when it returns.
-    async fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Result<(), BusError>;
+    /// Commits, per (topic, partition), the offset of the NEXT message to read; what is no longer this
+    /// consumer's is left out. Durable when the future is ready.
+    fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Beside<()>;
 
-    /// Stops fetching from these partitions, without losing membership (polls go on).
+    /// Stops fetching from these partitions, without losing membership (polls go on). Ends with the
+    /// assignment: one that is taken away and comes back is read.
     async fn pause(&mut self, partitions: &[(Arc<str>, i32)]) -> Result<(), BusError>;
 
     /// Goes on fetching.
     async fn resume(&mut self, partitions: &[(Arc<str>, i32)]) -> Result<(), BusError>;
 
     /// Messages not yet read, by topic.
-    async fn lag(&mut self) -> Result<BTreeMap<Arc<str>, u64>, BusError>;
+    fn lag(&mut self) -> Beside<BTreeMap<Arc<str>, u64>>;
 
     /// Leaves in good order; blocks at most a few seconds (on a blocking thread where it must).
     async fn close(self: Box<Self>);

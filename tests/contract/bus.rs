@@ -41,6 +41,7 @@ macro_rules! bus_contract {
             shares_partitions_within_a_group,
             hands_over_when_a_member_leaves,
             pauses_and_resumes_a_partition,
+            reads_what_was_paused_and_went_away_and_came_back,
             names_and_creates_missing_topics,
             reads_outside_any_group,
             answers_for_each_message,
@@ -265,6 +266,65 @@ pub async fn pauses_and_resumes_a_partition(fixture: &dyn BusFixture) {
     consumer.close().await;
 }
 
+/// A pause ends with the assignment: what a member had paused, lost and got again it reads.
+pub async fn reads_what_was_paused_and_went_away_and_came_back(fixture: &dyn BusFixture) {
+    let (bus, topic) = topic(fixture).await;
+    let group = unique("g");
+    publish(&*bus, numbered(&topic, 0..40)).await;
+    let mut first = join(&*bus, &topic, &group, "a").await;
+    let messages = take(&mut *first, 40).await;
+    commit_all(&mut *first, &messages).await;
+    let all: BTreeSet<i32> = messages.iter().map(|m| m.partition).collect();
+    let named = |partitions: &BTreeSet<i32>| -> Vec<(Arc<str>, i32)> {
+        let each = partitions.iter();
+        each.map(|number| (Arc::clone(&topic), *number)).collect()
+    };
+    first.pause(&named(&all)).await.unwrap();
+
+    let other = fixture.connect().await;
+    let mut second = join(&*other, &topic, &group, "b").await;
+    let mut gone = BTreeSet::new();
+    within("a rebalance", async {
+        while gone.is_empty() {
+            if let Polled::Revoked(revoked) = poll(&mut *first).await {
+                gone.extend(revoked.into_iter().map(|(_, partition)| partition));
+            }
+            let _ = poll(&mut *second).await;
+        }
+    })
+    .await;
+    second.close().await;
+
+    publish(&*bus, numbered(&topic, 40..80)).await;
+    let there = bus.read(&topic, None, 100).await.unwrap();
+    let last: BTreeMap<i32, i64> = there.iter().map(|m| (m.partition, m.offset)).collect();
+    let mut read = Vec::new();
+    within("what had been paused, gone and come back", async {
+        while gone.iter().any(|p| {
+            !read
+                .iter()
+                .any(|m: &InMessage| m.partition == *p && m.offset == last[p])
+        }) {
+            collect(poll(&mut *first).await, &mut read);
+        }
+    })
+    .await;
+    let stayed = &all - &gone;
+    assert!(
+        read.iter().all(|m| !stayed.contains(&m.partition)),
+        "what stayed is paused still"
+    );
+    first.resume(&named(&stayed)).await.unwrap();
+    within("the rest", async {
+        while read.len() < 40 {
+            collect(poll(&mut *first).await, &mut read);
+        }
+    })
+    .await;
+    assert_eq!(values(&read), numbers(40..80), "each once");
+    first.close().await;
+}
+
 /// Missing topics are named until they are created; creating one that is there is no error.
 pub async fn names_and_creates_missing_topics(fixture: &dyn BusFixture) {
     let (bus, there) = topic(fixture).await;
@@ -347,7 +407,9 @@ pub async fn forwards_any_bytes(fixture: &dyn BusFixture) {
     assert_eq!(there.len(), 2);
     let first = there.iter().find(|m| m.key.is_some()).unwrap();
     assert_eq!((&first.key, &first.payload), (&odd.key, &odd.payload));
-    assert_eq!(first.headers, odd.headers.into_iter().collect());
+    let headers = odd.headers.into_iter();
+    let headers = headers.map(|(name, value)| (name.into(), value)).collect();
+    assert_eq!(first.headers, headers);
     let second = there.iter().find(|m| m.key.is_none()).unwrap();
     assert_eq!((&second.payload, second.headers.len()), (&None, 0));
     let huge = RawMessage {

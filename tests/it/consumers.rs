@@ -115,7 +115,10 @@ async fn relay(bus: Arc<dyn Bus>, world: World, shutdown: CancellationToken) {
             let message = RawMessage {
                 topic: message.topic,
                 key: message.key,
-                headers: message.headers.into_iter().collect(),
+                headers: {
+                    let headers = message.headers.into_iter();
+                    headers.map(|(k, v)| (k.into_owned(), v)).collect()
+                },
                 payload: message.payload,
             };
             bus.forward(message).await.unwrap();

@@ -14,7 +14,7 @@ use trackops::codec::topics::Topic;
 use trackops::inventory::StockHandler;
 use trackops::messaging::handler::{Handler, Verdict};
 use trackops::messaging::orders::OrderHandler;
-use trackops::ports::bus::InMessage;
+use trackops::ports::bus::{HeaderName, InMessage};
 use trackops::ports::cache::Position;
 use trackops::ports::clock::SystemClock;
 use trackops::ports::live::Session;
@@ -68,7 +68,7 @@ impl Inner {
             let row_id = RowId { lane: 0, seq: 0 };
             let entry = OutboxEntry { row_id, order, row };
             let headers = messages::headers(&entry, "test");
-            let headers = headers.into_iter().map(|(k, v)| (k.to_owned(), v.into()));
+            let headers = headers.into_iter().map(|(k, v)| (k.into(), v.into()));
             let message = self.message(topic, order, headers.collect(), payload.to_vec());
             // Sent again, it is the same message; those that were sent can come any number of times.
             let id = message.headers.get("ce_id");
@@ -82,7 +82,7 @@ impl Inner {
         &self,
         topic: Arc<str>,
         order: OrderId,
-        headers: BTreeMap<String, bytes::Bytes>,
+        headers: BTreeMap<HeaderName, bytes::Bytes>,
         payload: Vec<u8>,
     ) -> InMessage {
         InMessage {

@@ -14,7 +14,11 @@ use super::super::error::WriteError;
 use super::assign::{Slot, Token};
 use super::hub::{Hub, Partition, Turn};
 use super::rows;
-use crate::ports::bus::{BusError, Consumer, InMessage, Polled, Subscription};
+use crate::ports::bus::{Beside, BusError, Consumer, InMessage, Polled, Subscription};
+
+/// A poll ends after this many bytes of values, so that a group that lags behind large messages can't
+/// fill the memory; at least one message always comes.
+const POLL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Another member of the same name has joined since.
 #[derive(Debug, Error)]
@@ -117,19 +121,22 @@ impl EmbeddedConsumer {
     async fn fetch(&mut self, owned: &[Partition], max: usize) -> Result<Vec<InMessage>, BusError> {
         let mut messages = Vec::new();
         let mut moved = Vec::new();
+        let mut bytes_left = POLL_BYTES_MAX;
         self.turn = self.turn.wrapping_add(1);
         let (late, early) = owned.split_at(self.turn % owned.len().max(1));
         for partition in early.iter().chain(late) {
             let position = self.position(partition);
             let left = max.saturating_sub(messages.len());
             let idle = position >= partition.next || self.paused.contains(&partition.slot);
-            if idle || left == 0 {
+            if idle || left == 0 || bytes_left == 0 {
                 continue;
             }
             let before = messages.len();
-            rows::fetch(&self.db.reads, partition, position, left, &mut messages)
+            let room = (left, bytes_left);
+            let bytes = rows::fetch(&self.db.reads, partition, position, room, &mut messages)
                 .await
                 .map_err(|error| BusError(error.into()))?;
+            bytes_left = bytes_left.saturating_sub(bytes);
             // Nothing there means that retention was faster: go on at the end.
             let last = messages.get(before..).and_then(<[_]>::last);
             moved.push((
@@ -174,7 +181,7 @@ impl Consumer for EmbeddedConsumer {
         }
     }
 
-    async fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Result<(), BusError> {
+    fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Beside<()> {
         // What has been revoked is another's to commit.
         let offsets: Vec<(Slot, i64)> = next
             .iter()
@@ -187,14 +194,17 @@ impl Consumer for EmbeddedConsumer {
             let group = &*self.subscription.group;
             tracing::warn!(group, "offsets of revoked partitions are not committed");
         }
-        if offsets.is_empty() {
-            return Ok(());
+        let (db, group) = (Arc::clone(&self.db), Arc::clone(&self.subscription.group));
+        async move {
+            if offsets.is_empty() {
+                return Ok(());
+            }
+            let committed = db.writer.write_repeatable(move |conn| {
+                async move { rows::commit(conn, &group, &offsets).await }.boxed()
+            });
+            committed.await.map_err(|error| BusError(error.into()))
         }
-        let group = Arc::clone(&self.subscription.group);
-        let committed = self.db.writer.write_repeatable(move |conn| {
-            async move { rows::commit(conn, &group, &offsets).await }.boxed()
-        });
-        committed.await.map_err(|error| BusError(error.into()))
+        .boxed()
     }
 
     async fn pause(&mut self, partitions: &[(Arc<str>, i32)]) -> Result<(), BusError> {
@@ -210,17 +220,31 @@ impl Consumer for EmbeddedConsumer {
         Ok(())
     }
 
-    async fn lag(&mut self) -> Result<BTreeMap<Arc<str>, u64>, BusError> {
+    fn lag(&mut self) -> Beside<BTreeMap<Arc<str>, u64>> {
         let owned = self.hub.owned(&self.subscription.group, self.token);
-        self.learn(&owned).await?;
+        let (db, group) = (Arc::clone(&self.db), Arc::clone(&self.subscription.group));
+        let mut positions: HashMap<Slot, i64> = owned
+            .iter()
+            .filter_map(|Partition { slot, .. }| Some((*slot, *self.positions.get(slot)?)))
+            .collect();
         let topics = self.subscription.topics.iter();
         let mut lag: BTreeMap<Arc<str>, u64> = topics.map(|topic| (Arc::clone(topic), 0)).collect();
-        for partition in &owned {
-            let behind = partition.next - self.position(partition);
-            *lag.entry(Arc::clone(&partition.topic)).or_default() +=
-                u64::try_from(behind).unwrap_or(0);
+        async move {
+            let slots = owned.iter().map(|partition| partition.slot);
+            let new: Vec<Slot> = slots.filter(|slot| !positions.contains_key(slot)).collect();
+            if !new.is_empty() {
+                let committed = rows::committed(&db.reads, &group, &new).await;
+                positions.extend(committed.map_err(|error| BusError(error.into()))?);
+            }
+            for partition in &owned {
+                let position = positions.get(&partition.slot).copied().unwrap_or(0);
+                let behind = partition.next - position.max(partition.first);
+                *lag.entry(Arc::clone(&partition.topic)).or_default() +=
+                    u64::try_from(behind).unwrap_or(0);
+            }
+            Ok(lag)
         }
-        Ok(lag)
+        .boxed()
     }
 
     async fn close(self: Box<Self>) {

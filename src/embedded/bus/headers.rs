@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
+
+use crate::ports::bus::{HeaderName, header_name};
 
 /// Appends `headers` to `into`. Names and values are far shorter than 4 GiB: a message is refused
 /// long before.
@@ -18,22 +20,19 @@ pub(super) fn write(headers: &[(&str, &[u8])], into: &mut Vec<u8>) {
     }
 }
 
-/// Reads what [`write`] wrote; `None` if it didn't.
-pub(super) fn read(stored: &[u8]) -> Option<BTreeMap<String, Bytes>> {
-    let mut rest = stored;
+/// Reads what [`write`] wrote; `None` if it didn't. The values are parts of `stored`.
+pub(super) fn read(stored: &Bytes) -> Option<BTreeMap<HeaderName, Bytes>> {
+    let mut rest = stored.clone();
     let mut headers = BTreeMap::new();
     while !rest.is_empty() {
         let name = part(&mut rest)?;
-        let value = Bytes::copy_from_slice(part(&mut rest)?);
-        headers.insert(std::str::from_utf8(name).ok()?.to_owned(), value);
+        let value = part(&mut rest)?;
+        headers.insert(header_name(std::str::from_utf8(&name).ok()?), value);
     }
     Some(headers)
 }
 
-fn part<'s>(rest: &mut &'s [u8]) -> Option<&'s [u8]> {
-    let (length, after) = rest.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    let (part, after) = after.split_at_checked(length)?;
-    *rest = after;
-    Some(part)
+fn part(rest: &mut Bytes) -> Option<Bytes> {
+    let length = usize::try_from(rest.try_get_u32().ok()?).ok()?;
+    (length <= rest.len()).then(|| rest.split_to(length))
 }

@@ -131,16 +131,20 @@ impl Bus for EmbeddedBus {
         let (number, offset) = from.unwrap_or((0, 0));
         let mut messages = Vec::new();
         for partition in self.hub.topic(topic) {
-            if partition.number < number || messages.len() >= limit {
+            if partition.number < number {
                 continue;
+            }
+            if messages.len() >= limit {
+                break;
             }
             let start = if partition.number == number {
                 offset
             } else {
                 0
             };
-            let left = limit - messages.len();
-            rows::fetch(&self.db.reads, &partition, start, left, &mut messages)
+            // A page with a gap would look like one that is whole.
+            let room = (limit - messages.len(), usize::MAX);
+            rows::fetch(&self.db.reads, &partition, start, room, &mut messages)
                 .await
                 .map_err(|error| BusError(error.into()))?;
         }

@@ -17,10 +17,6 @@ use crate::ports::bus::InMessage;
 
 /// Bits of a message's key that are its offset.
 const OFFSET_BITS: u32 = 40;
-/// One fetch ends after this many bytes, so that a group that lags behind large messages can't
-/// fill the memory; at least one message always comes.
-const FETCH_BYTES_MAX: usize = 8 * 1024 * 1024;
-
 const FETCH: &str = "
     SELECT id, at, key, headers, payload FROM bus_messages
     WHERE id >= ?1 AND id < ?2
@@ -79,14 +75,15 @@ pub(super) async fn create_topics(
     partitions(conn, topics).await
 }
 
-/// Adds messages of `partition` from `offset` on, at most `limit`, to `into`.
+/// Adds messages of `partition` from `offset` on to `into`, at most so many and, after the first one,
+/// so many bytes of values; returns how many bytes came.
 pub(super) async fn fetch(
     reads: &SqlitePool,
     partition: &Partition,
     offset: i64,
-    limit: usize,
+    (limit, bytes_max): (usize, usize),
     into: &mut Vec<InMessage>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<usize> {
     let mut bytes = 0;
     let mut rows = sqlx::query(FETCH)
         .bind(key(partition.slot, offset.max(0)))
@@ -97,23 +94,23 @@ pub(super) async fn fetch(
         let message = message(&row, partition)?;
         bytes += message.payload.as_ref().map_or(0, Bytes::len);
         into.push(message);
-        if bytes >= FETCH_BYTES_MAX {
+        if bytes >= bytes_max {
             break;
         }
     }
-    Ok(())
+    Ok(bytes)
 }
 
 fn message(row: &SqliteRow, partition: &Partition) -> sqlx::Result<InMessage> {
     let id: i64 = row.try_get(0)?;
-    let headers = headers::read(row.try_get(3)?).ok_or_else(|| corrupt("headers"))?;
     let own = |bytes: Option<Vec<u8>>| bytes.map(Bytes::from);
+    let headers = headers::read(&Bytes::from(row.try_get::<Vec<u8>, _>(3)?));
     Ok(InMessage {
         topic: Arc::clone(&partition.topic),
         partition: partition.number,
         offset: id - key(partition.slot, 0),
         key: own(row.try_get(2)?),
-        headers,
+        headers: headers.ok_or_else(|| corrupt("headers"))?,
         payload: own(row.try_get(4)?),
         timestamp_ms: row.try_get(1)?,
     })
