@@ -14,6 +14,7 @@ mod order_settle;
 pub mod ownership;
 pub mod positions;
 pub mod reads;
+pub mod saga_route;
 pub mod scanner;
 pub mod settings;
 pub mod shard;

@@ -38,6 +38,7 @@ const WRITER_CACHE: &str = "-32768";
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_stock_key_answers.sql"),
+    include_str!("migrations/0004_stock_versions.sql"),
 ];
 
 /// The open file.

@@ -60,7 +60,7 @@ pub(super) const LIST_OF_CUSTOMER: &str = "
     ORDER BY o.created_at DESC, o.id DESC, e.version";
 
 pub(super) const DUE: &str = "
-    SELECT o.id, o.deadline_at, EXISTS (SELECT FROM outbox x WHERE x.order_id = o.id)
+    SELECT o.id, o.deadline_at, EXISTS (SELECT FROM outbox x WHERE x.order_id = o.id), o.status
     FROM orders o
     WHERE o.deadline_at <= $2 AND o.shard = ANY ($1::smallint[])
     ORDER BY o.deadline_at LIMIT $3";
@@ -157,7 +157,7 @@ impl Journal for PgJournal {
         let connection = self.reads.take().await?;
         let due = connection
             .run(async |connection| {
-                sqlx::query_as::<_, (Uuid, Millis, bool)>(DUE)
+                sqlx::query_as::<_, (Uuid, Millis, bool, String)>(DUE)
                     .bind(&shards)
                     .bind(Millis(now))
                     .bind(i64::from(limit))
@@ -167,12 +167,15 @@ impl Journal for PgJournal {
             .await?;
         let due = due
             .into_iter()
-            .map(|(order, Millis(deadline), request_unsent)| Due {
-                order: OrderId(order),
-                deadline,
-                request_unsent,
+            .map(|(order, Millis(deadline), request_unsent, status)| {
+                Ok(Due {
+                    order: OrderId(order),
+                    deadline,
+                    status: Status::parse(&status).ok_or_else(|| corrupt("impossible status"))?,
+                    request_unsent,
+                })
             });
-        Ok(due.collect())
+        due.collect()
     }
 
     async fn ping(&self) -> Result<(), JournalError> {

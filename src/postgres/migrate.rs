@@ -26,7 +26,7 @@ const OUTBOX_SEQUENCE: Source = (
     include_str!("../../migrations/shared/0006_outbox_sequence.sql"),
 );
 
-const ORDERS: [Source; 6] = [
+const ORDERS: [Source; 7] = [
     OUTBOX,
     (
         2,
@@ -49,10 +49,15 @@ const ORDERS: [Source; 6] = [
         include_str!("../../migrations/orders/0005_cluster.sql"),
     ),
     OUTBOX_SEQUENCE,
+    (
+        10,
+        "release deadlines",
+        include_str!("../../migrations/orders/0010_release_deadlines.sql"),
+    ),
 ];
 
 // A number that is shared is the same in both databases; the numbers of one may have gaps.
-const INVENTORY: [Source; 4] = [
+const INVENTORY: [Source; 5] = [
     OUTBOX,
     (
         2,
@@ -64,6 +69,11 @@ const INVENTORY: [Source; 4] = [
         7,
         "stock key answers",
         include_str!("../../migrations/inventory/0007_stock_key_answers.sql"),
+    ),
+    (
+        9,
+        "stock versions",
+        include_str!("../../migrations/inventory/0009_stock_versions.sql"),
     ),
 ];
 
