@@ -23,6 +23,10 @@ pub mod points {
     pub const CRASH_AFTER_PUBLISH: &str = "crash-after-publish";
     /// Abort after a consumer's own commit, before the offset is committed.
     pub const CRASH_BEFORE_OFFSET: &str = "crash-before-offset";
+    /// Abort in the inventory's transaction: what it touches is locked, nothing is written.
+    pub const CRASH_AFTER_STOCK_LOCK: &str = "crash-after-stock-lock";
+    /// Abort in the inventory's transaction: everything is written, nothing is committed.
+    pub const CRASH_BEFORE_STOCK_COMMIT: &str = "crash-before-stock-commit";
     /// Abort after the inventory's transaction.
     pub const CRASH_AFTER_STOCK: &str = "crash-after-stock";
     /// Panic in the order actor's handler (`=order id`).

@@ -34,6 +34,8 @@ mod kafka;
 mod kill;
 #[path = "it/kill_dev.rs"]
 mod kill_dev;
+#[path = "it/late_inventory.rs"]
+mod late_inventory;
 #[path = "it/live.rs"]
 mod live;
 #[path = "it/live_support.rs"]

@@ -28,9 +28,21 @@ pub enum Command {
     DeadlineDue {
         /// As seen; ignored if the order's deadline has moved since.
         deadline: Timestamp,
-        /// The request for stock still waits in the outbox: move the deadline on, don't fire.
-        request_unsent: bool,
+        /// What is known to be in the way of the answer.
+        held_up: HeldUp,
     },
+}
+
+/// What is known to be in the way of inventory's answer when a deadline has passed. Where something is,
+/// the deadline is moved on: asking again would only make the backlog longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldUp {
+    /// Nothing: request and answer had every chance.
+    Not,
+    /// The request still waits in the outbox.
+    Unsent,
+    /// Request or answer is on its way: somebody on it is known to be behind.
+    Behind,
 }
 
 /// Why an order was cancelled, where nobody said.

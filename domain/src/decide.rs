@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::command::{Command, Origin, REASON_UNLESS_GIVEN};
+use crate::command::{Command, HeldUp, Origin, REASON_UNLESS_GIVEN};
 use crate::event::{Change, OrderEvent};
 use crate::ids::{OrderId, Version};
 use crate::order::Order;
 use crate::placed::Placed;
 use crate::saga::{Intent, Policy, Saga, Stock};
 use crate::status::Status;
+use crate::time::Timestamp;
 
 /// What follows from a command. At most one event: an event is exactly one change of status.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,6 +107,7 @@ pub fn decide(
         Command::StockReleased if order.saga.stock == Stock::Releasing => Ok(Decision::Bookkeep {
             saga: Saga {
                 stock: Stock::Released,
+                deadline: None,
                 ..order.saga
             },
             resend: &[],
@@ -114,38 +116,73 @@ pub fn decide(
         Command::StockReserved | Command::StockRefused { .. } | Command::StockReleased => {
             Ok(Decision::Unchanged)
         }
-        Command::DeadlineDue {
-            deadline,
-            request_unsent,
-        } => {
+        Command::DeadlineDue { deadline, held_up } => {
             // Not yet, by this clock: whoever woke the order has another.
             let is_early = now < *deadline;
-            if order.saga.deadline != Some(*deadline) || current != Status::Pending || is_early {
+            if order.saga.deadline != Some(*deadline) || is_early {
                 return Ok(Decision::Unchanged);
             }
-            let moved = Saga {
-                deadline: Some(now.plus(policy.reservation_timeout)),
-                ..order.saga
-            };
-            if *request_unsent {
-                return Ok(Decision::Bookkeep {
-                    saga: moved,
-                    resend: &[],
-                });
-            }
-            if order.saga.asked_again < policy.ask_again_max {
-                return Ok(Decision::Bookkeep {
-                    saga: Saga {
-                        asked_again: order.saga.asked_again + 1,
-                        ..moved
-                    },
-                    resend: &[Intent::AnnounceCreated],
-                });
-            }
-            Ok(event(Change::Cancelled {
-                reason: "reservation timed out".into(),
-            }))
+            Ok(match (current, order.saga.stock) {
+                (Status::Pending, _) => reservation_due(order, *held_up, now, policy)
+                    .unwrap_or_else(|| {
+                        event(Change::Cancelled {
+                            reason: "reservation timed out".into(),
+                        })
+                    }),
+                (_, Stock::Releasing) => release_due(order.saga, *held_up, now, policy),
+                // Nothing is awaited: an older version has left the deadline.
+                _ => moved(order.saga, None),
+            })
         }
+    }
+}
+
+/// What an order does that waits for stock when its deadline has passed; `None` is to give up.
+fn reservation_due(
+    order: &Order,
+    held_up: HeldUp,
+    now: Timestamp,
+    policy: &Policy,
+) -> Option<Decision> {
+    let deadline = Some(now.plus(policy.reservation_timeout));
+    match held_up {
+        HeldUp::Unsent => Some(moved(order.saga, deadline)),
+        HeldUp::Behind => {
+            let waited = now.since(order.created_at());
+            (waited < policy.reservation_wait_max).then(|| moved(order.saga, deadline))
+        }
+        HeldUp::Not if order.saga.asked_again < policy.ask_again_max => Some(Decision::Bookkeep {
+            saga: Saga {
+                asked_again: order.saga.asked_again + 1,
+                deadline,
+                ..order.saga
+            },
+            resend: &[Intent::AnnounceCreated],
+        }),
+        HeldUp::Not => None,
+    }
+}
+
+/// A release is asked for until it is confirmed: what is held for nobody is lost to everybody.
+fn release_due(saga: Saga, held_up: HeldUp, now: Timestamp, policy: &Policy) -> Decision {
+    if held_up != HeldUp::Not {
+        return moved(saga, Some(now.plus(policy.release_timeout)));
+    }
+    let asked_again = saga.asked_again.saturating_add(1);
+    Decision::Bookkeep {
+        saga: Saga {
+            asked_again,
+            deadline: Some(now.plus(policy.release_pause(asked_again))),
+            ..saga
+        },
+        resend: &[Intent::AnnounceCancelled],
+    }
+}
+
+const fn moved(saga: Saga, deadline: Option<Timestamp>) -> Decision {
+    Decision::Bookkeep {
+        saga: Saga { deadline, ..saga },
+        resend: &[],
     }
 }
 

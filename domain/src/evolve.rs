@@ -5,7 +5,8 @@ use crate::order::{LogEntry, Order};
 use crate::saga::Stock;
 
 /// The order after `event`. An event of another version than the next one leaves it as it is:
-/// the journal holds each version once, so that can only be a repeat.
+/// the journal holds each version once, so that can only be a repeat. The deadline of what the event
+/// leaves awaited is the policy's: [`crate::saga::deadline_after`].
 #[must_use]
 pub fn evolve(mut order: Order, event: &OrderEvent) -> Order {
     if event.version != order.version().next() {
@@ -30,6 +31,7 @@ pub fn evolve(mut order: Order, event: &OrderEvent) -> Order {
         Change::Cancelled { .. } => {
             saga.stock = Stock::Releasing;
             saga.deadline = None;
+            saga.asked_again = 0;
         }
     }
     order

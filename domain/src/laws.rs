@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::command::{Command, Origin};
+use crate::command::{Command, HeldUp, Origin};
 use crate::decide::{Decision, decide, place};
 use crate::event::{Change, OrderEvent};
 use crate::evolve::evolve;
@@ -16,7 +16,7 @@ use crate::invariants::check_log;
 use crate::money::{Amount, Currency};
 use crate::order::Order;
 use crate::placed::{Address, Item, Placed};
-use crate::saga::{Intent, Policy, Saga, Stock, intents};
+use crate::saga::{Intent, Policy, Saga, Stock, deadline_after, intents};
 use crate::status::Status;
 use crate::stock::{Ledger, Level, Outcome, Request, Reservation};
 use crate::time::Timestamp;
@@ -67,6 +67,10 @@ fn new_order() -> (Order, OrderEvent) {
     )
 }
 
+fn held_up() -> impl Strategy<Value = HeldUp> {
+    prop::sample::select(vec![HeldUp::Not, HeldUp::Unsent, HeldUp::Behind])
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         8 => (0..Status::ALL.len()).prop_map(|i| Command::Advance(Status::ALL[i])),
@@ -74,9 +78,9 @@ fn any_command() -> impl Strategy<Value = Command> {
         4 => Just(Command::StockReserved),
         1 => Just(Command::StockRefused { reason: "none left".into() }),
         2 => Just(Command::StockReleased),
-        2 => (any::<bool>(), 0..3_i64).prop_map(|(request_unsent, back)| Command::DeadlineDue {
+        2 => (held_up(), 0..3_i64).prop_map(|(held_up, back)| Command::DeadlineDue {
             deadline: Timestamp(61_000 + back * 60_000),
-            request_unsent,
+            held_up,
         }),
     ]
 }
@@ -227,22 +231,24 @@ fn only_the_table_of_steps_is_accepted() {
 #[test]
 fn the_reservation_deadline_asks_once_and_then_cancels() {
     let (mut order, _) = new_order();
-    let due = |order: &Order, unsent| Command::DeadlineDue {
+    let due = |order: &Order, held_up| Command::DeadlineDue {
         deadline: order.saga.deadline.expect("pending orders have one"),
-        request_unsent: unsent,
+        held_up,
     };
     let decide = |order: &Order, command: &Command, now| {
         decide(order, command, origin(9, now), &Policy::default())
     };
 
     // The request still waits in the outbox: moved on, not fired, however often.
-    let Ok(Decision::Bookkeep { saga, resend }) = decide(&order, &due(&order, true), 61_000) else {
+    let Ok(Decision::Bookkeep { saga, resend }) =
+        decide(&order, &due(&order, HeldUp::Unsent), 61_000)
+    else {
         panic!("moved on")
     };
     assert_eq!((saga.asked_again, resend), (0, &[][..]));
     order.saga = saga;
 
-    let command = due(&order, false);
+    let command = due(&order, HeldUp::Not);
     let Ok(Decision::Bookkeep { saga, resend }) = decide(&order, &command, 122_000) else {
         panic!("asked again")
     };
@@ -257,7 +263,7 @@ fn the_reservation_deadline_asks_once_and_then_cancels() {
         "a wake for the old deadline"
     );
 
-    let Ok(Decision::Event(event)) = decide(&order, &due(&order, false), 183_000) else {
+    let Ok(Decision::Event(event)) = decide(&order, &due(&order, HeldUp::Not), 183_000) else {
         panic!("cancelled")
     };
     assert!(matches!(event.change, Change::Cancelled { .. }));
@@ -272,6 +278,83 @@ fn the_reservation_deadline_asks_once_and_then_cancels() {
         Ok(Decision::Unchanged),
         "too late"
     );
+}
+
+#[test]
+fn while_inventory_is_behind_nothing_is_asked_again_until_the_limit() {
+    let (mut order, _) = new_order();
+    let policy = Policy::default();
+    let limit = order.created_at().plus(policy.reservation_wait_max);
+    loop {
+        let deadline = order.saga.deadline.expect("pending orders have one");
+        let command = Command::DeadlineDue {
+            deadline,
+            held_up: HeldUp::Behind,
+        };
+        match decide(&order, &command, origin(9, deadline.0), &policy) {
+            Ok(Decision::Bookkeep { saga, resend }) => {
+                assert!(deadline < limit, "past the limit");
+                assert_eq!((saga.asked_again, resend), (0, &[][..]));
+                order.saga = saga;
+            }
+            Ok(Decision::Event(event)) => {
+                assert!(deadline >= limit, "cancelled after {deadline:?}");
+                assert_eq!(event.change.reason(), Some("reservation timed out"));
+                return;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_release_is_asked_for_until_it_is_confirmed() {
+    let (order, _) = new_order();
+    let policy = Policy::default();
+    let cancel = Command::Cancel {
+        reason: "no longer hungry".into(),
+    };
+    let Ok(Decision::Event(event)) = decide(&order, &cancel, origin(2, 2_000), &policy) else {
+        panic!("cancelled")
+    };
+    let mut order = evolve(order, &event);
+    order.saga.deadline = deadline_after(&event, &policy);
+    let mut pauses = Vec::new();
+    for held_up in [
+        HeldUp::Not,
+        HeldUp::Behind,
+        HeldUp::Unsent,
+        HeldUp::Not,
+        HeldUp::Not,
+    ] {
+        let deadline = order.saga.deadline.expect("an unconfirmed release has one");
+        let command = Command::DeadlineDue { deadline, held_up };
+        let decided = decide(&order, &command, origin(9, deadline.0), &policy);
+        let Ok(Decision::Bookkeep { saga, resend }) = decided else {
+            panic!("{decided:?}")
+        };
+        let is_asked = resend == [Intent::AnnounceCancelled];
+        assert_eq!(is_asked, held_up == HeldUp::Not, "{held_up:?}");
+        pauses.push(
+            saga.deadline
+                .expect("still awaited")
+                .since(deadline)
+                .as_secs(),
+        );
+        order.saga = saga;
+    }
+    assert_eq!(pauses, [120, 60, 60, 240, 480]);
+    assert_eq!(policy.release_pause(u32::MAX), Duration::from_hours(1));
+    let confirmed = decide(
+        &order,
+        &Command::StockReleased,
+        origin(3, 9_000_000),
+        &policy,
+    );
+    let Ok(Decision::Bookkeep { saga, .. }) = confirmed else {
+        panic!("{confirmed:?}")
+    };
+    assert_eq!((saga.stock, saga.deadline), (Stock::Released, None));
 }
 
 #[test]

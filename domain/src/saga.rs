@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::event::{Change, OrderEvent};
+use crate::event::OrderEvent;
+use crate::status::Status;
 use crate::time::Timestamp;
 
 /// Where the order's stock stands, as far as the order knows.
@@ -58,7 +59,7 @@ pub struct Saga {
     pub stock: Stock,
     /// When to look again, if anything is awaited.
     pub deadline: Option<Timestamp>,
-    /// How often stock was asked for again.
+    /// How often what is awaited was asked for again: the stock, or after a cancellation its release.
     pub asked_again: u32,
 }
 
@@ -69,6 +70,22 @@ pub struct Policy {
     pub reservation_timeout: Duration,
     /// How often to ask again before the order is cancelled.
     pub ask_again_max: u32,
+    /// How long an order waits for stock at the very most, also where inventory is known to be behind.
+    pub reservation_wait_max: Duration,
+    /// How long to wait for the word that stock was put back before asking again; doubles with each time.
+    pub release_timeout: Duration,
+}
+
+/// The longest pause between two requests for a release: an order whose stock stays held is for people
+/// to look at by then, and goes on by itself within an hour of their repair.
+const RELEASE_PAUSE_MAX: Duration = Duration::from_hours(1);
+
+impl Policy {
+    /// How long to wait for a release that was asked for again `times` times.
+    pub fn release_pause(&self, times: u32) -> Duration {
+        let doubled = self.release_timeout.saturating_mul(1 << times.min(16));
+        doubled.min(RELEASE_PAUSE_MAX.max(self.release_timeout))
+    }
 }
 
 impl Default for Policy {
@@ -76,6 +93,8 @@ impl Default for Policy {
         Self {
             reservation_timeout: Duration::from_secs(60),
             ask_again_max: 1,
+            reservation_wait_max: Duration::from_mins(30),
+            release_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -96,13 +115,27 @@ pub enum Intent {
 
 /// The messages that `event` calls for, in the order in which they are published.
 pub fn intents(event: &OrderEvent) -> &'static [Intent] {
-    match event.change {
-        Change::Placed { .. } => &[Intent::AnnounceCreated],
-        Change::Cancelled { .. } => &[Intent::AnnounceStatus, Intent::AnnounceCancelled],
-        Change::Delivered => &[Intent::AnnounceStatus, Intent::AnnounceDelivered],
-        Change::Confirmed | Change::Rejected { .. } | Change::Preparing | Change::InTransit => {
+    intents_of(event.change.status())
+}
+
+/// The messages of the event that led to `status`.
+pub const fn intents_of(status: Status) -> &'static [Intent] {
+    match status {
+        Status::Pending => &[Intent::AnnounceCreated],
+        Status::Cancelled => &[Intent::AnnounceStatus, Intent::AnnounceCancelled],
+        Status::Delivered => &[Intent::AnnounceStatus, Intent::AnnounceDelivered],
+        Status::Confirmed | Status::Rejected | Status::Preparing | Status::InTransit => {
             &[Intent::AnnounceStatus]
         }
+    }
+}
+
+/// When to look again after `event`, if anything is awaited of inventory.
+pub fn deadline_after(event: &OrderEvent, policy: &Policy) -> Option<Timestamp> {
+    match event.change.status() {
+        Status::Pending => Some(event.at.plus(policy.reservation_timeout)),
+        Status::Cancelled => Some(event.at.plus(policy.release_timeout)),
+        _ => None,
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use thiserror::Error;
+
 use crate::ids::Sku;
 
 /// What is known of one item.
@@ -19,6 +21,55 @@ impl Level {
     pub const fn available(self) -> u64 {
         self.on_hand.saturating_sub(self.reserved)
     }
+
+    /// The level after `change`. What is reserved stays reserved.
+    pub fn restocked(self, change: Restock) -> Result<Self, RestockRefused> {
+        let on_hand = match change {
+            Restock::To(on_hand) => Some(on_hand),
+            Restock::By(delta) => self.on_hand.checked_add_signed(delta),
+        };
+        match on_hand {
+            Some(on_hand) if on_hand > ON_HAND_MAX => Err(RestockRefused::TooMany),
+            Some(on_hand) if on_hand >= self.reserved => Ok(Self { on_hand, ..self }),
+            // Less than nothing, or more than can be counted.
+            None if change.adds() => Err(RestockRefused::TooMany),
+            _ => Err(RestockRefused::BelowReserved {
+                reserved: self.reserved,
+            }),
+        }
+    }
+}
+
+/// The most of one item: what a JSON number carries through every client (2^53 - 1).
+pub const ON_HAND_MAX: u64 = (1 << 53) - 1;
+
+/// A client's change of how many of an item are in the house.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restock {
+    /// So many, whatever there was.
+    To(u64),
+    /// So many more, or fewer.
+    By(i64),
+}
+
+impl Restock {
+    const fn adds(self) -> bool {
+        matches!(self, Self::By(delta) if delta > 0)
+    }
+}
+
+/// A change that the item doesn't allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum RestockRefused {
+    /// There would be less than is promised.
+    #[error("{reserved} are reserved")]
+    BelowReserved {
+        /// How many are reserved.
+        reserved: u64,
+    },
+    /// There would be more than can be counted.
+    #[error("more than {ON_HAND_MAX} would be on hand")]
+    TooMany,
 }
 
 /// The state of one order's reservation.

@@ -17,6 +17,7 @@ pub mod positions;
 pub mod reads;
 pub mod recency;
 mod room;
+pub mod saga_route;
 pub mod scanner;
 pub mod settings;
 pub mod shard;

@@ -25,6 +25,7 @@ use super::order_append as append;
 use super::ownership::Ownership;
 use super::positions::Positions;
 use super::recency::Recency;
+use super::saga_route::SagaRoute;
 use super::settings::Settings;
 use super::shard::{Closed, Context, Entered, Shard};
 use super::supervisor::NodeSupervisor;
@@ -38,6 +39,7 @@ use crate::ports::orders::{
     ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
     Read, keyed_order_id,
 };
+use crate::ports::sagas::Sagas;
 use crate::telemetry::names;
 
 /// Ids drawn until one falls on an owned shard; with any owned share worth serving from, a few do.
@@ -59,6 +61,10 @@ pub struct Parts {
     pub ownership: Arc<Ownership>,
     /// What the lease keeper knows; `None` where the node is alone by construction.
     pub standing: Option<watch::Receiver<Standing>>,
+    /// Whom requests for stock pass; `None` where nobody can be asked: then nobody is known to be behind.
+    pub saga_route: Option<SagaRoute>,
+    /// The waiting orders, to count those that are stuck; `None` where nobody wants to know.
+    pub sagas: Option<Arc<dyn Sagas>>,
 }
 
 /// A running replica.
@@ -131,7 +137,11 @@ impl Node {
         let guard = node.vital.guard("sweeper", &node.stop);
         node.tasks.spawn(guard.over(sweeping));
         let journal = Arc::clone(&node.journal);
-        let scanning = scanner::run(Arc::clone(&node), journal, node.stop.clone());
+        let watched = scanner::Watched {
+            route: parts.saga_route,
+            sagas: parts.sagas,
+        };
+        let scanning = scanner::run(Arc::clone(&node), journal, watched, node.stop.clone());
         let guard = node.vital.guard("deadline scanner", &node.stop);
         node.tasks.spawn(guard.over(scanning));
         Ok(node)

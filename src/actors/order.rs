@@ -13,6 +13,7 @@ use trackops_domain::decide::{self, Decision};
 use trackops_domain::evolve::evolve;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
+use trackops_domain::saga::{Saga, deadline_after};
 use trackops_domain::status::Status;
 
 use super::admission::Ticket;
@@ -217,7 +218,9 @@ impl State {
             }
             Ok(Decision::Event(event)) => event,
         };
-        let after = Arc::new(evolve((*order).clone(), &event));
+        let mut after = evolve((*order).clone(), &event);
+        after.saga.deadline = deadline_after(&event, &context.settings.policy);
+        let after = Arc::new(after);
         let row = append::event_row(
             self.shard.id,
             &after,

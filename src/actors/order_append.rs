@@ -9,7 +9,7 @@ use trackops_cluster::{Epoch, ShardId};
 use trackops_domain::event::OrderEvent;
 use trackops_domain::ids::Version;
 use trackops_domain::order::Order;
-use trackops_domain::saga::{Intent, intents};
+use trackops_domain::saga::{Intent, intents, intents_of};
 
 use super::writer::WriteError;
 use crate::codec::{messages, stored};
@@ -62,8 +62,9 @@ pub(super) fn bookkeeping_row(
     resend: &[Intent],
     traceparent: Option<&Arc<str>>,
 ) -> AppendRow {
-    // Only the request for stock is ever asked for again, and it is the only message of version 1.
-    let outbox = messages::outbox_rows(after, &[Intent::AnnounceCreated], resend, traceparent);
+    // What is sent again belongs to the current version: inventory is asked for nothing after it.
+    let all = intents_of(after.status());
+    let outbox = messages::outbox_rows(after, all, resend, traceparent);
     row(shard, after, Some(after.version()), None, outbox)
 }
 

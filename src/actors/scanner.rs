@@ -1,20 +1,24 @@
 //! The deadline scanner: one query for all shards of the replica wakes what is due, at a bounded
-//! rate. No actor has to stay alive for its timer.
+//! rate. No actor has to stay alive for its timer. A deadline of an order whose request or answer is known
+//! to be on its way is moved on.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use trackops_domain::command::Command;
+use trackops_cluster::ShardId;
+use trackops_domain::command::{Command, HeldUp};
 use trackops_domain::ids::CommandId;
-use trackops_domain::time::Timestamp;
 
 use super::node::Node;
+use super::saga_route::{SagaRoute, Waits};
 use crate::codec::trace;
 use crate::ports::journal::{Due, Journal};
 use crate::ports::orders::{CommandRequest, Orders, OrdersError};
+use crate::ports::sagas::{Sagas, Stuck};
 use crate::telemetry::names;
 
 /// Wakes under way at once: enough to fill a batch of the writer, too few to crowd out clients.
@@ -23,16 +27,32 @@ const AT_ONCE: usize = 64;
 /// A round looks at this many times its usual number of orders at most.
 const REACH_MAX: u32 = 10;
 
-/// A deadline that has passed by more than this is nobody's delay any more: sixty rounds have seen it.
-const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// Between two counts of what is stuck: it changes over minutes.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
+
+/// Stuck orders are counted up to this: more is as bad, and takes longer to count.
+const COUNT_MAX: u32 = 10_000;
+
+/// What the scanner looks at besides deadlines; `None` where there is nothing to look at.
+pub(super) struct Watched {
+    pub route: Option<SagaRoute>,
+    pub sagas: Option<Arc<dyn Sagas>>,
+}
 
 /// Runs until `stop` is cancelled.
-pub(super) async fn run(node: Arc<Node>, journal: Arc<dyn Journal>, stop: CancellationToken) {
+pub(super) async fn run(
+    node: Arc<Node>,
+    journal: Arc<dyn Journal>,
+    watched: Watched,
+    stop: CancellationToken,
+) {
     let context = Arc::clone(node.context());
     let mut timer = tokio::time::interval(context.settings.scan_every);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Orders that stay due whatever is done would fill every round: each reaches past them.
     let mut stuck = 0;
+    let mut waits = Waits::default();
+    let mut counted: Option<Instant> = None;
     loop {
         tokio::select! {
             biased;
@@ -40,9 +60,17 @@ pub(super) async fn run(node: Arc<Node>, journal: Arc<dyn Journal>, stop: Cancel
             () = stop.cancelled() => return,
         }
         let owned = context.ownership.open();
-        if owned.is_empty() || !context.ownership.lease_holds() {
-            // Whoever owns them now counts them.
-            report_stuck(&[], context.clock.now());
+        let is_mine = !owned.is_empty() && context.ownership.lease_holds();
+        if counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY)
+            && let Some(sagas) = &watched.sagas
+        {
+            counted = Some(Instant::now());
+            // Whoever owns the others counts them.
+            let shards = if is_mine { &owned[..] } else { &[] };
+            let stuck = Stuck::at(context.clock.now(), context.settings.stuck_after);
+            report_stuck(&**sagas, shards, stuck).await;
+        }
+        if !is_mine {
             continue;
         }
         match journal
@@ -54,28 +82,50 @@ pub(super) async fn run(node: Arc<Node>, journal: Arc<dyn Journal>, stop: Cancel
             .await
         {
             Ok(due) => {
-                report_stuck(&due, context.clock.now());
-                stuck = stream::iter(due)
-                    .map(|due| wake(&node, due))
-                    .buffer_unordered(AT_ONCE)
-                    .filter(|is_stuck| std::future::ready(*is_stuck))
-                    .count()
-                    .await;
+                let found = due.len();
+                let woken = judged(watched.route.as_ref(), &mut waits, due).await;
+                let left = found - woken.len();
+                stuck = left
+                    + stream::iter(woken)
+                        .map(|(due, held_up)| wake(&node, due, held_up))
+                        .buffer_unordered(AT_ONCE)
+                        .filter(|is_stuck| std::future::ready(*is_stuck))
+                        .count()
+                        .await;
             }
             Err(error) => tracing::warn!(%error, "deadlines can't be looked up"),
         }
     }
 }
 
-/// What was due long ago has been woken in every round since, without effect: the order is in
-/// quarantine, or what it waits for is away. Counted from what the round has fetched anyway, oldest
-/// first, so it ends at the round's bound.
+/// Of `due` what is to be woken. Asks the bus only where something depends on it.
+async fn judged(route: Option<&SagaRoute>, waits: &mut Waits, due: Vec<Due>) -> Vec<(Due, HeldUp)> {
+    let Some(route) = route else {
+        // Nobody can be asked: nobody is known to be behind.
+        let held_up = |due: &Due| {
+            if due.request_unsent {
+                HeldUp::Unsent
+            } else {
+                HeldUp::Not
+            }
+        };
+        return due.into_iter().map(|due| (due, held_up(&due))).collect();
+    };
+    let is_asked = due.iter().any(|due| !due.request_unsent);
+    let seen = if is_asked { route.look().await } else { None };
+    waits.judge(route, due, seen.as_ref())
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-fn report_stuck(due: &[Due], now: Timestamp) {
-    let stuck = due
-        .iter()
-        .filter(|due| now.since(due.deadline) > STUCK_AFTER);
-    metrics::gauge!(names::SAGA_STUCK).set(stuck.count() as f64);
+async fn report_stuck(sagas: &dyn Sagas, shards: &[ShardId], stuck: Stuck) {
+    if shards.is_empty() {
+        metrics::gauge!(names::SAGA_STUCK).set(0.0);
+        return;
+    }
+    match sagas.count_stuck(shards, stuck, COUNT_MAX).await {
+        Ok(count) => metrics::gauge!(names::SAGA_STUCK).set(count as f64),
+        Err(error) => tracing::debug!(%error, "stuck orders can't be counted"),
+    }
 }
 
 /// How many orders a round looks at, when `stuck` of the last round's can't be worked on.
@@ -85,7 +135,7 @@ fn reach(wakes_max: u32, stuck: usize) -> u32 {
 }
 
 /// Whether the order can't be worked on until somebody has seen to it.
-async fn wake(node: &Node, due: Due) -> bool {
+async fn wake(node: &Node, due: Due, held_up: HeldUp) -> bool {
     let name = format!("deadline {}", due.deadline.0);
     let request = CommandRequest {
         order: due.order,
@@ -95,7 +145,7 @@ async fn wake(node: &Node, due: Due) -> bool {
         if_match: None,
         command: Command::DeadlineDue {
             deadline: due.deadline,
-            request_unsent: due.request_unsent,
+            held_up,
         },
         traceparent: Some(trace::root()),
     };
@@ -109,32 +159,11 @@ async fn wake(node: &Node, due: Due) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use metrics_exporter_prometheus::PrometheusBuilder;
-    use trackops_domain::ids::OrderId;
-
     use super::*;
 
     #[test]
     fn a_round_reaches_past_what_is_stuck() {
         let rounds = [0, 3, 500, 1_000_000].map(|stuck| reach(500, stuck));
         assert_eq!(rounds, [500, 503, 1_000, 5_000]);
-    }
-
-    #[test]
-    fn an_order_is_stuck_a_minute_after_its_deadline() {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        let now = Timestamp(1_000_000);
-        let due = [120_000, 60_001, 60_000, 0].map(|ago| Due {
-            order: OrderId(uuid::Uuid::nil()),
-            deadline: Timestamp(now.0 - ago),
-            request_unsent: false,
-        });
-        metrics::with_local_recorder(&recorder, || report_stuck(&due, now));
-        let shown = handle.render();
-        assert!(shown.contains("trackops_saga_stuck 2"), "{shown}");
-        metrics::with_local_recorder(&recorder, || report_stuck(&[], now));
-        let shown = handle.render();
-        assert!(shown.contains("trackops_saga_stuck 0"), "{shown}");
     }
 }

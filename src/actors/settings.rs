@@ -36,6 +36,8 @@ pub struct Settings {
     pub lanes: usize,
     /// How often the scanner looks for passed deadlines.
     pub scan_every: Duration,
+    /// An order that waits for inventory for longer is stuck: a few deadlines have passed by then.
+    pub stuck_after: Duration,
     /// Deadlines woken per scan at most, so that a backlog starts no storm.
     pub wakes_per_scan_max: u32,
     /// An answer that takes longer is given up; the command may still happen.
@@ -58,6 +60,7 @@ impl Default for Settings {
             failure_window: Duration::from_secs(60),
             lanes: 2,
             scan_every: Duration::from_secs(1),
+            stuck_after: Duration::from_mins(5),
             wakes_per_scan_max: 500,
             answer_timeout: Duration::from_secs(15),
         }

@@ -46,6 +46,17 @@ pub fn sku(text: &str) -> Result<Sku, Problem> {
         .ok_or_else(invalid)
 }
 
+/// Before the adjustment `id`.
+pub fn before_adjustment(id: i64) -> String {
+    encode(&id.to_be_bytes())
+}
+
+/// What [`before_adjustment`] said.
+pub fn adjustment(text: &str) -> Result<i64, Problem> {
+    let bytes = decode(text).and_then(|bytes| bytes.try_into().ok());
+    bytes.map(i64::from_be_bytes).ok_or_else(invalid)
+}
+
 /// After the dead letter `id`.
 pub fn after_letter(id: &DeadLetterId) -> String {
     let next = DeadLetterId {

@@ -37,7 +37,8 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<Vec<Version>>, Problem> {
         Condition::Tags(tags) => Some(
             tags.iter()
                 .filter(|tag| !tag.weak)
-                .filter_map(|tag| tag.version)
+                .filter_map(|tag| u32::try_from(tag.version?).ok())
+                .map(Version)
                 .collect(),
         ),
     })
@@ -64,7 +65,28 @@ pub fn if_none_match(headers: &HeaderMap, version: Version) -> Result<bool, Prob
     Ok(match parse(headers, &header::IF_NONE_MATCH)? {
         Condition::Absent => false,
         Condition::Any => true,
-        Condition::Tags(tags) => tags.iter().any(|tag| tag.version == Some(version)),
+        Condition::Tags(tags) => tags.iter().any(|tag| tag.version == Some(version.0.into())),
+    })
+}
+
+/// What a conditional header names.
+pub enum Named {
+    /// `*`.
+    Any,
+    /// The versions of strong tags, then those of weak ones.
+    Versions(Vec<u64>, Vec<u64>),
+}
+
+/// What `name` names; `None` if it is absent. A tag that we never give names nothing.
+pub fn named(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Named>, Problem> {
+    Ok(match parse(headers, name)? {
+        Condition::Absent => None,
+        Condition::Any => Some(Named::Any),
+        Condition::Tags(tags) => {
+            let (weak, strong): (Vec<_>, Vec<_>) = tags.iter().partition(|tag| tag.weak);
+            let versions = |tags: Vec<&Tag>| tags.iter().filter_map(|tag| tag.version).collect();
+            Some(Named::Versions(versions(strong), versions(weak)))
+        }
     })
 }
 
@@ -77,7 +99,7 @@ enum Condition {
 struct Tag {
     weak: bool,
     /// `None` for a tag that is none of ours.
-    version: Option<Version>,
+    version: Option<u64>,
 }
 
 fn parse(headers: &HeaderMap, name: &HeaderName) -> Result<Condition, Problem> {
@@ -138,13 +160,13 @@ fn take_tag(text: &[u8]) -> Option<(Tag, &[u8])> {
     ))
 }
 
-fn version(opaque: &[u8]) -> Option<Version> {
+fn version(opaque: &[u8]) -> Option<u64> {
     // "07" and "+7" are other tags than "7".
     let canonical = opaque
         .first()
         .is_some_and(|first| (b'1'..=b'9').contains(first));
     let digits = std::str::from_utf8(opaque).ok().filter(|_| canonical)?;
-    digits.parse().ok().map(Version)
+    digits.parse().ok()
 }
 
 fn trim(text: &[u8]) -> &[u8] {

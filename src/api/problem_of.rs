@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use axum::http::header;
 
+use trackops_domain::stock::RestockRefused;
+
 use super::etag;
+use super::inventory::item_etag;
 use super::problem::Problem;
 use super::problem_code::Code;
 use crate::ports::journal::JournalError;
@@ -68,9 +71,20 @@ impl From<StockError> for Problem {
             StockError::Unavailable(_) => unavailable(&error),
             StockError::BadRequest(_) => internal(&error),
             StockError::KeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
-            StockError::BelowReserved { reserved } => {
+            StockError::Refused(RestockRefused::BelowReserved { reserved }) => {
                 Self::new(Code::BelowReserved, error.to_string()).reserved(*reserved)
             }
+            StockError::Refused(RestockRefused::TooMany) => {
+                Self::invalid_field("/delta", error.to_string())
+            }
+            StockError::PreconditionFailed { current } => {
+                let problem = Self::new(Code::PreconditionFailed, error.to_string());
+                match current {
+                    Some(version) => problem.header(header::ETAG, item_etag::of(*version)),
+                    None => problem,
+                }
+            }
+            StockError::UnknownItem => Self::new(Code::ItemNotFound, error.to_string()),
         }
     }
 }

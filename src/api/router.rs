@@ -34,6 +34,10 @@ pub fn public_inventory_routes(state: InventoryState) -> Router {
             get(inventory::get_item).put(inventory::put_item),
         )
         .route(
+            "/api/v1/inventory/items/{sku}/adjustments",
+            get(inventory::list_adjustments).post(inventory::adjust_item),
+        )
+        .route(
             "/api/v1/inventory/reservations/{orderId}",
             get(inventory::get_reservation),
         )
@@ -91,6 +95,10 @@ pub fn management_routes(state: ManagementState) -> Router {
             .route("/admin/v1/shards", get(admin::list_shards))
             .route("/admin/v1/shards/{n}", get(admin::get_shard));
         routes = routes.merge(cluster.with_state(desk));
+    }
+    if let Some(desk) = state.sagas {
+        let sagas = Router::new().route("/admin/v1/sagas", get(admin::list_sagas));
+        routes = routes.merge(sagas.with_state(desk));
     }
     if !state.outboxes.is_empty() {
         let outbox = Router::new().route("/admin/v1/outbox", get(admin::get_outbox));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::admin::SagaDesk;
 use super::admin::cluster_desk::ClusterDesk;
 use super::admin::dead_letter_desk::DeadLetterDesk;
 use super::probes::readiness::Readiness;
@@ -43,6 +44,8 @@ pub struct ManagementState {
     /// The cluster that this replica is part of, be it alone in it; without it (another role)
     /// `/admin/v1/cluster` and `/admin/v1/shards` are not there.
     pub cluster: Option<Arc<dyn ClusterDesk>>,
+    /// The orders that wait for inventory; without it (another role) `/admin/v1/sagas` is not there.
+    pub sagas: Option<SagaDesk>,
     /// The outboxes that this role writes or relays; without any `/admin/v1/outbox` is not there.
     pub outboxes: Vec<Arc<dyn Outbox>>,
     /// The parked messages; without it `/admin/v1/dead-letters` is not there.

@@ -24,15 +24,19 @@ use super::replica;
 use crate::actors::cache_gate::{CacheGate, CacheGateSettings};
 use crate::actors::node::{Node, Parts};
 use crate::actors::ownership::Ownership;
+use crate::actors::saga_route::SagaRoute;
 use crate::actors::settings::Settings;
 use crate::config::OrdersConfig;
 use crate::faults;
+use crate::inventory;
 use crate::messaging::{self, runner::Runner};
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
+use crate::ports::groups::Groups;
 use crate::ports::journal::Journal;
 use crate::ports::live::LiveHub;
 use crate::ports::orders::Orders;
+use crate::ports::sagas::Sagas;
 
 /// Makes memberships on connections of their own, within the runtime that calls it.
 pub(super) type MembershipFactory = Box<dyn FnOnce() -> Ways + Send>;
@@ -47,6 +51,8 @@ pub(super) struct CoreParts {
     pub journal: Arc<dyn Journal>,
     pub cache: Arc<dyn Cache>,
     pub bus: Arc<dyn Bus>,
+    pub groups: Arc<dyn Groups>,
+    pub sagas: Arc<dyn Sagas>,
     pub hub: Arc<dyn LiveHub>,
     pub clock: Arc<ClusterClock>,
     pub membership: Arc<dyn Membership>,
@@ -134,6 +140,8 @@ pub(super) async fn start(
         clock: Arc::clone(&parts.clock) as _,
         ownership,
         standing,
+        saga_route: Some(saga_route(parts.groups)),
+        sagas: Some(parts.sagas),
     };
     let node = Node::start(node_parts, settings).await?;
     life.depend_on(node.vital());
@@ -152,11 +160,7 @@ pub(super) async fn start(
     let mut answering: Arc<dyn Orders> = Arc::clone(&node) as _;
     let cluster = parts.links.map(|port| {
         Cluster::start(ClusterParts {
-            me: Peer {
-                node: parts.node.clone(),
-                incarnation,
-                address: port.address.clone(),
-            },
+            me: peer(&parts.node, incarnation, &port),
             node: Arc::clone(&node),
             directory,
             membership: parts.membership,
@@ -183,6 +187,25 @@ pub(super) async fn start(
         consumer_stop,
         tasks,
     }))
+}
+
+/// This replica, as others call it.
+fn peer(node: &NodeId, incarnation: Incarnation, port: &LinkPort) -> Peer {
+    Peer {
+        node: node.clone(),
+        incarnation,
+        address: port.address.clone(),
+    }
+}
+
+/// Whom requests for stock and their answers pass.
+fn saga_route(groups: Arc<dyn Groups>) -> SagaRoute {
+    SagaRoute {
+        groups,
+        inventory: inventory::GROUP,
+        replied: inventory::REPLIED_GROUP,
+        orders: messaging::orders::GROUP,
+    }
 }
 
 /// How many shards there are, and this replica's place among those that join for them, asked for at the
@@ -309,5 +332,8 @@ pub(super) fn settings(config: &OrdersConfig) -> Settings {
     };
     settings.policy.reservation_timeout = Duration::from_millis(config.reservation_timeout_ms);
     settings.policy.ask_again_max = config.reservation_ask_again_max;
+    settings.policy.reservation_wait_max = Duration::from_millis(config.reservation_wait_max_ms);
+    settings.stuck_after = config.saga_stuck_after();
+    settings.policy.release_timeout = Duration::from_millis(config.release_timeout_ms);
     settings
 }

@@ -21,6 +21,7 @@ use super::late::LateOrders;
 use super::lifecycle::{DEV_STOP, Ending, Lifecycle};
 use super::listeners::Port;
 use super::{checks, desk, face};
+use crate::api::admin::SagaDesk;
 use crate::api::probes::readiness::{Need, Readiness};
 use crate::api::router;
 use crate::api::state::{InventoryState, ManagementState};
@@ -54,10 +55,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     // Its directory is fed by nobody: it shows what the machine's clock does.
     let clock = ClusterClock::new();
     let store = Embedded::open(&args.data_dir, Arc::clone(&clock) as _).await?;
-    let bus = store.bus();
-    bus.create_topics(&checks::topics())
-        .await
-        .context("can't create the topics")?;
+    let bus = open_bus(&store).await?;
 
     let cache: Arc<dyn Cache> = Arc::new(MemoryCache::new());
     let letters = DeadLetters::new(Arc::clone(&bus));
@@ -88,6 +86,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
             metrics,
             orders: Some(Arc::clone(&orders) as _),
             cluster: Some(Arc::clone(&desk) as _),
+            sagas: Some(saga_desk(&store, &clock, &config)),
             outboxes: vec![store.orders_outbox(), store.inventory_outbox()],
             dead_letters: Some(desk::of(letters)),
         },
@@ -97,6 +96,8 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         journal,
         cache,
         bus: Arc::clone(&bus),
+        groups: store.groups(),
+        sagas: store.sagas(),
         hub,
         clock: Arc::clone(&clock),
         membership: store.membership(),
@@ -140,14 +141,31 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     if let Some(running) = running {
         running.stop(ending).await;
     }
-    if tokio::time::timeout_at(ending.at(15), store.close())
-        .await
-        .is_err()
-    {
-        tracing::warn!("the file did not close in time: its log is read at the next start");
-    }
+    close(&store, ending.at(15)).await;
     background.cancel();
     life.result()
+}
+
+/// The bus, with its topics.
+async fn open_bus(store: &Embedded) -> anyhow::Result<Arc<dyn Bus>> {
+    let bus = store.bus();
+    let created = bus.create_topics(&checks::topics()).await;
+    created.context("can't create the topics")?;
+    Ok(bus)
+}
+
+async fn close(store: &Embedded, end: Instant) {
+    if tokio::time::timeout_at(end, store.close()).await.is_err() {
+        tracing::warn!("the file did not close in time: its log is read at the next start");
+    }
+}
+
+fn saga_desk(store: &Embedded, clock: &Arc<ClusterClock>, config: &Config) -> SagaDesk {
+    SagaDesk {
+        sagas: store.sagas(),
+        clock: Arc::clone(clock) as _,
+        stuck_after: config.orders.saga_stuck_after(),
+    }
 }
 
 fn readiness(store: &Embedded) -> Arc<Readiness> {
@@ -184,11 +202,16 @@ impl Others {
         life: &Lifecycle,
     ) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let inventory = inventory::runner(Arc::clone(bus), store.stock(), clock, NODE);
+        let parts = inventory::Parts {
+            bus: Arc::clone(bus),
+            groups: store.groups(),
+            store: store.stock(),
+            clock,
+        };
         let vital = Vital::default();
         life.depend_on(&vital);
         let guard = vital.guard("inventory", &stop);
-        tasks.spawn(guard.over(inventory.run(stop.clone())));
+        tasks.spawn(guard.over(inventory::run(parts, NODE, stop.clone())));
         let guard = vital.guard("relay", &stop);
         tasks.spawn(guard.over(relay(store, bus, stop_limit, stop.clone())));
         Self { tasks, stop }

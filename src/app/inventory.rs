@@ -32,7 +32,8 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         Kind::Inventory,
         &config.stores,
     )?;
-    let bus: Arc<dyn Bus> = Arc::new(order::open_bus(&config)?);
+    let kafka = Arc::new(order::open_bus(&config)?);
+    let bus: Arc<dyn Bus> = Arc::clone(&kafka) as _;
     let public = Port::open(&config.http.listen, 8081, "--listen", &config.http)?;
     let management = Port::open(
         &config.http.management_listen,
@@ -65,6 +66,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         metrics,
         orders: None,
         cluster: None,
+        sagas: None,
         outboxes: vec![Arc::new(database.outbox())],
         dead_letters: Some(desk::of(DeadLetters::new(Arc::clone(&bus)))),
     });
@@ -79,11 +81,18 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let mut consumer = None;
     match checks::until_migrated(&database, &life).await {
         Ok(true) => {
-            let runner = inventory::runner(bus, stock, clock, &config.replica.name());
+            let parts = inventory::Parts {
+                bus,
+                groups: kafka,
+                store: stock,
+                clock,
+            };
+            let name = config.replica.name();
+            let consuming = inventory::run(parts, &name, consumer_stop.clone());
             let vital = Vital::default();
             life.depend_on(&vital);
             let guard = vital.guard("consumer", &consumer_stop);
-            consumer = Some(tokio::spawn(guard.over(runner.run(consumer_stop.clone()))));
+            consumer = Some(tokio::spawn(guard.over(consuming)));
             readiness.set_started();
             tracing::info!("ready");
         }

@@ -19,6 +19,7 @@ use super::late::LateOrders;
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::{Listener, Port};
 use super::{checks, desk, face};
+use crate::api::admin::SagaDesk;
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::ManagementState;
@@ -28,6 +29,7 @@ use crate::live::hub::Hub;
 use crate::messaging::dead_letters::DeadLetters;
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
+use crate::ports::groups::Groups;
 use crate::ports::journal::Journal;
 use crate::postgres::{self, Database, Kind};
 use crate::redis::{RedisCache, RedisSettings};
@@ -100,6 +102,11 @@ async fn run_incarnation(
         metrics,
         orders: Some(Arc::clone(&orders) as _),
         cluster: Some(Arc::clone(&desk) as _),
+        sagas: Some(SagaDesk {
+            sagas: Arc::new(adapters.database.sagas()),
+            clock: Arc::clone(&adapters.clock) as _,
+            stuck_after: config.orders.saga_stuck_after(),
+        }),
         outboxes: vec![Arc::new(adapters.database.outbox())],
         dead_letters: Some(desk::of(letters)),
     });
@@ -225,6 +232,7 @@ impl Doors {
 struct Adapters {
     database: Database,
     bus: Arc<dyn Bus>,
+    groups: Arc<dyn Groups>,
     cache: Arc<dyn Cache>,
     clock: Arc<ClusterClock>,
     journal: Arc<dyn Journal>,
@@ -239,6 +247,7 @@ impl Adapters {
         Ok(Self {
             journal: Arc::new(database.journal()),
             database,
+            groups: Arc::clone(&bus) as _,
             bus,
             cache,
             clock: ClusterClock::new(),
@@ -267,6 +276,8 @@ impl Adapters {
             journal: Arc::clone(&self.journal),
             cache: Arc::clone(&self.cache),
             bus: Arc::clone(&self.bus),
+            groups: Arc::clone(&self.groups),
+            sagas: Arc::new(self.database.sagas()),
             hub,
             clock: Arc::clone(&self.clock),
             membership: Arc::new(self.database.membership()),

@@ -55,6 +55,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         metrics,
         orders: None,
         cluster: None,
+        sagas: None,
         outboxes: outboxes.clone(),
         dead_letters: Some(desk::of(DeadLetters::new(Arc::clone(&bus)))),
     });

@@ -148,6 +148,11 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "must be at least 100",
     )?;
     rule(
+        config.orders.release_timeout_ms >= 100,
+        "release_timeout_ms",
+        "must be at least 100",
+    )?;
+    rule(
         matches!(config.log.log_format.as_str(), "text" | "json"),
         "log_format",
         "must be text or json",

@@ -111,6 +111,12 @@ pub struct OrdersConfig {
     /// See the default file.
     pub reservation_ask_again_max: u32,
     /// See the default file; milliseconds.
+    pub reservation_wait_max_ms: u64,
+    /// See the default file; milliseconds.
+    pub release_timeout_ms: u64,
+    /// See the default file; milliseconds.
+    pub saga_stuck_after_ms: u64,
+    /// See the default file; milliseconds.
     pub passivate_live_ms: u64,
     /// See the default file; milliseconds.
     pub passivate_final_ms: u64,
@@ -126,6 +132,13 @@ pub struct OrdersConfig {
     pub node_waiting_bytes_max: u64,
     /// See the default file.
     pub writer_lanes: usize,
+}
+
+impl OrdersConfig {
+    /// An order that waits for inventory for longer is stuck.
+    pub fn saga_stuck_after(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.saga_stuck_after_ms)
+    }
 }
 
 /// Sockets and streams.
@@ -227,6 +240,15 @@ impl Config {
             (
                 "reservation_ask_again_max",
                 orders.reservation_ask_again_max.to_string(),
+            ),
+            (
+                "reservation_wait_max_ms",
+                orders.reservation_wait_max_ms.to_string(),
+            ),
+            ("release_timeout_ms", orders.release_timeout_ms.to_string()),
+            (
+                "saga_stuck_after_ms",
+                orders.saga_stuck_after_ms.to_string(),
             ),
             ("passivate_live_ms", orders.passivate_live_ms.to_string()),
             ("passivate_final_ms", orders.passivate_final_ms.to_string()),

@@ -32,7 +32,8 @@ pub(super) const LOGS: &str = "
     ORDER BY o.id, e.version";
 
 pub(super) const DUE: &str = "
-    SELECT o.id, o.deadline, EXISTS (SELECT 1 FROM outbox x WHERE x.order_id = o.id AND x.owner = 0)
+    SELECT o.id, o.deadline, EXISTS (SELECT 1 FROM outbox x WHERE x.order_id = o.id AND x.owner = 0),
+           o.status
     FROM orders o
     WHERE o.deadline <= ?1 AND o.shard IN (SELECT value FROM json_each(?2))
     ORDER BY o.deadline
@@ -123,6 +124,7 @@ impl Journal for SqliteJournal {
                     order: OrderId(row.try_get(0)?),
                     deadline: Timestamp(row.try_get(1)?),
                     request_unsent: row.try_get(2)?,
+                    status: Status::parse(row.try_get(3)?).ok_or_else(|| corrupt("status"))?,
                 })
             })
             .collect::<sqlx::Result<_>>()

@@ -14,6 +14,7 @@ mod outbox_rows;
 #[cfg(test)]
 mod plan_tests;
 mod retention;
+mod sagas;
 mod stock;
 mod text;
 mod writer;
@@ -35,9 +36,11 @@ use self::retention::{Half, SqliteRetention};
 use self::stock::SqliteStock;
 use crate::ports::bus::Bus;
 use crate::ports::clock::Clock;
+use crate::ports::groups::Groups;
 use crate::ports::journal::Journal;
 use crate::ports::outbox::Outbox;
 use crate::ports::retention::Retention;
+use crate::ports::sagas::Sagas;
 use crate::ports::stock::StockStore;
 
 /// A clock in a struct that derives `Debug`.
@@ -124,6 +127,11 @@ impl Embedded {
         Arc::clone(&self.journal) as _
     }
 
+    /// The waiting sagas.
+    pub fn sagas(&self) -> Arc<dyn Sagas> {
+        Arc::new(sagas::SqliteSagas(Arc::clone(&self.db)))
+    }
+
     /// What the orders want published.
     pub fn orders_outbox(&self) -> Arc<dyn Outbox> {
         Arc::clone(&self.orders_outbox) as _
@@ -149,6 +157,11 @@ impl Embedded {
 
     /// The message bus.
     pub fn bus(&self) -> Arc<dyn Bus> {
+        Arc::clone(&self.bus) as _
+    }
+
+    /// The bus' groups.
+    pub fn groups(&self) -> Arc<dyn Groups> {
         Arc::clone(&self.bus) as _
     }
 

@@ -3,27 +3,37 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
 use super::requests::stock_request;
 use crate::faults;
 use crate::messaging::handler::{Handler, Reason, Verdict};
 use crate::ports::bus::InMessage;
 use crate::ports::clock::Clock;
-use crate::ports::stock::{StockError, StockRequest, StockStore};
+use crate::ports::stock::{StockError, StockOutcome, StockRequest, StockStore};
 
 /// Code of a message whose data the database doesn't take.
 const REFUSED: &str = "refused-by-database";
+
+/// Code of a message whose order, or an item of it, can't be read from the database.
+const UNREADABLE: &str = "unreadable-stock";
 
 /// Requests from the bus to the ledger.
 pub struct StockHandler {
     store: Arc<dyn StockStore>,
     clock: Arc<dyn Clock>,
+    /// One transaction at a time: they lock the same popular items.
+    turn: Semaphore,
 }
 
 impl StockHandler {
     /// Onto this store.
     pub fn new(store: Arc<dyn StockStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+        Self {
+            store,
+            clock,
+            turn: Semaphore::new(1),
+        }
     }
 
     /// Applies what it can: a batch that holds data which the database refuses is halved until the
@@ -37,9 +47,9 @@ impl StockHandler {
                 continue;
             }
             match self.store.apply(part, self.clock.now()).await {
-                Ok(_) => {
+                Ok(outcomes) => {
                     faults::crash(faults::points::CRASH_AFTER_STOCK);
-                    verdicts.extend(part.iter().map(|_| Verdict::Done));
+                    verdicts.extend(outcomes.into_iter().map(verdict));
                 }
                 Err(StockError::BadRequest(_)) if part.len() > 1 => {
                     let (first, second) = part.split_at(part.len() / 2);
@@ -68,6 +78,8 @@ impl Handler for StockHandler {
         let read: Vec<Result<StockRequest, Reason>> =
             batch.iter().map(|message| stock_request(message)).collect();
         let requests: Vec<StockRequest> = read.iter().flatten().cloned().collect();
+        // Never closed. The next batch is read while the one before commits.
+        let _turn = self.turn.acquire().await;
         let mut applied = self.apply(&requests).await.into_iter();
         read.into_iter()
             .map(|read| match read {
@@ -75,6 +87,13 @@ impl Handler for StockHandler {
                 Err(reason) => Verdict::DeadLetter(reason),
             })
             .collect()
+    }
+}
+
+fn verdict(outcome: StockOutcome) -> Verdict {
+    match outcome {
+        StockOutcome::Applied(_) | StockOutcome::Repeated | StockOutcome::Ignored => Verdict::Done,
+        StockOutcome::Unreadable(why) => Verdict::DeadLetter(Reason::new(UNREADABLE, why)),
     }
 }
 

@@ -2,17 +2,22 @@
 //! to the stock ledger. Replies leave by the inventory's own outbox.
 
 mod handler;
+mod replied;
 mod requests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use handler::StockHandler;
+pub use replied::REPLIED_GROUP;
+use replied::Replied;
+use tokio_util::sync::CancellationToken;
 
 use crate::codec::topics::Topic;
 use crate::messaging::runner::{Runner, RunnerSettings};
 use crate::ports::bus::{Bus, Subscription};
 use crate::ports::clock::Clock;
+use crate::ports::groups::Groups;
 use crate::ports::stock::StockStore;
 
 /// The consumer group.
@@ -28,8 +33,36 @@ pub const TOPICS: [Topic; 3] = [
 /// Messages in one transaction: past a few hundred the items stay locked longer than is gained.
 const BATCH_MAX: usize = 400;
 
-/// Transactions at once. They lock the same popular items: a second one would mostly wait.
-const IN_FLIGHT_MAX: usize = 1;
+/// Batches at once: one commits while the next is read. More would only wait.
+const IN_FLIGHT_MAX: usize = 2;
+
+/// What it works with.
+pub struct Parts {
+    /// The bus.
+    pub bus: Arc<dyn Bus>,
+    /// Its groups.
+    pub groups: Arc<dyn Groups>,
+    /// The ledger.
+    pub store: Arc<dyn StockStore>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Consumes until `stop`. `member` is this replica's name in the group.
+pub fn run(
+    parts: Parts,
+    member: &str,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
+    let (bus, replied) = Replied::over(parts.bus, parts.groups, Arc::clone(&parts.store));
+    let consumer = runner(bus, parts.store, parts.clock, member);
+    async move {
+        tokio::select! {
+            () = consumer.run(stop) => {}
+            never = replied.run() => match never {},
+        }
+    }
+}
 
 /// Between two polls: a few milliseconds more for one message are a commit less for several.
 const GATHER: Duration = Duration::from_millis(5);

@@ -7,6 +7,7 @@ mod consumer;
 mod context;
 mod convert;
 mod producer;
+mod progress;
 mod read;
 mod wave;
 
@@ -19,8 +20,10 @@ use async_trait::async_trait;
 use crate::ports::bus::{
     Bus, BusError, Consumer, InMessage, OutMessage, PublishError, RawMessage, Subscription, Told,
 };
+use crate::ports::groups::{GroupProgress, Groups};
 use client::Client;
 use producer::Producer;
+use progress::Marks;
 
 /// Where Kafka is and how to speak to it.
 #[derive(Clone)]
@@ -71,6 +74,7 @@ impl KafkaSettings {
 pub struct KafkaBus {
     client: Client,
     producer: Producer,
+    marks: Marks,
 }
 
 impl KafkaBus {
@@ -78,7 +82,12 @@ impl KafkaBus {
     pub fn new(settings: KafkaSettings) -> Result<Self, BusError> {
         let client = Client::new(settings);
         let producer = Producer::new(client.clone())?;
-        Ok(Self { client, producer })
+        let marks = Marks::default();
+        Ok(Self {
+            client,
+            producer,
+            marks,
+        })
     }
 }
 
@@ -123,6 +132,21 @@ impl Bus for KafkaBus {
         limit: usize,
     ) -> Result<Vec<InMessage>, BusError> {
         read::read(&self.client, topic, from, limit).await
+    }
+}
+
+#[async_trait]
+impl Groups for KafkaBus {
+    async fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<GroupProgress, BusError> {
+        progress::progress(&self.client, group, topics).await
+    }
+
+    async fn mark(&self, group: &str, next: &[(Arc<str>, i32, i64)]) -> Result<(), BusError> {
+        self.marks.mark(&self.client, group, next).await
+    }
+
+    fn partition_of(&self, key: &str, partitions: usize) -> usize {
+        progress::partition_of(key.as_bytes(), partitions)
     }
 }
 

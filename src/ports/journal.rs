@@ -142,6 +142,8 @@ pub struct Due {
     pub order: OrderId,
     /// The deadline as stored.
     pub deadline: Timestamp,
+    /// Its status, which says what it waits for: PENDING for stock, CANCELLED for its release.
+    pub status: Status,
     /// Whether the order still has a row in the outbox.
     pub request_unsent: bool,
 }

@@ -4,9 +4,11 @@
 pub mod bus;
 pub mod cache;
 pub mod clock;
+pub mod groups;
 pub mod journal;
 pub mod live;
 pub mod orders;
 pub mod outbox;
 pub mod retention;
+pub mod sagas;
 pub mod stock;

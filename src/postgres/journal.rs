@@ -69,7 +69,7 @@ pub(super) const LIST_OF_CUSTOMER: &str = "
 /// where it takes it for short.
 pub(super) const DUE: &str = "
     SELECT o.id, o.deadline_at,
-           (SELECT true FROM outbox x WHERE x.order_id = o.id LIMIT 1) IS NOT NULL
+           (SELECT true FROM outbox x WHERE x.order_id = o.id LIMIT 1) IS NOT NULL, o.status
     FROM orders o
     WHERE o.deadline_at <= $2 AND o.shard = ANY ($1::smallint[])
     ORDER BY o.deadline_at LIMIT $3";
@@ -166,7 +166,7 @@ impl Journal for PgJournal {
         let connection = self.reads.take().await?;
         let due = connection
             .run(async |connection| {
-                sqlx::query_as::<_, (Uuid, Millis, bool)>(DUE)
+                sqlx::query_as::<_, (Uuid, Millis, bool, String)>(DUE)
                     .bind(&shards)
                     .bind(Millis(now))
                     .bind(i64::from(limit))
@@ -176,12 +176,15 @@ impl Journal for PgJournal {
             .await?;
         let due = due
             .into_iter()
-            .map(|(order, Millis(deadline), request_unsent)| Due {
-                order: OrderId(order),
-                deadline,
-                request_unsent,
+            .map(|(order, Millis(deadline), request_unsent, status)| {
+                Ok(Due {
+                    order: OrderId(order),
+                    deadline,
+                    status: Status::parse(&status).ok_or_else(|| corrupt("impossible status"))?,
+                    request_unsent,
+                })
             });
-        Ok(due.collect())
+        due.collect()
     }
 
     async fn ping(&self) -> Result<(), JournalError> {

@@ -32,7 +32,13 @@ const OUTBOX_EXCHANGE: Source = (
     include_str!("../../migrations/shared/0008_outbox_exchange.sql"),
 );
 
-const ORDERS: [Source; 7] = [
+const MAINTENANCE: Source = (
+    13,
+    "maintenance",
+    include_str!("../../migrations/shared/0013_maintenance.sql"),
+);
+
+const ORDERS: [Source; 9] = [
     OUTBOX,
     (
         2,
@@ -56,10 +62,16 @@ const ORDERS: [Source; 7] = [
     ),
     OUTBOX_SEQUENCE,
     OUTBOX_EXCHANGE,
+    (
+        10,
+        "release deadlines",
+        include_str!("../../migrations/orders/0010_release_deadlines.sql"),
+    ),
+    MAINTENANCE,
 ];
 
 // A number that is shared is the same in both databases; the numbers of one may have gaps.
-const INVENTORY: [Source; 5] = [
+const INVENTORY: [Source; 7] = [
     OUTBOX,
     (
         2,
@@ -73,6 +85,12 @@ const INVENTORY: [Source; 5] = [
         include_str!("../../migrations/inventory/0007_stock_key_answers.sql"),
     ),
     OUTBOX_EXCHANGE,
+    (
+        9,
+        "stock versions",
+        include_str!("../../migrations/inventory/0009_stock_versions.sql"),
+    ),
+    MAINTENANCE,
 ];
 
 /// Whether a database is as this program needs it.

@@ -17,7 +17,10 @@ mod outbox_rows;
 #[cfg(test)]
 mod plan_tests;
 mod retention;
+mod sagas;
 mod stock;
+mod stock_apply;
+mod stock_items;
 mod stock_keys;
 mod stock_record;
 mod stock_rows;
@@ -38,6 +41,7 @@ pub use membership::PgMembership;
 pub use migrate::{MigrateError, Migrated, SchemaState, migrate};
 pub use outbox::PgOutbox;
 pub use retention::PgRetention;
+pub use sagas::PgSagas;
 pub use stock::PgStock;
 
 /// Which of the two databases.
@@ -178,6 +182,11 @@ impl Database {
     /// What forgets its old rows.
     pub fn retention(&self) -> PgRetention {
         PgRetention::new(self.kind, Arc::clone(&self.lists))
+    }
+
+    /// The waiting sagas (of the orders' database).
+    pub fn sagas(&self) -> PgSagas {
+        PgSagas::new(Arc::clone(&self.lists))
     }
 
     /// The authority over shards (of the orders' database), on a connection of its own: each call

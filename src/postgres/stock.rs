@@ -1,57 +1,82 @@
-//! Stock on PostgreSQL: a batch of requests is one transaction. Reservations are locked in order of
-//! order id, then items in order of SKU, then new reservations are inserted in order of order id, so
-//! overlapping batches wait for each other and never in a circle.
+//! Stock on PostgreSQL. A batch of requests is one transaction of two calls: one locks and reads, one
+//! writes. Reservations are locked in order of order id, then items in order of SKU, then new
+//! reservations are inserted in order of order id, so overlapping batches wait for each other and never
+//! in a circle.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::{Connection as _, PgConnection};
 use trackops_domain::ids::{OrderId, Sku};
-use trackops_domain::stock::{Ledger, Level, Outcome, Request, Reservation};
+use trackops_domain::stock::Restock;
 use trackops_domain::time::Timestamp;
 
 use super::connections::Connections;
-use super::listener;
-use super::stock_keys as keys;
-use super::stock_record::Record;
-use super::stock_rows as rows;
+use super::stock_apply::{Attempt, try_apply};
+use super::stock_items::{self as items, Restocking};
+use super::{listener, stock_rows as rows};
 use crate::ports::stock::{
-    ReservationView, StockError, StockOutcome, StockRequest, StockStore, check,
+    Adjustment, Condition, Item, Replies, ReservationView, StockError, StockOutcome, StockRequest,
+    StockStore,
 };
 
 /// How often a batch is tried when it loses against an overlapping one (deadlock, serialization, the
 /// same order inserted meanwhile). Locks are taken in one order, so even twice is rare.
 const TRIES_MAX: u32 = 4;
 
+/// Between two announcements, as for orders: many batches commit in it.
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(5);
+
 /// The inventory's stock on PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PgStock {
     writes: Arc<Connections>,
     reads: Arc<Connections>,
+    announcing: Arc<Announcing>,
 }
 
-/// How a transaction of a batch ended.
-enum Attempt {
-    Done {
-        outcomes: Vec<StockOutcome>,
-        /// Replies were put into the outbox.
-        has_replies: bool,
-    },
-    /// Another batch inserted one of the same orders in between.
-    Overtaken,
+/// One task announces for all batches that commit meanwhile.
+#[derive(Debug, Default)]
+struct Announcing {
+    is_wanted: AtomicBool,
+    is_running: AtomicBool,
 }
 
 impl PgStock {
     pub(super) fn new(writes: Arc<Connections>, reads: Arc<Connections>) -> Self {
-        Self { writes, reads }
+        Self {
+            writes,
+            reads,
+            announcing: Arc::default(),
+        }
     }
 
-    /// What it announces is committed and will be found by the relay's timer anyway.
-    async fn announce(&self) {
-        if let Err(error) = listener::announce(&self.reads).await {
-            tracing::debug!(%error, "replies could not be announced");
+    /// Soon, and without waiting for it: what it announces is committed, and the relay's timer finds it
+    /// anyway.
+    fn announce(&self) {
+        let state = &self.announcing;
+        state.is_wanted.store(true, Ordering::SeqCst);
+        if state.is_running.swap(true, Ordering::SeqCst) {
+            return;
         }
+        let (state, connections) = (Arc::clone(state), Arc::clone(&self.reads));
+        tokio::spawn(async move {
+            loop {
+                while state.is_wanted.swap(false, Ordering::SeqCst) {
+                    if let Err(error) = listener::announce(&connections).await {
+                        tracing::debug!(%error, "replies could not be announced");
+                    }
+                    tokio::time::sleep(ANNOUNCE_EVERY).await;
+                }
+                state.is_running.store(false, Ordering::SeqCst);
+                // Whoever wanted one in between saw this task running still.
+                let is_missed = state.is_wanted.load(Ordering::SeqCst);
+                if !is_missed || state.is_running.swap(true, Ordering::SeqCst) {
+                    return;
+                }
+            }
+        });
     }
 }
 
@@ -78,7 +103,7 @@ impl StockStore for PgStock {
                     has_replies,
                 }) => {
                     if has_replies {
-                        self.announce().await;
+                        self.announce();
                     }
                     return Ok(outcomes);
                 }
@@ -98,33 +123,65 @@ impl StockStore for PgStock {
         &self,
         sku: &Sku,
         on_hand: u64,
+        condition: &Condition,
         key: Option<&str>,
-    ) -> Result<(Level, bool), StockError> {
-        let Ok(wanted) = i64::try_from(on_hand) else {
-            return Err(StockError::BadRequest("the quantity is too large".into()));
+    ) -> Result<(Item, bool), StockError> {
+        let restocking = Restocking {
+            sku,
+            change: Restock::To(on_hand),
+            condition,
+            key,
         };
         let connection = self.writes.take().await?;
         connection
-            .run(async |connection| set_level(connection, sku, wanted, key).await)
+            .run(async |connection| items::set(connection, &restocking).await)
             .await?
     }
 
-    async fn item(&self, sku: &Sku) -> Result<Option<Level>, StockError> {
+    async fn adjust(
+        &self,
+        sku: &Sku,
+        delta: i64,
+        reason: &str,
+        key: Option<&str>,
+    ) -> Result<(Adjustment, bool), StockError> {
+        let restocking = Restocking {
+            sku,
+            change: Restock::By(delta),
+            condition: &Condition::default(),
+            key,
+        };
+        let connection = self.writes.take().await?;
+        connection
+            .run(async |connection| items::adjust(connection, &restocking, delta, reason).await)
+            .await?
+    }
+
+    async fn adjustments(
+        &self,
+        sku: &Sku,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Adjustment>, StockError> {
         let connection = self.reads.take().await?;
         let found = connection
-            .run(async |connection| rows::level(connection, sku).await)
+            .run(async |connection| items::adjustments(connection, sku, before, limit).await)
             .await?;
         Ok(found)
     }
 
-    async fn items(
-        &self,
-        after: Option<&Sku>,
-        limit: u32,
-    ) -> Result<Vec<(Sku, Level)>, StockError> {
+    async fn item(&self, sku: &Sku) -> Result<Option<Item>, StockError> {
         let connection = self.reads.take().await?;
         let found = connection
-            .run(async |connection| rows::levels_after(connection, after, limit).await)
+            .run(async |connection| items::item(connection, sku).await)
+            .await?;
+        Ok(found)
+    }
+
+    async fn items(&self, after: Option<&Sku>, limit: u32) -> Result<Vec<(Sku, Item)>, StockError> {
+        let connection = self.reads.take().await?;
+        let found = connection
+            .run(async |connection| items::items_after(connection, after, limit).await)
             .await?;
         Ok(found)
     }
@@ -132,17 +189,22 @@ impl StockStore for PgStock {
     async fn reservation(&self, order: OrderId) -> Result<Option<ReservationView>, StockError> {
         let connection = self.reads.take().await?;
         let found = connection
-            .run(async |connection| rows::reservations(connection, &[order]).await)
+            .run(async |connection| rows::reservation(connection, order).await)
             .await?;
-        Ok(found
-            .into_iter()
-            .next()
-            .map(|(order, record)| ReservationView {
-                order,
-                state: record.state,
-                items: record.items,
-                updated_at: record.updated_at,
-            }))
+        Ok(found.map(|record| ReservationView {
+            order,
+            state: record.state,
+            items: record.items,
+            updated_at: record.updated_at,
+        }))
+    }
+
+    async fn replies(&self) -> Result<Replies, StockError> {
+        let connection = self.reads.take().await?;
+        let (newest, oldest) = connection
+            .run(async |connection| sqlx::query_as(rows::REPLIES).fetch_one(connection).await)
+            .await?;
+        Ok(Replies { newest, oldest })
     }
 
     async fn ping(&self) -> Result<(), StockError> {
@@ -152,140 +214,4 @@ impl StockStore for PgStock {
             .await?;
         Ok(())
     }
-}
-
-async fn try_apply(
-    connection: &mut PgConnection,
-    batch: &[StockRequest],
-    now: Timestamp,
-) -> Result<Attempt, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    let attempt = decide_and_store(&mut transaction, batch, now).await;
-    match attempt {
-        Ok(done @ Attempt::Done { .. }) => {
-            transaction.commit().await?;
-            Ok(done)
-        }
-        Ok(Attempt::Overtaken) => {
-            transaction.rollback().await?;
-            Ok(Attempt::Overtaken)
-        }
-        Err(error) => {
-            // At once, not when the connection is used next: it holds locks. What failed first is
-            // what matters; if this fails too, the connection is in no known state.
-            transaction.rollback().await?;
-            Err(error)
-        }
-    }
-}
-
-async fn decide_and_store(
-    connection: &mut PgConnection,
-    batch: &[StockRequest],
-    now: Timestamp,
-) -> Result<Attempt, sqlx::Error> {
-    let orders: BTreeSet<OrderId> = batch.iter().map(|request| request.order).collect();
-    let orders: Vec<OrderId> = orders.into_iter().collect();
-    let stored = rows::lock_reservations(connection, &orders).await?;
-    let levels = rows::lock_levels(connection, &skus(batch, &stored)).await?;
-
-    let mut ledger = Ledger::new(levels.clone());
-    let held = stored
-        .values()
-        .filter(|record| record.state == Reservation::Held);
-    check(&ledger, held.flat_map(|record| &record.items));
-    let mut records = stored.clone();
-    let mut messages = Vec::new();
-    let mut outcomes = Vec::with_capacity(batch.len());
-    for request in batch {
-        let known = records.get(&request.order);
-        let held = known.map_or(&[][..], |record| &record.items);
-        let outcome = ledger.apply(&request.request, known.map(|record| record.state), held);
-        outcomes.push(match outcome {
-            Outcome::Ignored => StockOutcome::Ignored,
-            Outcome::Repeat => {
-                messages.extend(known.and_then(|record| record.reply(request)));
-                StockOutcome::Repeated
-            }
-            Outcome::Now { state, reply } => {
-                let record = Record::after(known, request, state, reply.as_ref(), now);
-                messages.extend(reply.is_some().then(|| record.reply(request)).flatten());
-                records.insert(request.order, record);
-                StockOutcome::Applied(state)
-            }
-        });
-    }
-
-    let changed: BTreeMap<&Sku, Level> = ledger
-        .levels()
-        .iter()
-        .filter(|(sku, level)| levels.get(*sku) != Some(*level))
-        .map(|(sku, level)| (sku, *level))
-        .collect();
-    rows::store_levels(connection, &changed).await?;
-    let (new, old): (Vec<_>, Vec<_>) = records
-        .iter()
-        .filter(|(order, record)| stored.get(*order) != Some(*record))
-        .partition(|(order, _)| !stored.contains_key(*order));
-    rows::update_reservations(connection, &old).await?;
-    if !rows::insert_reservations(connection, &new).await? {
-        return Ok(Attempt::Overtaken);
-    }
-    rows::insert_messages(connection, &messages).await?;
-    Ok(Attempt::Done {
-        outcomes,
-        has_replies: !messages.is_empty(),
-    })
-}
-
-/// Every SKU that the batch may touch: what is asked for, and what is held by orders that may give
-/// it up.
-fn skus(batch: &[StockRequest], stored: &BTreeMap<OrderId, Record>) -> Vec<Sku> {
-    let mut skus = BTreeSet::new();
-    for request in batch {
-        if let Request::Reserve(demand) = &request.request {
-            skus.extend(demand.iter().map(|(sku, _)| sku.clone()));
-        }
-    }
-    for record in stored.values() {
-        if record.state == Reservation::Held {
-            skus.extend(record.items.iter().map(|(sku, _)| sku.clone()));
-        }
-    }
-    skus.into_iter().collect()
-}
-
-async fn set_level(
-    connection: &mut PgConnection,
-    sku: &Sku,
-    wanted: i64,
-    key: Option<&str>,
-) -> Result<Result<(Level, bool), StockError>, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    if let Some(key) = key
-        && let Some(known) = keys::take_key(&mut transaction, key, sku, wanted).await?
-    {
-        let level = rows::level(&mut transaction, sku).await?;
-        transaction.rollback().await?;
-        if known.sku != sku.as_str() || known.on_hand != wanted {
-            return Ok(Err(StockError::KeyReused));
-        }
-        let first = known.reserved.map(|reserved| Level {
-            on_hand: u64::try_from(wanted).unwrap_or(0),
-            reserved: u64::try_from(reserved).unwrap_or(0),
-        });
-        return Ok(Ok((first.or(level).unwrap_or_default(), true)));
-    }
-    let set = rows::set_on_hand(&mut transaction, sku, wanted).await?;
-    let Some(level) = set else {
-        let level = rows::level(&mut transaction, sku).await?;
-        transaction.rollback().await?;
-        let reserved = level.unwrap_or_default().reserved;
-        return Ok(Err(StockError::BelowReserved { reserved }));
-    };
-    if let Some(key) = key {
-        keys::keep_answer(&mut transaction, key, level).await?;
-    }
-    transaction.commit().await?;
-    Ok(Ok((level, false)))
 }

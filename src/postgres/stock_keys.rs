@@ -2,9 +2,9 @@
 
 use sqlx::PgConnection;
 use trackops_domain::ids::Sku;
-use trackops_domain::stock::Level;
 
 use super::stock_rows::int8;
+use crate::ports::stock::Item;
 
 /// How long an idempotency key is known. A client retries within minutes.
 const KEY_DAYS: i32 = 7;
@@ -15,7 +15,16 @@ pub(super) struct KnownKey {
     pub on_hand: i64,
     /// `None` for a key from before this was stored.
     pub reserved: Option<i64>,
+    /// The same.
+    pub version: Option<i64>,
+    /// The adjustment that it stands for.
+    pub adjustment: Option<i64>,
 }
+
+type StoredKey = (String, i64, Option<i64>, Option<i64>, Option<i64>);
+
+/// The quantity of a key of an adjustment: no quantity that can be asked for.
+pub(super) const ADJUSTMENT: i64 = -1;
 
 /// Takes `key` for this write; what it stands for if it is taken already.
 pub(super) async fn take_key(
@@ -40,27 +49,47 @@ pub(super) async fn take_key(
     if taken.rows_affected() == 1 {
         return Ok(None);
     }
-    let known: Option<(String, i64, Option<i64>)> =
-        sqlx::query_as("SELECT sku, on_hand, reserved FROM stock_keys WHERE key = $1")
-            .bind(key)
-            .fetch_optional(connection)
-            .await?;
-    Ok(known.map(|(sku, on_hand, reserved)| KnownKey {
-        sku,
-        on_hand,
-        reserved,
-    }))
+    let known: Option<StoredKey> = sqlx::query_as(
+        "SELECT sku, on_hand, reserved, version, adjustment FROM stock_keys WHERE key = $1",
+    )
+    .bind(key)
+    .fetch_optional(connection)
+    .await?;
+    Ok(
+        known.map(|(sku, on_hand, reserved, version, adjustment)| KnownKey {
+            sku,
+            on_hand,
+            reserved,
+            version,
+            adjustment,
+        }),
+    )
 }
 
 /// Keeps what is answered to whoever has taken `key`.
 pub(super) async fn keep_answer(
     connection: &mut PgConnection,
     key: &str,
-    answer: Level,
+    answer: Item,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE stock_keys SET reserved = $2 WHERE key = $1")
+    sqlx::query("UPDATE stock_keys SET reserved = $2, version = $3 WHERE key = $1")
         .bind(key)
-        .bind(int8(answer.reserved))
+        .bind(int8(answer.level.reserved))
+        .bind(int8(answer.version))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Keeps which adjustment was made for whoever has taken `key`.
+pub(super) async fn keep_adjustment(
+    connection: &mut PgConnection,
+    key: &str,
+    adjustment: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE stock_keys SET adjustment = $2 WHERE key = $1")
+        .bind(key)
+        .bind(adjustment)
         .execute(connection)
         .await
         .map(drop)

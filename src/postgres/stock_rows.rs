@@ -1,150 +1,237 @@
-//! The rows of the inventory's database. What they become is decided elsewhere.
+//! The rows of the inventory's database that a batch locks and writes. What they become is decided
+//! elsewhere.
 
 use std::collections::BTreeMap;
 
-use sqlx::PgConnection;
-use sqlx::postgres::PgBindIterExt as _;
-use sqlx::types::Json as SqlJson;
+use sqlx::postgres::{PgBindIterExt as _, PgRow};
+use sqlx::{PgConnection, Row as _};
 use trackops_domain::ids::{OrderId, Sku};
-use trackops_domain::stock::{Level, Reservation};
+use trackops_domain::stock::{Level, Request, Reservation};
 use uuid::Uuid;
 
 use super::stock_record::{Message, Record};
 use super::types::{Json, Millis, Text};
 use crate::ports::outbox::LANES;
+use crate::ports::stock::StockRequest;
 
-type StoredRecord = (
-    Uuid,
-    String,
-    SqlJson<Vec<(String, u64)>>,
-    Option<SqlJson<Vec<String>>>,
-    Option<Millis>,
-    Option<Millis>,
-    Millis,
-);
+const RESERVATION: &str = "
+    SELECT order_id, state, items::text, failed_items::text, replied_at, released_at, updated_at
+    FROM reservations WHERE order_id = $1";
 
-const RESERVATIONS: &str = "
-    SELECT order_id, state, items, failed_items, replied_at, released_at, updated_at
-    FROM reservations WHERE order_id = ANY ($1)";
+const LOCK: &str = "SELECT * FROM lock_stock($1, $2)";
 
-const LOCK_RESERVATIONS: &str = "
-    SELECT order_id, state, items, failed_items, replied_at, released_at, updated_at
-    FROM reservations WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE";
-
-/// Reads reservations.
-pub(super) async fn reservations(
-    connection: &mut PgConnection,
-    orders: &[OrderId],
-) -> Result<BTreeMap<OrderId, Record>, sqlx::Error> {
-    fetch_reservations(connection, RESERVATIONS, orders).await
+/// What a batch has locked.
+#[derive(Default)]
+pub(super) struct Locked {
+    pub records: BTreeMap<OrderId, Record>,
+    pub levels: BTreeMap<Sku, Level>,
+    /// Orders and items whose rows can't be read, and why.
+    unreadable_records: BTreeMap<OrderId, String>,
+    unreadable_levels: BTreeMap<Sku, String>,
 }
 
-/// Reads reservations and keeps them from changing until the transaction ends.
-pub(super) async fn lock_reservations(
-    connection: &mut PgConnection,
-    orders: &[OrderId],
-) -> Result<BTreeMap<OrderId, Record>, sqlx::Error> {
-    fetch_reservations(connection, LOCK_RESERVATIONS, orders).await
-}
-
-async fn fetch_reservations(
-    connection: &mut PgConnection,
-    sql: &'static str,
-    orders: &[OrderId],
-) -> Result<BTreeMap<OrderId, Record>, sqlx::Error> {
-    let stored: Vec<StoredRecord> = sqlx::query_as(sql)
-        .bind(orders.iter().map(|order| order.0).bind_iter())
-        .fetch_all(connection)
-        .await?;
-    stored.into_iter().map(record).collect()
-}
-
-fn record(stored: StoredRecord) -> Result<(OrderId, Record), sqlx::Error> {
-    let (order, state, items, failed, replied_at, released_at, updated_at) = stored;
-    let items = items.0.into_iter().map(|(name, n)| Ok((sku(&name)?, n)));
-    let failed = failed.map(|names| names.0.iter().map(|name| sku(name)).collect());
-    let record = Record {
-        state: Reservation::parse(&state).ok_or_else(|| impossible("reservation state"))?,
-        items: items.collect::<Result<_, sqlx::Error>>()?,
-        failed: failed.transpose()?,
-        replied_at: replied_at.map(|at| at.0),
-        released_at: released_at.map(|at| at.0),
-        updated_at: updated_at.0,
-    };
-    Ok((OrderId(order), record))
-}
-
-const LOCK_LEVELS: &str = "
-    SELECT sku, on_hand, reserved FROM items WHERE sku = ANY ($1) ORDER BY sku FOR UPDATE";
-
-/// Reads items and keeps them from changing until the transaction ends. Unknown ones are left out.
-pub(super) async fn lock_levels(
-    connection: &mut PgConnection,
-    skus: &[Sku],
-) -> Result<BTreeMap<Sku, Level>, sqlx::Error> {
-    if skus.is_empty() {
-        return Ok(BTreeMap::new());
+impl Locked {
+    /// Why nothing can be done for `request`, whose order's reservation is `known`.
+    pub fn unreadable(&self, request: &StockRequest, known: Option<&Record>) -> Option<String> {
+        if let Some(why) = self.unreadable_records.get(&request.order) {
+            return Some(format!("the order's reservation can't be read: {why}"));
+        }
+        if self.unreadable_levels.is_empty() {
+            return None;
+        }
+        let demand = match &request.request {
+            Request::Reserve(demand) => demand,
+            Request::Release | Request::Ship => &known?.items,
+        };
+        let bad = |sku| self.unreadable_levels.get(sku).map(|why| (sku, why));
+        let (sku, why) = demand.iter().find_map(|(sku, _)| bad(sku))?;
+        Some(format!("item {sku} can't be read: {why}"))
     }
-    let stored: Vec<(String, i64, i64)> = sqlx::query_as(LOCK_LEVELS)
+}
+
+/// One order's reservation.
+pub(super) async fn reservation(
+    connection: &mut PgConnection,
+    order: OrderId,
+) -> Result<Option<Record>, sqlx::Error> {
+    let stored = sqlx::query(RESERVATION)
+        .bind(order.0)
+        .fetch_optional(connection)
+        .await?;
+    stored.map(|row| record(&row)).transpose()
+}
+
+/// Reads what a batch touches and keeps it from changing until the transaction ends. Unknown orders and
+/// items are left out.
+pub(super) async fn lock(
+    connection: &mut PgConnection,
+    orders: &[OrderId],
+    skus: &[Sku],
+) -> Result<Locked, sqlx::Error> {
+    let rows = sqlx::query(LOCK)
+        .bind(orders.iter().map(|order| order.0).bind_iter())
         .bind(skus.iter().map(Sku::as_str).bind_iter())
         .fetch_all(connection)
         .await?;
-    stored.into_iter().map(item).collect()
+    let mut locked = Locked::default();
+    for row in &rows {
+        if let Some(id) = row.try_get::<Option<Uuid>, _>(0)? {
+            match record(row) {
+                Ok(record) => {
+                    locked.records.insert(OrderId(id), record);
+                }
+                Err(error) => {
+                    locked
+                        .unreadable_records
+                        .insert(OrderId(id), error.to_string());
+                }
+            }
+            continue;
+        }
+        // Asked for by its name, which was sound.
+        let sku = parse_sku(row.try_get(7)?)?;
+        match level(row.try_get(8)?, row.try_get(9)?) {
+            Ok(level) => {
+                locked.levels.insert(sku, level);
+            }
+            Err(error) => {
+                locked.unreadable_levels.insert(sku, error.to_string());
+            }
+        }
+    }
+    Ok(locked)
 }
 
-/// One item.
-pub(super) async fn level(
-    connection: &mut PgConnection,
-    sku: &Sku,
-) -> Result<Option<Level>, sqlx::Error> {
-    let stored: Option<(String, i64, i64)> =
-        sqlx::query_as("SELECT sku, on_hand, reserved FROM items WHERE sku = $1")
-            .bind(sku.as_str())
-            .fetch_optional(connection)
-            .await?;
-    Ok(stored.map(item).transpose()?.map(|(_, level)| level))
+fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
+    let items: Vec<(String, u64)> = json(row.try_get(2)?)?;
+    let items = items
+        .into_iter()
+        .map(|(name, n)| Ok((parse_sku(&name)?, n)));
+    let failed: Option<Vec<String>> = row.try_get::<Option<&str>, _>(3)?.map(json).transpose()?;
+    let failed = failed.map(|names| names.iter().map(|name| parse_sku(name)).collect());
+    Ok(Record {
+        state: Reservation::parse(row.try_get(1)?)
+            .ok_or_else(|| impossible("reservation state"))?,
+        items: items.collect::<Result<_, sqlx::Error>>()?,
+        failed: failed.transpose()?,
+        replied_at: row.try_get::<Option<Millis>, _>(4)?.map(|at| at.0),
+        released_at: row.try_get::<Option<Millis>, _>(5)?.map(|at| at.0),
+        updated_at: row.try_get::<Millis, _>(6)?.0,
+    })
 }
 
-/// Items in order of SKU.
-pub(super) async fn levels_after(
-    connection: &mut PgConnection,
-    after: Option<&Sku>,
-    limit: u32,
-) -> Result<Vec<(Sku, Level)>, sqlx::Error> {
-    let stored: Vec<(String, i64, i64)> = sqlx::query_as(
-        "SELECT sku, on_hand, reserved FROM items WHERE sku > $1 ORDER BY sku LIMIT $2",
-    )
-    .bind(after.map_or("", Sku::as_str))
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await?;
-    stored.into_iter().map(item).collect()
+fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
+    serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-fn item((name, on_hand, reserved): (String, i64, i64)) -> Result<(Sku, Level), sqlx::Error> {
+pub(super) fn level(on_hand: i64, reserved: i64) -> Result<Level, sqlx::Error> {
     // The columns are checked to be no less than zero.
     let number = |n: i64| u64::try_from(n).map_err(|_| impossible("level"));
-    let level = Level {
+    Ok(Level {
         on_hand: number(on_hand)?,
         reserved: number(reserved)?,
-    };
-    Ok((sku(&name)?, level))
+    })
 }
 
-const STORE_LEVELS: &str = "
-    UPDATE items SET on_hand = new.on_hand, reserved = new.reserved
-    FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS new(sku, on_hand, reserved)
-    WHERE items.sku = new.sku";
+/// All inserts: no plan of theirs looks at a table, so none depends on what is known of it. The rows that
+/// are changed are locked and there, so their inserts always conflict.
+const STORE: &str = "
+    WITH levels AS (
+        INSERT INTO items (sku, on_hand, reserved)
+        SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[])
+        ON CONFLICT (sku) DO UPDATE SET on_hand = excluded.on_hand, reserved = excluded.reserved
+    ), old AS (
+        INSERT INTO reservations
+            (order_id, state, items, failed_items, replied_at, released_at, updated_at)
+        SELECT * FROM unnest($4::uuid[], $5::text[], $6::json[], $7::json[], $8::timestamptz[],
+                             $9::timestamptz[], $10::timestamptz[])
+        ON CONFLICT (order_id) DO UPDATE SET
+            state = excluded.state, items = excluded.items, failed_items = excluded.failed_items,
+            replied_at = excluded.replied_at, released_at = excluded.released_at,
+            updated_at = excluded.updated_at
+    ), new AS (
+        INSERT INTO reservations
+            (order_id, state, items, failed_items, replied_at, released_at, updated_at)
+        SELECT * FROM unnest($11::uuid[], $12::text[], $13::json[], $14::json[], $15::timestamptz[],
+                             $16::timestamptz[], $17::timestamptz[])
+        ON CONFLICT DO NOTHING RETURNING 1
+    ), said AS (
+        INSERT INTO outbox (order_id, lane, id, version, ordinal, topic, at, payload, traceparent)
+        SELECT * FROM unnest($18::uuid[], $19::smallint[], $20::uuid[], $21::integer[],
+                             $22::smallint[], $23::text[], $24::timestamptz[], $25::text[],
+                             $26::text[])
+    )
+    SELECT count(*) FROM new";
 
-/// Stores levels of locked items.
-pub(super) async fn store_levels(
-    connection: &mut PgConnection,
-    levels: &BTreeMap<&Sku, Level>,
-) -> Result<(), sqlx::Error> {
-    if levels.is_empty() {
-        return Ok(());
+/// What a batch changes; the lists in order of their keys.
+pub(super) struct Changes<'a> {
+    pub levels: &'a BTreeMap<&'a Sku, Level>,
+    /// Reservations that are not there yet.
+    pub new: &'a [(&'a OrderId, &'a Record)],
+    /// Reservations that are locked.
+    pub old: &'a [(&'a OrderId, &'a Record)],
+    pub messages: &'a [Message],
+}
+
+type Query<'q> = sqlx::query::QueryScalar<'q, sqlx::Postgres, i64, sqlx::postgres::PgArguments>;
+
+/// Reservations with their columns of JSON.
+struct Rows<'a> {
+    records: &'a [(&'a OrderId, &'a Record)],
+    items: Vec<Vec<u8>>,
+    failed: Vec<Option<Vec<u8>>>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(records: &'a [(&'a OrderId, &'a Record)]) -> Self {
+        let all = || records.iter().map(|(_, record)| *record);
+        let failed = all().map(|record| record.failed.as_ref().map(|skus| names_json(skus)));
+        Self {
+            records,
+            items: all().map(|record| items_json(&record.items)).collect(),
+            failed: failed.collect(),
+        }
     }
-    sqlx::query(STORE_LEVELS)
+
+    fn bind<'q>(&'q self, query: Query<'q>) -> Query<'q> {
+        let all = || self.records.iter().map(|(_, record)| *record);
+        let failed = self.failed.iter().map(|json| json.as_deref().map(Json));
+        query
+            .bind(self.records.iter().map(|(order, _)| order.0).bind_iter())
+            .bind(all().map(|record| record.state.as_str()).bind_iter())
+            .bind(self.items.iter().map(|json| Json(json)).bind_iter())
+            .bind(failed.bind_iter())
+            .bind(
+                all()
+                    .map(|record| record.replied_at.map(Millis))
+                    .bind_iter(),
+            )
+            .bind(
+                all()
+                    .map(|record| record.released_at.map(Millis))
+                    .bind_iter(),
+            )
+            .bind(all().map(|record| Millis(record.updated_at)).bind_iter())
+    }
+}
+
+/// Stores all of it; `false`, and the transaction is to be rolled back, if one of the new reservations is
+/// there already.
+pub(super) async fn store(
+    connection: &mut PgConnection,
+    changes: &Changes<'_>,
+) -> Result<bool, sqlx::Error> {
+    let Changes {
+        levels,
+        new,
+        old,
+        messages,
+    } = changes;
+    if levels.is_empty() && new.is_empty() && old.is_empty() && messages.is_empty() {
+        return Ok(true);
+    }
+    let (new_rows, old_rows) = (Rows::of(new), Rows::of(old));
+    let query = sqlx::query_scalar(STORE)
         .bind(levels.keys().map(|sku| sku.as_str()).bind_iter())
         .bind(levels.values().map(|level| int8(level.on_hand)).bind_iter())
         .bind(
@@ -152,145 +239,37 @@ pub(super) async fn store_levels(
                 .values()
                 .map(|level| int8(level.reserved))
                 .bind_iter(),
-        )
-        .execute(connection)
-        .await?;
-    Ok(())
+        );
+    let query = bind_messages(new_rows.bind(old_rows.bind(query)), messages);
+    let inserted: i64 = query.fetch_one(connection).await?;
+    Ok(usize::try_from(inserted).is_ok_and(|inserted| inserted == new.len()))
 }
 
-const INSERT_RESERVATIONS: &str = "
-    INSERT INTO reservations
-        (order_id, state, items, failed_items, replied_at, released_at, updated_at)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::json[], $4::json[], $5::timestamptz[],
-                         $6::timestamptz[], $7::timestamptz[])
-    ON CONFLICT DO NOTHING";
-
-const UPDATE_RESERVATIONS: &str = "
-    UPDATE reservations r SET
-        state = new.state, items = new.items,
-        failed_items = new.failed, replied_at = new.replied, released_at = new.released, updated_at = new.updated
-    FROM unnest($1::uuid[], $2::text[], $3::json[], $4::json[], $5::timestamptz[],
-                $6::timestamptz[], $7::timestamptz[])
-        AS new(id, state, items, failed, replied, released, updated)
-    WHERE r.order_id = new.id";
-
-/// Inserts reservations, in order of order id; `false` if one of them is there already.
-pub(super) async fn insert_reservations(
-    connection: &mut PgConnection,
-    records: &[(&OrderId, &Record)],
-) -> Result<bool, sqlx::Error> {
-    let inserted = write_reservations(connection, INSERT_RESERVATIONS, records).await?;
-    Ok(inserted == records.len() as u64)
-}
-
-/// Stores locked reservations.
-pub(super) async fn update_reservations(
-    connection: &mut PgConnection,
-    records: &[(&OrderId, &Record)],
-) -> Result<(), sqlx::Error> {
-    write_reservations(connection, UPDATE_RESERVATIONS, records).await?;
-    Ok(())
-}
-
-async fn write_reservations(
-    connection: &mut PgConnection,
-    sql: &'static str,
-    records: &[(&OrderId, &Record)],
-) -> Result<u64, sqlx::Error> {
-    if records.is_empty() {
-        return Ok(0);
-    }
-    let all = || records.iter().map(|(_, record)| *record);
-    let items: Vec<Vec<u8>> = all().map(|record| items_json(&record.items)).collect();
-    let failed: Vec<Option<Vec<u8>>> = all()
-        .map(|record| record.failed.as_ref().map(|skus| names_json(skus)))
-        .collect();
-    let done = sqlx::query(sql)
-        .bind(records.iter().map(|(order, _)| order.0).bind_iter())
-        .bind(all().map(|record| record.state.as_str()).bind_iter())
-        .bind(items.iter().map(|json| Json(json)).bind_iter())
-        .bind(
-            failed
-                .iter()
-                .map(|json| json.as_deref().map(Json))
-                .bind_iter(),
-        )
-        .bind(
-            all()
-                .map(|record| record.replied_at.map(Millis))
-                .bind_iter(),
-        )
-        .bind(
-            all()
-                .map(|record| record.released_at.map(Millis))
-                .bind_iter(),
-        )
-        .bind(all().map(|record| Millis(record.updated_at)).bind_iter())
-        .execute(connection)
-        .await?;
-    Ok(done.rows_affected())
-}
-
-const INSERT_MESSAGES: &str = "
-    INSERT INTO outbox (order_id, lane, id, version, ordinal, topic, at, payload, traceparent)
-    SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::integer[], $5::smallint[],
-                         $6::text[], $7::timestamptz[], $8::text[], $9::text[])";
-
-/// Puts replies into the outbox.
-pub(super) async fn insert_messages(
-    connection: &mut PgConnection,
-    messages: &[Message],
-) -> Result<(), sqlx::Error> {
-    if messages.is_empty() {
-        return Ok(());
-    }
+fn bind_messages<'q>(query: Query<'q>, messages: &'q [Message]) -> Query<'q> {
     let rows = || messages.iter().map(|message| &message.row);
-    sqlx::query(INSERT_MESSAGES)
+    let versions = rows().map(|row| i32::try_from(row.version).unwrap_or(-1));
+    let ordinals = rows().map(|row| i16::try_from(row.ordinal).unwrap_or(-1));
+    let lanes = messages.iter().map(|message| lane(message.order));
+    query
         .bind(messages.iter().map(|message| message.order.0).bind_iter())
-        .bind(
-            messages
-                .iter()
-                .map(|message| lane(message.order))
-                .bind_iter(),
-        )
+        .bind(lanes.bind_iter())
         .bind(rows().map(|row| row.id.0).bind_iter())
-        .bind(
-            rows()
-                .map(|row| i32::try_from(row.version).unwrap_or(-1))
-                .bind_iter(),
-        )
-        .bind(
-            rows()
-                .map(|row| i16::try_from(row.ordinal).unwrap_or(-1))
-                .bind_iter(),
-        )
+        .bind(versions.bind_iter())
+        .bind(ordinals.bind_iter())
         .bind(rows().map(|row| row.topic.as_str()).bind_iter())
         .bind(rows().map(|row| Millis(row.at)).bind_iter())
         .bind(rows().map(|row| Text(&row.payload)).bind_iter())
         .bind(rows().map(|row| row.traceparent.as_deref()).bind_iter())
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
-/// The level after setting it; `None` if more than that is reserved.
-pub(super) async fn set_on_hand(
-    connection: &mut PgConnection,
-    sku: &Sku,
-    on_hand: i64,
-) -> Result<Option<Level>, sqlx::Error> {
-    let stored: Option<(String, i64, i64)> = sqlx::query_as(
-        "INSERT INTO items (sku, on_hand) VALUES ($1, $2)
-         ON CONFLICT (sku) DO UPDATE SET on_hand = excluded.on_hand
-         WHERE items.reserved <= excluded.on_hand
-         RETURNING sku, on_hand, reserved",
-    )
-    .bind(sku.as_str())
-    .bind(on_hand)
-    .fetch_optional(connection)
-    .await?;
-    Ok(stored.map(item).transpose()?.map(|(_, level)| level))
-}
+/// The highest number given to a row of the outbox, and the lowest that there is.
+pub(super) const REPLIES: &str = "
+    SELECT (SELECT last_value FROM outbox_seq_seq),
+           (SELECT min(oldest.seq)
+            FROM generate_series(0, 7) AS lanes(lane)
+            CROSS JOIN LATERAL (
+                SELECT seq FROM outbox WHERE lane = lanes.lane::smallint ORDER BY seq LIMIT 1
+            ) oldest)";
 
 fn lane(order: OrderId) -> i16 {
     let hash = xxhash_rust::xxh3::xxh3_64(order.0.as_bytes());
@@ -314,10 +293,10 @@ pub(super) fn int8(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn sku(name: &str) -> Result<Sku, sqlx::Error> {
+pub(super) fn parse_sku(name: &str) -> Result<Sku, sqlx::Error> {
     Sku::parse(name).ok_or_else(|| impossible("SKU"))
 }
 
-fn impossible(what: &str) -> sqlx::Error {
+pub(super) fn impossible(what: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("impossible {what}").into())
 }

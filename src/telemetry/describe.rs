@@ -52,7 +52,7 @@ const ALL: [(Kind, &str, &str); 41] = [
     (Histogram, n::LIVE_PUSH_DURATION, "Commit to frame written to the socket."),
     (Counter, n::LIVE_CONFLATED, "Updates folded into a snapshot for a slow listener."),
     (Histogram, n::SAGA_DURATION, "Placed to settled, by outcome."),
-    (Gauge, n::SAGA_STUCK, "Orders whose saga is past its deadline by more than a minute."),
+    (Gauge, n::SAGA_STUCK, "Orders that have waited for inventory for too long (saga_stuck_after_ms), or whose deadline has passed by more than a minute."),
     (Counter, n::INVARIANT_VIOLATIONS, "Broken invariants: defects."),
     (Counter, n::PRUNED_ROWS, "Old rows removed, by table."),
     (Counter, n::HTTP_REQUESTS, "HTTP requests answered, by class of status."),

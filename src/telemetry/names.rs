@@ -57,7 +57,8 @@ pub const LIVE_PUSH_DURATION: &str = "trackops_live_push_duration_seconds";
 pub const LIVE_CONFLATED: &str = "trackops_live_conflated_total";
 /// Placed to settled, by `outcome`.
 pub const SAGA_DURATION: &str = "trackops_saga_duration_seconds";
-/// Orders whose saga is past its deadline by more than a minute (gauge).
+/// Orders of this replica that have waited for inventory for too long, or whose deadline has passed by more
+/// than a minute; counts to 10,000 (gauge).
 pub const SAGA_STUCK: &str = "trackops_saga_stuck";
 /// Broken invariants by `invariant`.
 pub const INVARIANT_VIOLATIONS: &str = "trackops_invariant_violations_total";

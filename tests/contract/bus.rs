@@ -440,7 +440,7 @@ pub async fn counts_what_is_unread(fixture: &dyn BusFixture) {
 }
 
 /// A name that no other test has.
-fn unique(what: &str) -> Arc<str> {
+pub(super) fn unique(what: &str) -> Arc<str> {
     format!("{what}-{}", Uuid::now_v7().simple()).into()
 }
 
@@ -448,14 +448,14 @@ fn topic_name() -> Arc<str> {
     unique("TOPIC")
 }
 
-async fn topic(fixture: &dyn BusFixture) -> (Arc<dyn Bus>, Arc<str>) {
+pub(super) async fn topic(fixture: &dyn BusFixture) -> (Arc<dyn Bus>, Arc<str>) {
     let bus = fixture.connect().await;
     let topic = topic_name();
     bus.create_topics(&[Arc::clone(&topic)]).await.unwrap();
     (bus, topic)
 }
 
-async fn join(
+pub(super) async fn join(
     bus: &dyn Bus,
     topic: &Arc<str>,
     group: &Arc<str>,
@@ -470,7 +470,7 @@ async fn join(
     .unwrap()
 }
 
-fn message(topic: &Arc<str>, key: &str, value: &str) -> OutMessage {
+pub(super) fn message(topic: &Arc<str>, key: &str, value: &str) -> OutMessage {
     OutMessage {
         topic: Arc::clone(topic),
         key: key.into(),
@@ -500,7 +500,7 @@ fn values(messages: &[InMessage]) -> Vec<String> {
     values
 }
 
-async fn publish(bus: &dyn Bus, messages: Vec<OutMessage>) {
+pub(super) async fn publish(bus: &dyn Bus, messages: Vec<OutMessage>) {
     for result in bus.publish(messages).await {
         result.unwrap();
     }
@@ -520,7 +520,7 @@ fn collect(polled: Polled, into: &mut Vec<InMessage>) {
 }
 
 /// Polls until `count` messages are there; more than that is a failure.
-async fn take(consumer: &mut dyn Consumer, count: usize) -> Vec<InMessage> {
+pub(super) async fn take(consumer: &mut dyn Consumer, count: usize) -> Vec<InMessage> {
     let mut messages = Vec::new();
     within("messages", async {
         while messages.len() < count {

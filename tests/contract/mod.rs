@@ -3,6 +3,8 @@
 mod cache;
 #[macro_use]
 pub mod bus;
+#[macro_use]
+pub mod groups;
 pub mod journal;
 pub mod membership;
 pub mod membership_moves;
@@ -11,7 +13,10 @@ mod postgres;
 mod postgres_locks;
 mod postgres_moves;
 mod postgres_outbox;
+mod postgres_stock;
 pub mod retention;
+pub mod sagas;
 pub mod stock;
+mod stock_items;
 mod stock_sums;
 pub mod support;

@@ -10,6 +10,7 @@ use trackops::ports::journal::Journal;
 use trackops::ports::journal::RowOutcome::Committed;
 use trackops::ports::outbox::{LANES, Outbox, RowId};
 use trackops::ports::retention::Retention;
+use trackops::ports::sagas::Sagas;
 use trackops::ports::stock::StockStore;
 use trackops::postgres::{Database, Kind, Settings, migrate};
 use trackops_cluster::ShardCount;
@@ -21,6 +22,7 @@ use super::journal::journal_suite;
 use super::membership::{lease_suite, ownership_suite};
 use super::outbox::{outbox_suite, rows_of};
 use super::retention::{ForgetfulOrders, ForgetfulStock, retention_suite};
+use super::sagas::{SagasFixture, sagas_suite};
 use super::stock::{StockFixture, stock_suite};
 use super::support::{OrdersFixture, Owned, ShardsFixture, StoredFixture, changed, new_order};
 
@@ -30,6 +32,7 @@ lease_suite!(leases, PgOrders);
 outbox_suite!(outbox, PgOrders);
 stock_suite!(stock, PgInventory);
 retention_suite!(retention, PgOrders, PgInventory);
+sagas_suite!(sagas, PgOrders);
 
 /// A database of a random name, removed with it.
 pub struct TestDatabase {
@@ -119,6 +122,12 @@ impl ShardsFixture for PgOrders {
     }
 }
 
+impl SagasFixture for PgOrders {
+    fn sagas(&self) -> Arc<dyn Sagas> {
+        Arc::new(self.open.sagas())
+    }
+}
+
 impl OrdersFixture for PgOrders {
     fn outbox(&self) -> Arc<dyn Outbox> {
         Arc::new(self.open.outbox())
@@ -149,7 +158,7 @@ impl StoredFixture for PgOrders {
 /// A fresh inventory's database. Fields are dropped in order: the database goes last.
 pub struct PgInventory {
     open: Database,
-    _database: TestDatabase,
+    pub database: TestDatabase,
 }
 
 impl ForgetfulStock for PgInventory {
@@ -163,10 +172,7 @@ impl StockFixture for PgInventory {
     async fn fresh() -> Self {
         let database = TestDatabase::migrated(Kind::Inventory).await;
         let open = database.open(Kind::Inventory);
-        Self {
-            open,
-            _database: database,
-        }
+        Self { open, database }
     }
 
     fn stock(&self) -> Arc<dyn StockStore> {

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +11,9 @@ use trackops::codec::message_id::{Publisher, message_id};
 use trackops::codec::messages::InventoryReplyV1;
 use trackops::codec::topics::Topic;
 use trackops::ports::outbox::{Outbox, OutboxEntry};
-use trackops::ports::stock::{StockError, StockOutcome, StockRequest, StockStore};
+use trackops::ports::stock::{Condition, Item, StockError, StockOutcome, StockRequest, StockStore};
 use trackops_domain::ids::{OrderId, Sku};
-use trackops_domain::stock::{Level, Request, Reservation};
+use trackops_domain::stock::{Request, Reservation};
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
@@ -46,6 +45,11 @@ macro_rules! stock_suite {
                 a_batch_is_applied_in_order,
                 on_hand_is_never_below_reserved,
                 a_known_key_changes_nothing,
+                a_condition_is_kept,
+                every_change_raises_the_version,
+                adjustments_add_up_and_are_listed,
+                a_known_key_adjusts_nothing,
+                the_replies_that_wait_are_known,
                 items_are_listed_in_pages,
                 concurrent_appliers_never_oversell,
                 the_stock_adds_up_whatever_comes,
@@ -61,6 +65,11 @@ macro_rules! stock_suite {
 }
 pub(crate) use stock_suite;
 
+pub use super::stock_items::{
+    a_condition_is_kept, a_known_key_adjusts_nothing, a_known_key_changes_nothing,
+    adjustments_add_up_and_are_listed, every_change_raises_the_version, items_are_listed_in_pages,
+    on_hand_is_never_below_reserved,
+};
 pub use super::stock_sums::{concurrent_appliers_never_oversell, the_stock_adds_up_whatever_comes};
 
 use StockOutcome::{Applied, Ignored, Repeated};
@@ -102,21 +111,36 @@ pub(super) async fn stocked<F: StockFixture>(items: &[(&str, u64)]) -> (F, Arc<d
     let fixture = F::fresh().await;
     let stock = fixture.stock();
     for (name, on_hand) in items {
-        let set = stock.set_on_hand(&sku(name), *on_hand, None).await.unwrap();
+        let set = set(&*stock, name, *on_hand, None).await.unwrap();
         assert!(!set.1);
     }
     (fixture, stock)
 }
 
-async fn apply(stock: &dyn StockStore, request: StockRequest, now: Timestamp) -> StockOutcome {
+pub(super) async fn apply(
+    stock: &dyn StockStore,
+    request: StockRequest,
+    now: Timestamp,
+) -> StockOutcome {
     let outcomes = stock.apply(&[request], now).await.unwrap();
     assert_eq!(outcomes.len(), 1);
-    outcomes[0]
+    outcomes[0].clone()
+}
+
+/// Sets an item whatever its version.
+pub(super) async fn set(
+    stock: &dyn StockStore,
+    name: &str,
+    on_hand: u64,
+    key: Option<&str>,
+) -> Result<(Item, bool), StockError> {
+    let any = Condition::default();
+    stock.set_on_hand(&sku(name), on_hand, &any, key).await
 }
 
 /// (on hand, reserved)
 pub(super) async fn level(stock: &dyn StockStore, name: &str) -> (u64, u64) {
-    let level = stock.item(&sku(name)).await.unwrap().unwrap();
+    let level = stock.item(&sku(name)).await.unwrap().unwrap().level;
     (level.on_hand, level.reserved)
 }
 
@@ -355,63 +379,41 @@ pub async fn a_batch_is_applied_in_order<F: StockFixture>() {
     assert_eq!(stock.apply(&[], NOW).await.unwrap(), []);
 }
 
-pub async fn on_hand_is_never_below_reserved<F: StockFixture>() {
-    let (_fixture, stock) = stocked::<F>(&[("A", 5)]).await;
-    apply(&*stock, reserve(new_order(), &[("A", 4)]), NOW).await;
-    let refused = stock.set_on_hand(&sku("A"), 3, Some("key")).await;
-    assert!(
-        matches!(refused, Err(StockError::BelowReserved { reserved: 4 })),
-        "{refused:?}"
-    );
-    assert_eq!(level(&*stock, "A").await, (5, 4));
-    let (set, known) = stock.set_on_hand(&sku("A"), 4, Some("key")).await.unwrap();
-    assert_eq!((set.on_hand, set.reserved, set.available()), (4, 4, 0));
-    assert!(!known, "only a success is remembered");
-}
-
-pub async fn a_known_key_changes_nothing<F: StockFixture>() {
-    let (_fixture, stock) = stocked::<F>(&[("A", 3)]).await;
-    apply(&*stock, reserve(new_order(), &[("A", 2)]), NOW).await;
-    let first = stock.set_on_hand(&sku("A"), 5, Some("k1")).await.unwrap();
-    let answered = Level {
-        on_hand: 5,
-        reserved: 2,
-    };
-    assert_eq!(first, (answered, false));
+/// What has been replied is below one number; what of it waits is seen until it has been taken away.
+pub async fn the_replies_that_wait_are_known<F: StockFixture>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 5)]).await;
     apply(&*stock, reserve(new_order(), &[("A", 1)]), NOW).await;
-    stock.set_on_hand(&sku("A"), 7, Some("k2")).await.unwrap();
-    // The first call again, its answer having been lost: it is answered as it was, and what was set and
-    // reserved since stays.
-    let again = stock.set_on_hand(&sku("A"), 5, Some("k1")).await.unwrap();
-    assert_eq!(again, (answered, true));
-    assert_eq!(level(&*stock, "A").await, (7, 3));
-    // The key stands for that item and quantity, and for no other.
-    for (other, on_hand) in [("A", 6), ("B", 5)] {
-        let refused = stock.set_on_hand(&sku(other), on_hand, Some("k1")).await;
-        assert!(matches!(refused, Err(StockError::KeyReused)), "{refused:?}");
+    apply(&*stock, reserve(new_order(), &[("A", 1)]), NOW).await;
+    let given = stock.replies().await.unwrap();
+    assert!(
+        given.oldest.is_some_and(|oldest| oldest < given.newest),
+        "{given:?}"
+    );
+    let outbox = fixture.outbox();
+    // Which lane an order is in is the adapter's to know.
+    let mut seqs = Vec::new();
+    for lane in 0..LANES {
+        seqs.extend(
+            outbox
+                .fetch(lane, 10)
+                .await
+                .unwrap()
+                .iter()
+                .map(|entry| entry.seq),
+        );
     }
-    assert_eq!(stock.item(&sku("B")).await.unwrap(), None);
-    assert_eq!(level(&*stock, "A").await, (7, 3));
-    let (_, known) = stock.set_on_hand(&sku("A"), 5, None).await.unwrap();
-    assert!(!known);
-    assert_eq!(level(&*stock, "A").await, (5, 3));
-}
-
-pub async fn items_are_listed_in_pages<F: StockFixture>() {
-    let names = ["B", "a", "A-2", "A", "{x,\"y\"}", "~"];
-    let (_fixture, stock) = stocked::<F>(&names.map(|name| (name, 2))).await;
-    let mut seen = Vec::new();
-    let mut after = None;
-    loop {
-        let page = stock.items(after.as_ref(), 2).await.unwrap();
-        let Some((last, _)) = page.last() else { break };
-        assert!(page.len() <= 2);
-        after = Some(last.clone());
-        seen.extend(page.into_iter().map(|(sku, _)| sku));
-    }
-    let expected: BTreeSet<Sku> = names.iter().map(|name| sku(name)).collect();
-    assert_eq!(seen.len(), names.len());
-    assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), expected);
+    assert!(
+        seqs.iter().all(|seq| *seq <= given.newest),
+        "{seqs:?} {given:?}"
+    );
+    outbox.acknowledge(&seqs).await.unwrap();
+    assert_eq!(stock.replies().await.unwrap().oldest, None);
+    apply(&*stock, reserve(new_order(), &[("A", 1)]), NOW).await;
+    let later = stock.replies().await.unwrap();
+    assert!(
+        later.oldest.is_some_and(|oldest| oldest > given.newest),
+        "{later:?}"
+    );
 }
 
 /// A reply wakes whoever waits for the outbox. Apart from the list above, for adapters that signal

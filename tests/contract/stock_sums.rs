@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use trackops::ports::stock::{StockOutcome, StockRequest, StockStore};
+use trackops::ports::stock::{Item, StockOutcome, StockRequest, StockStore};
 use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::stock::Reservation;
 
@@ -74,11 +74,7 @@ pub async fn the_stock_adds_up_whatever_comes<F: StockFixture>() {
             }
         }
         let refilled = sku(names[usize::try_from(random.below(4)).unwrap()]);
-        let level = stock.item(&refilled).await.unwrap().unwrap();
-        stock
-            .set_on_hand(&refilled, level.on_hand + 1, None)
-            .await
-            .unwrap();
+        stock.adjust(&refilled, 1, "refilled", None).await.unwrap();
         *brought.get_mut(&refilled).unwrap() += 1;
         check_sums(&*stock, &orders, &brought, &shipped).await;
     }
@@ -117,7 +113,7 @@ async fn check_sums(
             *held.entry(sku).or_default() += quantity;
         }
     }
-    for (sku, level) in stock.items(None, 100).await.unwrap() {
+    for (sku, Item { level, .. }) in stock.items(None, 100).await.unwrap() {
         let of = |sums: &BTreeMap<Sku, u64>| sums.get(&sku).copied().unwrap_or(0);
         assert_eq!(level.reserved, of(&held), "{sku}");
         assert_eq!(level.on_hand, of(brought) - of(shipped), "{sku}");

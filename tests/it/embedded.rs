@@ -12,9 +12,11 @@ use sqlx::Connection as _;
 use trackops::embedded::{Embedded, OpenError};
 use trackops::ports::bus::{Bus, Consumer, OutMessage, Polled, Subscription};
 use trackops::ports::clock::SystemClock;
+use trackops::ports::groups::Groups;
 use trackops::ports::journal::{AppendError, EventRow, Journal, RowOutcome};
 use trackops::ports::outbox::{Outbox, RowId};
 use trackops::ports::retention::Retention;
+use trackops::ports::sagas::Sagas;
 use trackops::ports::stock::StockStore;
 use trackops_cluster::ShardId;
 use trackops_cluster::membership::{Membership, MembershipError, NodeId};
@@ -23,10 +25,12 @@ use trackops_domain::ids::Version;
 use uuid::Uuid;
 
 use crate::contract::bus::BusFixture;
+use crate::contract::groups::GroupsFixture;
 use crate::contract::journal::journal_suite;
 use crate::contract::membership::ownership_suite;
 use crate::contract::outbox::outbox_suite;
 use crate::contract::retention::{ForgetfulOrders, ForgetfulStock, retention_suite};
+use crate::contract::sagas::{SagasFixture, sagas_suite};
 use crate::contract::stock::{StockFixture, stock_suite};
 use crate::contract::support::{
     LEASE, OrdersFixture, Owned, ShardsFixture, StoredFixture, changed, new_orders, seen, seen_of,
@@ -87,6 +91,12 @@ impl ShardsFixture for Store {
     }
 }
 
+impl SagasFixture for Store {
+    fn sagas(&self) -> Arc<dyn Sagas> {
+        self.store.sagas()
+    }
+}
+
 impl OrdersFixture for Store {
     fn outbox(&self) -> Arc<dyn Outbox> {
         self.store.orders_outbox()
@@ -144,15 +154,24 @@ impl BusFixture for Store {
     }
 }
 
+#[async_trait]
+impl GroupsFixture for Store {
+    async fn groups(&self) -> Arc<dyn Groups> {
+        self.store.groups()
+    }
+}
+
 journal_suite!(journal, Store);
 ownership_suite!(ownership, Store);
 outbox_suite!(outbox, Store);
 stock_suite!(stock, Store);
 retention_suite!(retention, Store, Store);
+sagas_suite!(sagas, Store);
 
 mod bus {
     use super::Store;
     crate::bus_contract!(Store::new());
+    crate::groups_contract!(Store::new());
 }
 
 #[tokio::test]

@@ -10,11 +10,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use trackops::kafka::{KafkaBus, KafkaSettings};
 use trackops::ports::bus::{Bus, OutMessage, Polled, PublishError, Subscription};
+use trackops::ports::groups::Groups;
 use uuid::Uuid;
 
 use xtask::servers::KafkaLaunch;
 
 use crate::contract::bus::BusFixture;
+use crate::contract::groups::GroupsFixture;
 use crate::support::own_servers::Own;
 
 /// A prefix of its own on the shared broker.
@@ -39,7 +41,15 @@ impl BusFixture for Kafka {
     }
 }
 
+#[async_trait]
+impl GroupsFixture for Kafka {
+    async fn groups(&self) -> Arc<dyn Groups> {
+        Arc::new(KafkaBus::new(self.0.clone()).unwrap())
+    }
+}
+
 crate::bus_contract!(async { Kafka::new() });
+crate::groups_contract!(async { Kafka::new() });
 
 /// Two processes under one member name: the older one is told, and comes back as a new member
 /// instead of going on with partitions that are no longer its own.

@@ -88,6 +88,8 @@ async fn nothing_is_lost_by_a_crash_of_the_order_role_at_any_step() {
 async fn nothing_is_lost_by_a_crash_of_inventory_or_relay_at_any_step() {
     let mut loaded = Loaded::start().await;
     for (role, fault) in [
+        (1, "crash-after-stock-lock@3"),
+        (1, "crash-before-stock-commit@3"),
         (1, "crash-after-stock@3"),
         (1, "crash-before-offset@3"),
         (2, "crash-after-fetch@3"),

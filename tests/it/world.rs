@@ -23,8 +23,11 @@ use trackops::ports::orders::{
     Read,
 };
 use trackops::ports::outbox::{OutboxEntry, OutboxRow, RowId};
-use trackops::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
-use trackops_domain::command::{Command, Origin};
+use trackops::ports::stock::{
+    Adjustment, Condition, Item as Stocked, Replies, ReservationView, StockError, StockOutcome,
+    StockRequest, StockStore,
+};
+use trackops_domain::command::{Command, HeldUp, Origin};
 use trackops_domain::decide::{Decision, decide, place};
 use trackops_domain::evolve::evolve;
 use trackops_domain::ids::{CommandId, CustomerId, OrderId, Sku, Version};
@@ -253,21 +256,45 @@ impl StockStore for World {
         &self,
         _: &Sku,
         _: u64,
+        _: &Condition,
         _: Option<&str>,
-    ) -> Result<(Level, bool), StockError> {
-        Err(StockError::BelowReserved { reserved: 0 })
+    ) -> Result<(Stocked, bool), StockError> {
+        Err(StockError::UnknownItem)
     }
 
-    async fn item(&self, _: &Sku) -> Result<Option<Level>, StockError> {
+    async fn adjust(
+        &self,
+        _: &Sku,
+        _: i64,
+        _: &str,
+        _: Option<&str>,
+    ) -> Result<(Adjustment, bool), StockError> {
+        Err(StockError::UnknownItem)
+    }
+
+    async fn adjustments(
+        &self,
+        _: &Sku,
+        _: Option<i64>,
+        _: u32,
+    ) -> Result<Vec<Adjustment>, StockError> {
+        Ok(Vec::new())
+    }
+
+    async fn item(&self, _: &Sku) -> Result<Option<Stocked>, StockError> {
         Ok(None)
     }
 
-    async fn items(&self, _: Option<&Sku>, _: u32) -> Result<Vec<(Sku, Level)>, StockError> {
+    async fn items(&self, _: Option<&Sku>, _: u32) -> Result<Vec<(Sku, Stocked)>, StockError> {
         Ok(Vec::new())
     }
 
     async fn reservation(&self, _: OrderId) -> Result<Option<ReservationView>, StockError> {
         Ok(None)
+    }
+
+    async fn replies(&self) -> Result<Replies, StockError> {
+        Ok(Replies::default())
     }
 
     async fn ping(&self) -> Result<(), StockError> {
@@ -329,7 +356,7 @@ impl World {
         inner.now = inner.now.max(deadline.0);
         let command = Command::DeadlineDue {
             deadline,
-            request_unsent: false,
+            held_up: HeldUp::Not,
         };
         let request = CommandRequest {
             order,

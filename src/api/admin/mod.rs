@@ -8,6 +8,7 @@ mod get_actor;
 mod get_cluster;
 mod get_outbox;
 mod get_shard;
+mod list_sagas;
 mod list_shards;
 mod release_actor;
 
@@ -22,6 +23,7 @@ pub use get_cluster::{
 };
 pub use get_outbox::{__path_get_outbox, OutboxList, OutboxView, get_outbox};
 pub use get_shard::{__path_get_shard, get_shard};
+pub use list_sagas::{__path_list_sagas, SagaDesk, SagaList, SagaView, list_sagas};
 pub use list_shards::{
     __path_list_shards, LocalShardView, NodeShardsView, ShardList, ShardView, list_shards,
 };

@@ -2,28 +2,45 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 
-use super::ItemView;
+use super::{ItemView, item_etag};
+use crate::api::etag;
 use crate::api::openapi::ReadErrors;
 use crate::api::params::SkuPath;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
 use crate::api::state::InventoryState;
+use crate::ports::stock::Condition;
 
 /// Show an item's stock.
 #[utoipa::path(
     get, path = "/api/v1/inventory/items/{sku}", tag = "inventory",
-    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters")),
-    responses((status = 200, description = "The item", body = ItemView), ReadErrors)
+    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters"),
+        ("If-None-Match" = Option<String>, Header, description = "ETags that the client has")),
+    responses(
+        (status = 200, description = "The item", body = ItemView, headers(
+            ("ETag" = String, description = "The version in quotes"))),
+        (status = 304, description = "The client has this version"),
+        ReadErrors)
 )]
 pub async fn get_item(
     State(state): State<Arc<InventoryState>>,
     SkuPath(sku): SkuPath,
-) -> Result<Json<ItemView>, Problem> {
-    let level = state.stock.item(&sku).await?;
-    level
-        .map(|level| Json(ItemView::of(&sku, level)))
-        .ok_or_else(|| Problem::new(Code::ItemNotFound, format!("no item {sku}")))
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    etag::refuse(&headers, &header::IF_MATCH)?;
+    let unwanted = Condition {
+        if_none_match: item_etag::if_none_match(&headers)?,
+        ..Condition::default()
+    };
+    let item = state.stock.item(&sku).await?;
+    let item = item.ok_or_else(|| Problem::new(Code::ItemNotFound, format!("no item {sku}")))?;
+    if unwanted.check(Some(item.version)).is_err() {
+        let tag = [(header::ETAG, item_etag::of(item.version))];
+        return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
+    }
+    Ok(ItemView::answer(&sku, item))
 }

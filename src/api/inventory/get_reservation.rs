@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use serde::Serialize;
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
+use crate::api::etag;
 use crate::api::openapi::ReadErrors;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
@@ -50,7 +52,9 @@ pub struct ReservationLine {
 pub async fn get_reservation(
     State(state): State<Arc<InventoryState>>,
     OrderPath(id): OrderPath,
+    headers: HeaderMap,
 ) -> Result<Json<ReservationBody>, Problem> {
+    etag::refuse_all(&headers)?;
     let reservation = state.stock.reservation(id).await?.ok_or_else(|| {
         Problem::new(
             Code::ReservationNotFound,

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::ItemView;
-use crate::api::cursor;
 use crate::api::openapi::ReadErrors;
 use crate::api::params::Query;
 use crate::api::problem::Problem;
 use crate::api::state::InventoryState;
+use crate::api::{cursor, etag};
 
 /// A page of items.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,7 +37,9 @@ pub struct ItemPage {
 pub async fn list_items(
     State(state): State<Arc<InventoryState>>,
     uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Json<ItemPage>, Problem> {
+    etag::refuse_all(&headers)?;
     let query = Query::of(&uri);
     let limit = query.limit()?;
     let after = query.get("cursor").map(cursor::sku).transpose()?;
@@ -51,7 +53,7 @@ pub async fn list_items(
         next_cursor: last.map(|(sku, _)| cursor::of_sku(sku)),
         items: levels
             .iter()
-            .map(|(sku, level)| ItemView::of(sku, *level))
+            .map(|(sku, item)| ItemView::of(sku, *item))
             .collect(),
     }))
 }

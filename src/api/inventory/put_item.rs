@@ -2,23 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use serde::Deserialize;
+use trackops_domain::stock::ON_HAND_MAX;
 use utoipa::ToSchema;
 
-use super::ItemView;
+use super::{ItemView, item_etag, mark_replayed};
 use crate::api::json;
 use crate::api::openapi::WriteErrors;
 use crate::api::params::SkuPath;
 use crate::api::problem::Problem;
-use crate::api::request_headers::{IDEMPOTENCY_REPLAYED, idempotency_key};
+use crate::api::request_headers::idempotency_key;
 use crate::api::state::InventoryState;
-
-/// The most of one item: what a JSON number carries through every client (2^53 - 1).
-const ON_HAND_MAX: i64 = (1 << 53) - 1;
 
 /// The new quantity.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -30,14 +26,23 @@ pub struct OnHandBody {
 }
 
 /// Set how many of an item are on hand; creates the item.
+///
+/// Whoever reads a quantity and writes another one loses what was written in between, unless it sends
+/// `If-Match`. To add or take, `POST …/adjustments`. A known `Idempotency-Key` is answered as the first
+/// time, whatever the conditions.
 #[utoipa::path(
     put, path = "/api/v1/inventory/items/{sku}", tag = "inventory",
     params(("sku" = String, Path, description = "1 to 64 visible ASCII characters"),
+        ("If-Match" = Option<String>, Header, description =
+            "Only if the item has one of these versions, or with `*` if there is one"),
+        ("If-None-Match" = Option<String>, Header, description =
+            "Only if the item has none of these versions, or with `*` if there is none"),
         ("Idempotency-Key" = Option<String>, Header,
             description = "1 to 255 visible ASCII characters")),
     request_body = OnHandBody,
     responses(
         (status = 200, description = "The item", body = ItemView, headers(
+            ("ETag" = String, description = "The version in quotes"),
             ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
         WriteErrors)
 )]
@@ -51,14 +56,14 @@ pub async fn put_item(
     let key = idempotency_key(&parts.headers)?;
     let on_hand = u64::try_from(body.on_hand)
         .ok()
-        .filter(|_| body.on_hand <= ON_HAND_MAX)
+        .filter(|on_hand| *on_hand <= ON_HAND_MAX)
         .ok_or_else(|| Problem::invalid_field("/onHand", format!("must be 0 to {ON_HAND_MAX}")))?;
-    let (level, replayed) = state.stock.set_on_hand(&sku, on_hand, key).await?;
-    let mut response = Json(ItemView::of(&sku, level)).into_response();
+    let condition = item_etag::condition(&parts.headers)?;
+    let set = state.stock.set_on_hand(&sku, on_hand, &condition, key);
+    let (item, replayed) = set.await?;
+    let mut response = ItemView::answer(&sku, item);
     if replayed {
-        response
-            .headers_mut()
-            .insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        mark_replayed(&mut response);
     }
     Ok(response)
 }

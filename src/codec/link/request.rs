@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Incarnation, NodeId};
-use trackops_domain::command::Command;
+use trackops_domain::command::{Command, HeldUp};
 use trackops_domain::ids::{CommandId, OrderId, Version};
 use trackops_domain::time::Timestamp;
 
@@ -86,12 +86,24 @@ struct ExecuteV1 {
     rename_all_fields = "camelCase"
 )]
 enum CommandV1 {
-    Advance { status: String },
-    Cancel { reason: Box<str> },
+    Advance {
+        status: String,
+    },
+    Cancel {
+        reason: Box<str>,
+    },
     StockReserved,
-    StockRefused { reason: Box<str> },
+    StockRefused {
+        reason: Box<str>,
+    },
     StockReleased,
-    DeadlineDue { deadline: i64, request_unsent: bool },
+    DeadlineDue {
+        deadline: i64,
+        request_unsent: bool,
+        /// Left out where it is not so: an older replica reads the rest.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        behind: bool,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -284,12 +296,10 @@ impl CommandV1 {
                 reason: reason.clone(),
             },
             Command::StockReleased => Self::StockReleased,
-            Command::DeadlineDue {
-                deadline,
-                request_unsent,
-            } => Self::DeadlineDue {
+            Command::DeadlineDue { deadline, held_up } => Self::DeadlineDue {
                 deadline: deadline.0,
-                request_unsent: *request_unsent,
+                request_unsent: *held_up == HeldUp::Unsent,
+                behind: *held_up == HeldUp::Behind,
             },
         }
     }
@@ -304,9 +314,14 @@ impl CommandV1 {
             Self::DeadlineDue {
                 deadline,
                 request_unsent,
+                behind,
             } => Command::DeadlineDue {
                 deadline: Timestamp(deadline),
-                request_unsent,
+                held_up: match (request_unsent, behind) {
+                    (true, _) => HeldUp::Unsent,
+                    (false, true) => HeldUp::Behind,
+                    (false, false) => HeldUp::Not,
+                },
             },
         })
     }

@@ -60,6 +60,9 @@ fn requests() -> Vec<String> {
         execute(r#"{"name":"stockRefused","reason":"none left"}"#),
         execute(r#"{"name":"stockReleased"}"#),
         execute(r#"{"name":"deadlineDue","deadline":1700000060000,"requestUnsent":false}"#),
+        execute(
+            r#"{"name":"deadlineDue","deadline":1700000060000,"requestUnsent":false,"behind":true}"#,
+        ),
         text("read", &one),
         text("history", &one),
         text(

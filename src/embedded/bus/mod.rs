@@ -5,6 +5,7 @@ mod assign;
 mod consumer;
 mod headers;
 mod hub;
+mod progress;
 mod publish;
 mod retention;
 mod rows;
@@ -26,6 +27,7 @@ use crate::ports::bus::{
     Bus, BusError, Consumer, InMessage, OutMessage, PublishError, RawMessage, Subscription,
 };
 use crate::ports::clock::Clock;
+use crate::ports::groups::{GroupProgress, Groups};
 
 /// Partitions of a topic: enough to see several at work, few enough for a laptop.
 const PARTITIONS: i32 = 4;
@@ -149,5 +151,20 @@ impl Bus for EmbeddedBus {
                 .map_err(|error| BusError(error.into()))?;
         }
         Ok(messages)
+    }
+}
+
+#[async_trait]
+impl Groups for EmbeddedBus {
+    async fn progress(&self, group: &str, topics: &[Arc<str>]) -> Result<GroupProgress, BusError> {
+        progress::progress(self, group, topics).await
+    }
+
+    async fn mark(&self, group: &str, next: &[(Arc<str>, i32, i64)]) -> Result<(), BusError> {
+        progress::mark(self, group, next).await
+    }
+
+    fn partition_of(&self, key: &str, partitions: usize) -> usize {
+        publish::partition_of(key.as_bytes(), partitions)
     }
 }

@@ -120,6 +120,13 @@ pub(super) async fn publish(
         .collect()
 }
 
+/// Which of `partitions` the messages with `key` are in.
+pub(super) fn partition_of(key: &[u8], partitions: usize) -> usize {
+    let hash = xxhash_rust::xxh3::xxh3_64(key);
+    // Less than the number of partitions.
+    usize::try_from(hash % partitions.max(1) as u64).unwrap_or(0)
+}
+
 /// Appends `message` to `blob`, unless it is refused.
 fn pack(bus: &EmbeddedBus, message: &Message<'_>, blob: &mut Vec<u8>) -> Result<Packed, Refusal> {
     let partitions = bus.hub.topic(message.topic);
@@ -128,11 +135,7 @@ fn pack(bus: &EmbeddedBus, message: &Message<'_>, blob: &mut Vec<u8>) -> Result<
     }
     let place = match message.key {
         None => bus.keyless.fetch_add(1, Ordering::Relaxed) % partitions.len(),
-        Some(key) => {
-            let hash = xxhash_rust::xxh3::xxh3_64(key);
-            // Less than the number of partitions.
-            usize::try_from(hash % partitions.len() as u64).unwrap_or(0)
-        }
+        Some(key) => partition_of(key, partitions.len()),
     };
     let before = blob.len();
     blob.extend_from_slice(message.key.unwrap_or_default());

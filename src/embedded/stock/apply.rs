@@ -26,7 +26,10 @@ pub(super) async fn apply(
     inserted_at: Timestamp,
 ) -> sqlx::Result<Vec<StockOutcome>> {
     let orders: Vec<OrderId> = batch.iter().map(|request| request.order).collect();
-    let mut stored = reservations::load(&mut *conn, &orders).await?;
+    let reservations::Loaded {
+        mut stored,
+        unreadable,
+    } = reservations::load(&mut *conn, &orders).await?;
     let before = load_levels(conn, batch, &stored).await?;
     let mut ledger = Ledger::new(before.clone());
     let held = stored
@@ -37,6 +40,11 @@ pub(super) async fn apply(
     let mut replies = Vec::new();
     let mut outcomes = Vec::with_capacity(batch.len());
     for request in batch {
+        if let Some(why) = unreadable.get(&request.order) {
+            let why = format!("the order's reservation can't be read: {why}");
+            outcomes.push(StockOutcome::Unreadable(why));
+            continue;
+        }
         let known = stored.get(&request.order);
         let held = known.map_or(&[][..], |known| &known.items);
         let outcome = ledger.apply(&request.request, known.map(|known| known.state), held);
@@ -153,8 +161,10 @@ async fn store_levels(
         return Ok(());
     }
     sqlx::query(
-        "UPDATE stock_items SET on_hand = j.value ->> 1, reserved = j.value ->> 2
-         FROM json_each(?1) j WHERE sku = j.value ->> 0",
+        // An insert that always conflicts: its plan looks at no table.
+        "INSERT INTO stock_items (sku, on_hand, reserved)
+         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
+         ON CONFLICT (sku) DO UPDATE SET on_hand = excluded.on_hand, reserved = excluded.reserved",
     )
     .bind(to_json(&changed))
     .execute(conn)

@@ -1,26 +1,26 @@
 //! The inventory's stock on the file: levels, reservations, and the replies in its outbox.
 
 mod apply;
+mod items;
 mod reservations;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use sqlx::sqlite::SqliteConnection;
 use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::stock::Level;
 use trackops_domain::time::Timestamp;
 
 use super::db::Db;
-use super::error::{WriteError, corrupt, refused};
+use super::error::WriteError;
 use super::outbox::SqliteOutbox;
 use crate::ports::clock::Clock;
-use crate::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
-
-/// How long a client's idempotency key is remembered. A client retries within minutes; a week
-/// covers one that was switched off over a weekend.
-const KEYS_KEPT: std::time::Duration = std::time::Duration::from_hours(7 * 24);
+use crate::ports::stock::{
+    Adjustment, Condition, Item, Replies, ReservationView, StockError, StockOutcome, StockRequest,
+    StockStore,
+};
+use items::Restocking;
 
 /// The stock on the file.
 #[derive(Debug)]
@@ -60,51 +60,68 @@ impl StockStore for SqliteStock {
         &self,
         sku: &Sku,
         on_hand: u64,
+        condition: &Condition,
         key: Option<&str>,
-    ) -> Result<(Level, bool), StockError> {
-        let (sku, key) = (sku.clone(), key.map(ToOwned::to_owned));
-        let now = self.clock.now();
-        let set = self.db.writer.write(move |conn| {
-            async move { set_on_hand(conn, &sku, on_hand, key.as_deref(), now).await }.boxed()
-        });
+    ) -> Result<(Item, bool), StockError> {
+        let asked = Restocking {
+            sku: sku.clone(),
+            condition: condition.clone(),
+            key: key.map(ToOwned::to_owned),
+            now: self.clock.now(),
+        };
+        let set = self
+            .db
+            .writer
+            .write(move |conn| async move { items::set(conn, &asked, on_hand).await }.boxed());
         set.await.map_err(write_failed)?
     }
 
-    async fn item(&self, sku: &Sku) -> Result<Option<Level>, StockError> {
-        let level: Option<(i64, i64)> =
-            sqlx::query_as("SELECT on_hand, reserved FROM stock_items WHERE sku = ?1")
-                .bind(sku.as_str())
-                .fetch_optional(&self.db.reads)
-                .await
-                .map_err(read_failed)?;
-        Ok(level.map(|(on_hand, reserved)| level_of(on_hand, reserved)))
+    async fn adjust(
+        &self,
+        sku: &Sku,
+        delta: i64,
+        reason: &str,
+        key: Option<&str>,
+    ) -> Result<(Adjustment, bool), StockError> {
+        let asked = Restocking {
+            sku: sku.clone(),
+            condition: Condition::default(),
+            key: key.map(ToOwned::to_owned),
+            now: self.clock.now(),
+        };
+        let reason = reason.to_owned();
+        let adjusted = self.db.writer.write(move |conn| {
+            async move { items::adjust(conn, &asked, delta, &reason).await }.boxed()
+        });
+        adjusted.await.map_err(write_failed)?
     }
 
-    async fn items(
+    async fn adjustments(
         &self,
-        after: Option<&Sku>,
+        sku: &Sku,
+        before: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<(Sku, Level)>, StockError> {
-        // The smallest SKU is longer than the empty text.
-        let rows: Vec<(String, i64, i64)> = sqlx::query_as(
-            "SELECT sku, on_hand, reserved FROM stock_items WHERE sku > ?1 ORDER BY sku LIMIT ?2",
-        )
-        .bind(after.map_or("", Sku::as_str))
-        .bind(limit)
-        .fetch_all(&self.db.reads)
-        .await
-        .map_err(read_failed)?;
-        rows.into_iter()
-            .map(|(sku, on_hand, reserved)| {
-                let sku = Sku::parse(&sku).ok_or_else(|| read_failed(corrupt("SKU")))?;
-                Ok((sku, level_of(on_hand, reserved)))
-            })
-            .collect()
+    ) -> Result<Vec<Adjustment>, StockError> {
+        let found = items::adjustments(&self.db.reads, sku, before, limit).await;
+        found.map_err(read_failed)
+    }
+
+    async fn item(&self, sku: &Sku) -> Result<Option<Item>, StockError> {
+        items::item(&self.db.reads, sku).await.map_err(read_failed)
+    }
+
+    async fn items(&self, after: Option<&Sku>, limit: u32) -> Result<Vec<(Sku, Item)>, StockError> {
+        let found = items::items_after(&self.db.reads, after, limit).await;
+        found.map_err(read_failed)
     }
 
     async fn reservation(&self, order: OrderId) -> Result<Option<ReservationView>, StockError> {
         let found = reservations::load(&self.db.reads, &[order]).await;
-        let stored = found.map_err(read_failed)?.remove(&order);
+        let mut found = found.map_err(read_failed)?;
+        if let Some(why) = found.unreadable.remove(&order) {
+            return Err(StockError::Unavailable(why.into()));
+        }
+        let stored = found.stored.remove(&order);
         Ok(stored.map(|stored| ReservationView {
             order,
             state: stored.state,
@@ -113,86 +130,22 @@ impl StockStore for SqliteStock {
         }))
     }
 
+    async fn replies(&self) -> Result<Replies, StockError> {
+        let found: (i64, Option<i64>) = sqlx::query_as(
+            "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'outbox'), 0),
+                    (SELECT min(seq) FROM outbox WHERE owner = 1)",
+        )
+        .fetch_one(&self.db.reads)
+        .await
+        .map_err(read_failed)?;
+        let (newest, oldest) = found;
+        Ok(Replies { newest, oldest })
+    }
+
     async fn ping(&self) -> Result<(), StockError> {
         let ping = sqlx::query("SELECT 1").execute(&self.db.reads);
         ping.await.map(drop).map_err(read_failed)
     }
-}
-
-/// Inside the writing transaction; a refusal has written nothing.
-async fn set_on_hand(
-    conn: &mut SqliteConnection,
-    sku: &Sku,
-    on_hand: u64,
-    key: Option<&str>,
-    now: Timestamp,
-) -> sqlx::Result<Result<(Level, bool), StockError>> {
-    let wanted = i64::try_from(on_hand).map_err(|_| refused("quantity out of range"))?;
-    let stored: Option<(i64, i64)> =
-        sqlx::query_as("SELECT on_hand, reserved FROM stock_items WHERE sku = ?1")
-            .bind(sku.as_str())
-            .fetch_optional(&mut *conn)
-            .await?;
-    let (current, reserved) = stored.unwrap_or((0, 0));
-    if let Some(key) = key {
-        let known: Option<(String, i64, Option<i64>)> =
-            sqlx::query_as("SELECT sku, on_hand, reserved FROM stock_keys WHERE key = ?1")
-                .bind(key)
-                .fetch_optional(&mut *conn)
-                .await?;
-        if let Some((of, to, answered)) = known {
-            if of != sku.as_str() || to != wanted {
-                return Ok(Err(StockError::KeyReused));
-            }
-            let (on_hand, reserved) = match answered {
-                Some(reserved_then) => (wanted, reserved_then),
-                // From before answers were stored.
-                None => (current, reserved),
-            };
-            return Ok(Ok((level_of(on_hand, reserved), true)));
-        }
-    }
-    if wanted < reserved {
-        let reserved = level_of(current, reserved).reserved;
-        return Ok(Err(StockError::BelowReserved { reserved }));
-    }
-    sqlx::query(
-        "INSERT INTO stock_items (sku, on_hand, reserved) VALUES (?1, ?2, 0)
-         ON CONFLICT (sku) DO UPDATE SET on_hand = excluded.on_hand",
-    )
-    .bind(sku.as_str())
-    .bind(wanted)
-    .execute(&mut *conn)
-    .await?;
-    if let Some(key) = key {
-        remember(conn, key, sku, (wanted, reserved), now).await?;
-    }
-    Ok(Ok((level_of(wanted, reserved), false)))
-}
-
-async fn remember(
-    conn: &mut SqliteConnection,
-    key: &str,
-    sku: &Sku,
-    (on_hand, reserved): (i64, i64),
-    now: Timestamp,
-) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM stock_keys WHERE at < ?1")
-        .bind(now.0 - i64::try_from(KEYS_KEPT.as_millis()).unwrap_or(i64::MAX))
-        .execute(&mut *conn)
-        .await?;
-    sqlx::query(
-        "INSERT INTO stock_keys (key, sku, on_hand, at, reserved) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (key) DO NOTHING",
-    )
-    .bind(key)
-    .bind(sku.as_str())
-    .bind(on_hand)
-    .bind(now.0)
-    .bind(reserved)
-    .execute(conn)
-    .await
-    .map(drop)
 }
 
 /// The schema keeps both from being negative.

@@ -122,19 +122,33 @@ fn row(
     }
 }
 
+/// Reservations as loaded.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub(super) stored: HashMap<OrderId, Stored>,
+    /// Those that can't be read, and why.
+    pub(super) unreadable: HashMap<OrderId, String>,
+}
+
 /// The reservations of `orders` that there are.
 pub(super) async fn load<'e>(
     from: impl Executor<'e, Database = Sqlite>,
     orders: &[OrderId],
-) -> sqlx::Result<HashMap<OrderId, Stored>> {
+) -> sqlx::Result<Loaded> {
     let ids: Vec<String> = orders.iter().map(|order| hex(order.0)).collect();
     let rows = sqlx::query(LOAD)
         .bind(to_json(&ids))
         .fetch_all(from)
         .await?;
-    rows.iter()
-        .map(|row| Ok((OrderId(row.try_get(0)?), stored(row)?)))
-        .collect()
+    let mut loaded = Loaded::default();
+    for row in &rows {
+        let order = OrderId(row.try_get(0)?);
+        match stored(row) {
+            Ok(stored) => drop(loaded.stored.insert(order, stored)),
+            Err(error) => drop(loaded.unreadable.insert(order, error.to_string())),
+        }
+    }
+    Ok(loaded)
 }
 
 fn stored(row: &SqliteRow) -> sqlx::Result<Stored> {

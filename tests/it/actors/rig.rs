@@ -6,12 +6,13 @@ use std::time::Duration;
 use trackops::actors::cache_gate::{CacheGate, CacheGateSettings};
 use trackops::actors::node::{Node, Parts};
 use trackops::actors::ownership::Ownership;
+use trackops::actors::saga_route::SagaRoute;
 use trackops::actors::settings::Settings;
 use trackops::codec::content::{AddressV1, ContentV1, ItemV1};
 use trackops::embedded::cache::MemoryCache;
 use trackops::live::hub::Hub;
 use trackops::ports::cache::Cache;
-use trackops::ports::clock::SystemClock;
+use trackops::ports::clock::{Clock, SystemClock};
 use trackops::ports::live::LiveHub;
 use trackops::ports::orders::{CommandRequest, Done, Orders, OrdersError, PlaceRequest};
 use trackops_cluster::lease::Lease;
@@ -44,6 +45,16 @@ impl Rig {
 
     /// The same over this cache.
     pub async fn over(settings: Settings, cache: Arc<dyn Cache>) -> Self {
+        Self::with(settings, cache, Arc::new(SystemClock), None).await
+    }
+
+    /// The same by this clock, with requests for stock that go this way.
+    pub async fn with(
+        settings: Settings,
+        cache: Arc<dyn Cache>,
+        clock: Arc<dyn Clock>,
+        saga_route: Option<SagaRoute>,
+    ) -> Self {
         let journal = MemoryJournal::default();
         let count = ShardCount::new(8).expect("in range");
         let membership = MemoryMembership::new(&journal, count);
@@ -75,9 +86,11 @@ impl Rig {
             cache,
             gate: gate.clone(),
             hub: Hub::new() as Arc<dyn LiveHub>,
-            clock: Arc::new(SystemClock),
+            clock,
             ownership: ownership.clone(),
             standing: None,
+            saga_route,
+            sagas: None,
         };
         let node = Node::start(parts, settings).await.expect("actors start");
         Self {

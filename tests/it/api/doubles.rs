@@ -21,7 +21,11 @@ use trackops::ports::orders::{
 use trackops::ports::outbox::{
     Fetched, Outbox, OutboxError, OutboxStats, RowId, UnreadableRow, Wanted,
 };
-use trackops::ports::stock::{ReservationView, StockError, StockOutcome, StockRequest, StockStore};
+use trackops::ports::sagas::{Sagas, Stuck, Waiting, WaitingFilter};
+use trackops::ports::stock::{
+    Adjustment, Condition, Item, Replies, ReservationView, StockError, StockOutcome, StockRequest,
+    StockStore,
+};
 use trackops_cluster::ShardId;
 use trackops_domain::command::{Command, Origin};
 use trackops_domain::decide::{Decision, decide, place};
@@ -30,7 +34,7 @@ use trackops_domain::ids::{CommandId, OrderId, Sku, Version};
 use trackops_domain::order::Order;
 use trackops_domain::saga::{Policy, Saga};
 use trackops_domain::status::Status;
-use trackops_domain::stock::Level;
+use trackops_domain::stock::{Level, Restock};
 use trackops_domain::time::Timestamp;
 
 /// What the next call to the orders does instead of its work.
@@ -313,21 +317,63 @@ impl Journal for MemoryOrders {
     }
 }
 
+/// Everything waits since it was last changed; what is cancelled is stuck.
+#[async_trait]
+impl Sagas for MemoryOrders {
+    async fn waiting(&self, filter: &WaitingFilter) -> Result<Vec<Waiting>, JournalError> {
+        let orders = self.orders.lock();
+        let mut found: Vec<Waiting> = orders
+            .values()
+            .map(|order| Waiting {
+                order: order.id,
+                status: order.status(),
+                since: order.updated_at(),
+                deadline: order.updated_at().plus(Duration::from_mins(1)),
+                asked_again: 3,
+            })
+            .filter(|one| filter.stuck.is_none() || one.status == Status::Cancelled)
+            .filter(|one| {
+                filter
+                    .after
+                    .is_none_or(|after| (one.since, one.order) > after)
+            })
+            .collect();
+        found.sort_unstable_by_key(|one| (one.since, one.order));
+        found.truncate(filter.limit as usize);
+        Ok(found)
+    }
+
+    async fn count_stuck(&self, _: &[ShardId], _: Stuck, _: u32) -> Result<u64, JournalError> {
+        Err(JournalError::Unavailable(away()))
+    }
+}
+
 /// Stock; two of every item are reserved.
 #[derive(Default)]
 pub struct MemoryStock {
-    levels: Mutex<BTreeMap<Sku, u64>>,
+    /// On hand, and the version.
+    levels: Mutex<BTreeMap<Sku, (u64, u64)>>,
     keys: Mutex<BTreeMap<String, u64>>,
+    adjustments: Mutex<Vec<Adjustment>>,
     pub reservations: Mutex<BTreeMap<OrderId, ReservationView>>,
 }
 
 const RESERVED: u64 = 2;
 
-fn level(on_hand: u64) -> Level {
-    Level {
+impl MemoryStock {
+    fn stored(&self, sku: &Sku) -> Option<Item> {
+        let items = self.levels.lock();
+        let (on_hand, version) = *items.get(sku)?;
+        Some(item(on_hand, version))
+    }
+}
+
+fn item(on_hand: u64, version: u64) -> Item {
+    let level = Level {
         on_hand,
         reserved: RESERVED,
-    }
+    };
+    Item { level, version }
 }
 
 #[async_trait]
@@ -344,41 +390,83 @@ impl StockStore for MemoryStock {
         &self,
         sku: &Sku,
         on_hand: u64,
+        condition: &Condition,
         key: Option<&str>,
-    ) -> Result<(Level, bool), StockError> {
-        if on_hand < RESERVED {
-            return Err(StockError::BelowReserved { reserved: RESERVED });
+    ) -> Result<(Item, bool), StockError> {
+        if let Some(seen) = key.and_then(|key| self.keys.lock().get(key).copied()) {
+            let version = self.stored(sku).map_or(0, |item| item.version);
+            if seen == on_hand {
+                return Ok((item(on_hand, version), true));
+            }
+            return Err(StockError::KeyReused);
         }
-        let seen = key.and_then(|key| self.keys.lock().insert(key.into(), on_hand));
-        match seen {
-            Some(seen) if seen == on_hand => return Ok((level(on_hand), true)),
-            Some(_) => return Err(StockError::KeyReused),
-            None => {}
+        let version = self.stored(sku).map(|item| item.version);
+        condition.check(version)?;
+        let before = item(0, 0).level;
+        before.restocked(Restock::To(on_hand))?;
+        let version = version.unwrap_or(0) + 1;
+        self.levels.lock().insert(sku.clone(), (on_hand, version));
+        if let Some(key) = key {
+            self.keys.lock().insert(key.into(), on_hand);
         }
-        self.levels.lock().insert(sku.clone(), on_hand);
-        Ok((level(on_hand), false))
+        Ok((item(on_hand, version), false))
     }
 
-    async fn item(&self, sku: &Sku) -> Result<Option<Level>, StockError> {
-        Ok(self.levels.lock().get(sku).map(|on_hand| level(*on_hand)))
-    }
-
-    async fn items(
+    async fn adjust(
         &self,
-        after: Option<&Sku>,
+        sku: &Sku,
+        delta: i64,
+        reason: &str,
+        _: Option<&str>,
+    ) -> Result<(Adjustment, bool), StockError> {
+        let stored = self.stored(sku).ok_or(StockError::UnknownItem)?;
+        let on_hand = stored.level.restocked(Restock::By(delta))?.on_hand;
+        let version = stored.version + 1;
+        self.levels.lock().insert(sku.clone(), (on_hand, version));
+        let mut adjustments = self.adjustments.lock();
+        let adjustment = Adjustment {
+            id: i64::try_from(adjustments.len()).expect("few") + 1,
+            delta,
+            reason: reason.into(),
+            at: Timestamp(1_767_225_600_000),
+            item: item(on_hand, version),
+        };
+        adjustments.push(adjustment.clone());
+        Ok((adjustment, false))
+    }
+
+    async fn adjustments(
+        &self,
+        _: &Sku,
+        before: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<(Sku, Level)>, StockError> {
+    ) -> Result<Vec<Adjustment>, StockError> {
+        let adjustments = self.adjustments.lock();
+        let wanted = adjustments.iter().rev();
+        let wanted = wanted.filter(|one| before.is_none_or(|before| one.id < before));
+        Ok(wanted.take(limit as usize).cloned().collect())
+    }
+
+    async fn item(&self, sku: &Sku) -> Result<Option<Item>, StockError> {
+        Ok(self.stored(sku))
+    }
+
+    async fn items(&self, after: Option<&Sku>, limit: u32) -> Result<Vec<(Sku, Item)>, StockError> {
         let levels = self.levels.lock();
         Ok(levels
             .iter()
             .filter(|(sku, _)| after.is_none_or(|after| *sku > after))
             .take(limit as usize)
-            .map(|(sku, on_hand)| (sku.clone(), level(*on_hand)))
+            .map(|(sku, (on_hand, version))| (sku.clone(), item(*on_hand, *version)))
             .collect())
     }
 
     async fn reservation(&self, order: OrderId) -> Result<Option<ReservationView>, StockError> {
         Ok(self.reservations.lock().get(&order).cloned())
+    }
+
+    async fn replies(&self) -> Result<Replies, StockError> {
+        Ok(Replies::default())
     }
 
     async fn ping(&self) -> Result<(), StockError> {

@@ -1,5 +1,6 @@
 //! The inventory endpoints.
 
+use axum::body::Body;
 use serde_json::json;
 use trackops::ports::stock::ReservationView;
 use trackops_domain::ids::{OrderId, Sku};
@@ -13,8 +14,11 @@ async fn stock_is_set_shown_and_listed() {
     let api = Api::new();
     let path = "/api/v1/inventory/items/PIZZA-MARGHERITA";
     let answer = api.json("PUT", path, &json!({ "onHand": 100 })).await;
-    let item = json!({ "sku": "PIZZA-MARGHERITA", "onHand": 100, "reserved": 2, "available": 98 });
+    let item = json!({
+        "sku": "PIZZA-MARGHERITA", "onHand": 100, "reserved": 2, "available": 98, "version": 1
+    });
     assert_eq!((answer.status.as_u16(), answer.json()), (200, item.clone()));
+    assert_eq!(answer.header("etag"), Some("\"1\""));
     assert_eq!(api.get(path).await.json(), item);
 
     let key = [("idempotency-key", "k")];
@@ -56,6 +60,105 @@ async fn stock_is_set_shown_and_listed() {
         path = format!("/api/v1/inventory/items?limit=2&cursor={cursor}");
     }
     assert_eq!(seen, ["A", "B/C", "PIZZA-MARGHERITA", "Z"]);
+}
+
+#[tokio::test]
+async fn an_item_is_written_and_read_under_conditions() {
+    let api = Api::new();
+    let path = "/api/v1/inventory/items/PIZZA";
+    let put = async |on_hand: u64, headers: &[(&str, &str)]| {
+        let body = json!({ "onHand": on_hand });
+        api.json_with("PUT", path, headers, &body).await
+    };
+    let absent = put(5, &[("if-match", "*")]).await;
+    absent.problem(412, "precondition-failed", path);
+    assert_eq!(absent.header("etag"), None);
+    let only_new = [("if-none-match", "*")];
+    assert_eq!(put(5, &only_new).await.status, 200);
+    let refused = put(6, &only_new).await;
+    refused.problem(412, "precondition-failed", path);
+    assert_eq!(refused.header("etag"), Some("\"1\""));
+    for stale in ["\"2\"", "W/\"1\"", "\"01\""] {
+        let answer = put(6, &[("if-match", stale)]).await;
+        answer.problem(412, "precondition-failed", path);
+    }
+    put(6, &[("if-match", "1")])
+        .await
+        .problem(400, "invalid-header", path);
+    let answer = put(6, &[("if-match", "\"9\", \"1\"")]).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("etag")),
+        (200, Some("\"2\""))
+    );
+    // An answer that was lost is given again, whatever the version is by now.
+    let once = [("if-match", "\"2\""), ("idempotency-key", "k")];
+    for _ in 0..2 {
+        assert_eq!(put(7, &once).await.status, 200);
+    }
+    for known in ["\"3\"", "W/\"3\"", "*", "\"9\", \"3\""] {
+        let answer = api
+            .send("GET", path, &[("if-none-match", known)], Body::empty())
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), &*answer.text),
+            (304, ""),
+            "{known}"
+        );
+        assert_eq!(answer.header("etag"), Some("\"3\""));
+    }
+    let answer = api
+        .send("GET", path, &[("if-none-match", "\"2\"")], Body::empty())
+        .await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn an_item_is_adjusted_and_its_adjustments_are_listed() {
+    let api = Api::new();
+    let item = "/api/v1/inventory/items/PIZZA";
+    let path = "/api/v1/inventory/items/PIZZA/adjustments";
+    let adjust = async |body| api.json("POST", path, &body).await;
+    let unknown = adjust(json!({ "delta": 5, "reason": "delivery 4711" })).await;
+    unknown.problem(404, "item-not-found", path);
+    api.get(path).await.problem(404, "item-not-found", path);
+    api.json("PUT", item, &json!({ "onHand": 10 })).await;
+    let answer = adjust(json!({ "delta": 5, "reason": "delivery 4711" })).await;
+    assert_eq!(answer.status, 201);
+    let first = answer.json();
+    insta::assert_json_snapshot!("adjustment", first);
+    let taken = adjust(json!({ "delta": -13, "reason": "hail" }))
+        .await
+        .json();
+    assert_eq!(taken["item"]["onHand"], 2);
+    let refused = adjust(json!({ "delta": -1, "reason": "hail" })).await;
+    assert_eq!(refused.problem(409, "below-reserved", path)["reserved"], 2);
+
+    let page = api.get(&format!("{path}?limit=1")).await.json();
+    assert_eq!(page["items"], json!([taken]));
+    let cursor = page["nextCursor"].as_str().expect("one more");
+    let page = api
+        .get(&format!("{path}?limit=1&cursor={cursor}"))
+        .await
+        .json();
+    assert_eq!(page, json!({ "items": [first], "nextCursor": null }));
+
+    for (bad, pointers) in [
+        (json!({ "delta": 0, "reason": "x" }), "/delta"),
+        (json!({ "delta": 1_i64 << 53, "reason": "x" }), "/delta"),
+        (json!({ "delta": 1, "reason": " " }), "/reason"),
+        (json!({ "delta": 1, "reason": "a\nb" }), "/reason"),
+        (json!({ "delta": 1, "reason": "x".repeat(201) }), "/reason"),
+    ] {
+        let problem = adjust(bad.clone())
+            .await
+            .problem(422, "validation-failed", path);
+        assert_eq!(problem["errors"][0]["pointer"], pointers, "{bad}");
+    }
+    let body = json!({ "delta": 1, "reason": "x" });
+    let conditional = api
+        .json_with("POST", path, &[("if-match", "*")], &body)
+        .await;
+    conditional.problem(400, "condition-not-supported", path);
 }
 
 #[tokio::test]

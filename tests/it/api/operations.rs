@@ -130,3 +130,38 @@ async fn a_dead_letter_is_listed_shown_and_sent_again() {
     let answer = api.json("POST", none, &json!({})).await;
     answer.problem(404, "dead-letter-not-found", none);
 }
+
+#[tokio::test]
+async fn the_orders_that_wait_for_inventory_are_listed() {
+    let api = Api::new();
+    let (waiting, stuck) = (api.place().await, api.place().await);
+    let cancel = json!({ "reason": "too late" });
+    let path = format!("/api/v1/orders/{stuck}/cancel");
+    assert_eq!(api.json("POST", &path, &cancel).await.status, 200);
+    let ids = |page: &serde_json::Value| -> Vec<String> {
+        let items = page["items"].as_array().expect("items").iter();
+        items
+            .map(|item| item["orderId"].as_str().expect("an id").to_owned())
+            .collect()
+    };
+    let page = api.get("/admin/v1/sagas?state=stuck").await.json();
+    assert_eq!(ids(&page), [&*stuck]);
+    let item = &page["items"][0];
+    let shown = (&item["status"], &item["awaits"], &item["askedAgain"]);
+    assert_eq!(shown, (&json!("CANCELLED"), &json!("release"), &json!(3)));
+    let mut seen = Vec::new();
+    let mut path = "/admin/v1/sagas?limit=1".to_owned();
+    for last in [false, true] {
+        let page = api.get(&path).await.json();
+        seen.extend(ids(&page));
+        assert_eq!(page["nextCursor"].is_null(), last);
+        let cursor = page["nextCursor"].as_str().unwrap_or_default();
+        path = format!("/admin/v1/sagas?limit=1&cursor={cursor}");
+    }
+    seen.sort_unstable();
+    let mut all = [waiting.clone(), stuck.clone()];
+    all.sort_unstable();
+    assert_eq!(seen, all);
+    let answer = api.get("/admin/v1/sagas?state=odd").await;
+    answer.problem(400, "invalid-parameter", "/admin/v1/sagas");
+}

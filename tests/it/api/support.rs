@@ -1,6 +1,7 @@
 //! A whole API over doubles, and requests to it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -8,6 +9,7 @@ use http_body_util::BodyExt as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use trackops::api::admin::SagaDesk;
 use trackops::api::probes::readiness::Readiness;
 use trackops::api::router;
 use trackops::api::service::ApiService;
@@ -53,6 +55,11 @@ impl Api {
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             orders: Some(Arc::clone(&orders) as _),
             cluster: Some(Arc::clone(&cluster) as _),
+            sagas: Some(SagaDesk {
+                sagas: Arc::clone(&orders) as _,
+                clock: Arc::new(SystemClock),
+                stuck_after: Duration::from_mins(5),
+            }),
             outboxes: vec![Arc::new(MemoryOutbox)],
             dead_letters: Some(Arc::clone(&desk) as _),
         };

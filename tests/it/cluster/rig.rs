@@ -259,6 +259,8 @@ async fn start(
         clock: Arc::new(SystemClock),
         ownership,
         standing: None,
+        saga_route: None,
+        sagas: None,
     };
     let node = Node::start(parts, settings).await.expect("actors start");
     let directory = Directory::new(count);

@@ -170,6 +170,7 @@ impl Journal for MemoryJournal {
             Some(Due {
                 order: *order,
                 deadline,
+                status: head.status,
                 request_unsent,
             })
         });

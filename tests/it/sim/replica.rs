@@ -175,6 +175,8 @@ impl Life {
             ownership,
             // As in production wherever others may own the shards by now: no aged answers.
             standing: None,
+            saga_route: None,
+            sagas: None,
         };
         let settings = Settings {
             answer_timeout: Duration::from_secs(10),

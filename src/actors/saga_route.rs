@@ -1,0 +1,197 @@
+//! The way of a request for stock and of its answer over the bus: whether an order whose deadline has
+//! passed may still be answered, because somebody on the way is known to be behind. Compares offsets,
+//! never clocks. What follows from it is the domain's to decide.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+use tokio::time::{Instant, timeout};
+use trackops_domain::command::HeldUp;
+use trackops_domain::ids::OrderId;
+use trackops_domain::status::Status;
+use trackops_domain::time::Timestamp;
+
+use crate::codec::topics::Topic;
+use crate::ports::bus::BusError;
+use crate::ports::groups::{GroupProgress, Groups};
+use crate::ports::journal::Due;
+
+/// How long all questions of a round may take: the scanner waits for them.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A group that hasn't come past an order's message after so long is behind. Offsets are committed
+/// within a second, marks within a few.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whom the requests and their answers pass.
+#[derive(Clone)]
+pub struct SagaRoute {
+    /// The bus' groups.
+    pub groups: Arc<dyn Groups>,
+    /// The group that reads the requests.
+    pub inventory: &'static str,
+    /// The group whose marks say up to which request the replies have left inventory's outbox.
+    pub replied: &'static str,
+    /// The group that reads the replies.
+    pub orders: &'static str,
+}
+
+/// What an order waits for.
+#[derive(Clone, Copy)]
+struct Awaited {
+    request: Topic,
+    replies: &'static [Topic],
+}
+
+const RESERVATION: Awaited = Awaited {
+    request: Topic::OrderCreated,
+    replies: &[Topic::InventoryReserved, Topic::InventoryReservationFailed],
+};
+
+const RELEASE: Awaited = Awaited {
+    request: Topic::OrderCancelled,
+    replies: &[Topic::InventoryReleased],
+};
+
+/// How far every group had come at one moment.
+pub(super) struct Seen {
+    requests: GroupProgress,
+    replied: GroupProgress,
+    replies: GroupProgress,
+}
+
+/// The orders that were due and left as they were, with what has to be passed before they are judged.
+#[derive(Default)]
+pub(super) struct Waits(HashMap<OrderId, Wait>);
+
+struct Wait {
+    deadline: Timestamp,
+    since: Instant,
+    next: Next,
+}
+
+/// What has to be passed.
+enum Next {
+    /// Whatever was published before: no look has succeeded yet.
+    Look,
+    /// The request: it is below this offset.
+    Request(i64),
+    /// The replies: each is below the offset of its topic.
+    Replies(SmallVec<[i64; 2]>),
+    /// Nothing any more.
+    Passed,
+}
+
+impl SagaRoute {
+    /// Looks at all groups, in the order in which an order's messages pass them; `None` if the bus
+    /// doesn't say.
+    pub(super) async fn look(&self) -> Option<Seen> {
+        match timeout(ASK_TIMEOUT, self.ask()).await {
+            Ok(Ok(seen)) => Some(seen),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the way of the requests for stock can't be seen");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    async fn ask(&self) -> Result<Seen, BusError> {
+        let both = [RESERVATION, RELEASE];
+        let requests: Vec<Arc<str>> = both.iter().map(|of| of.request.as_str().into()).collect();
+        let replies = both.iter().flat_map(|of| of.replies);
+        let replies: Vec<Arc<str>> = replies.map(|topic| topic.as_str().into()).collect();
+        Ok(Seen {
+            requests: self.groups.progress(self.inventory, &requests).await?,
+            replied: self.groups.progress(self.replied, &requests).await?,
+            replies: self.groups.progress(self.orders, &replies).await?,
+        })
+    }
+}
+
+impl Waits {
+    /// Of `due`, all of one round, what is to be woken, and with which word; the others are left as
+    /// they are until a later round. `seen` was looked at after `due` was.
+    pub(super) fn judge(
+        &mut self,
+        route: &SagaRoute,
+        due: Vec<Due>,
+        seen: Option<&Seen>,
+    ) -> Vec<(Due, HeldUp)> {
+        let mut before = std::mem::take(&mut self.0);
+        let now = Instant::now();
+        let mut woken = Vec::new();
+        for due in due {
+            if due.request_unsent {
+                woken.push((due, HeldUp::Unsent));
+                continue;
+            }
+            let known = before.remove(&due.order);
+            let mut wait = known
+                .filter(|wait| wait.deadline == due.deadline)
+                .unwrap_or(Wait {
+                    deadline: due.deadline,
+                    since: now,
+                    next: Next::Look,
+                });
+            if let Some(seen) = seen {
+                wait.next = advance(route, seen, &due, wait.next);
+            }
+            if matches!(wait.next, Next::Passed) {
+                woken.push((due, HeldUp::Not));
+            } else if now.duration_since(wait.since) >= PATIENCE {
+                woken.push((due, HeldUp::Behind));
+            } else {
+                self.0.insert(due.order, wait);
+            }
+        }
+        woken
+    }
+}
+
+/// What is left to be passed after `seen`.
+fn advance(route: &SagaRoute, seen: &Seen, due: &Due, mut next: Next) -> Next {
+    let awaited = match due.status {
+        Status::Cancelled => RELEASE,
+        _ => RESERVATION,
+    };
+    let place = |of: &GroupProgress, topic: Topic| {
+        let partitions = of.get(topic.as_str())?;
+        let key = due.order.to_string();
+        let number = route.groups.partition_of(&key, partitions.len());
+        partitions.get(number).copied()
+    };
+    let end = |of: &GroupProgress, topic| place(of, topic).map_or(i64::MAX, |place| place.end);
+    let has_passed = |of: &GroupProgress, topic, offset: i64| {
+        place(of, topic).is_some_and(|place| place.committed.unwrap_or(0) >= offset)
+    };
+    if matches!(next, Next::Look) {
+        next = Next::Request(end(&seen.requests, awaited.request));
+    }
+    if let Next::Request(offset) = next {
+        // An inventory of an older version sets no marks.
+        let is_marked = |places: &Vec<_>| {
+            let mut places = places.iter();
+            places.any(|place: &crate::ports::groups::Progress| place.committed.is_some())
+        };
+        let has_marks = seen.replied.values().any(is_marked);
+        let is_read = has_passed(&seen.requests, awaited.request, offset);
+        if is_read && (!has_marks || has_passed(&seen.replied, awaited.request, offset)) {
+            let ends = awaited.replies.iter().map(|t| end(&seen.replies, *t));
+            next = Next::Replies(ends.collect());
+        }
+    }
+    if let Next::Replies(offsets) = &next {
+        let mut all = awaited.replies.iter().zip(offsets);
+        if all.all(|(topic, offset)| has_passed(&seen.replies, *topic, *offset)) {
+            next = Next::Passed;
+        }
+    }
+    next
+}
+
+#[cfg(test)]
+#[path = "saga_route_tests.rs"]
+mod tests;

@@ -1,0 +1,99 @@
+//! `POST /api/v1/inventory/items/{sku}/adjustments`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use trackops_domain::stock::ON_HAND_MAX;
+use utoipa::ToSchema;
+
+use super::{AdjustmentView, mark_replayed};
+use crate::api::openapi::WriteErrors;
+use crate::api::params::SkuPath;
+use crate::api::problem::Problem;
+use crate::api::request_headers::idempotency_key;
+use crate::api::state::InventoryState;
+use crate::api::{etag, json};
+use crate::codec::content::FieldError;
+
+/// The longest reason, in characters: a line of text.
+const REASON_CHARS_MAX: usize = 200;
+
+/// An adjustment.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdjustmentBody {
+    /// How many more, or with a minus fewer; not 0.
+    #[schema(example = 5)]
+    pub delta: i64,
+    /// Why: 1 to 200 characters.
+    #[schema(example = "delivery 4711")]
+    pub reason: String,
+}
+
+/// Add to what is on hand of an item, or take from it, in one step.
+///
+/// Two that come at once both count, which two writes of a quantity don't.
+#[utoipa::path(
+    post, path = "/api/v1/inventory/items/{sku}/adjustments", tag = "inventory",
+    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 visible ASCII characters")),
+    request_body = AdjustmentBody,
+    responses(
+        (status = 201, description = "The adjustment, and the item after it", body = AdjustmentView,
+            headers(
+                ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
+        WriteErrors)
+)]
+pub async fn adjust_item(
+    State(state): State<Arc<InventoryState>>,
+    SkuPath(sku): SkuPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let body: AdjustmentBody = json::read(&parts.headers, body).await?;
+    let key = idempotency_key(&parts.headers)?;
+    // An adjustment fits any version.
+    etag::refuse_all(&parts.headers)?;
+    check(&body)?;
+    let adjusted = state.stock.adjust(&sku, body.delta, &body.reason, key);
+    let (adjustment, replayed) = adjusted.await?;
+    let view = Json(AdjustmentView::of(&sku, adjustment));
+    let mut response = (StatusCode::CREATED, view).into_response();
+    if replayed {
+        mark_replayed(&mut response);
+    }
+    Ok(response)
+}
+
+/// Names every field that breaks a rule.
+fn check(body: &AdjustmentBody) -> Result<(), Problem> {
+    let mut errors = Vec::new();
+    let mut refuse = |pointer: &str, detail: String| {
+        errors.push(FieldError {
+            pointer: pointer.into(),
+            detail,
+        });
+    };
+    if body.delta == 0 || body.delta.unsigned_abs() > ON_HAND_MAX {
+        refuse(
+            "/delta",
+            format!("must be -{ON_HAND_MAX} to {ON_HAND_MAX}, and not 0"),
+        );
+    }
+    let is_visible = !body.reason.trim().is_empty() && !body.reason.contains(char::is_control);
+    if !is_visible || body.reason.chars().count() > REASON_CHARS_MAX {
+        refuse(
+            "/reason",
+            format!("must be 1 to {REASON_CHARS_MAX} characters without control characters"),
+        );
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::invalid(errors))
+}

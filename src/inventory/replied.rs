@@ -1,0 +1,205 @@
+//! Up to which request every reply has left the outbox: a mark on the bus for the order role, which sees
+//! the bus alone. A request that was read is in the ledger; its reply may wait for the relay still.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::codec::topics::Topic;
+use crate::ports::bus::{
+    Bus, BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage, Subscription,
+};
+use crate::ports::groups::Groups;
+use crate::ports::journal::BoxError;
+use crate::ports::stock::StockStore;
+
+/// The group whose offsets are the marks. It has no members.
+pub const REPLIED_GROUP: &str = "trackops-inventory-replied";
+
+/// Between two marks, and between two looks at the outbox: well under the time for which an order waits
+/// for one, and seldom enough not to be seen beside the work.
+const MARK_EVERY: Duration = Duration::from_secs(2);
+
+/// The requests that are replied to.
+const MARKED: [Topic; 2] = [Topic::OrderCreated, Topic::OrderCancelled];
+
+/// What this replica has committed and not marked yet: the next offset of each partition.
+#[derive(Default)]
+struct Committed {
+    next: Mutex<BTreeMap<(Arc<str>, i32), i64>>,
+    more: Notify,
+}
+
+/// Sets the marks.
+pub(super) struct Replied {
+    committed: Arc<Committed>,
+    groups: Arc<dyn Groups>,
+    store: Arc<dyn StockStore>,
+}
+
+impl Replied {
+    /// With the bus by which it learns what the consumer commits.
+    pub(super) fn over(
+        bus: Arc<dyn Bus>,
+        groups: Arc<dyn Groups>,
+        store: Arc<dyn StockStore>,
+    ) -> (Arc<dyn Bus>, Self) {
+        let committed = Arc::new(Committed::default());
+        let watched = Watched {
+            bus,
+            committed: Arc::clone(&committed),
+        };
+        let replied = Self {
+            committed,
+            groups,
+            store,
+        };
+        (Arc::new(watched), replied)
+    }
+
+    /// Runs until it is dropped. Rests while nothing is committed.
+    pub(super) async fn run(self) -> Infallible {
+        loop {
+            self.committed.more.notified().await;
+            tokio::time::sleep(MARK_EVERY).await;
+            let next = std::mem::take(&mut *self.committed.next.lock());
+            if next.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.mark(&next).await {
+                tracing::debug!(%error, "marks of what was replied not set yet");
+                self.committed.put_back(next);
+            }
+        }
+    }
+
+    async fn mark(&self, next: &BTreeMap<(Arc<str>, i32), i64>) -> Result<(), BoxError> {
+        // Replies to what has been committed are below this.
+        let newest = self.store.replies().await?.newest;
+        while let Some(oldest) = self.store.replies().await?.oldest
+            && oldest <= newest
+        {
+            tokio::time::sleep(MARK_EVERY).await;
+        }
+        let next: Vec<_> = next
+            .iter()
+            .map(|((topic, partition), offset)| (Arc::clone(topic), *partition, *offset))
+            .collect();
+        self.groups.mark(REPLIED_GROUP, &next).await?;
+        Ok(())
+    }
+}
+
+impl Committed {
+    fn note(&self, next: &[(Arc<str>, i32, i64)]) {
+        let is_marked = |topic: &str| MARKED.iter().any(|marked| marked.as_str() == topic);
+        let mut known = self.next.lock();
+        for (topic, partition, offset) in next {
+            if is_marked(topic) {
+                known.insert((Arc::clone(topic), *partition), *offset);
+            }
+        }
+        drop(known);
+        self.more.notify_one();
+    }
+
+    /// What has been noted since is newer.
+    fn put_back(&self, next: BTreeMap<(Arc<str>, i32), i64>) {
+        let mut known = self.next.lock();
+        for (place, offset) in next {
+            known.entry(place).or_insert(offset);
+        }
+        drop(known);
+        self.more.notify_one();
+    }
+
+    /// Others commit, and mark, what is theirs now.
+    fn forget(&self, revoked: &[(Arc<str>, i32)]) {
+        let mut known = self.next.lock();
+        known.retain(|place, _| !revoked.contains(place));
+    }
+}
+
+/// The bus, with consumers that note what they commit.
+struct Watched {
+    bus: Arc<dyn Bus>,
+    committed: Arc<Committed>,
+}
+
+struct WatchedConsumer {
+    consumer: Box<dyn Consumer>,
+    committed: Arc<Committed>,
+}
+
+#[async_trait]
+impl Bus for Watched {
+    async fn publish(&self, messages: Vec<OutMessage>) -> Vec<Result<(), PublishError>> {
+        self.bus.publish(messages).await
+    }
+
+    async fn forward(&self, message: RawMessage) -> Result<(), PublishError> {
+        self.bus.forward(message).await
+    }
+
+    async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>, BusError> {
+        Ok(Box::new(WatchedConsumer {
+            consumer: self.bus.subscribe(subscription).await?,
+            committed: Arc::clone(&self.committed),
+        }))
+    }
+
+    async fn missing_topics(&self, topics: &[Arc<str>]) -> Result<Vec<Arc<str>>, BusError> {
+        self.bus.missing_topics(topics).await
+    }
+
+    async fn create_topics(&self, topics: &[Arc<str>]) -> Result<(), BusError> {
+        self.bus.create_topics(topics).await
+    }
+
+    async fn read(
+        &self,
+        topic: &str,
+        from: Option<(i32, i64)>,
+        limit: usize,
+    ) -> Result<Vec<InMessage>, BusError> {
+        self.bus.read(topic, from, limit).await
+    }
+}
+
+#[async_trait]
+impl Consumer for WatchedConsumer {
+    async fn poll(&mut self, max: usize, timeout: Duration) -> Result<Polled, BusError> {
+        let polled = self.consumer.poll(max, timeout).await?;
+        if let Polled::Revoked(revoked) = &polled {
+            self.committed.forget(revoked);
+        }
+        Ok(polled)
+    }
+
+    async fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Result<(), BusError> {
+        self.consumer.commit(next).await?;
+        self.committed.note(next);
+        Ok(())
+    }
+
+    async fn pause(&mut self, partitions: &[(Arc<str>, i32)]) -> Result<(), BusError> {
+        self.consumer.pause(partitions).await
+    }
+
+    async fn resume(&mut self, partitions: &[(Arc<str>, i32)]) -> Result<(), BusError> {
+        self.consumer.resume(partitions).await
+    }
+
+    async fn lag(&mut self) -> Result<BTreeMap<Arc<str>, u64>, BusError> {
+        self.consumer.lag().await
+    }
+
+    async fn close(self: Box<Self>) {
+        self.consumer.close().await;
+    }
+}

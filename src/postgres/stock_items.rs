@@ -1,0 +1,270 @@
+//! Items as clients see and change them: set, adjusted, listed, each write under its idempotency key.
+
+use sqlx::{Connection as _, PgConnection};
+use trackops_domain::ids::Sku;
+use trackops_domain::stock::{Level, Restock};
+
+use super::stock_keys::{self as keys, KnownKey};
+use super::stock_rows::{impossible, int8, level, parse_sku};
+use super::types::Millis;
+use crate::ports::stock::{Adjustment, Condition, Item, StockError};
+
+/// A client's change of an item.
+pub(super) struct Restocking<'a> {
+    pub sku: &'a Sku,
+    pub change: Restock,
+    pub condition: &'a Condition,
+    pub key: Option<&'a str>,
+}
+
+type Answer<T> = Result<Result<T, StockError>, sqlx::Error>;
+
+type StoredItem = (String, i64, i64, i64);
+
+type StoredAdjustment = (i64, i64, String, Millis, i64, i64, i64);
+
+const ITEM: &str = "SELECT sku, on_hand, reserved, version FROM items WHERE sku = $1";
+
+const LOCK_ITEM: &str =
+    "SELECT sku, on_hand, reserved, version FROM items WHERE sku = $1 FOR UPDATE";
+
+const ITEMS_AFTER: &str =
+    "SELECT sku, on_hand, reserved, version FROM items WHERE sku > $1 ORDER BY sku LIMIT $2";
+
+const ADJUSTMENTS: &str = "
+    SELECT id, delta, reason, at, on_hand, reserved, version FROM stock_adjustments
+    WHERE sku = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
+
+const ADJUSTMENT: &str = "
+    SELECT id, delta, reason, at, on_hand, reserved, version FROM stock_adjustments
+    WHERE id = $1";
+
+/// One item.
+pub(super) async fn item(
+    connection: &mut PgConnection,
+    sku: &Sku,
+) -> Result<Option<Item>, sqlx::Error> {
+    one(connection, ITEM, sku).await
+}
+
+async fn one(
+    connection: &mut PgConnection,
+    sql: &'static str,
+    sku: &Sku,
+) -> Result<Option<Item>, sqlx::Error> {
+    let stored: Option<StoredItem> = sqlx::query_as(sql)
+        .bind(sku.as_str())
+        .fetch_optional(connection)
+        .await?;
+    stored
+        .map(|(_, on_hand, reserved, version)| read(on_hand, reserved, version))
+        .transpose()
+}
+
+fn read(on_hand: i64, reserved: i64, version: i64) -> Result<Item, sqlx::Error> {
+    Ok(Item {
+        level: level(on_hand, reserved)?,
+        version: u64::try_from(version).map_err(|_| impossible("version"))?,
+    })
+}
+
+/// Items in order of SKU. One that can't be read is left out: the others are shown all the same.
+pub(super) async fn items_after(
+    connection: &mut PgConnection,
+    after: Option<&Sku>,
+    limit: u32,
+) -> Result<Vec<(Sku, Item)>, sqlx::Error> {
+    let stored: Vec<StoredItem> = sqlx::query_as(ITEMS_AFTER)
+        .bind(after.map_or("", Sku::as_str))
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    let readable = stored
+        .into_iter()
+        .filter_map(|(name, on_hand, reserved, version)| {
+            let found =
+                parse_sku(&name).and_then(|sku| Ok((sku, read(on_hand, reserved, version)?)));
+            found
+                .inspect_err(|error| tracing::warn!(sku = name, %error, "item can't be read"))
+                .ok()
+        });
+    Ok(readable.collect())
+}
+
+/// Sets what is on hand, creating the item; whether the key had done so before.
+pub(super) async fn set(
+    connection: &mut PgConnection,
+    asked: &Restocking<'_>,
+) -> Answer<(Item, bool)> {
+    let mut transaction = connection.begin().await?;
+    let wanted = match asked.change {
+        Restock::To(on_hand) => i64::try_from(on_hand).unwrap_or(i64::MAX),
+        Restock::By(_) => keys::ADJUSTMENT,
+    };
+    if let Some(key) = asked.key
+        && let Some(known) = keys::take_key(&mut transaction, key, asked.sku, wanted).await?
+    {
+        let now = item(&mut transaction, asked.sku).await?;
+        transaction.rollback().await?;
+        if known.sku != asked.sku.as_str() || known.on_hand != wanted {
+            return Ok(Err(StockError::KeyReused));
+        }
+        return Ok(Ok((answered(&known, now.unwrap_or_default()), true)));
+    }
+    let item = match restock(&mut transaction, asked, true).await? {
+        Ok(item) => item,
+        Err(refused) => {
+            transaction.rollback().await?;
+            return Ok(Err(refused));
+        }
+    };
+    if let Some(key) = asked.key {
+        keys::keep_answer(&mut transaction, key, item).await?;
+    }
+    transaction.commit().await?;
+    Ok(Ok((item, false)))
+}
+
+/// What was answered to the first use of a key; what wasn't stored by the version of that time is
+/// today's.
+fn answered(known: &KnownKey, now: Item) -> Item {
+    let count = |n: i64| u64::try_from(n).unwrap_or(0);
+    let level = known.reserved.map(|reserved| Level {
+        on_hand: count(known.on_hand),
+        reserved: count(reserved),
+    });
+    Item {
+        level: level.unwrap_or(now.level),
+        version: known.version.map_or(now.version, count),
+    }
+}
+
+/// Adds to what is on hand and notes it; whether the key had done so before.
+pub(super) async fn adjust(
+    connection: &mut PgConnection,
+    asked: &Restocking<'_>,
+    delta: i64,
+    reason: &str,
+) -> Answer<(Adjustment, bool)> {
+    let mut transaction = connection.begin().await?;
+    if let Some(key) = asked.key
+        && let Some(known) =
+            keys::take_key(&mut transaction, key, asked.sku, keys::ADJUSTMENT).await?
+    {
+        let first = match known.adjustment {
+            Some(id) => adjustment(&mut transaction, id).await?,
+            None => None,
+        };
+        transaction.rollback().await?;
+        let same = first.filter(|first| {
+            known.sku == asked.sku.as_str() && first.delta == delta && first.reason == reason
+        });
+        return Ok(same.map(|first| (first, true)).ok_or(StockError::KeyReused));
+    }
+    let item = match restock(&mut transaction, asked, false).await? {
+        Ok(item) => item,
+        Err(refused) => {
+            transaction.rollback().await?;
+            return Ok(Err(refused));
+        }
+    };
+    let stored: StoredAdjustment = sqlx::query_as(
+        "INSERT INTO stock_adjustments (sku, delta, reason, at, on_hand, reserved, version)
+         VALUES ($1, $2, $3, now(), $4, $5, $6)
+         RETURNING id, delta, reason, at, on_hand, reserved, version",
+    )
+    .bind(asked.sku.as_str())
+    .bind(delta)
+    .bind(reason)
+    .bind(int8(item.level.on_hand))
+    .bind(int8(item.level.reserved))
+    .bind(int8(item.version))
+    .fetch_one(&mut *transaction)
+    .await?;
+    let noted = noted(stored)?;
+    if let Some(key) = asked.key {
+        keys::keep_adjustment(&mut transaction, key, noted.id).await?;
+    }
+    transaction.commit().await?;
+    Ok(Ok((noted, false)))
+}
+
+/// The item after the change, under its lock.
+async fn restock(
+    connection: &mut PgConnection,
+    asked: &Restocking<'_>,
+    creates: bool,
+) -> Answer<Item> {
+    loop {
+        let stored = one(connection, LOCK_ITEM, asked.sku).await?;
+        if stored.is_none() && !creates {
+            return Ok(Err(StockError::UnknownItem));
+        }
+        let level = asked
+            .condition
+            .check(stored.map(|item| item.version))
+            .and_then(|()| {
+                let level = stored.unwrap_or_default().level;
+                Ok(level.restocked(asked.change)?)
+            });
+        let level = match level {
+            Ok(level) => level,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let sql = match stored {
+            Some(_) => "UPDATE items SET on_hand = $2 WHERE sku = $1 RETURNING version",
+            None => {
+                "INSERT INTO items (sku, on_hand) VALUES ($1, $2) ON CONFLICT DO NOTHING
+                 RETURNING version"
+            }
+        };
+        let version: Option<i64> = sqlx::query_scalar(sql)
+            .bind(asked.sku.as_str())
+            .bind(int8(level.on_hand))
+            .fetch_optional(&mut *connection)
+            .await?;
+        // Nothing where another has created it in between: then it is there to be locked.
+        if let Some(version) = version {
+            let version = u64::try_from(version).map_err(|_| impossible("version"))?;
+            return Ok(Ok(Item { level, version }));
+        }
+    }
+}
+
+/// An item's adjustments, newest first.
+pub(super) async fn adjustments(
+    connection: &mut PgConnection,
+    sku: &Sku,
+    before: Option<i64>,
+    limit: u32,
+) -> Result<Vec<Adjustment>, sqlx::Error> {
+    let stored: Vec<StoredAdjustment> = sqlx::query_as(ADJUSTMENTS)
+        .bind(sku.as_str())
+        .bind(before.unwrap_or(i64::MAX))
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    stored.into_iter().map(noted).collect()
+}
+
+async fn adjustment(
+    connection: &mut PgConnection,
+    id: i64,
+) -> Result<Option<Adjustment>, sqlx::Error> {
+    let stored: Option<StoredAdjustment> = sqlx::query_as(ADJUSTMENT)
+        .bind(id)
+        .fetch_optional(connection)
+        .await?;
+    stored.map(noted).transpose()
+}
+
+fn noted(stored: StoredAdjustment) -> Result<Adjustment, sqlx::Error> {
+    let (id, delta, reason, at, on_hand, reserved, version) = stored;
+    Ok(Adjustment {
+        id,
+        delta,
+        reason,
+        at: at.0,
+        item: read(on_hand, reserved, version)?,
+    })
+}
