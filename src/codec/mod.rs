@@ -2,6 +2,8 @@
 //! serialised. Leaves transport to the adapters and the routes.
 
 pub mod content;
+#[cfg(test)]
+mod laws;
 pub mod link;
 pub mod live;
 pub mod message_id;

@@ -2,6 +2,10 @@
 
 use axum::body::Body;
 use serde_json::{Value, json};
+use trackops::codec::rfc3339;
+use trackops::ports::clock::{Clock as _, SystemClock};
+use trackops_domain::command::Command;
+use trackops_domain::time::Timestamp;
 
 use super::doubles::Next;
 use super::support::{Api, pizza};
@@ -447,6 +451,45 @@ async fn the_small_bodies_are_checked_too() {
         let answer = api.json("PUT", item, &json!({ "onHand": on_hand })).await;
         let problem = answer.problem(422, "validation-failed", item);
         assert_eq!(problem["errors"][0]["pointer"], "/onHand", "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_position_was_measured_now_or_a_little_earlier() {
+    let api = Api::new();
+    let id = api.place().await;
+    let order = format!("/api/v1/orders/{id}");
+    api.orders.saga(&id, &Command::StockReserved);
+    for status in ["PREPARING", "IN_TRANSIT"] {
+        let body = json!({ "status": status });
+        api.json("PUT", &format!("{order}/status"), &body).await;
+    }
+    let path = format!("{order}/location");
+    let from_now = |seconds: i64| {
+        let at = SystemClock.now().0 + seconds * 1_000;
+        json!(rfc3339::format(Timestamp(at)))
+    };
+    let refused = [
+        json!("0000-01-01T00:00:00+23:59"),
+        json!("9999-12-31T23:59:59-00:01"),
+        json!("2099-01-01T00:00:00Z"),
+        json!("1970-01-01T00:00:00Z"),
+        json!("2026-01-31"),
+        json!("2026-01-31T12:00:00"),
+        json!(1_769_860_800_250_i64),
+        from_now(40),
+        from_now(-610),
+    ];
+    for at in refused {
+        let body = json!({ "lat": 1, "lon": 1, "at": at });
+        let answer = api.json("PUT", &path, &body).await;
+        let problem = answer.problem(422, "validation-failed", &path);
+        assert_eq!(problem["errors"][0]["pointer"], "/at", "{body}: {problem}");
+    }
+    for at in [from_now(20), from_now(-590), Value::Null] {
+        let body = json!({ "lat": 1, "lon": 1, "at": at });
+        let answer = api.json("PUT", &path, &body).await;
+        assert_eq!(answer.status, 204, "{body}: {}", answer.text);
     }
 }
 
