@@ -5,7 +5,6 @@ mod arbitrary;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -21,7 +20,7 @@ use self::arbitrary::{
 };
 use super::content::ContentV1;
 use super::link::{Answer, Message, Request};
-use super::live::{self, ClientMessage};
+use super::live;
 use super::message_id::{self, Publisher, message_id};
 use super::messages::{
     FulfillmentUpdateV1, InventoryReplyV1, OrderEndedV1, StatusUpdatedV1, headers, outbox_rows,
@@ -148,7 +147,6 @@ proptest! {
             at: Some(rfc3339::format(at)),
             by: reason.map(Into::into),
         })?;
-        stays(&ClientMessage::Subscribe { order_id: id.to_string(), since: Some(7) })?;
     }
 
     #[test]
@@ -173,10 +171,9 @@ proptest! {
         place in any::<prop::sample::Index>(), strange in strange(), cut in any::<prop::sample::Index>(),
         (order, _) in order(), request in request(), answer in answer(), message in message(),
     ) {
-        let client = br#"{"type":"subscribe","orderId":"a","since":1}"#;
         let forms = [
             view::render(&order), stored::saga(&order), request.encode(), answer.encode(),
-            message.encode(), Bytes::from_static(client),
+            message.encode(),
         ];
         for form in forms {
             read_all(&form[..cut.index(form.len())]);
@@ -209,7 +206,6 @@ fn read_all(bytes: &[u8]) {
         serde_json::to_vec(&view).expect("it is written");
         assert!(is_rfc3339(&rfc3339::format(view.created_at)));
     }
-    let _ = serde_json::from_slice::<ClientMessage>(bytes);
     let _ = serde_json::from_slice::<StatusUpdatedV1>(bytes);
     let _ = serde_json::from_slice::<FulfillmentUpdateV1>(bytes);
     let _ = stored::assemble(samples::id(), bytes, None, &[]);

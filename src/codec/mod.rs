@@ -16,3 +16,4 @@ pub mod stored;
 pub mod topics;
 pub mod trace;
 pub mod view;
+pub mod whole;

@@ -15,7 +15,7 @@ use crate::api::state::InventoryState;
 /// Show an item's stock.
 #[utoipa::path(
     get, path = "/api/v1/inventory/items/{sku}", tag = "inventory",
-    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters")),
+    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters, and not `.` or `..`")),
     responses((status = 200, description = "The item", body = ItemView), ReadErrors)
 )]
 pub async fn get_item(

@@ -16,6 +16,7 @@ use crate::api::params::SkuPath;
 use crate::api::problem::Problem;
 use crate::api::request_headers::{IDEMPOTENCY_REPLAYED, idempotency_key};
 use crate::api::state::InventoryState;
+use crate::codec::whole;
 
 /// The most of one item: what a JSON number carries through every client (2^53 - 1).
 const ON_HAND_MAX: i64 = (1 << 53) - 1;
@@ -25,14 +26,15 @@ const ON_HAND_MAX: i64 = (1 << 53) - 1;
 #[serde(rename_all = "camelCase")]
 pub struct OnHandBody {
     /// In the house, reserved or not; at least what is reserved.
-    #[schema(minimum = 0, example = 100)]
+    #[serde(deserialize_with = "whole::read")]
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64, example = 100)]
     pub on_hand: i64,
 }
 
 /// Set how many of an item are on hand; creates the item.
 #[utoipa::path(
     put, path = "/api/v1/inventory/items/{sku}", tag = "inventory",
-    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters"),
+    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters, and not `.` or `..`"),
         ("Idempotency-Key" = Option<String>, Header,
             description = "1 to 255 visible ASCII characters")),
     request_body = OnHandBody,

@@ -71,12 +71,15 @@ pub async fn put_location(
     // A position makes no version, so no entity tag can name it.
     etag::refuse_all(&parts.headers)?;
     let key = idempotency_key(&parts.headers)?;
-    let body: LocationBody = json::read(&parts.headers, body).await?;
-    let key = key.map(|key| LocationKey {
+    let check = |body: LocationBody| {
+        let position = position(&body, state.clock.now())?;
+        Ok((position, key.map(|_| answer::canonical_hash(&body))))
+    };
+    let (position, body) = json::read_checked(&parts.headers, body, check).await?;
+    let key = key.zip(body).map(|(key, body)| LocationKey {
         id: command_id(id, key),
-        body: answer::canonical_hash(&body),
+        body,
     });
-    let position = position(&body, state.clock.now()).map_err(Problem::invalid)?;
     let is_repeat = state.orders.locate(id, position, key).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if is_repeat {
