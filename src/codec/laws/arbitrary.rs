@@ -295,7 +295,7 @@ pub(super) fn answer() -> impl Strategy<Value = Answer> {
         report.prop_map(
             |(shard, epoch, version, last_error)| Answer::Report(ActorReport {
                 state: "live",
-                shard: shard,
+                shard,
                 epoch,
                 version: version.map(Version),
                 mailbox: 1,
