@@ -19,26 +19,28 @@ mod prune;
 mod relay;
 mod replica;
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use crate::cli::args::{DevArgs, PruneArgs, Role};
-use crate::config::{Config, Flags};
+use crate::cli::args::{ConfigArgs, DevArgs, PruneArgs, Role, RoleArgs};
+use crate::config::{Config, ConfigError, Flags};
+use crate::telemetry::logs;
 
 /// `trackops dev`.
 pub async fn run_dev(args: DevArgs) -> anyhow::Result<()> {
     let flags = Flags {
         listen: args.listen.clone(),
+        is_strict: args.strict,
     };
-    dev::run(Config::load(None, &flags)?, args).await
+    dev::run(begin(None, &flags)?, args).await
 }
 
 /// `trackops order|inventory|relay`.
-pub async fn run_role(
-    role: Role,
-    file: Option<PathBuf>,
-    listen: Option<String>,
-) -> anyhow::Result<()> {
-    let config = Config::load(file.as_deref(), &Flags { listen })?;
+pub async fn run_role(role: Role, args: RoleArgs) -> anyhow::Result<()> {
+    let flags = Flags {
+        listen: args.listen,
+        is_strict: args.strict,
+    };
+    let config = begin(args.config.as_deref(), &flags)?;
     match role {
         Role::Order => order::run(config).await,
         Role::Inventory => inventory::run(config).await,
@@ -47,12 +49,34 @@ pub async fn run_role(
 }
 
 /// `trackops migrate`.
-pub async fn migrate(file: Option<PathBuf>) -> anyhow::Result<()> {
-    migrate::run(Config::load(file.as_deref(), &Flags::default())?).await
+pub async fn migrate(args: &ConfigArgs) -> anyhow::Result<()> {
+    let flags = Flags {
+        is_strict: args.strict,
+        ..Flags::default()
+    };
+    migrate::run(begin(args.config.as_deref(), &flags)?).await
+}
+
+/// Reads the configuration and starts the logs, with a word on what in the environment means nothing.
+fn begin(file: Option<&Path>, flags: &Flags) -> Result<Config, ConfigError> {
+    let config = Config::load(file, flags)?;
+    logs::start(&config.log);
+    for misspelt in &config.misspelt {
+        let nearest = misspelt.nearest.as_deref();
+        tracing::warn!(
+            variable = misspelt.name,
+            nearest,
+            "a variable means nothing"
+        );
+    }
+    Ok(config)
 }
 
 /// `trackops prune`.
 pub async fn prune(args: PruneArgs) -> anyhow::Result<()> {
-    let config = Config::load(args.config.as_deref(), &Flags::default())?;
-    prune::run(config, args).await
+    let flags = Flags {
+        is_strict: args.strict,
+        ..Flags::default()
+    };
+    prune::run(begin(args.config.as_deref(), &flags)?, args).await
 }

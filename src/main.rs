@@ -44,12 +44,12 @@ async fn run(command: Command) -> ExitCode {
             });
         }
         Command::Dev(args) => app::run_dev(args).await,
-        Command::Order(args) => app::run_role(Role::Order, args.config, args.listen).await,
-        Command::Inventory(args) => app::run_role(Role::Inventory, args.config, args.listen).await,
-        Command::Relay(args) => app::run_role(Role::Relay, args.config, args.listen).await,
-        Command::Migrate(args) => app::migrate(args.config).await,
+        Command::Order(args) => app::run_role(Role::Order, args).await,
+        Command::Inventory(args) => app::run_role(Role::Inventory, args).await,
+        Command::Relay(args) => app::run_role(Role::Relay, args).await,
+        Command::Migrate(args) => app::migrate(&args).await,
         Command::Prune(args) => app::prune(args).await,
-        Command::Config(args) => cli::print_config(args.config.as_deref()).map_err(Into::into),
+        Command::Config(args) => cli::print_config(&args).map_err(Into::into),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -78,6 +78,13 @@ impl Sku {
         (visible && !text.is_empty() && text.len() <= Self::BYTES_MAX).then(|| Self(text.into()))
     }
 
+    /// Whether a URL can name it. `.` and `..` are steps in a path, however they are escaped (RFC 3986,
+    /// 6.2.2): an item of that name would be found by nobody. Every other SKU comes through as it is.
+    /// Not a rule of the type: it came later than the first orders.
+    pub fn is_addressable(&self) -> bool {
+        !matches!(&*self.0, "." | "..")
+    }
+
     /// The text as given.
     pub fn as_str(&self) -> &str {
         &self.0

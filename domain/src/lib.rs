@@ -5,6 +5,7 @@
 //! `codec` of the main crate.
 
 pub mod command;
+pub mod country;
 pub mod decide;
 pub mod event;
 pub mod evolve;
@@ -17,6 +18,7 @@ pub mod saga;
 pub mod status;
 pub mod stock;
 pub mod time;
+pub mod visible;
 
 #[cfg(test)]
 mod laws;

@@ -327,8 +327,12 @@ impl State {
         };
         if order.status() == Status::InTransit
             && let Some(position) = context.positions.get(self.id).await
+            && position.is_credible(context.clock.now())
         {
-            self.entry.position.store(Some(Arc::new(position)));
+            // An actor that starts again on its feet may have a newer one than the cache.
+            let known = self.entry.position.load().as_deref().copied();
+            let newest = Position::newest(Some(position), known);
+            self.entry.position.store(newest.map(Arc::new));
         }
         self.adopt(Arc::new(order));
         self.loaded = true;

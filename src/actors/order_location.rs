@@ -16,8 +16,8 @@ use crate::ports::orders::{LocationKey, OrdersError};
 /// tell where they are every few seconds and repeat only the last word.
 pub type Known = SmallVec<[LocationKey; 0]>;
 
-/// Takes a position in; `true` if it was taken under this key before. A late repeat must not move
-/// the courier back.
+/// Takes a position in; `true` if it was taken under this key before. Neither a late repeat nor an older
+/// measurement that comes late moves the courier back: the latter is a success that changes nothing.
 pub(super) async fn locate(
     state: &mut State,
     position: Position,
@@ -39,9 +39,11 @@ pub(super) async fn locate(
             status: order.status(),
         });
     }
-    state.entry.position.store(Some(Arc::new(position)));
-    state.shard.context.positions.put(state.id, position);
-    state.shard.context.hub.locate(state.id, position);
+    if is_newest(state, position) {
+        state.entry.position.store(Some(Arc::new(position)));
+        state.shard.context.positions.put(state.id, position);
+        state.shard.context.hub.locate(state.id, position);
+    }
     if let Some(key) = key {
         if state.located.len() >= REMEMBERED_MAX {
             state.located.remove(0);
@@ -49,4 +51,10 @@ pub(super) async fn locate(
         state.located.push(key);
     }
     Ok(false)
+}
+
+fn is_newest(state: &State, position: Position) -> bool {
+    let known = state.entry.position.load().as_deref().copied();
+    // A replica of an older version passes on whatever it is told.
+    position.is_credible(state.shard.context.clock.now()) && position.replaces(known)
 }

@@ -1,30 +1,50 @@
-//! JSON bodies: one parse on the way that works; a second one, slower, to name the field on the way
-//! that doesn't.
+//! JSON bodies: one parse on the way that works; a second one, slower, to name the fields on the way
+//! that doesn't, in [`shape`].
 
 use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, header};
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_path_to_error::Segment;
+use utoipa::ToSchema;
 
 use super::body;
 use super::problem::Problem;
 use super::problem_code::Code;
+use super::shape::{self, Compared};
+use crate::codec::content::FieldError;
 use crate::codec::object::Object;
 
 /// The longest detail that quotes the client's own words.
 const DETAIL_CHARS_MAX: usize = 200;
 
-/// The body as `T`: 400 if it is no JSON, 413 or 415, or 422 with a pointer to the field of the
+/// The body as `T`: 400 if it is no JSON, 413 or 415, or 422 with every field that is missing or of the
 /// wrong type. Unknown fields are ignored.
-pub async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+pub async fn read<T: DeserializeOwned + ToSchema>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Problem> {
+    read_checked(headers, body, Ok).await
+}
+
+/// What `check` makes of the body as `T`; as [`read`], and 422 with the fields that `check` names. Those
+/// of both kinds are named at once.
+pub async fn read_checked<T: DeserializeOwned + ToSchema, C>(
+    headers: &HeaderMap,
+    body: Body,
+    check: impl FnOnce(T) -> Result<C, Vec<FieldError>>,
+) -> Result<C, Problem> {
     // First, because whoever waits for `100 Continue` needn't send a body that is refused.
     require_json(headers)?;
     let bytes = body::read(headers, body).await?;
-    parse(&bytes)
+    // Checked apart, because the parser doesn't look into strings that it ignores.
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let detail = format!("the body is not UTF-8 from byte {} on", error.valid_up_to());
+        Problem::new(Code::MalformedJson, detail)
+    })?;
+    parse(text, check)
 }
 
 /// Like [`read`], but an absent body is `T`'s default.
-pub async fn read_or_default<T: DeserializeOwned + Default>(
+pub async fn read_or_default<T: DeserializeOwned + ToSchema + Default>(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<T, Problem> {
@@ -35,8 +55,7 @@ pub async fn read_or_default<T: DeserializeOwned + Default>(
     if bytes.is_empty() {
         return Ok(T::default());
     }
-    require_json(headers)?;
-    parse(&bytes)
+    read(headers, Body::from(bytes)).await
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
@@ -59,59 +78,50 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // Checked apart, because the parser doesn't look into strings that it ignores.
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let detail = format!("the body is not UTF-8 from byte {} on", error.valid_up_to());
-        Problem::new(Code::MalformedJson, detail)
-    })?;
+/// What `check` makes of `text` as `T`.
+pub fn parse<T: DeserializeOwned + ToSchema, C>(
+    text: &str,
+    check: impl FnOnce(T) -> Result<C, Vec<FieldError>>,
+) -> Result<C, Problem> {
     match serde_json::from_str::<Object<T>>(text) {
-        Ok(Object(value)) => Ok(value),
-        Err(error) => Err(explain::<T>(text, &error)),
+        Ok(Object(value)) => check(value).map_err(Problem::invalid),
+        Err(_) => look_closely(text, check),
     }
 }
 
-/// Which field was wrong, or that it is no JSON at all.
+/// Which fields were wrong, or that it is no JSON at all; or that all is right: a large whole number that
+/// is written with a fraction is told by its digits.
 #[cold]
-fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Problem {
+fn look_closely<T: DeserializeOwned + ToSchema, C>(
+    text: &str,
+    check: impl FnOnce(T) -> Result<C, Vec<FieldError>>,
+) -> Result<C, Problem> {
     if let Err(syntax) = serde_json::from_str::<IgnoredAny>(text) {
-        return Problem::new(Code::MalformedJson, shorten(&syntax.to_string()));
+        let detail = format!("not JSON: {syntax}");
+        return Err(Problem::new(Code::MalformedJson, shorten(&detail)));
     }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let found = serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer);
-    let mut pointer = found
-        .err()
-        .map(|error| pointer(error.path()))
-        .unwrap_or_default();
-    let message = error.to_string();
-    let place = message.rfind(" at line ").unwrap_or(message.len());
-    let detail = &message[..place];
-    // A missing field is reported on the object that lacks it; say which field.
-    let missing = detail
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.strip_suffix('`'));
-    if let Some(missing) = missing {
-        push(&mut pointer, missing);
-    }
-    Problem::invalid_field(pointer, shorten(detail))
-}
-
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    let mut pointer = String::new();
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => push(&mut pointer, &index.to_string()),
-            Segment::Map { key } => push(&mut pointer, key),
-            Segment::Enum { .. } | Segment::Unknown => {}
+    let Compared { mut errors, rest } = shape::compare::<T>(text);
+    match serde_json::from_value::<T>(rest).map(check) {
+        Ok(Ok(checked)) if errors.is_empty() => return Ok(checked),
+        Ok(Ok(_)) => {}
+        Ok(Err(broken)) => {
+            let is_named = |error: &FieldError| {
+                let covers = |known: &FieldError| shape::is_within(&error.pointer, &known.pointer);
+                errors.iter().any(covers)
+            };
+            let more: Vec<_> = broken.into_iter().filter(|new| !is_named(new)).collect();
+            errors.extend(more);
         }
+        // Of the right shape, and still not readable: there is no such form today.
+        Err(error) if errors.is_empty() => {
+            tracing::warn!(%error, "a body fits its schema and can't be read");
+            let detail = "does not have the documented form";
+            return Err(Problem::invalid_field("", detail));
+        }
+        Err(_) => {}
     }
-    pointer
-}
-
-/// RFC 6901, 3: `~` and `/` are escaped.
-fn push(pointer: &mut String, token: &str) {
-    pointer.push('/');
-    pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));
+    errors.truncate(shape::ERRORS_MAX);
+    Err(Problem::invalid(errors))
 }
 
 fn shorten(text: &str) -> String {

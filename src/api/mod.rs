@@ -28,4 +28,5 @@ mod json;
 pub mod params;
 mod request_head;
 pub mod request_headers;
+mod shape;
 mod unread;

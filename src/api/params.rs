@@ -1,5 +1,5 @@
-//! Path and query parameters: 400 with the parameter's name if they can't be understood; unknown
-//! query keys, and known ones without a value, are as good as absent.
+//! Path and query parameters: 400 with the parameter's name if they can't be understood, or if one that
+//! has one value has two; unknown query keys, and known ones without a value, are as good as absent.
 
 use std::borrow::Cow;
 
@@ -43,8 +43,13 @@ impl<S: Send + Sync> FromRequestParts<S> for SkuPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let text = path(parts, state).await?;
         Sku::parse(&text)
+            .filter(Sku::is_addressable)
             .map(Self)
-            .ok_or_else(|| invalid("the SKU in the path must be 1 to 64 visible ASCII characters"))
+            .ok_or_else(|| {
+                invalid(
+                    "the SKU in the path must be 1 to 64 visible ASCII characters, and not . or ..",
+                )
+            })
     }
 }
 
@@ -82,18 +87,26 @@ impl<'a> Query<'a> {
         )
     }
 
-    /// The value of `name`; `None` if it is absent or empty. The first one counts.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
+    /// The value of `name`; `None` if it is absent or empty. It may stand there once.
+    pub fn get(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.all(name);
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            _ => Err(invalid(format!("{name} must be given once"))),
+        }
+    }
+
+    /// The values of `name`, which may be repeated.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let given = self.0.iter().filter(move |(key, _)| key == name);
+        given
             .map(|(_, value)| &**value)
             .filter(|value| !value.is_empty())
     }
 
     /// The page size.
     pub fn limit(&self) -> Result<u32, Problem> {
-        let Some(text) = self.get("limit") else {
+        let Some(text) = self.get("limit")? else {
             return Ok(LIMIT_DEFAULT);
         };
         text.parse()
@@ -125,4 +138,51 @@ fn hex_digit(digit: u8) -> Option<u8> {
     char::from(digit)
         .to_digit(16)
         .and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use reqwest::Url;
+
+    use super::*;
+
+    /// What a library makes of an item's address in which `sku` is escaped, as far as it must be or all
+    /// of it (WHATWG URL), and then a server of the path.
+    fn arrives(sku: &str, all: bool) -> Option<String> {
+        let keeps = |byte: u8| !all && (byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+        let escape = |byte: u8| match byte {
+            byte if keeps(byte) => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        };
+        let escaped: String = sku.bytes().map(escape).collect();
+        let url = Url::parse(&format!("http://h/items/{escaped}")).expect("a URL");
+        let segment = url.path().strip_prefix("/items/")?;
+        (!segment.contains('/')).then(|| decode_path(segment))
+    }
+
+    fn decode_path(segment: &str) -> String {
+        decode(&segment.replace('+', "%2B")).into_owned()
+    }
+
+    proptest! {
+        #[test]
+        fn a_sku_that_is_addressable_arrives(text in "[!-~]{1,64}|[./%2eE\\\\;?#]{1,4}", all in any::<bool>()) {
+            let sku = Sku::parse(&text).expect("visible characters");
+            let arrived = arrives(&text, all);
+            prop_assert_eq!(arrived.as_deref() == Some(&*text), sku.is_addressable(), "{:?}", arrived);
+        }
+    }
+
+    #[test]
+    fn one_value_is_given_once_and_empty_ones_are_none() {
+        let uri: Uri = "/x?limit=&a=1&limit=7&status=A&b&status=&status=B&c=1&c=2"
+            .parse()
+            .expect("a URI");
+        let query = Query::of(&uri);
+        assert_eq!(query.limit().expect("once"), 7);
+        assert_eq!(query.all("status").collect::<Vec<_>>(), ["A", "B"]);
+        assert_eq!(query.get("b").expect("none"), None);
+        assert!(query.get("c").is_err());
+    }
 }

@@ -39,14 +39,13 @@ use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
 use crate::ports::clock::Clock;
 use crate::retention;
-use crate::telemetry::{self, logs, prometheus};
+use crate::telemetry::{self, prometheus};
 
 /// The name of the only node, its consumers and its relay.
 const NODE: &str = "dev";
 
 /// Runs everything until a signal.
 pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
-    logs::start(&config.log);
     let metrics = prometheus::install()?;
     telemetry::zeros_of_orders();
     let limit = config.http.shutdown(DEV_STOP);

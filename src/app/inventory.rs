@@ -19,11 +19,10 @@ use crate::ports::clock::{Clock, SystemClock};
 use crate::ports::stock::StockStore;
 use crate::postgres::Kind;
 use crate::retention;
-use crate::telemetry::{logs, prometheus};
+use crate::telemetry::prometheus;
 
 /// Runs the role until a signal.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
-    logs::start(&config.log);
     let metrics = prometheus::install()?;
     let limit = config.http.shutdown(ROLE_STOP);
     let life = Lifecycle::start(limit)?;

@@ -7,11 +7,9 @@ use super::{checks, order};
 use crate::config::Config;
 use crate::ports::bus::Bus as _;
 use crate::postgres::{self, Kind};
-use crate::telemetry::logs;
 
 /// Migrates what is configured; prints what it did.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
-    logs::start(&config.log);
     let shards = config.stores.shards_set().unwrap_or(ShardCount::DEFAULT);
     for (kind, url) in [
         (Kind::Orders, config.orders_database()?),

@@ -34,7 +34,7 @@ use crate::ports::journal::Journal;
 use crate::postgres::{self, Database, Kind};
 use crate::redis::{RedisCache, RedisSettings};
 use crate::retention;
-use crate::telemetry::{self, logs, prometheus};
+use crate::telemetry::{self, prometheus};
 
 /// How long what is open between two incarnations may take to end: answers of one line.
 const INTERIM_STOP: Duration = Duration::from_secs(1);
@@ -43,7 +43,6 @@ const INTERIM_STOP: Duration = Duration::from_secs(1);
 /// longer than that, comes back as a new incarnation with nothing in memory; unless another has taken
 /// its place.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
-    logs::start(&config.log);
     let metrics = prometheus::install()?;
     telemetry::zeros_of_orders();
     let process = Lifecycle::start(config.http.shutdown(ROLE_STOP))?;

@@ -13,11 +13,9 @@ use crate::ports::clock::{Clock as _, SystemClock};
 use crate::ports::retention::{Mode, Retention};
 use crate::postgres::Kind;
 use crate::retention;
-use crate::telemetry::logs;
 
 /// Prints a line for each table. A second Ctrl-C isn't needed: the first ends it after a page.
 pub(super) async fn run(config: Config, args: PruneArgs) -> anyhow::Result<()> {
-    logs::start(&config.log);
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     tokio::spawn(async move {

@@ -18,11 +18,10 @@ use crate::ports::bus::Bus;
 use crate::ports::clock::{Clock as _, SystemClock};
 use crate::ports::outbox::Outbox;
 use crate::postgres::Kind;
-use crate::telemetry::{logs, prometheus};
+use crate::telemetry::prometheus;
 
 /// Runs the role until a signal. It has no public routes: its listener is the management one.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
-    logs::start(&config.log);
     let metrics = prometheus::install()?;
     let limit = config.http.shutdown(ROLE_STOP);
     let life = Lifecycle::start(limit)?;

@@ -19,7 +19,8 @@ Environment:
   TRACKOPS_URL                  the server that the client commands talk to
   TRACKOPS_MANAGEMENT_URL       the server that dead-letters talks to
   TRACKOPS_LOG                  log filter of the servers, e.g. info,trackops::outbox=debug
-  TRACKOPS_LISTEN, …            every key of the configuration: see `trackops config`
+  TRACKOPS_LISTEN, …            every key of the configuration: see `trackops config`;
+                                a secret may be in a file: TRACKOPS_LINK_SECRET_FILE, …
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
 
@@ -113,6 +114,9 @@ pub struct DevArgs {
     /// Stock a catalogue and let simulated customers, kitchens and couriers work
     #[arg(long)]
     pub demo: bool,
+    /// Refuse TRACKOPS_… variables that mean nothing, instead of warning of them
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `trackops order|inventory|relay`.
@@ -125,6 +129,9 @@ pub struct RoleArgs {
     #[arg(long, value_name = "ADDR")]
     #[arg(help = "Public address [default: the role's port on 127.0.0.1] [env: TRACKOPS_LISTEN]")]
     pub listen: Option<String>,
+    /// Refuse TRACKOPS_… variables that mean nothing, instead of warning of them
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `trackops prune`.
@@ -142,6 +149,9 @@ pub struct PruneArgs {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Refuse TRACKOPS_… variables that mean nothing, instead of warning of them
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `90d` as 90.
@@ -161,6 +171,9 @@ pub struct ConfigArgs {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Refuse TRACKOPS_… variables that mean nothing, instead of warning of them
+    #[arg(long)]
+    pub strict: bool,
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ const EXCERPT_CHARS: usize = 120;
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    /// The base for people, without user and password.
+    shown: String,
     /// What to do if nobody listens there.
     hint: String,
 }
@@ -65,10 +67,12 @@ impl Client {
     }
 
     fn with_hint(url: &str, hint: String) -> Result<Self, CliError> {
+        // With a user and a password in it, it is not repeated.
+        let named = if url.contains('@') { "that" } else { url };
         let base = Url::parse(url)
-            .map_err(|error| CliError::Usage(format!("{url} is not a URL: {error}")))?;
+            .map_err(|error| CliError::Usage(format!("{named} is not a URL: {error}")))?;
         if base.scheme() != "http" || base.host().is_none() {
-            let form = format!("{url}: must be http://HOST:PORT (this client speaks no TLS)");
+            let form = format!("{named}: must be http://HOST:PORT (this client speaks no TLS)");
             return Err(CliError::Usage(form));
         }
         let http = reqwest::Client::builder()
@@ -77,7 +81,13 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(|error| CliError::Usage(error.to_string()))?;
-        Ok(Self { http, base, hint })
+        let shown = without_user(base.clone());
+        Ok(Self {
+            http,
+            base,
+            shown: shown.as_str().trim_end_matches('/').into(),
+            hint,
+        })
     }
 
     /// The address of `segments` below the base, each escaped as it needs.
@@ -95,14 +105,14 @@ impl Client {
         url.as_str().replacen("http://", "ws://", 1)
     }
 
-    /// The server, as it was named.
+    /// The server, as it was named, without user and password.
     pub fn base(&self) -> &str {
-        self.base.as_str().trim_end_matches('/')
+        &self.shown
     }
 
     /// Asks and takes a refusal as an error.
     pub async fn ask(&self, method: Method, url: Url, ask: Ask) -> Result<Answer, CliError> {
-        let shown = url.to_string();
+        let shown = without_user(url.clone()).to_string();
         let mut request = self.http.request(method, url);
         if let Some(body) = ask.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
@@ -189,6 +199,13 @@ impl Answer {
     }
 }
 
+/// A URL for people to read.
+fn without_user(mut url: Url) -> Url {
+    // Refused only where there can be none.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url
+}
+
 fn foreign(url: &str, status: u16, body: &[u8]) -> CliError {
     let text = String::from_utf8_lossy(body);
     let excerpt = text.chars().take(EXCERPT_CHARS).collect::<String>();
@@ -213,6 +230,20 @@ mod tests {
         assert_eq!(bare.track_url(), "ws://h:1/api/v1/track");
         assert!(Client::new("https://h").is_err());
         assert!(Client::new("h:8080").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_password_in_the_url_is_not_shown() {
+        for url in ["u:hunter2@h", "https://u:hunter2@h", "http://u:hunter2@h:x"] {
+            let refused = Client::new(url).err().expect("no URL of ours").report();
+            assert!(!refused.contains("hunter2"), "{refused}");
+        }
+        let client = Client::new("http://u:hunter2@127.0.0.1:1").expect("a URL");
+        assert_eq!(client.base(), "http://127.0.0.1:1");
+        let url = client.url(&["api"]);
+        let failed = client.ask(Method::GET, url, Ask::default()).await;
+        let report = failed.expect_err("nobody listens").report();
+        assert!(!report.contains("hunter2"), "{report}");
     }
 
     #[tokio::test]

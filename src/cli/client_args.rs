@@ -67,7 +67,7 @@ pub enum ClientCommand {
 #[derive(Clone, Debug, Args)]
 pub struct Target {
     /// The order service
-    #[arg(long, value_name = "URL", env = "TRACKOPS_URL", default_value = DEFAULT_URL)]
+    #[arg(long, value_name = "URL", env = "TRACKOPS_URL", hide_env_values = true, default_value = DEFAULT_URL)]
     pub url: String,
 }
 
@@ -153,7 +153,7 @@ pub struct DeadLettersArgs {
     pub action: Option<DeadLetterAction>,
     /// The management address of the order service (of `trackops dev`: its only address)
     #[arg(long, value_name = "URL", global = true)]
-    #[arg(env = "TRACKOPS_MANAGEMENT_URL", default_value = DEFAULT_MANAGEMENT_URL)]
+    #[arg(env = "TRACKOPS_MANAGEMENT_URL", hide_env_values = true, default_value = DEFAULT_MANAGEMENT_URL)]
     pub management_url: String,
     /// Print JSON
     #[arg(long, global = true)]

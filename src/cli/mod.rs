@@ -18,9 +18,9 @@ mod show;
 mod text;
 mod watch;
 
-use std::path::Path;
 use std::process::ExitCode;
 
+use args::ConfigArgs;
 use client_args::ClientCommand;
 use failure::CliError;
 use output::Output;
@@ -42,11 +42,19 @@ pub async fn run(command: ClientCommand) -> Result<ExitCode, CliError> {
     }
 }
 
-/// Prints the configuration in force, secrets masked.
-pub fn print_config(file: Option<&Path>) -> Result<(), ConfigError> {
-    let config = Config::load(file, &Flags::default())?;
+/// Prints the configuration in force, secrets masked, and in comments which variables mean nothing.
+pub fn print_config(args: &ConfigArgs) -> Result<(), ConfigError> {
+    let flags = Flags {
+        is_strict: args.strict,
+        ..Flags::default()
+    };
+    let config = Config::load(args.config.as_deref(), &flags)?;
+    let mut shown = config.show();
+    for misspelt in &config.misspelt {
+        shown.extend(["# ", &misspelt.to_string(), "\n"]);
+    }
     // Nobody reads any more: nothing to do.
-    let _ = Output::stdout().text(&config.show());
+    let _ = Output::stdout().text(&shown);
     Ok(())
 }
 

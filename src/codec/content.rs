@@ -1,13 +1,16 @@
 //! The content of an order as JSON: the same fields in requests, stored events, messages and views
-//! since version 1 of each. Reading checks every rule and names every field that breaks one.
+//! since version 1 of each. What a client sends is checked by every rule, and every field that breaks one
+//! is named; what was accepted once is read again by the rules of the first version.
 
 use serde::{Deserialize, Serialize};
+use trackops_domain::country::is_country;
 use trackops_domain::ids::{CustomerId, Sku};
 use trackops_domain::money::{Amount, Currency};
 use trackops_domain::placed::{Address, Item, Placed, limits};
+use trackops_domain::visible::has_visible;
 use utoipa::ToSchema;
 
-use super::object;
+use super::{object, whole};
 
 /// The content of an order.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -32,15 +35,19 @@ pub struct ContentV1 {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ItemV1 {
-    /// 1 to 64 visible ASCII characters.
+    /// 1 to 64 visible ASCII characters; not `.` or `..`, which no URL can name.
     pub sku: String,
     /// 1 to 10,000.
+    #[serde(deserialize_with = "whole::read")]
+    #[schema(minimum = 1, maximum = 10_000)]
     pub quantity: i64,
     /// Price of one in minor units, 0 to 1,000,000,000.
+    #[serde(deserialize_with = "whole::read")]
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
     pub unit_price: i64,
 }
 
-/// An address.
+/// An address. Its lines need a character that is seen.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressV1 {
@@ -50,13 +57,15 @@ pub struct AddressV1 {
     pub city: String,
     /// Postal code, 1 to 32 characters.
     pub postal_code: String,
-    /// ISO 3166-1 alpha-2, e.g. `DE`.
+    /// ISO 3166-1 alpha-2 code that is assigned, e.g. `DE`.
     pub country: String,
     /// Degrees, WGS 84; together with `lon` or not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = -90, maximum = 90)]
     pub lat: Option<f64>,
     /// Degrees, WGS 84.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = -180, maximum = 180)]
     pub lon: Option<f64>,
     /// Phone of the recipient, at most 32 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,9 +110,21 @@ impl ContentV1 {
         }
     }
 
-    /// The checked domain form, or every field that breaks a rule.
+    /// The domain form of what a client sends, or every field that breaks a rule.
     pub fn check(self) -> Result<Placed, Vec<FieldError>> {
-        let mut errors = Errors(Vec::new());
+        self.checked(Rules::Today)
+    }
+
+    /// The domain form of what was accepted once, by whichever version, or what makes it impossible.
+    pub fn accepted(self) -> Result<Placed, Vec<FieldError>> {
+        self.checked(Rules::First)
+    }
+
+    fn checked(self, rules: Rules) -> Result<Placed, Vec<FieldError>> {
+        let mut errors = Errors {
+            rules,
+            found: Vec::new(),
+        };
         let currency = Currency::parse(&self.currency);
         errors.require(
             currency.is_some(),
@@ -139,7 +160,7 @@ impl ContentV1 {
         let total = Placed::total_of(&items);
         errors.require(total.is_some(), "/items", "the total is too large");
         match (currency, total) {
-            (Some(currency), Some(total)) if errors.0.is_empty() => Ok(Placed {
+            (Some(currency), Some(total)) if errors.found.is_empty() => Ok(Placed {
                 customer: CustomerId(self.customer_id),
                 currency,
                 items: items.into(),
@@ -147,7 +168,7 @@ impl ContentV1 {
                 instructions,
                 total,
             }),
-            _ => Err(errors.0),
+            _ => Err(errors.found),
         }
     }
 }
@@ -159,6 +180,11 @@ fn check_item(item: &ItemV1, index: usize, errors: &mut Errors) -> Option<Item> 
         sku.is_some(),
         &at("sku"),
         "must be 1 to 64 visible ASCII characters",
+    );
+    errors.require_today(
+        sku.as_ref().is_none_or(Sku::is_addressable),
+        &at("sku"),
+        "must not be . or .., which no URL can name",
     );
     let quantity = u32::try_from(item.quantity)
         .ok()
@@ -197,10 +223,14 @@ fn check_address(address: AddressV1, errors: &mut Errors) -> Address {
     );
     let country = address.country.as_bytes();
     let is_code = country.len() == 2 && country.iter().all(u8::is_ascii_uppercase);
+    let is_right = match errors.rules {
+        Rules::Today => is_country(&address.country),
+        Rules::First => is_code,
+    };
     errors.require(
-        is_code,
+        is_right,
         "/address/country",
-        "must be two capital letters: an ISO 3166-1 alpha-2 code such as DE",
+        "must be an ISO 3166-1 alpha-2 code in capital letters, such as DE",
     );
     if let Some(phone) = &address.phone {
         errors.text(phone, "/address/phone", 1, limits::CODE_CHARS_MAX);
@@ -237,27 +267,49 @@ fn check_position(lat: Option<f64>, lon: Option<f64>, at: &str, errors: &mut Err
     );
 }
 
+/// Which rules apply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    /// Those of the first version: what they let in is stored, and must stay readable for ever.
+    First,
+    /// These and what has been added since.
+    Today,
+}
+
 /// Collects what is wrong, bounded: a body with a thousand faults gets the first [`Self::MAX`].
-struct Errors(Vec<FieldError>);
+struct Errors {
+    rules: Rules,
+    found: Vec<FieldError>,
+}
 
 impl Errors {
     const MAX: usize = 50;
 
     fn require(&mut self, holds: bool, pointer: &str, detail: &str) {
-        if !holds && self.0.len() < Self::MAX {
-            self.0.push(FieldError {
+        if !holds && self.found.len() < Self::MAX {
+            self.found.push(FieldError {
                 pointer: pointer.into(),
                 detail: detail.into(),
             });
         }
     }
 
+    fn require_today(&mut self, holds: bool, pointer: &str, detail: &str) {
+        self.require(holds || self.rules == Rules::First, pointer, detail);
+    }
+
     fn text(&mut self, text: &str, pointer: &str, min: usize, max: usize) {
         let chars = text.chars().count();
+        let fits = (min..=max).contains(&chars);
         self.require(
-            (min..=max).contains(&chars),
+            fits,
             pointer,
             &format!("must have {min} to {max} characters"),
+        );
+        self.require_today(
+            !fits || min == 0 || has_visible(text),
+            pointer,
+            "must have a visible character",
         );
         // Valid JSON, but neither PostgreSQL's text nor its jsonb takes it.
         self.require(!text.contains('\0'), pointer, "must not contain U+0000");

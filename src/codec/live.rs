@@ -1,7 +1,7 @@
 //! Live messages: what goes over WebSocket and SSE.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 use trackops_domain::time::Timestamp;
@@ -10,8 +10,8 @@ use super::rfc3339;
 use super::view::OrderView;
 use crate::ports::cache::Position;
 
-/// What a client sends.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+/// What a client of ours sends; what the server makes of a message is in `api`.
+#[derive(Clone, Debug, Serialize)]
 #[serde(
     tag = "type",
     rename_all = "camelCase",
@@ -23,7 +23,6 @@ pub enum ClientMessage {
         /// Which.
         order_id: String,
         /// The last version that the client has.
-        #[serde(default)]
         since: Option<u32>,
     },
     /// Stop following it.

@@ -2,6 +2,8 @@
 //! serialised. Leaves transport to the adapters and the routes.
 
 pub mod content;
+#[cfg(test)]
+mod laws;
 pub mod link;
 pub mod live;
 pub mod message_id;
@@ -14,3 +16,4 @@ pub mod stored;
 pub mod topics;
 pub mod trace;
 pub mod view;
+pub mod whole;

@@ -1,15 +1,22 @@
-//! Timestamps as RFC 3339 text in UTC with milliseconds, for serde's `with`.
+//! Timestamps as RFC 3339 text in UTC with milliseconds, for serde's `with`. RFC 3339 writes a year in
+//! four digits, so the times that are read are those that can be written again.
 
 use serde::{Deserialize, Deserializer, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use trackops_domain::time::Timestamp;
 
-/// `2026-01-31T12:00:00.000Z`.
+/// 0000-01-01T00:00:00.000Z.
+const FIRST: i64 = -62_167_219_200_000;
+/// 9999-12-31T23:59:59.999Z.
+const LAST: i64 = 253_402_300_799_999;
+
+/// `2026-01-31T12:00:00.000Z`. A time that RFC 3339 can't write is shown as the nearest that it can.
 pub fn format(at: Timestamp) -> String {
-    let Ok(t) = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000_000) else {
-        return "1970-01-01T00:00:00.000Z".into();
-    };
+    let millis = at.0.clamp(FIRST, LAST);
+    let t = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+        // Every time of these years is one of the library's.
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (year, month, day) = t.to_calendar_date();
     let (hour, minute, second, milli) = t.to_hms_milli();
     format!(
@@ -18,13 +25,14 @@ pub fn format(at: Timestamp) -> String {
     )
 }
 
-/// Parses any RFC 3339 timestamp; finer than a millisecond is cut off.
+/// Parses any RFC 3339 timestamp of the years 0000 to 9999, in UTC; finer than a millisecond is cut off.
 pub fn parse(text: &str) -> Option<Timestamp> {
     let nanos = OffsetDateTime::parse(text, &Rfc3339)
         .ok()?
         .unix_timestamp_nanos();
     i64::try_from(nanos.div_euclid(1_000_000))
         .ok()
+        .filter(|millis| (FIRST..=LAST).contains(millis))
         .map(Timestamp)
 }
 

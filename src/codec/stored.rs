@@ -192,7 +192,7 @@ fn event(order: OrderId, row: &EventRow) -> Result<OrderEvent, StoredError> {
             let body_hash = placed.body_hash.as_deref().map(unhex).transpose()?;
             let content = placed
                 .content
-                .check()
+                .accepted()
                 .map_err(|_| StoredError::Impossible("order content"))?;
             Change::Placed {
                 content: Arc::new(content),

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::{Config, StoresConfig};
+use super::environment::Misspelt;
+use super::{Config, StoresConfig, mask};
 
 /// Why a configuration can't be used.
 #[derive(Debug, Error)]
@@ -18,12 +19,12 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file isn't TOML.
-    #[error("the configuration file {path} is not TOML")]
+    #[error("the configuration file {path} is not TOML at line {line}")]
     Syntax {
         /// Which.
         path: PathBuf,
-        /// Where.
-        source: Box<toml::de::Error>,
+        /// Where, counted from 1.
+        line: usize,
     },
     /// The file has a key that doesn't exist.
     #[error("the configuration file {path} has an unknown key: {key}")]
@@ -34,8 +35,41 @@ pub enum ConfigError {
         key: String,
     },
     /// A value has the wrong type.
-    #[error("a configuration value has the wrong type: {0}")]
-    Value(Box<toml::de::Error>),
+    #[error("{key}: must be {wanted}")]
+    Type {
+        /// Which key.
+        key: String,
+        /// What it must be.
+        wanted: &'static str,
+    },
+    /// A number is larger or smaller than it can be.
+    #[error("a number of the configuration is out of range: {0}")]
+    Range(String),
+    /// A secret is given in two ways.
+    #[error("{name} and {name}_FILE are both set")]
+    Twice {
+        /// The variable.
+        name: String,
+    },
+    /// The file with a secret can't be read.
+    #[error("can't read {path}, which {name} names")]
+    SecretFile {
+        /// The variable.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file with a secret is no such file.
+    #[error("the file that {name} names is too long for a secret")]
+    SecretTooLong {
+        /// The variable.
+        name: String,
+    },
+    /// Variables that mean nothing, under `--strict`.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Misspelt(Vec<Misspelt>),
     /// An environment variable isn't the number that it should be.
     #[error("{name} must be a number")]
     Variable {
@@ -214,10 +248,10 @@ pub(super) fn url<'a>(
     if schemes.iter().any(|scheme| value.starts_with(scheme)) {
         return Ok(value);
     }
-    let scheme = value.split_once(':').map_or(value, |(scheme, _)| scheme);
+    // Nothing of it is repeated: where its password stands isn't known.
     Err(ConfigError::Rule {
         key,
-        rule: format!("{scheme}: is not one of {}", schemes.join(", ")),
+        rule: format!("must begin with {}", schemes.join(" or ")),
     })
 }
 
@@ -255,7 +289,14 @@ impl Config {
         if brokers.is_empty() {
             return url("kafka_brokers", brokers, &[]);
         }
-        Ok(brokers.strip_prefix("kafka://").unwrap_or(brokers))
+        let brokers = brokers.strip_prefix("kafka://").unwrap_or(brokers);
+        if !mask::are_hosts(brokers) {
+            return Err(ConfigError::Rule {
+                key: "kafka_brokers",
+                rule: "must be host:port,host:port; who we are is kafka_sasl_username".into(),
+            });
+        }
+        Ok(brokers)
     }
 }
 

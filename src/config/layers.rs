@@ -1,10 +1,23 @@
-//! The layers of a configuration, one table over the other, and the structs read from the result.
+//! The layers of a configuration, one table over the other, and the structs read from the result. What is
+//! said of a value that can't be taken names its key and never shows the value: it may be a secret.
 
 use std::path::Path;
 
 use toml::{Table, Value};
 
 use super::{ConfigError, DEFAULT_FILE};
+
+/// The keys of secrets: each may be given by a file, too, which its variable with `_FILE` at its end names.
+pub(super) const SECRETS: [&str; 5] = [
+    "link_secret",
+    "orders_database_url",
+    "inventory_database_url",
+    "kafka_sasl_password",
+    "redis_url",
+];
+
+/// The largest file with a secret.
+const SECRET_BYTES_MAX: usize = 64 * 1024;
 
 /// The keys of the default file: there are no others.
 #[cfg(test)]
@@ -18,39 +31,60 @@ pub(super) fn known_keys() -> Vec<String> {
 pub(super) fn defaults() -> Result<Table, ConfigError> {
     DEFAULT_FILE
         .parse()
-        .map_err(|source| ConfigError::Value(Box::new(source)))
+        .map_err(|error| syntax(Path::new("default.toml"), DEFAULT_FILE, &error))
 }
 
-/// Lays `file` over `table`. It must be TOML with known keys only.
+/// Lays `file` over `table`. It must be TOML with known keys only, each of the type of its default.
 pub(super) fn add_file(table: &mut Table, file: &Path) -> Result<(), ConfigError> {
     let text = std::fs::read_to_string(file).map_err(|source| ConfigError::File {
         path: file.into(),
         source,
     })?;
-    let layer: Table = text.parse().map_err(|source| ConfigError::Syntax {
-        path: file.into(),
-        source: Box::new(source),
-    })?;
+    let layer: Table = text.parse().map_err(|error| syntax(file, &text, &error))?;
     for (key, value) in layer {
-        if !table.contains_key(&key) {
+        let Some(default) = table.get(&key) else {
             return Err(ConfigError::UnknownKey {
                 path: file.into(),
                 key,
             });
+        };
+        if !value.same_type(default) {
+            let wanted = if default.is_integer() {
+                "a whole number"
+            } else {
+                "text in quotes"
+            };
+            return Err(ConfigError::Type { key, wanted });
         }
         table.insert(key, value);
     }
     Ok(())
 }
 
-/// Lays the variables `TRACKOPS_<KEY>` over `table`, each with the type of its default.
+/// Where `text` is no TOML. The parser's own words are left out: they repeat the line, which may hold a
+/// secret.
+fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+    let at = error.span().map_or(0, |span| span.start);
+    let before = text.get(..at).unwrap_or(text);
+    ConfigError::Syntax {
+        path: path.into(),
+        line: before.matches('\n').count() + 1,
+    }
+}
+
+/// Lays the variables `TRACKOPS_<KEY>` over `table`, each with the type of its default; of a secret also
+/// what is in the file that `TRACKOPS_<KEY>_FILE` names.
 pub(super) fn add_environment(
     table: &mut Table,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<(), ConfigError> {
     for (key, value) in table.iter_mut() {
         let name = format!("TRACKOPS_{}", key.to_ascii_uppercase());
-        let Some(text) = variable(&name) else {
+        let given = match variable(&name) {
+            given if !SECRETS.contains(&key.as_str()) => given,
+            given => secret(&name, given, &variable)?,
+        };
+        let Some(text) = given else {
             continue;
         };
         *value = match value {
@@ -67,16 +101,47 @@ pub(super) fn add_environment(
     Ok(())
 }
 
+/// The secret of variable `name`, given there or by a file. A variable that is set to nothing is not set,
+/// as elsewhere where files are mounted beside empty variables.
+fn secret(
+    name: &str,
+    given: Option<String>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<String>, ConfigError> {
+    let by_file = format!("{name}_FILE");
+    let Some(path) = variable(&by_file).filter(|path| !path.is_empty()) else {
+        return Ok(given);
+    };
+    if given.is_some_and(|given| !given.is_empty()) {
+        return Err(ConfigError::Twice { name: name.into() });
+    }
+    let text = std::fs::read_to_string(&path);
+    let text = text.map_err(|source| ConfigError::SecretFile {
+        name: by_file.clone(),
+        path: path.into(),
+        source,
+    })?;
+    if text.len() > SECRET_BYTES_MAX {
+        return Err(ConfigError::SecretTooLong { name: by_file });
+    }
+    // Editors and `echo` end a file with a line break, which is no part of it.
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Some(text.strip_suffix('\r').unwrap_or(text).into()))
+}
+
 /// The struct of one concern; keys of others are none of its business.
 pub(super) fn part<T: serde::de::DeserializeOwned>(table: &Table) -> Result<T, ConfigError> {
-    table
-        .clone()
-        .try_into()
-        .map_err(|source| ConfigError::Value(Box::new(source)))
+    // The types are right, so that only a number can be wrong, which is no secret.
+    table.clone().try_into().map_err(|error: toml::de::Error| {
+        let error = error.to_string();
+        ConfigError::Range(error.split_whitespace().collect::<Vec<_>>().join(" "))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -97,6 +162,89 @@ mod tests {
             bad.expect_err("not a number")
                 .to_string()
                 .contains("TRACKOPS_SHARDS")
+        );
+    }
+
+    /// A file of this content, with its path.
+    fn file(content: &[u8]) -> (std::path::PathBuf, impl Drop) {
+        struct Removed(std::path::PathBuf);
+        impl Drop for Removed {
+            fn drop(&mut self) {
+                let _ = std::fs::remove_file(&self.0);
+            }
+        }
+        let path = std::env::temp_dir().join(format!("trackops-{}", uuid::Uuid::now_v7()));
+        let mut file = std::fs::File::create(&path).expect("a file");
+        file.write_all(content).expect("written");
+        (path.clone(), Removed(path))
+    }
+
+    #[test]
+    fn every_secret_may_be_in_a_file() {
+        for key in SECRETS {
+            let name = format!("TRACKOPS_{}", key.to_ascii_uppercase());
+            for content in ["hunter2", "hunter2\n", "hunter2\r\n"] {
+                let (path, _removed) = file(content.as_bytes());
+                let mut table = defaults().expect("defaults parse");
+                let by_file = |asked: &str| match asked.strip_prefix(&name) {
+                    Some("_FILE") => Some(path.display().to_string()),
+                    // As where an empty variable is passed on.
+                    Some("") => Some(String::new()),
+                    _ => None,
+                };
+                add_environment(&mut table, by_file).expect("valid");
+                assert_eq!(table[key], Value::String("hunter2".into()), "{key}");
+                let both = |asked: &str| by_file(asked).map(|text| format!("{text}x"));
+                let refused = add_environment(&mut table, both).expect_err("two of them");
+                assert!(refused.to_string().starts_with(&name), "{refused}");
+            }
+            let nowhere =
+                |asked: &str| (asked == format!("{name}_FILE")).then(|| "/nowhere".into());
+            let mut table = defaults().expect("defaults parse");
+            let refused = add_environment(&mut table, nowhere).expect_err("isn't there");
+            assert!(refused.to_string().contains("/nowhere"), "{refused}");
+        }
+        // What is no secret is not read from files.
+        let mut table = defaults().expect("defaults parse");
+        let other = |asked: &str| (asked == "TRACKOPS_LISTEN_FILE").then(|| "/nowhere".into());
+        add_environment(&mut table, other).expect("not looked at");
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_said_without_its_words() {
+        for (text, said) in [
+            ("lease_ms = 1500\nlink_secret = hunter2\n", "line 2"),
+            ("link_secret = \"hunter2\n", "line 1"),
+            ("hunter2", "line 1"),
+            (
+                "redis_url = \"a\"\nredis_url = \"redis://:hunter2@h\"",
+                "line 2",
+            ),
+            ("link_secret = [\"hunter2\"]", "link_secret"),
+            ("kafka_sasl_password = 90210.2", "kafka_sasl_password"),
+            ("shards = \"hunter2\"", "shards"),
+            ("[link_secret]\nhunter2 = 1", "link_secret"),
+        ] {
+            let (path, _removed) = file(text.as_bytes());
+            let mut table = defaults().expect("defaults parse");
+            let error = add_file(&mut table, &path).expect_err(text);
+            let shown = format!("{:#}", anyhow::Error::new(error));
+            assert!(shown.contains(said), "{text}: {shown}");
+            for secret in ["hunter2", "90210"] {
+                assert!(!shown.contains(secret), "{text}: {shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_out_of_range_names_its_key() {
+        let mut table = defaults().expect("defaults parse");
+        table.insert("shards".into(), Value::Integer(70_000));
+        let error = part::<super::super::StoresConfig>(&table).err();
+        let shown = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            shown.contains("shards") && shown.contains("70000"),
+            "{shown}"
         );
     }
 }

@@ -1,93 +1,188 @@
-//! Passwords, by themselves and in URLs, masked wherever a configuration is printed.
+//! Secrets in what is printed of a configuration. What isn't known to be free of them is hidden: of a URL
+//! its parts are shown only where all of it has the form that it should have.
 
-/// What is secret in a query, in lower case.
-const SECRET_KEYS: [&str; 2] = ["password", "sslpassword"];
+/// What may be shown of a query, in lower case. A parameter that nobody knows may be a misspelt password.
+const OPEN_KEYS: [&str; 9] = [
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "application_name",
+    "connect_timeout",
+    "target_session_attrs",
+    "protocol",
+];
+
+/// The values of `sslmode`, which has no others.
+const SSL_MODES: [&str; 6] = [
+    "disable",
+    "allow",
+    "prefer",
+    "require",
+    "verify-ca",
+    "verify-full",
+];
+
+/// What stands for a secret.
+const HIDDEN: &str = "***";
 
 /// Whether there is a `secret`, and nothing more of it.
 pub(super) fn hidden(secret: &str) -> &'static str {
-    if secret.is_empty() { "" } else { "***" }
+    if secret.is_empty() { "" } else { HIDDEN }
 }
 
-/// `url` with every password that it has, before the host or in its query, replaced by `***`.
+/// `url` with its password and every parameter that may be one replaced by `***`; all of it, if it isn't
+/// `scheme://[user[:password]@]host[:port][/path][?query]`.
 pub fn masked(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.into();
-    };
-    if rest
-        .find('?')
-        .is_some_and(|query| rest[query..].contains('@'))
-    {
-        // Unescaped, it may be of a password before the host or of one in the query.
-        return format!("{scheme}://***");
+    if url.is_empty() {
+        return String::new();
     }
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, tail) = rest.split_at(end);
-    // A password may hold an unescaped `@` or `/`: then everything before the last `@` is hidden.
-    let (authority, tail) = match rest.rfind('@') {
-        Some(at) if at > end => rest.split_at(
-            rest[at..]
-                .find(['/', '?', '#'])
-                .map_or(rest.len(), |i| at + i),
-        ),
-        _ => (authority, tail),
-    };
-    let authority = match authority.rsplit_once('@') {
-        Some((user, host)) => match user.split_once(':') {
-            Some((name, _)) => format!("{name}:***@{host}"),
-            None => format!("{user}@{host}"),
-        },
-        None => authority.to_owned(),
-    };
-    format!("{scheme}://{authority}{}", without_secrets(tail))
+    shown(url).unwrap_or_else(|| HIDDEN.into())
 }
 
-/// The path and the query, without the values of secret keys.
-fn without_secrets(tail: &str) -> String {
-    let Some((path, query)) = tail.split_once('?') else {
-        return tail.into();
+fn shown(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_lowercase());
+    let (address, query) = match rest.split_once('?') {
+        Some((address, query)) => (address, Some(query)),
+        None => (rest, None),
     };
+    let (authority, path) = match address.find('/') {
+        Some(at) => address.split_at(at),
+        None => (address, ""),
+    };
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (Some(user), host),
+        None => (None, authority),
+    };
+    let user = match user.map(|user| (user, user.split_once(':'))) {
+        None => String::new(),
+        Some((_, Some((name, _)))) if is_plain(name) => format!("{name}:{HIDDEN}@"),
+        // Redis has servers with a password and no user: one that stands alone may be that.
+        Some((user, None)) if is_plain(user) && scheme.starts_with("postgres") => {
+            format!("{user}@")
+        }
+        Some(_) => format!("{HIDDEN}@"),
+    };
+    let is_path = path.split('/').all(is_plain);
+    // An `@` after the host is of a password that isn't escaped; so may all that stands before it be.
+    if !is_scheme || !are_hosts(host) || !is_path || query.is_some_and(|query| query.contains('@'))
+    {
+        return None;
+    }
+    let query = query.map(open).unwrap_or_default();
+    Some(format!("{scheme}://{user}{host}{path}{query}"))
+}
+
+/// The query with the values of keys that are known to be free of secrets.
+fn open(query: &str) -> String {
     let pairs = query.split('&').map(|pair| {
-        let (key, _) = pair.split_once('=').unwrap_or((pair, ""));
-        if SECRET_KEYS.contains(&key.to_ascii_lowercase().as_str()) {
-            format!("{key}=***")
-        } else {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let is_open = match key.to_ascii_lowercase().as_str() {
+            "sslmode" | "ssl-mode" => SSL_MODES.contains(&value),
+            key => OPEN_KEYS.contains(&key) && is_plain(value),
+        };
+        if is_open {
             pair.to_owned()
+        } else if is_plain(key) {
+            format!("{key}={HIDDEN}")
+        } else {
+            HIDDEN.to_owned()
         }
     });
-    let query: Vec<String> = pairs.collect();
-    format!("{path}?{}", query.join("&"))
+    format!("?{}", pairs.collect::<Vec<_>>().join("&"))
+}
+
+/// Only what names are made of.
+fn is_plain(text: &str) -> bool {
+    text.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b".-_%".contains(&b))
+}
+
+/// `host:port,host:port` as it is, anything else hidden.
+pub(super) fn brokers(list: &str) -> &str {
+    let list_of_hosts = list.strip_prefix("kafka://").unwrap_or(list);
+    if are_hosts(list_of_hosts) {
+        list
+    } else {
+        HIDDEN
+    }
+}
+
+/// Whether `list` is of hosts, each perhaps with a port, and of nothing else.
+pub(super) fn are_hosts(list: &str) -> bool {
+    list.split(',').map(str::trim).all(|address| {
+        let (host, port) = match address.rsplit_once(':') {
+            Some((host, port)) if !address.ends_with(']') => (host, port),
+            _ => (address, ""),
+        };
+        let inner = host.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
+        let is_host = match inner {
+            Some(ip) => ip.bytes().all(|b| b.is_ascii_hexdigit() || b == b':'),
+            None => is_plain(host),
+        };
+        is_host && port.bytes().all(|b| b.is_ascii_digit())
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::masked;
+    use super::{brokers, masked};
 
     #[test]
     fn passwords_never_show() {
-        assert_eq!(
-            masked("postgres://u:secret@h:5432/db"),
-            "postgres://u:***@h:5432/db"
-        );
-        assert_eq!(masked("redis://:secret@h/0"), "redis://:***@h/0");
-        assert_eq!(
-            masked("postgres://u:se/cr@et@h/db"),
-            "postgres://u:***@h/db"
-        );
-        assert_eq!(
-            masked("postgres://u@h/db?password=secret&x=1"),
-            "postgres://u@h/db?password=***&x=1"
-        );
-        assert_eq!(
-            masked("postgres://h/db?user=u&password=secret"),
-            "postgres://h/db?user=u&password=***"
-        );
-        assert_eq!(
-            masked("postgres://h?PassWord=secret&sslpassword=secret&a=b"),
-            "postgres://h?PassWord=***&sslpassword=***&a=b"
-        );
-        assert_eq!(masked("postgres://h/db?password=se@cret"), "postgres://***");
-        assert_eq!(masked("postgres://u:se?x=cr@h/db"), "postgres://***");
-        assert_eq!(masked("postgres://h/db"), "postgres://h/db");
-        assert_eq!(masked(""), "");
+        for (url, shown) in [
+            (
+                "postgres://u:secret@h:5432/db",
+                "postgres://u:***@h:5432/db",
+            ),
+            ("redis://:secret@h/0", "redis://:***@h/0"),
+            ("redis://secret@h/0", "redis://***@h/0"),
+            ("postgres://u:se/cr@et@h/db", "***"),
+            ("postgres://u:se@cr@h/db", "postgres://u:***@h/db"),
+            (
+                "postgres://u@h/db?password=secret&sslmode=require",
+                "postgres://u@h/db?password=***&sslmode=require",
+            ),
+            (
+                "postgres://h/db?user=u&password=secret",
+                "postgres://h/db?user=u&password=***",
+            ),
+            (
+                "postgres://h?PassWord=secret&passwrd=secret&a",
+                "postgres://h?PassWord=***&passwrd=***&a=***",
+            ),
+            ("postgres://h/db?password=se@cret", "***"),
+            (
+                "postgres://h/db?sslmode=secret",
+                "postgres://h/db?sslmode=***",
+            ),
+            ("postgres://u:se?x=cr@h/db", "***"),
+            ("postgres://u:se#cr@h/db", "postgres://u:***@h/db"),
+            ("postgres://h/db#secret", "***"),
+            ("postgres://[::1]:5432/db", "postgres://[::1]:5432/db"),
+            ("postgres://%2Frun%2Fpg/db", "postgres://%2Frun%2Fpg/db"),
+            // Other forms that a connection is written in.
+            ("host=h user=u password=secret dbname=db", "***"),
+            ("postgres://host=h password=secret", "***"),
+            ("u:secret@h:5432/db", "***"),
+            ("postgres:u:secret@h/db", "***"),
+            ("POSTGRES//u:secret@h/db", "***"),
+            ("jdbc:postgresql://h/db?user=u&password=secret", "***"),
+            ("postgres://u:secret", "***"),
+            ("h/db", "***"),
+            ("secret", "***"),
+            ("postgres://h/db", "postgres://h/db"),
+            ("", ""),
+        ] {
+            assert_eq!(masked(url), shown, "{url}");
+        }
+        assert_eq!(brokers("a:9092,b:9092"), "a:9092,b:9092");
+        assert_eq!(brokers("kafka://a:9092"), "kafka://a:9092");
+        assert_eq!(brokers("kafka://u:secret@a:9092"), "***");
+        assert_eq!(brokers("a:9092;password=secret"), "***");
+        assert_eq!(brokers("u:secret,a:9092"), "***");
+        assert_eq!(brokers("a:9092, [::1]:9092"), "a:9092, [::1]:9092");
     }
 }

@@ -2,6 +2,7 @@
 //! per concern, checked before a port is opened.
 
 mod check;
+mod environment;
 mod layers;
 mod mask;
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use trackops_cluster::ShardCount;
 
 pub use check::ConfigError;
+pub use environment::Misspelt;
 pub use mask::masked;
 
 /// The default file: every key with a comment.
@@ -32,6 +34,8 @@ pub struct Config {
     pub live: LiveConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Variables of the environment that mean nothing.
+    pub misspelt: Vec<Misspelt>,
 }
 
 /// Where to listen.
@@ -162,6 +166,8 @@ pub struct LogConfig {
 pub struct Flags {
     /// `--listen`.
     pub listen: Option<String>,
+    /// `--strict`: a variable that means nothing is an error.
+    pub is_strict: bool,
 }
 
 impl Config {
@@ -172,6 +178,11 @@ impl Config {
             layers::add_file(&mut table, file)?;
         }
         layers::add_environment(&mut table, |name| std::env::var(name).ok())?;
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let misspelt = environment::misspelt(names, table.keys());
+        if flags.is_strict && !misspelt.is_empty() {
+            return Err(ConfigError::Misspelt(misspelt));
+        }
         if let Some(listen) = &flags.listen {
             table.insert("listen".into(), listen.clone().into());
         }
@@ -182,6 +193,7 @@ impl Config {
             orders: layers::part(&table)?,
             live: layers::part(&table)?,
             log: layers::part(&table)?,
+            misspelt,
         };
         check::values(&config)?;
         Ok(config)
@@ -217,7 +229,7 @@ impl Config {
             ("shards", stores.shards.to_string()),
             ("append_connections", stores.append_connections.to_string()),
             ("read_connections", stores.read_connections.to_string()),
-            ("kafka_brokers", text(&stores.kafka_brokers)),
+            ("kafka_brokers", text(mask::brokers(&stores.kafka_brokers))),
             (
                 "kafka_security_protocol",
                 text(&stores.kafka_security_protocol),
@@ -333,7 +345,7 @@ impl std::fmt::Debug for StoresConfig {
                 "inventory_database_url",
                 &masked(&self.inventory_database_url),
             )
-            .field("kafka_brokers", &self.kafka_brokers)
+            .field("kafka_brokers", &mask::brokers(&self.kafka_brokers))
             .field("redis_url", &masked(&self.redis_url))
             .finish_non_exhaustive()
     }

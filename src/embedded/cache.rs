@@ -80,7 +80,14 @@ impl Cache for MemoryCache {
     }
 
     async fn put_position(&self, order: OrderId, position: Position) -> Result<(), CacheError> {
-        self.positions.insert(order, position);
+        self.positions.entry(order).and_compute_with(|there| {
+            let there = there.map(|there| *there.value());
+            if position.replaces(there) {
+                Op::Put(position)
+            } else {
+                Op::Nop
+            }
+        });
         Ok(())
     }
 

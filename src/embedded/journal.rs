@@ -137,28 +137,60 @@ impl Journal for SqliteJournal {
     }
 }
 
-/// One page of whole logs, newest order first.
+/// One page of whole logs, newest order first. Of several statuses the newest of each, of those the
+/// newest: the index by status has no order among several. A customer's are found by their own index.
 pub(super) fn page(filter: &ListFilter) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
         "SELECT o.id, o.saga, o.deadline, e.version, e.at, e.by, e.command, e.status, e.data, e.epoch
-         FROM (SELECT id, saga, deadline, created_at FROM orders WHERE true",
+         FROM (",
     );
-    if let Some(status) = filter.status {
-        query.push(" AND status = ").push_bind(status.as_str());
+    let wanted = |status: &Status| filter.statuses.contains(status);
+    let statuses: Vec<_> = Status::ALL.into_iter().filter(wanted).collect();
+    if statuses.len() > 1 && filter.customer.is_none() {
+        for (index, status) in statuses.iter().enumerate() {
+            query.push(if index == 0 { "" } else { " UNION ALL " });
+            query.push("SELECT * FROM (");
+            newest(&mut query, filter, std::slice::from_ref(status));
+            query.push(")");
+        }
+        query.push(" ORDER BY created_at DESC, id DESC LIMIT ");
+        query.push_bind(filter.limit);
+    } else {
+        newest(&mut query, filter, &statuses);
     }
+    query.push(
+        ") o JOIN order_events e ON e.order_id = o.id
+         ORDER BY o.created_at DESC, o.id DESC, e.version",
+    );
+    query
+}
+
+/// The newest orders of `statuses`, or of all if there are none. The `+` keeps the index by status from
+/// being taken for a customer's orders, which are few.
+fn newest(query: &mut QueryBuilder<Sqlite>, filter: &ListFilter, statuses: &[Status]) {
+    query.push("SELECT id, saga, deadline, created_at FROM orders WHERE true");
     if let Some(customer) = filter.customer {
         query.push(" AND customer = ").push_bind(customer.0);
+    }
+    if !statuses.is_empty() {
+        let column = if filter.customer.is_some() {
+            "+status"
+        } else {
+            "status"
+        };
+        query.push(" AND ").push(column).push(" IN (");
+        let mut values = query.separated(", ");
+        for status in statuses {
+            values.push_bind(status.as_str());
+        }
+        query.push(")");
     }
     if let Some((at, order)) = filter.before {
         query.push(" AND (created_at, id) < (").push_bind(at.0);
         query.push(", ").push_bind(order.0).push(")");
     }
     query.push(" ORDER BY created_at DESC, id DESC LIMIT ");
-    query.push_bind(filter.limit).push(
-        ") o JOIN order_events e ON e.order_id = o.id
-         ORDER BY o.created_at DESC, o.id DESC, e.version",
-    );
-    query
+    query.push_bind(filter.limit);
 }
 
 /// Puts together the orders whose log lines follow each other in `rows`.
@@ -205,5 +237,46 @@ fn failed(error: sqlx::Error) -> JournalError {
             JournalError::Corrupt(error.into())
         }
         _ => JournalError::Unavailable(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trackops_domain::ids::CustomerId;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_list_is_read_by_an_index_in_its_order() {
+        let dir = std::env::temp_dir().join(format!("trackops-{}", Uuid::now_v7()));
+        let db = Db::open(&dir).await.expect("an empty store");
+        let (one, two) = ([Status::Pending], [Status::Pending, Status::Confirmed]);
+        let customer = Some(CustomerId(Uuid::nil()));
+        let before = Some((Timestamp(0), OrderId(Uuid::nil())));
+        for (statuses, customer, index, looks) in [
+            (&one[..0], None, "orders_by_age", 1),
+            (&one[..], None, "orders_by_status", 1),
+            (&two[..], None, "orders_by_status", 2),
+            (&one[..0], customer, "orders_by_customer", 1),
+            (&one[..], customer, "orders_by_customer", 1),
+            (&two[..], customer, "orders_by_customer", 1),
+        ] {
+            let filter = ListFilter {
+                statuses: statuses.into(),
+                customer,
+                before,
+                limit: 50,
+            };
+            let asked = format!("EXPLAIN QUERY PLAN {}", page(&filter).into_string());
+            let plan = sqlx::query(sqlx::AssertSqlSafe(asked));
+            let plan = plan.fetch_all(&db.reads).await.expect("a plan");
+            let steps: Vec<String> = plan.iter().map(|row| row.get(3)).collect();
+            let by_index = steps.iter().filter(|step| step.contains(index));
+            assert_eq!(by_index.count(), looks, "{filter:?}: {steps:#?}");
+            let walks = steps.iter().any(|step| step == "SCAN orders");
+            assert!(!walks, "{filter:?}: {steps:#?}");
+        }
+        db.close().await;
+        std::fs::remove_dir_all(dir).expect("it is gone");
     }
 }

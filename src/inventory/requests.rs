@@ -9,6 +9,7 @@ use trackops_domain::placed::limits;
 use trackops_domain::stock::Request;
 
 use crate::codec::topics::Topic;
+use crate::codec::whole;
 use crate::messaging::envelope::{self, Fields, malformed};
 use crate::messaging::handler::Reason;
 use crate::ports::bus::InMessage;
@@ -52,7 +53,8 @@ fn demand(items: &[Value]) -> Result<Vec<(Sku, u64)>, Reason> {
             ))
         })?;
         let max = limits::QUANTITY_MAX;
-        let quantity = item.get("quantity").and_then(Value::as_u64);
+        let quantity = item.get("quantity").and_then(whole::of);
+        let quantity = quantity.and_then(|quantity| u64::try_from(quantity).ok());
         let quantity = quantity.filter(|q| (1..=u64::from(max)).contains(q));
         let quantity = quantity
             .ok_or_else(|| malformed(format!("items[{index}].quantity must be 1 to {max}")))?;

@@ -193,7 +193,7 @@ impl Backlog {
                 let Some(followed) = self.followed.get_mut(&order.id) else {
                     return;
                 };
-                followed.position = position;
+                followed.position = Position::newest(followed.position, position);
                 if followed.queued.snapshot(order.version()) {
                     self.show_newest(order);
                 }
@@ -206,6 +206,9 @@ impl Backlog {
                 let Some(followed) = self.followed.get_mut(&order) else {
                     return;
                 };
+                if !position.replaces(followed.position) {
+                    return;
+                }
                 followed.position = Some(position);
                 if followed.location.replace(frame).is_none() {
                     self.items.push_back(Item::Location(order));
@@ -361,8 +364,45 @@ impl Followed {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use metrics_exporter_prometheus::PrometheusBuilder;
+    use trackops_domain::event::Change;
+
+    use super::*;
+    use crate::codec::{live as codec, samples};
+
+    #[test]
+    fn an_older_position_is_not_shown_after_a_newer_one() {
+        let (order, _) = samples::order(&[Change::Confirmed, Change::Preparing, Change::InTransit]);
+        let (id, order) = (order.id, Arc::new(order));
+        let (limits, mut backlog) = (QueueLimits::default(), Backlog::default());
+        let at = |minute: i64| Position {
+            lat: 52.5,
+            lon: 13.4,
+            at: samples::minutes(minute),
+        };
+        let located = |position: Position| LiveItem::Location {
+            order: id,
+            position,
+            frame: codec::location(id, position),
+        };
+        backlog.follow(id, None);
+        for minute in [5, 4, 6, 3] {
+            backlog.push(located(at(minute)), &limits);
+        }
+        let mut taken = || backlog.take().expect("in sequence").expect("something");
+        let Next::Ready(frame) = taken() else {
+            panic!("no frame");
+        };
+        assert_eq!(frame.json, codec::location(id, at(6)));
+        // A snapshot that was put together before that, as by another replica.
+        let (order, position) = (Arc::clone(&order), Some(at(2)));
+        backlog.push(LiveItem::Snapshot { order, position }, &limits);
+        let mut taken = || backlog.take().expect("in sequence").expect("something");
+        let Next::Snapshot(_, shown) = taken() else {
+            panic!("no snapshot");
+        };
+        assert_eq!(shown, Some(at(6)));
+    }
 
     /// The hub never lets this come about, so the test puts the wrong update in by hand.
     #[test]

@@ -313,7 +313,7 @@ impl Feed {
         if pending.state.is_none() {
             pending.state = unsent.state;
         }
-        pending.position = pending.position.or(unsent.position);
+        pending.position = Position::newest(unsent.position, pending.position);
         pending.is_moved |= unsent.is_moved && !is_watched;
     }
 }
@@ -342,7 +342,7 @@ impl Session for Feed {
                 pending.state = Some(newest);
             }
         }
-        pending.position = position.or(pending.position);
+        pending.position = Position::newest(pending.position, position);
         drop(state);
         self.wake.notify_one();
     }
@@ -386,6 +386,45 @@ mod tests {
 
     use super::*;
     use crate::codec::samples;
+
+    #[test]
+    fn the_newest_position_is_told() {
+        let at = |minute: i64| Position {
+            lat: 52.5,
+            lon: 13.4,
+            at: samples::minutes(minute),
+        };
+        let order = samples::id();
+        let feed = Feed {
+            id: 1,
+            peer: Peer {
+                node: NodeId("b".into()),
+                incarnation: Incarnation(1),
+                address: String::new(),
+            },
+            state: Mutex::default(),
+            wake: Notify::new(),
+            over: CancellationToken::new(),
+        };
+        feed.expect(order, 1).expect("there is room");
+        let hear = |minute: i64| {
+            feed.deliver(LiveItem::Location {
+                order,
+                position: at(minute),
+                frame: bytes::Bytes::new(),
+            });
+        };
+        for minute in [5, 4] {
+            hear(minute);
+        }
+        let (_, unsent) = feed.next(None).expect("something");
+        assert_eq!(unsent.position, Some(at(5)));
+        // While it couldn't be sent an older one came late.
+        hear(3);
+        feed.put_back(order, unsent);
+        let (_, next) = feed.next(None).expect("something");
+        assert_eq!(next.position, Some(at(5)));
+    }
 
     #[test]
     fn the_courier_of_an_order_that_has_arrived_is_not_told() {

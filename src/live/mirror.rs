@@ -240,7 +240,11 @@ impl Mirror {
         if let Some(newest) = newest {
             state.take_in(newest, &*self.hub);
         }
-        if let Some(position) = position.filter(|_| number == state.number) {
+        // Another owner may tell once more what is older.
+        if let Some(position) = position
+            && number == state.number
+            && position.replaces(state.position)
+        {
             state.position = Some(position);
             self.hub.locate(order, position);
         }
@@ -494,5 +498,52 @@ struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.mirrored.state.lock().waiting -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::samples;
+    use crate::live::backlog::QueueLimits;
+    use crate::live::hub::Hub;
+    use crate::live::queue::Queue;
+
+    struct Nobody;
+
+    #[async_trait]
+    impl Upstream for Nobody {
+        async fn watch(&self, _: OrderId, _: u64) -> Result<Watched, OrdersError> {
+            Err(OrdersError::NotOwner)
+        }
+
+        async fn unwatch(&self, _: OrderId, _: u64, _: &Peer) {}
+    }
+
+    #[tokio::test]
+    async fn an_older_position_of_the_owner_is_not_told_after_a_newer_one() {
+        let hub = Hub::new();
+        let queue = Queue::with_limits(Arc::clone(&hub) as _, QueueLimits::default());
+        let order = Arc::new(samples::order(&[]).0);
+        queue.follow(order.id, Some(order.version())).expect("room");
+        hub.attach(Arc::clone(&queue) as _, Some(order.version()), &order, None);
+        let nobody: Weak<dyn Upstream> = Weak::<Nobody>::new();
+        let stop = CancellationToken::new();
+        let mirror = Mirror::new(hub, nobody, MirrorSettings::default(), stop);
+        // Its task begins with the next await, and so hasn't asked under any number.
+        let mirrored = mirror.find_or_start(order.id);
+        for minute in [5, 4, 6, 3] {
+            let position = Position {
+                lat: 52.5,
+                lon: 13.4,
+                at: samples::minutes(minute),
+            };
+            assert!(mirror.told(order.id, 0, None, Some(position)));
+        }
+        let known = mirrored.state.lock().position.expect("told");
+        assert_eq!(known.at, samples::minutes(6));
+        let frame = queue.take().expect("in sequence").expect("a frame");
+        let shown: serde_json::Value = serde_json::from_slice(&frame.json).expect("JSON");
+        assert_eq!(shown["at"], "2026-01-31T12:06:00.250Z");
     }
 }

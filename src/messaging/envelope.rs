@@ -4,17 +4,22 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use trackops_domain::ids::{CommandId, OrderId};
+use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
 use super::handler::Reason;
 use super::parking::headers::SENT_AGAIN;
 use crate::codec::message_id;
 use crate::codec::messages::known_id;
+use crate::codec::rfc3339;
 use crate::codec::trace;
 use crate::ports::bus::InMessage;
 
 /// Code of a message that can't be read.
 pub const MALFORMED: &str = "malformed";
+
+/// Characters of a time: many more than nanoseconds and an offset need.
+const TIME_CHARS_MAX: usize = 64;
 
 /// A message's JSON object.
 #[derive(Debug)]
@@ -64,6 +69,16 @@ impl Fields {
             return Err(malformed(format!("{name} must not contain U+0000")));
         }
         Ok(Some(text))
+    }
+
+    /// A time (RFC 3339) that may be missing or null.
+    pub fn optional_time(&self, name: &str) -> Result<Option<Timestamp>, Reason> {
+        let Some(text) = self.optional_text(name, TIME_CHARS_MAX)? else {
+            return Ok(None);
+        };
+        let time = rfc3339::parse(text);
+        time.map(Some)
+            .ok_or_else(|| malformed(format!("{name} is not an RFC 3339 timestamp")))
     }
 
     /// A list that must be there.

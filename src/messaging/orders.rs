@@ -9,6 +9,7 @@ use bytes::Bytes;
 use trackops_domain::command::Command;
 use trackops_domain::placed::limits;
 use trackops_domain::status::Status;
+use trackops_domain::time::Timestamp;
 
 use super::envelope::{self, Fields, MALFORMED, malformed};
 use super::handler::{Handler, Reason, Verdict};
@@ -36,6 +37,9 @@ pub const QUARANTINED: &str = "quarantined";
 /// Characters of the name of who reports progress.
 const BY_CHARS_MAX: usize = 64;
 
+/// How far ahead of this replica's clock a report may have been made: clocks differ.
+const AHEAD_MAX: Duration = Duration::from_secs(30);
+
 /// Commands under way at once: enough of them ride in one commit of the journal.
 const IN_FLIGHT_MAX: usize = 256;
 
@@ -62,7 +66,7 @@ pub fn runner(
     Runner::new(
         bus,
         subscription,
-        Arc::new(OrderHandler::new(orders)),
+        Arc::new(OrderHandler::new(orders, Arc::clone(&clock))),
         settings,
         clock,
     )
@@ -71,16 +75,17 @@ pub fn runner(
 /// Turns messages into commands.
 pub struct OrderHandler {
     orders: Arc<dyn Orders>,
+    clock: Arc<dyn Clock>,
 }
 
 impl OrderHandler {
-    /// For these orders.
-    pub fn new(orders: Arc<dyn Orders>) -> Self {
-        Self { orders }
+    /// For these orders; what is said to have happened is looked at by `clock`.
+    pub fn new(orders: Arc<dyn Orders>, clock: Arc<dyn Clock>) -> Self {
+        Self { orders, clock }
     }
 
     async fn handle_one(&self, message: &InMessage) -> Verdict {
-        let request = match command_request(message) {
+        let request = match command_request(message, self.clock.now()) {
             Ok(request) => request,
             Err(reason) => return Verdict::DeadLetter(reason),
         };
@@ -106,8 +111,8 @@ impl Handler for OrderHandler {
     }
 }
 
-/// What a message asks of which order.
-pub fn command_request(message: &InMessage) -> Result<CommandRequest, Reason> {
+/// What a message that is read at `now` asks of which order.
+pub fn command_request(message: &InMessage, now: Timestamp) -> Result<CommandRequest, Reason> {
     let topic = Topic::parse(&message.topic)
         .ok_or_else(|| Reason::new("unknown-topic", "no command belongs to this topic"))?;
     let fields = Fields::of(message)?;
@@ -119,7 +124,7 @@ pub fn command_request(message: &InMessage) -> Result<CommandRequest, Reason> {
             ("inventory", Command::StockRefused { reason })
         }
         Topic::InventoryReleased => ("inventory", Command::StockReleased),
-        Topic::FulfillmentUpdates => progress(&fields)?,
+        Topic::FulfillmentUpdates => progress(&fields, now)?,
         _ => {
             let detail = "no command belongs to this topic";
             return Err(Reason::new("unknown-topic", detail));
@@ -144,7 +149,15 @@ fn refusal(fields: &Fields) -> Result<Box<str>, Reason> {
     Ok(shown.into())
 }
 
-fn progress(fields: &Fields) -> Result<(&str, Command), Reason> {
+fn progress(fields: &Fields, now: Timestamp) -> Result<(&str, Command), Reason> {
+    // Nothing is done with it, but a report that can't be true is not acted on. It may be old: the bus
+    // keeps what was reported while nobody read.
+    if let Some(at) = fields.optional_time("at")?
+        && at > now.plus(AHEAD_MAX)
+    {
+        let seconds = AHEAD_MAX.as_secs();
+        return Err(malformed(format!("at is more than {seconds} s ahead")));
+    }
     let by = fields.optional_text("by", BY_CHARS_MAX)?;
     let by = by.unwrap_or("fulfilment");
     let name = fields.text("status", 64)?;
@@ -198,9 +211,46 @@ fn verdict(error: &OrdersError) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn a_report_says_when_it_was_or_nothing() {
+        let now = Timestamp(1_769_860_800_000);
+        let read = |at: &str| {
+            let id = uuid::Uuid::from_u128(7);
+            let payload = format!(r#"{{"orderId":"{id}","status":"PREPARING","at":{at}}}"#);
+            let message = InMessage {
+                topic: Topic::FulfillmentUpdates.as_str().into(),
+                partition: 0,
+                offset: 0,
+                key: None,
+                headers: std::collections::BTreeMap::default(),
+                payload: Some(payload.into()),
+                timestamp_ms: 0,
+            };
+            command_request(&message, now).map(|request| request.command)
+        };
+        for at in [
+            "null",
+            r#""2026-01-31T12:00:00Z""#,
+            r#""2026-01-31T12:00:29.999Z""#,
+            r#""2026-01-24T13:00:00+01:00""#,
+        ] {
+            let command = read(at).unwrap_or_else(|reason| panic!("{at}: {reason:?}"));
+            assert_eq!(command, Command::Advance(Status::Preparing));
+        }
+        for at in [
+            "1769860800000",
+            r#""noon""#,
+            r#""0000-01-01T00:00:00+23:59""#,
+            r#""2026-01-31T12:00:31Z""#,
+            r#""2099-01-01T00:00:00Z""#,
+        ] {
+            let reason = read(at).expect_err(at);
+            assert_eq!(reason.code, MALFORMED, "{reason:?}");
+            assert!(reason.detail.starts_with("at "), "{reason:?}");
+        }
+    }
 
     #[test]
     fn one_owner_that_is_not_available_stops_nobody_elses_messages() {

@@ -52,6 +52,28 @@ pub struct Position {
     pub at: Timestamp,
 }
 
+/// How far ahead of the clock a position that is known may be. What a client sends is checked more
+/// strictly; this is for what an older version has let in, which nothing newer would ever replace.
+const CREDIBLE_AHEAD: Duration = Duration::from_mins(1);
+
+impl Position {
+    /// Whether it takes the place of `known`, which came before it: no measurement gives way to an older
+    /// one, and of two of the same moment the last to come counts.
+    pub fn replaces(&self, known: Option<Self>) -> bool {
+        known.is_none_or(|known| known.at <= self.at)
+    }
+
+    /// What is known after `earlier` and then `later` have come.
+    pub fn newest(earlier: Option<Self>, later: Option<Self>) -> Option<Self> {
+        later.filter(|later| later.replaces(earlier)).or(earlier)
+    }
+
+    /// Whether it may have been measured at all by `now`.
+    pub fn is_credible(&self, now: Timestamp) -> bool {
+        self.at <= now.plus(CREDIBLE_AHEAD)
+    }
+}
+
 /// The cache failed or was too slow. Never fails a command.
 #[derive(Debug, Error)]
 #[error("the cache is away")]
@@ -67,7 +89,8 @@ pub trait Cache: Send + Sync + 'static {
     /// Reads entries, in the order of `orders`.
     async fn get(&self, orders: &[OrderId]) -> Result<Vec<Option<CacheEntry>>, CacheError>;
 
-    /// Keeps the last position of an order's courier (GEO index and time), for an hour.
+    /// Keeps the position of an order's courier (GEO index and time) for an hour, unless a newer
+    /// measurement is there: see [`Position::replaces`].
     async fn put_position(&self, order: OrderId, position: Position) -> Result<(), CacheError>;
 
     /// The last position.

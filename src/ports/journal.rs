@@ -125,8 +125,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Which orders to list, newest first by (`created_at`, `id`).
 #[derive(Clone, Debug, Default)]
 pub struct ListFilter {
-    /// Only of this status.
-    pub status: Option<Status>,
+    /// Only of one of these; of any, if there are none.
+    pub statuses: SmallVec<[Status; 1]>,
     /// Only of this customer.
     pub customer: Option<CustomerId>,
     /// Only strictly older than this.

@@ -128,10 +128,10 @@ impl Journal for PgJournal {
     }
 
     async fn list(&self, filter: &ListFilter) -> Result<Vec<Order>, JournalError> {
-        let statuses: Vec<&str> = match filter.status {
-            Some(status) => vec![status.as_str()],
-            None => Status::ALL.map(Status::as_str).to_vec(),
-        };
+        let wanted =
+            |status: &Status| filter.statuses.is_empty() || filter.statuses.contains(status);
+        let statuses = Status::ALL.into_iter().filter(wanted);
+        let statuses: Vec<&str> = statuses.map(Status::as_str).collect();
         let (before_at, before_id) = match filter.before {
             Some((at, id)) => (Millis(at), id.0),
             None => (INFINITY, Uuid::max()),

@@ -25,8 +25,8 @@ mod stock_keys;
 mod stock_record;
 mod stock_rows;
 mod types;
+mod url;
 
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,9 +95,12 @@ impl Default for Settings {
 /// Why a database can't be used at all.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The URL can't be understood.
-    #[error("the database URL can't be read")]
-    Url(#[source] sqlx::Error),
+    /// The URL can't be understood. The library's words are left out: they repeat parts of it.
+    #[error(
+        "the database URL isn't of the form postgres://user:password@host:port/database, or a parameter of \
+         it has no such value; what isn't a letter or a digit in a password is escaped, as in %40 for @"
+    )]
+    Url,
     /// The URL asks for TLS.
     #[error("sslmode={0} needs a build with the feature `tls`")]
     TlsNotBuilt(&'static str),
@@ -197,7 +200,7 @@ impl Database {
 }
 
 fn connect_options(url: &str) -> Result<PgConnectOptions, OpenError> {
-    let options = PgConnectOptions::from_str(url).map_err(OpenError::Url)?;
+    let options = url::options(url)?;
     if !cfg!(feature = "tls") {
         match options.get_ssl_mode() {
             PgSslMode::Require => return Err(OpenError::TlsNotBuilt("require")),

@@ -116,7 +116,8 @@ impl Cache for RedisCache {
             .arg(position.lat)
             .arg(write_position(position))
             .arg(u8::from(indexed))
-            .arg(POSITION_TTL_S);
+            .arg(POSITION_TTL_S)
+            .arg(position.at.0);
         self.call("put position", call).await
     }
 

@@ -30,12 +30,19 @@ end
 return n";
 
 /// KEYS: index of positions, index of when each was last heard of, the courier's own key.
-/// ARGV: member, longitude, latitude, own value, whether the index can hold it, seconds to keep.
+/// ARGV: member, longitude, latitude, own value, whether the index can hold it, seconds to keep, when
+/// it was measured, in ms. An own value ends in when it was measured: what is older than that changes
+/// nothing. One that lies more than a minute ahead was let in by an older version, and stands for nothing.
 /// Members of a sorted set don't expire by themselves, so each call also takes away up to 16 that
 /// were not heard of for that long: more than it adds, so the index is bounded by the live couriers.
 const PUT_POSITION: &str = "
 local now = tonumber(redis.call('TIME')[1])
 local keep = tonumber(ARGV[6])
+local there = redis.call('GET', KEYS[3])
+local measured = there and tonumber(string.match(there, '%-?%d+$'))
+if measured and measured > tonumber(ARGV[7]) and measured <= (now + 60) * 1000 then
+  return 0
+end
 if ARGV[5] == '1' then
   redis.call('GEOADD', KEYS[1], ARGV[2], ARGV[3], ARGV[1])
 else

@@ -132,12 +132,42 @@ async fn keeps_positions(cache: &dyn Cache) {
     cache.drop_position(id).await.expect("drop again");
 }
 
+/// The newest measurement stays, in whichever order they come; of the same moment, the last to come.
+async fn the_newest_position_stays(cache: &dyn Cache) {
+    let at = |lat: f64, millis: i64| Position {
+        lat,
+        lon: 13.4,
+        at: Timestamp(millis),
+    };
+    let id = order();
+    let moments = [
+        (at(1.0, 1_790_000_000_100), 1.0),
+        (at(2.0, 1_790_000_000_099), 1.0),
+        (at(3.0, 1_790_000_000_100), 3.0),
+        (at(4.0, 0), 3.0),
+        (at(5.0, -1), 3.0),
+        (at(6.0, 1_790_000_000_101), 6.0),
+        (at(7.0, 179_000_000_010), 6.0),
+    ];
+    for (position, shown) in moments {
+        cache.put_position(id, position).await.expect("put");
+        let kept = cache.position(id).await.expect("get").expect("is there");
+        assert!((kept.lat - shown).abs() < f64::EPSILON, "{kept:?}");
+    }
+    // A courier that is forgotten begins again, wherever and whenever.
+    cache.drop_position(id).await.expect("drop");
+    cache.put_position(id, at(8.0, 5)).await.expect("put");
+    let kept = cache.position(id).await.expect("get");
+    assert_eq!(kept, Some(at(8.0, 5)));
+}
+
 async fn contract(cache: Arc<dyn Cache>) {
     cache.ping().await.expect("ping");
     keeps_a_batch(&*cache).await;
     the_newer_wins(&*cache).await;
     races_leave_the_newest(&cache).await;
     keeps_positions(&*cache).await;
+    the_newest_position_stays(&*cache).await;
 }
 
 #[tokio::test]
@@ -219,6 +249,36 @@ async fn redis_forgets_in_time() {
         .await
         .expect("zrange");
     assert_eq!(left, [live.to_string()]);
+}
+
+/// What an older version let in, of years ahead, doesn't hold the courier there for ever.
+#[tokio::test]
+async fn redis_gives_up_a_position_that_nobody_can_have_measured() {
+    let settings = settings(redis_url());
+    let prefix = settings.prefix.clone();
+    let cache = RedisCache::connect(settings).await.expect("good settings");
+    let client = redis::Client::open(redis_url()).expect("url");
+    let mut raw = client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("redis");
+    for there in ["52.5 13.4 4070908800000", "52.5 13.4", "somewhere"] {
+        let id = order();
+        let _: () = redis::cmd("SET")
+            .arg(format!("{prefix}courier:{{{id}}}"))
+            .arg(there)
+            .query_async(&mut raw)
+            .await
+            .expect("set");
+        let position = Position {
+            lat: 48.137,
+            lon: 11.575,
+            at: Timestamp(1_790_000_000_000),
+        };
+        cache.put_position(id, position).await.expect("put");
+        let kept = cache.position(id).await.expect("get");
+        assert_eq!(kept, Some(position), "{there}");
+    }
 }
 
 /// A server that forgot the scripts gets them again without anyone noticing.

@@ -355,26 +355,39 @@ pub async fn lists_are_newest_first_and_pages_have_no_gap<F: OrdersFixture>() {
     let only = |keep: &dyn Fn(&Order) -> bool| -> Vec<Order> {
         all.iter().filter(|order| keep(order)).cloned().collect()
     };
-    let by = |status, customer| ListFilter {
-        status,
+    let by = |status: &[Status], customer| ListFilter {
+        statuses: status.into(),
         customer,
         before: None,
         limit: 3,
     };
     for (filter, expected) in [
-        (by(None, None), all.clone()),
+        (by(&[], None), all.clone()),
         (
-            by(Some(Status::Pending), None),
+            by(&[Status::Pending], None),
             only(&|o| o.status() == Status::Pending),
         ),
         (
-            by(Some(Status::Confirmed), None),
+            by(&[Status::Confirmed], None),
             only(&|o| o.status() == Status::Confirmed),
         ),
-        (by(Some(Status::Delivered), None), vec![]),
-        (by(None, Some(anna)), only(&|o| o.placed.customer == anna)),
+        (by(&[Status::Delivered], None), vec![]),
+        (by(&[Status::Delivered, Status::Rejected], None), vec![]),
+        (by(&[Status::Confirmed, Status::Pending], None), all.clone()),
         (
-            by(Some(Status::Pending), Some(bert)),
+            by(
+                &[Status::Confirmed, Status::Confirmed, Status::Rejected],
+                None,
+            ),
+            only(&|o| o.status() == Status::Confirmed),
+        ),
+        (
+            by(&[Status::Confirmed, Status::Pending], Some(bert)),
+            only(&|o| o.placed.customer == bert),
+        ),
+        (by(&[], Some(anna)), only(&|o| o.placed.customer == anna)),
+        (
+            by(&[Status::Pending], Some(bert)),
             only(&|o| o.placed.customer == bert && o.status() == Status::Pending),
         ),
     ] {

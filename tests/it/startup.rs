@@ -146,6 +146,94 @@ async fn a_variable_wins_over_the_file_and_an_unknown_key_is_named() {
     }
 }
 
+/// However a secret is written, and wherever: nothing that is printed repeats it.
+#[tokio::test]
+async fn a_secret_in_another_form_is_not_shown() {
+    let folder = fresh_folder(&fresh_tag());
+    let file = folder.join("trackops.toml");
+    let path = file.to_string_lossy();
+    for url in [
+        "host=h user=u password=hunter2 dbname=db",
+        "u:hunter2@h:5432/db",
+        "hunter2",
+        "postgres://u:hunter2",
+        "postgres://u:hunter2@h:port/db",
+        "postgres://h/db?sslmode=hunter2",
+        "postgres://u:p@127.0.0.1:1/db?passwrd=hunter2",
+    ] {
+        let variables = only(&[
+            ("TRACKOPS_ORDERS_DATABASE_URL", url),
+            ("TRACKOPS_INVENTORY_DATABASE_URL", url),
+            ("TRACKOPS_REDIS_URL", url),
+            ("TRACKOPS_KAFKA_BROKERS", "kafka://u:hunter2@h:9092"),
+        ]);
+        for command in ["config", "migrate", "order", "relay"] {
+            let command = [command];
+            let run = tokio::time::timeout(LONG, run_to_end(&command, &variables));
+            let (status, output) = run.await.expect("it ends");
+            let [command] = command;
+            assert_eq!(status.success(), command == "config", "{output}");
+            assert!(!output.contains("hunter2"), "{command} {url}: {output}");
+        }
+    }
+    for text in [
+        "lease_ms = 1500\nlink_secret = hunter2 # unquoted\n",
+        "link_secret = \"hunter2\n",
+        "link_secret = [\"hunter2\"]",
+        "hunter2",
+    ] {
+        std::fs::write(&file, text).expect("write the file");
+        for command in ["config", "migrate"] {
+            let (status, output) = run_to_end(&[command, "--config", &path], &[]).await;
+            assert!(!status.success(), "{output}");
+            assert!(!output.contains("hunter2"), "{text}: {output}");
+            let where_it_is = output.contains("at line") || output.contains("link_secret");
+            assert!(where_it_is && output.lines().count() == 1, "{output}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_may_be_in_a_file_and_a_misspelt_variable_is_named() {
+    let folder = fresh_folder(&fresh_tag());
+    let file = folder.join("redis-url");
+    std::fs::write(&file, "redis://u:hunter2@h:6379/3\n").expect("write the file");
+    let path = file.to_string_lossy();
+    let variables = only(&[
+        ("TRACKOPS_REDIS_URL_FILE", &path),
+        ("TRACKOPS_LINK_SECERT", "hunter2"),
+    ]);
+    let (status, output) = run_to_end(&["config"], &variables).await;
+    assert!(status.success(), "{output}");
+    for line in [
+        "redis_url = \"redis://u:***@h:6379/3\"",
+        "# TRACKOPS_LINK_SECERT means nothing: is it TRACKOPS_LINK_SECRET?",
+    ] {
+        assert!(output.lines().any(|shown| shown == line), "{output}");
+    }
+    assert!(!output.contains("hunter2"), "{output}");
+    // A start warns of it, and goes on to what is missing.
+    let (_, output) = run_to_end(&["relay"], &variables).await;
+    for said in ["TRACKOPS_LINK_SECERT", "orders_database_url"] {
+        assert!(output.contains(said), "{output}");
+    }
+    for command in ["config", "order", "inventory", "relay", "migrate", "dev"] {
+        let (status, output) = run_to_end(&[command, "--strict"], &variables).await;
+        assert!(!status.success(), "{command}: {output}");
+        let line = "trackops: TRACKOPS_LINK_SECERT means nothing: is it TRACKOPS_LINK_SECRET?\n";
+        assert_eq!(output, line, "{command}");
+    }
+    let both = only(&[
+        ("TRACKOPS_REDIS_URL_FILE", &path),
+        ("TRACKOPS_REDIS_URL", "redis://h"),
+    ]);
+    let (status, output) = run_to_end(&["config"], &both).await;
+    assert!(
+        !status.success() && output.contains("are both set"),
+        "{output}"
+    );
+}
+
 #[tokio::test]
 async fn a_flag_wins_over_the_variable() {
     let deployment = Deployment::start(Options::default()).await;

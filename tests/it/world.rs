@@ -381,7 +381,10 @@ impl World {
                 let clock = Arc::new(SystemClock);
                 Arc::new(StockHandler::new(Arc::new(self.clone()), clock))
             }
-            _ => Arc::new(OrderHandler::new(Arc::new(self.clone()))),
+            _ => {
+                let clock = Arc::new(SystemClock);
+                Arc::new(OrderHandler::new(Arc::new(self.clone()), clock))
+            }
         };
         let verdict = handler.handle(&[Arc::new(message.clone())]).await.remove(0);
         let parked = matches!(verdict, Verdict::DeadLetter(_) | Verdict::DependencyDown(_));

@@ -157,8 +157,8 @@ pub async fn list_dead_letters(
 ) -> Result<Json<DeadLetterList>, Problem> {
     let query = Query::of(&uri);
     let limit = usize::try_from(query.limit()?).unwrap_or(LIST_MAX);
-    let from = query.get("cursor").map(cursor::letter).transpose()?;
-    let letters = desk.list(query.get("topic"), from.as_ref(), limit).await?;
+    let from = query.get("cursor")?.map(cursor::letter).transpose()?;
+    let letters = desk.list(query.get("topic")?, from.as_ref(), limit).await?;
     let last = letters.last().filter(|_| letters.len() == limit);
     Ok(Json(DeadLetterList {
         next_cursor: last.map(|letter| cursor::after_letter(&letter.id)),

@@ -39,7 +39,7 @@ pub struct AdjustmentBody {
 /// Two that come at once both count, which two writes of a quantity don't.
 #[utoipa::path(
     post, path = "/api/v1/inventory/items/{sku}/adjustments", tag = "inventory",
-    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters"),
+    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters, and not `.` or `..`"),
         ("Idempotency-Key" = Option<String>, Header,
             description = "1 to 255 visible ASCII characters")),
     request_body = AdjustmentBody,

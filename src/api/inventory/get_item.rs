@@ -18,7 +18,7 @@ use crate::ports::stock::Condition;
 /// Show an item's stock.
 #[utoipa::path(
     get, path = "/api/v1/inventory/items/{sku}", tag = "inventory",
-    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters"),
+    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters, and not `.` or `..`"),
         ("If-None-Match" = Option<String>, Header, description = "ETags that the client has")),
     responses(
         (status = 200, description = "The item", body = ItemView, headers(

@@ -30,7 +30,7 @@ pub struct AdjustmentPage {
 /// List what was added to an item and taken from it, newest first.
 #[utoipa::path(
     get, path = "/api/v1/inventory/items/{sku}/adjustments", tag = "inventory",
-    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters"),
+    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters, and not `.` or `..`"),
         ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
         ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
             minimum = 1, maximum = 200)),

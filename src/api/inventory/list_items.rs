@@ -42,7 +42,7 @@ pub async fn list_items(
     etag::refuse_all(&headers)?;
     let query = Query::of(&uri);
     let limit = query.limit()?;
-    let after = query.get("cursor").map(cursor::sku).transpose()?;
+    let after = query.get("cursor")?.map(cursor::sku).transpose()?;
     // One more says whether there is a next page.
     let mut levels = state.stock.items(after.as_ref(), limit + 1).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

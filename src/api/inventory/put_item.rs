@@ -15,13 +15,15 @@ use crate::api::params::SkuPath;
 use crate::api::problem::Problem;
 use crate::api::request_headers::idempotency_key;
 use crate::api::state::InventoryState;
+use crate::codec::whole;
 
 /// The new quantity.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OnHandBody {
     /// In the house, reserved or not; at least what is reserved.
-    #[schema(minimum = 0, example = 100)]
+    #[serde(deserialize_with = "whole::read")]
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64, example = 100)]
     pub on_hand: i64,
 }
 
@@ -32,7 +34,7 @@ pub struct OnHandBody {
 /// time, whatever the conditions.
 #[utoipa::path(
     put, path = "/api/v1/inventory/items/{sku}", tag = "inventory",
-    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters"),
+    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters, and not `.` or `..`"),
         ("If-Match" = Option<String>, Header, description =
             "Only if the item has one of these versions, or with `*` if there is one"),
         ("If-None-Match" = Option<String>, Header, description =

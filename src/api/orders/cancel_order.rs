@@ -7,6 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use trackops_domain::command::{Command, REASON_UNLESS_GIVEN};
 use trackops_domain::placed::limits::REASON_CHARS_MAX;
+use trackops_domain::visible::has_visible;
 use utoipa::ToSchema;
 
 use super::answer::{self, CommandHeaders};
@@ -62,6 +63,12 @@ fn reason(given: Option<String>) -> Result<Box<str>, Problem> {
         return Err(Problem::invalid_field(
             "/reason",
             format!("must have 1 to {REASON_CHARS_MAX} characters"),
+        ));
+    }
+    if !has_visible(&reason) {
+        return Err(Problem::invalid_field(
+            "/reason",
+            "must have a visible character",
         ));
     }
     // Valid JSON, but neither PostgreSQL's text nor its jsonb takes it.

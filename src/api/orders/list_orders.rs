@@ -34,7 +34,8 @@ pub struct OrderPage {
 /// List orders, newest first.
 #[utoipa::path(
     get, path = "/api/v1/orders", tag = "orders",
-    params(("status" = Option<String>, Query, description = "Only of this status"),
+    params(("status" = Option<Vec<String>>, Query, style = Form, explode,
+            description = "Only of this status; repeated (`status=PENDING&status=CONFIRMED`), of any of these"),
         ("customerId" = Option<uuid::Uuid>, Query, description = "Only of this customer"),
         ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
         ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
@@ -50,9 +51,9 @@ pub async fn list_orders(
     let query = Query::of(&uri);
     let limit = query.limit()?;
     let filter = ListFilter {
-        status: query.get("status").map(status).transpose()?,
-        customer: query.get("customerId").map(customer).transpose()?,
-        before: query.get("cursor").map(cursor::order).transpose()?,
+        statuses: query.all("status").map(status).collect::<Result<_, _>>()?,
+        customer: query.get("customerId")?.map(customer).transpose()?,
+        before: query.get("cursor")?.map(cursor::order).transpose()?,
         // One more says whether there is a next page.
         limit: limit + 1,
     };

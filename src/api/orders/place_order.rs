@@ -41,9 +41,12 @@ pub async fn place_order(
     let (parts, body) = request.into_parts();
     etag::refuse_all(&parts.headers)?;
     let key = idempotency_key(&parts.headers)?;
-    let content: ContentV1 = json::read(&parts.headers, body).await?;
-    let key = key.map(|key| (Box::from(key), answer::canonical_hash(&content)));
-    let placed = content.check().map_err(Problem::invalid)?;
+    let check = |content: ContentV1| {
+        let hash = key.map(|_| answer::canonical_hash(&content));
+        Ok((content.check()?, hash))
+    };
+    let (placed, hash) = json::read_checked(&parts.headers, body, check).await?;
+    let key = key.map(Box::from).zip(hash);
     let done = state
         .orders
         .place(PlaceRequest {

@@ -1,6 +1,7 @@
 //! `PUT /api/v1/orders/{id}/location`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -22,6 +23,12 @@ use crate::codec::rfc3339;
 use crate::ports::cache::Position;
 use crate::ports::orders::{LocationKey, command_id};
 
+/// How far ahead of this server's clock a measurement may be: clocks differ.
+const AHEAD_MAX: Duration = Duration::from_secs(30);
+
+/// How old a measurement may be: what a phone kept in a tunnel still counts, yesterday's doesn't.
+const AGE_MAX: Duration = Duration::from_mins(10);
+
 /// Where the courier is.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct LocationBody {
@@ -31,7 +38,8 @@ pub struct LocationBody {
     /// Degrees, WGS 84.
     #[schema(minimum = -180, maximum = 180)]
     pub lon: f64,
-    /// When it was measured, RFC 3339; now, unless given.
+    /// When it was measured, RFC 3339: at most 10 minutes ago, and at most 30 seconds ahead of the
+    /// server; now, unless given.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub at: Option<String>,
@@ -40,7 +48,8 @@ pub struct LocationBody {
 /// Tell where the courier of an order is.
 ///
 /// Only while the order is IN_TRANSIT. The position is pushed to everyone who watches; it makes no
-/// version. A repeat under the same key changes nothing. Positions are not stored for good and neither
+/// version. The newest measurement counts: one that comes late and is older than what is known is taken
+/// and changes nothing. A repeat under the same key changes nothing. Positions are not stored for good and neither
 /// are their keys: both are known while the replica has the order in memory.
 #[utoipa::path(
     put, path = "/api/v1/orders/{id}/location", tag = "orders",
@@ -62,12 +71,15 @@ pub async fn put_location(
     // A position makes no version, so no entity tag can name it.
     etag::refuse_all(&parts.headers)?;
     let key = idempotency_key(&parts.headers)?;
-    let body: LocationBody = json::read(&parts.headers, body).await?;
-    let key = key.map(|key| LocationKey {
+    let check = |body: LocationBody| {
+        let position = position(&body, state.clock.now())?;
+        Ok((position, key.map(|_| answer::canonical_hash(&body))))
+    };
+    let (position, body) = json::read_checked(&parts.headers, body, check).await?;
+    let key = key.zip(body).map(|(key, body)| LocationKey {
         id: command_id(id, key),
-        body: answer::canonical_hash(&body),
+        body,
     });
-    let position = position(&body, || state.clock.now()).map_err(Problem::invalid)?;
     let is_repeat = state.orders.locate(id, position, key).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if is_repeat {
@@ -76,10 +88,7 @@ pub async fn put_location(
     Ok(response)
 }
 
-fn position(
-    body: &LocationBody,
-    now: impl FnOnce() -> Timestamp,
-) -> Result<Position, Vec<FieldError>> {
+fn position(body: &LocationBody, now: Timestamp) -> Result<Position, Vec<FieldError>> {
     let mut errors = Vec::new();
     let mut refuse = |pointer: &str, detail: &str| {
         errors.push(FieldError {
@@ -93,20 +102,34 @@ fn position(
     if !(-180.0..=180.0).contains(&body.lon) {
         refuse("/lon", "must be -180 to 180 degrees");
     }
-    let at = match &body.at {
-        None => Some(now()),
-        Some(text) => rfc3339::parse(text),
-    };
-    match at {
-        None => refuse("/at", "must be an RFC 3339 timestamp"),
-        Some(at) if errors.is_empty() => {
-            return Ok(Position {
-                lat: body.lat,
-                lon: body.lon,
-                at,
-            });
+    let at = match body.at.as_deref().map(rfc3339::parse) {
+        None => now,
+        Some(Some(at)) => at,
+        Some(None) => {
+            refuse(
+                "/at",
+                "must be an RFC 3339 timestamp such as 2026-01-31T12:00:00Z",
+            );
+            now
         }
-        Some(_) => {}
+    };
+    if at > now.plus(AHEAD_MAX) {
+        let seconds = AHEAD_MAX.as_secs();
+        refuse(
+            "/at",
+            &format!("must be at most {seconds} s ahead of the server"),
+        );
     }
-    Err(errors)
+    if now.since(at) > AGE_MAX {
+        let minutes = AGE_MAX.as_secs() / 60;
+        refuse("/at", &format!("must be at most {minutes} minutes ago"));
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok(Position {
+        lat: body.lat,
+        lon: body.lon,
+        at,
+    })
 }

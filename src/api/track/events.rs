@@ -135,7 +135,7 @@ fn stream_of(body: Body) -> Response {
 
 fn since_parameter(uri: &Uri) -> Result<Option<Version>, Problem> {
     let query = Query::of(uri);
-    let Some(text) = query.get("since") else {
+    let Some(text) = query.get("since")? else {
         return Ok(None);
     };
     let version = text

@@ -2,13 +2,14 @@
 //! which a socket names `error` and a stream `problem`.
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use trackops_domain::ids::{OrderId, Version};
+use utoipa::ToSchema;
 
-use crate::api::params;
 use crate::api::problem::{Problem, ProblemBody};
-use crate::api::problem_code::Code;
-use crate::codec::live::ClientMessage;
+use crate::api::{json, params};
+use crate::codec::content::FieldError;
+use crate::codec::whole;
 
 /// What a client asks for an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,25 +23,53 @@ pub enum Wanted {
     Unsubscribe,
 }
 
+/// A message as sent. Unknown fields are ignored.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ClientBody {
+    #[serde(rename = "type")]
+    kind: String,
+    order_id: String,
+    #[serde(default, deserialize_with = "whole::optional")]
+    #[schema(minimum = 0, maximum = 4_294_967_295_u32)]
+    since: Option<i64>,
+}
+
 /// Reads a client's message.
 pub fn parse(text: &str) -> Result<(OrderId, Wanted), Problem> {
-    let message = serde_json::from_str(text).map_err(|error| {
-        if error.is_data() {
-            Problem::invalid_field("", error.to_string())
-        } else {
-            Problem::new(Code::MalformedJson, error.to_string())
+    json::parse(text, ClientBody::check)
+}
+
+impl ClientBody {
+    fn check(self) -> Result<(OrderId, Wanted), Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let mut refuse = |pointer: &str, detail: String| {
+            let pointer = pointer.into();
+            errors.push(FieldError { pointer, detail });
+        };
+        let order = params::uuid(&self.order_id);
+        if order.is_none() {
+            refuse("/orderId", "must be a UUID".into());
         }
-    })?;
-    let (order, wanted) = match message {
-        ClientMessage::Subscribe { order_id, since } => {
-            let since = since.map(Version);
-            (order_id, Wanted::Subscribe { since })
+        let since = self.since.map(u32::try_from).transpose();
+        if since.is_err() {
+            refuse("/since", format!("must be 0 to {}", u32::MAX));
         }
-        ClientMessage::Unsubscribe { order_id } => (order_id, Wanted::Unsubscribe),
-    };
-    let order =
-        params::uuid(&order).ok_or_else(|| Problem::invalid_field("/orderId", "must be a UUID"))?;
-    Ok((OrderId(order), wanted))
+        let wanted = match &*self.kind {
+            "subscribe" => Some(Wanted::Subscribe {
+                since: since.ok().flatten().map(Version),
+            }),
+            "unsubscribe" => Some(Wanted::Unsubscribe),
+            _ => {
+                refuse("/type", "must be subscribe or unsubscribe".into());
+                None
+            }
+        };
+        match (order, wanted) {
+            (Some(order), Some(wanted)) if errors.is_empty() => Ok((OrderId(order), wanted)),
+            _ => Err(errors),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -75,7 +104,48 @@ fn message(kind: &'static str, problem: &Problem, order: Option<OrderId>) -> Byt
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::api::problem_code::Code;
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_answered(text in any::<String>(), shaped in "[\\[\\]{}\":,a-z0-9.-]{0,80}") {
+            let _ = (parse(&text), parse(&shaped));
+        }
+    }
+
+    #[test]
+    fn only_objects_are_messages_and_every_fault_is_named() {
+        let id = uuid::Uuid::from_u128(7);
+        for text in [
+            format!(r#"["subscribe", {{"orderId": "{id}"}}]"#),
+            format!(r#"["subscribe", "{id}", 1]"#),
+            "7".into(),
+        ] {
+            assert_eq!(code_of(&text), Code::ValidationFailed, "{text}");
+        }
+        let wrong = parse(r#"{"type":"dance","since":1.5}"#).expect_err("refused");
+        let named: Vec<_> = wrong
+            .body()
+            .errors
+            .iter()
+            .map(|e| (&*e.pointer, &*e.detail))
+            .collect();
+        let expected = [
+            ("/orderId", "is missing"),
+            ("/since", "must be a whole number from 0 to 4294967295"),
+            ("/type", "must be subscribe or unsubscribe"),
+        ];
+        assert_eq!(named, expected);
+        let whole = format!(r#"{{"type":"subscribe","orderId":"{id}","since":12.0}}"#);
+        let since = Some(Version(12));
+        assert_eq!(
+            parse(&whole).expect("is right").1,
+            Wanted::Subscribe { since }
+        );
+    }
 
     fn code_of(text: &str) -> Code {
         parse(text).expect_err("is refused").code()

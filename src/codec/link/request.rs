@@ -221,7 +221,7 @@ impl PlaceV1 {
     }
 
     fn read(self) -> Result<Request, LinkFormError> {
-        let content = self.content.check();
+        let content = self.content.accepted();
         let content = content.map_err(|_| LinkFormError::Impossible("order content"))?;
         let key = self.key.map(|key| {
             let hash = stored::unhex(&key.body_hash);

@@ -1,6 +1,12 @@
 //! What a client's key stands for, and for how long.
 
-use trackops::ports::cache::Position;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use trackops::embedded::cache::MemoryCache;
+use trackops::ports::cache::{Cache, Position};
+use trackops::ports::clock::{Clock as _, SystemClock};
+use trackops::ports::live::{LiveItem, Session};
 use trackops::ports::orders::{CommandRequest, LocationKey, Orders, OrdersError, command_id};
 use trackops_domain::command::Command;
 use trackops_domain::ids::OrderId;
@@ -20,6 +26,22 @@ async fn under_way(rig: &Rig) -> OrderId {
             .expect("a legal step");
     }
     order
+}
+
+/// Somebody who looks where the courier is.
+#[derive(Default)]
+struct Map(Mutex<Vec<Position>>);
+
+impl Session for Map {
+    fn id(&self) -> u64 {
+        1
+    }
+
+    fn deliver(&self, item: LiveItem) {
+        if let LiveItem::Location { position, .. } = item {
+            self.0.lock().push(position);
+        }
+    }
 }
 
 fn at(lat: f64) -> Position {
@@ -83,6 +105,43 @@ async fn a_repeated_position_does_not_move_the_courier_back() {
     );
     let late = node.locate(order, at(56.0), key("b", 1)).await;
     assert!(matches!(late, Err(OrdersError::NotInTransit { .. })));
+}
+
+#[tokio::test]
+async fn an_older_measurement_does_not_move_the_courier_back() {
+    let cache: Arc<dyn Cache> = Arc::new(MemoryCache::new());
+    let rig = Rig::over(settings(), Arc::clone(&cache)).await;
+    let order = under_way(&rig).await;
+    let measured = |lat: f64, millis: i64| Position {
+        at: Timestamp(millis),
+        ..at(lat)
+    };
+    let node = &rig.node;
+    let map = Arc::new(Map::default());
+    let watching = Arc::clone(&map) as _;
+    node.subscribe(order, None, watching)
+        .await
+        .expect("watched");
+    let now = SystemClock.now().0;
+    let ahead = now + 3_600_000;
+    for (lat, millis) in [
+        (52.0, 2_000),
+        (53.0, 1_999),
+        (54.0, 2_000),
+        (55.0, 0),
+        (56.0, ahead),
+    ] {
+        let is_repeat = node.locate(order, measured(lat, millis), None).await;
+        assert!(!is_repeat.expect("taken"));
+    }
+    let shown = node.read(order).await.expect("a read").position;
+    assert_eq!(shown, Some(measured(54.0, 2_000)));
+    let kept = cache.position(order).await.expect("in memory");
+    assert_eq!(kept, Some(measured(54.0, 2_000)));
+    assert_eq!(
+        *map.0.lock(),
+        [measured(52.0, 2_000), measured(54.0, 2_000)]
+    );
 }
 
 #[tokio::test]

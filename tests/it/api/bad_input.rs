@@ -2,6 +2,10 @@
 
 use axum::body::Body;
 use serde_json::{Value, json};
+use trackops::codec::rfc3339;
+use trackops::ports::clock::{Clock as _, SystemClock};
+use trackops_domain::command::Command;
+use trackops_domain::time::Timestamp;
 
 use super::doubles::Next;
 use super::support::{Api, pizza};
@@ -42,6 +46,22 @@ async fn a_field_that_breaks_a_rule_is_named() {
         ("/currency", json!("EURO"), "/currency"),
         ("/currency", json!("XXX"), "/currency"),
         ("/address/country", json!("de"), "/address/country"),
+        ("/address/country", json!("XX"), "/address/country"),
+        ("/address/country", json!("UK"), "/address/country"),
+        ("/items/0/sku", json!("."), "/items/0/sku"),
+        ("/items/0/sku", json!(".."), "/items/0/sku"),
+        (
+            "/address/street",
+            json!("\u{200b}\u{2060}\u{feff}"),
+            "/address/street",
+        ),
+        ("/address/city", json!(" \t"), "/address/city"),
+        (
+            "/address/postalCode",
+            json!("\u{3164}"),
+            "/address/postalCode",
+        ),
+        ("/address/phone", json!("\u{ad}"), "/address/phone"),
         ("/address/street", json!(""), "/address/street"),
         ("/address/street", json!("a\u{0}b"), "/address/street"),
         ("/address/lat", json!(90.5), "/address/lat"),
@@ -96,6 +116,103 @@ async fn every_broken_field_is_named_at_once() {
         .map(|error| &error["pointer"])
         .collect();
     assert_eq!(pointers, ["/currency", "/items/0/quantity"]);
+}
+
+/// Missing, of the wrong type, and against a rule: in one answer, in the words of the API.
+#[tokio::test]
+async fn faults_of_every_kind_are_named_at_once() {
+    let body = json!({
+        "currency": "EURO",
+        "items": [{ "sku": "..", "quantity": 1.5, "unitPrice": 950 }, { "quantity": 0 }],
+        "address": { "street": "\u{200b}", "city": 7, "country": "XX", "lat": true, "lon": 13.4 },
+        "deliveryInstructions": ["ring"],
+    });
+    let answer = Api::new().json("POST", "/api/v1/orders", &body).await;
+    let problem = answer.problem(422, "validation-failed", "/api/v1/orders");
+    let named = |error: &Value| {
+        let text = |field: &str| error[field].as_str().expect("text").to_owned();
+        (text("pointer"), text("detail"))
+    };
+    let errors = problem["errors"].as_array().expect("errors");
+    let mut errors: Vec<_> = errors.iter().map(named).collect();
+    errors.sort();
+    let expected = [
+        ("/address/city", "must be a string"),
+        (
+            "/address/country",
+            "must be an ISO 3166-1 alpha-2 code in capital letters, such as DE",
+        ),
+        ("/address/lat", "must be a number from -90 to 90"),
+        ("/address/postalCode", "is missing"),
+        ("/address/street", "must have a visible character"),
+        ("/currency", "must be an ISO 4217 code such as EUR"),
+        ("/customerId", "is missing"),
+        ("/deliveryInstructions", "must be a string"),
+        (
+            "/items/0/quantity",
+            "must be a whole number from 1 to 10000",
+        ),
+        ("/items/0/sku", "must not be . or .., which no URL can name"),
+        ("/items/1/quantity", "must be 1 to 10000"),
+        ("/items/1/sku", "is missing"),
+        ("/items/1/unitPrice", "is missing"),
+    ];
+    let expected = expected.map(|(pointer, detail)| (pointer.to_owned(), detail.to_owned()));
+    assert_eq!(errors, expected);
+    assert_eq!(problem["detail"], "13 fields are not valid");
+}
+
+/// JSON has one kind of number: what is whole is whole, however it is written.
+#[tokio::test]
+async fn whole_numbers_may_be_written_as_floats() {
+    let api = Api::new();
+    let json = [
+        ("content-type", "application/json"),
+        ("idempotency-key", "k"),
+    ];
+    let order = pizza().to_string();
+    let first = api
+        .send("POST", "/api/v1/orders", &json, order.clone())
+        .await;
+    assert_eq!(first.status, 201, "{}", first.text);
+    let written = order
+        .replace("\"quantity\":2", "\"quantity\":2.0")
+        .replace("\"unitPrice\":950", "\"unitPrice\":9.5e2");
+    assert_ne!(written, order);
+    // The same body, so the same order.
+    let again = api.send("POST", "/api/v1/orders", &json, written).await;
+    assert_eq!(
+        again.header("idempotency-replayed"),
+        Some("true"),
+        "{}",
+        again.text
+    );
+    assert_eq!(again.text, first.text);
+
+    let item = "/api/v1/inventory/items/A";
+    for (on_hand, expected) in [
+        ("1e3", 1_000_u64),
+        ("7.0", 7),
+        ("9007199254740991.0", (1 << 53) - 1),
+    ] {
+        let body = format!("{{\"onHand\":{on_hand}}}");
+        let answer = api.send("PUT", item, &json[..1], body).await;
+        assert_eq!(answer.json()["onHand"], expected, "{}", answer.text);
+    }
+    for on_hand in ["1.5", "1e300", "9007199254740992.0", "-1.0"] {
+        let body = format!("{{\"onHand\":{on_hand}}}");
+        let answer = api.send("PUT", item, &json[..1], body).await;
+        let problem = answer.problem(422, "validation-failed", item);
+        assert_eq!(
+            problem["errors"][0]["pointer"], "/onHand",
+            "{on_hand}: {problem}"
+        );
+        let detail = problem["errors"][0]["detail"].as_str().expect("a detail");
+        assert!(
+            !detail.contains("i64") && !detail.contains("floating"),
+            "{detail}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -270,6 +387,38 @@ async fn a_path_or_query_that_means_nothing_is_a_400() {
             "limit",
         ),
         ("/api/v1/inventory/items/a%20b", "invalid-parameter", "SKU"),
+        ("/api/v1/inventory/items/%2e", "invalid-parameter", "SKU"),
+        ("/api/v1/inventory/items/%2E%2e", "invalid-parameter", "SKU"),
+        (
+            "/api/v1/orders?limit=1&limit=1",
+            "invalid-parameter",
+            "limit must be given once",
+        ),
+        (
+            "/api/v1/orders?customerId=a&limit=5&customerId=a",
+            "invalid-parameter",
+            "customerId",
+        ),
+        (
+            "/api/v1/orders?cursor=00&cursor=",
+            "invalid-cursor",
+            "cursor",
+        ),
+        (
+            "/api/v1/orders?status=PENDING&status=LOST",
+            "invalid-parameter",
+            "status",
+        ),
+        (
+            "/api/v1/inventory/items?cursor=41&cursor=42",
+            "invalid-parameter",
+            "cursor",
+        ),
+        (
+            "/admin/v1/dead-letters?topic=ORDER_CREATED&topic=ORDER_CANCELLED",
+            "invalid-parameter",
+            "topic",
+        ),
         (
             "/api/v1/inventory/reservations/x",
             "invalid-parameter",
@@ -415,6 +564,12 @@ async fn the_small_bodies_are_checked_too() {
         (
             "POST",
             "/cancel",
+            json!({ "reason": "\u{200d} " }),
+            "/reason",
+        ),
+        (
+            "POST",
+            "/cancel",
             json!({ "reason": "x".repeat(501) }),
             "/reason",
         ),
@@ -447,6 +602,45 @@ async fn the_small_bodies_are_checked_too() {
         let answer = api.json("PUT", item, &json!({ "onHand": on_hand })).await;
         let problem = answer.problem(422, "validation-failed", item);
         assert_eq!(problem["errors"][0]["pointer"], "/onHand", "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_position_was_measured_now_or_a_little_earlier() {
+    let api = Api::new();
+    let id = api.place().await;
+    let order = format!("/api/v1/orders/{id}");
+    api.orders.saga(&id, &Command::StockReserved);
+    for status in ["PREPARING", "IN_TRANSIT"] {
+        let body = json!({ "status": status });
+        api.json("PUT", &format!("{order}/status"), &body).await;
+    }
+    let path = format!("{order}/location");
+    let from_now = |seconds: i64| {
+        let at = SystemClock.now().0 + seconds * 1_000;
+        json!(rfc3339::format(Timestamp(at)))
+    };
+    let refused = [
+        json!("0000-01-01T00:00:00+23:59"),
+        json!("9999-12-31T23:59:59-00:01"),
+        json!("2099-01-01T00:00:00Z"),
+        json!("1970-01-01T00:00:00Z"),
+        json!("2026-01-31"),
+        json!("2026-01-31T12:00:00"),
+        json!(1_769_860_800_250_i64),
+        from_now(40),
+        from_now(-610),
+    ];
+    for at in refused {
+        let body = json!({ "lat": 1, "lon": 1, "at": at });
+        let answer = api.json("PUT", &path, &body).await;
+        let problem = answer.problem(422, "validation-failed", &path);
+        assert_eq!(problem["errors"][0]["pointer"], "/at", "{body}: {problem}");
+    }
+    for at in [from_now(20), from_now(-590), Value::Null] {
+        let body = json!({ "lat": 1, "lon": 1, "at": at });
+        let answer = api.json("PUT", &path, &body).await;
+        assert_eq!(answer.status, 204, "{body}: {}", answer.text);
     }
 }
 

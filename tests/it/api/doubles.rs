@@ -293,7 +293,8 @@ impl Journal for MemoryOrders {
         let place = |order: &Order| (order.created_at(), order.id);
         let orders = self.orders.lock();
         let mut found: Vec<Order> = orders.values().map(|order| (**order).clone()).collect();
-        found.retain(|order| filter.status.is_none_or(|status| order.status() == status));
+        let wanted = &filter.statuses;
+        found.retain(|order| wanted.is_empty() || wanted.contains(&order.status()));
         found.retain(|order| {
             filter
                 .customer

@@ -139,6 +139,11 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
     let confirmed = api.get("/api/v1/orders?status=CONFIRMED").await.json();
     assert_eq!(confirmed["items"][0]["status"], "CONFIRMED");
     assert_eq!(ids(&confirmed).len(), 1);
+    // Repeated, it means any of these.
+    let several = "/api/v1/orders?status=CONFIRMED&status=PENDING&status=CONFIRMED&limit=7";
+    assert_eq!(ids(&api.get(several).await.json()).len(), 7);
+    let several = "/api/v1/orders?status=CONFIRMED&status=DELIVERED";
+    assert_eq!(ids(&api.get(several).await.json()), ids(&confirmed));
     let nobody = "/api/v1/orders?customerId=00000000-0000-4000-8000-000000000000";
     assert!(ids(&api.get(nobody).await.json()).is_empty());
 }

@@ -229,7 +229,7 @@ impl Stored {
         let orders = self.orders.iter();
         let wanted = orders.filter_map(|(order, (_, head, _))| {
             let place = (head.created_at, *order);
-            let is_wanted = filter.status.is_none_or(|status| status == head.status)
+            let is_wanted = (filter.statuses.is_empty() || filter.statuses.contains(&head.status))
                 && filter
                     .customer
                     .is_none_or(|customer| customer == head.customer)
