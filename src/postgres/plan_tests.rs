@@ -2,14 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
+use std::time::Duration;
+
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres};
 use trackops_cluster::ShardCount;
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
+use super::connections::session;
 use super::types::{INFINITY, Millis};
 use super::{Kind, connect_options, journal, migrate, outbox};
 
@@ -55,7 +58,8 @@ async fn lists_deadlines_and_lanes_are_read_by_index() {
     migrate(&url, Kind::Orders, true, ShardCount::DEFAULT)
         .await
         .unwrap();
-    let mut connection = connect_options(&url).unwrap().connect().await.unwrap();
+    let options = connect_options(&url).unwrap();
+    let mut connection = session(&options, Duration::from_secs(60)).await.unwrap();
     sqlx::raw_sql(FILL).execute(&mut connection).await.unwrap();
 
     let page = |query: Bound, statuses: Vec<&'static str>| {

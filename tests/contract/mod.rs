@@ -10,6 +10,7 @@ pub mod outbox;
 mod postgres;
 mod postgres_locks;
 mod postgres_moves;
+mod redis_failover;
 pub mod retention;
 pub mod stock;
 mod stock_sums;

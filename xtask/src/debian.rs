@@ -31,7 +31,9 @@ case " $* " in *" postgresql "*)
 esac
 get install -y --no-install-recommends "$@"
 if command -v systemctl >/dev/null; then
-    case " $* " in *" redis-server "*) systemctl disable redis-server 2>/dev/null || : ;; esac
+    for server in redis-server pgbouncer; do
+        case " $* " in *" $server "*) systemctl disable "$server" 2>/dev/null || : ;; esac
+    done
 fi
 "#;
 

@@ -2,7 +2,7 @@
 //! root, and otherwise named in one line.
 
 use anyhow::{Result, bail};
-use xtask::servers::{find_on_path, find_postgres_program, is_root};
+use xtask::servers::{find_on_path, find_pgbouncer, find_postgres_program, is_root};
 
 use crate::debian;
 
@@ -45,18 +45,30 @@ const SERVERS: [Need; 4] = [
     },
 ];
 
+/// What the tests put between this program and its servers.
+const BETWEEN: [Need; 1] = [Need {
+    program: "pgbouncer",
+    package: "pgbouncer",
+}];
+
 /// What compiles the C in some crates (rdkafka, jemalloc, `SQLite`).
 pub fn compilers() -> Result<()> {
-    all_of(&COMPILERS)
+    all_of(COMPILERS.iter())
 }
 
 /// PostgreSQL, Redis, and what fetches and runs Kafka.
 pub fn servers() -> Result<()> {
-    all_of(&SERVERS)
+    all_of(SERVERS.iter())
 }
 
-fn all_of(needs: &[Need]) -> Result<()> {
-    let missing: Vec<&Need> = needs.iter().filter(|need| !is_here(need.program)).collect();
+/// Those and what only tests need.
+pub fn test_servers() -> Result<()> {
+    all_of(SERVERS.iter().chain(&BETWEEN))
+}
+
+fn all_of(needs: impl IntoIterator<Item = &'static Need>) -> Result<()> {
+    let missing = needs.into_iter();
+    let missing: Vec<&Need> = missing.filter(|need| !is_here(need.program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -75,6 +87,8 @@ fn all_of(needs: &[Need]) -> Result<()> {
 fn is_here(program: &str) -> bool {
     match program {
         "postgres" => find_postgres_program("postgres").is_ok(),
+        // Where Debian has it, which is not on everybody's path.
+        "pgbouncer" => find_pgbouncer().is_some(),
         other => find_on_path(other).is_some(),
     }
 }

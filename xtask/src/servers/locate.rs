@@ -19,6 +19,12 @@ pub fn find_on_path(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// `PgBouncer`, on `PATH` or where Debian puts servers.
+pub fn find_pgbouncer() -> Option<PathBuf> {
+    let of_debian = || Some(PathBuf::from("/usr/sbin/pgbouncer")).filter(|file| file.is_file());
+    find_on_path("pgbouncer").or_else(of_debian)
+}
+
 /// One of PostgreSQL's programs (`postgres`, `initdb`, `pgbench`), of the lowest
 /// version from 15 that Debian has here, else from `PATH`.
 pub fn find_postgres_program(program: &str) -> Result<PathBuf> {

@@ -17,6 +17,7 @@ mod guard;
 mod kafka;
 mod kafka_jars;
 mod locate;
+mod pgbouncer;
 mod pids;
 mod port;
 mod postgres;
@@ -30,7 +31,8 @@ mod wait;
 
 pub use kafka::{Kafka, KafkaLaunch};
 pub use kafka_jars::ensure as ensure_kafka_jars;
-pub use locate::{find_on_path, find_postgres_program};
+pub use locate::{find_on_path, find_pgbouncer, find_postgres_program};
+pub use pgbouncer::{PgBouncer, PgBouncerLaunch};
 pub use port::free as free_port;
 pub use postgres::{Postgres, PostgresLaunch};
 pub use redis::{Redis, RedisLaunch};
