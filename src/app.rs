@@ -5,6 +5,7 @@ mod checks;
 mod cluster;
 mod cluster_clock;
 mod cluster_desk;
+mod consumer;
 mod core;
 mod desk;
 mod dev;

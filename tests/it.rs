@@ -18,6 +18,8 @@ mod contract;
 mod demo_command;
 #[path = "it/dev_command.rs"]
 mod dev_command;
+#[path = "it/disk_full.rs"]
+mod disk_full;
 #[path = "it/doubles/mod.rs"]
 mod doubles;
 #[path = "it/embedded.rs"]
@@ -46,8 +48,12 @@ mod metrics;
 mod nginx;
 #[path = "it/outage.rs"]
 mod outage;
+#[path = "it/poolers.rs"]
+mod poolers;
 #[path = "it/quarantine.rs"]
 mod quarantine;
+#[path = "it/recovery.rs"]
+mod recovery;
 #[path = "it/red.rs"]
 mod red;
 #[path = "it/relays.rs"]

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use crate::directory::Directory;
 use crate::lease::{Lease, LeaseTiming};
 use crate::membership::{Incarnation, Membership, MembershipError, NodeId};
+use crate::outage::{Outage, causes};
 
 /// Between two looks at the authority, however many ask: requests that are lost while a shard moves
 /// all ask at once, and what they want to know is the same.
@@ -20,6 +21,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a renewal may take once the lease has run out: there is none to be lost then, and where
 /// the connection has to be made anew, that may take longer than a part of a short lease.
 const LATE_RENEWAL_MAX: Duration = Duration::from_secs(2);
+
+/// Between two attempts while the authority doesn't answer: it is noticed at once when it is back, which
+/// everybody waits for then, and one that is gone refuses for next to nothing.
+const RENEW_AGAIN: Duration = Duration::from_millis(100);
 
 /// What the keeper last knew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,15 +133,39 @@ pub async fn keep(
 
 /// Renews until the authority says that the lease is over.
 async fn renew(membership: &dyn Membership, kept: &Kept, standing: &watch::Sender<Standing>) {
-    let mut ticks = tokio::time::interval(kept.timing.renew_every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let every = kept.timing.renew_every;
+    let mut outage = Outage::default();
     loop {
-        ticks.tick().await;
-        let now = renew_once(membership, kept).await;
-        standing.send_replace(now);
-        if now == Standing::Deposed {
-            return;
-        }
+        let begun = Instant::now();
+        let renewed = renew_once(membership, kept).await;
+        let pause = match renewed {
+            Ok(()) => {
+                if let Some(away) = outage.over() {
+                    tracing::info!(?away, "the lease is renewed again");
+                }
+                standing.send_replace(Standing::Held);
+                every
+            }
+            Err(MembershipError::Unavailable(error)) => {
+                if let Some(failures) = outage.failed() {
+                    let cause = causes(&*error);
+                    tracing::warn!(cause, failures, "the lease can't be renewed");
+                }
+                standing.send_replace(Standing::Unreachable);
+                every.min(RENEW_AGAIN)
+            }
+            Err(MembershipError::Deposed | MembershipError::Taken { .. }) => {
+                if let Some(away) = outage.over() {
+                    tracing::info!(
+                        ?away,
+                        "the membership store answers again: the lease has ended"
+                    );
+                }
+                standing.send_replace(Standing::Deposed);
+                return;
+            }
+        };
+        tokio::time::sleep_until(begun + pause).await;
     }
 }
 
@@ -177,7 +206,7 @@ async fn look(membership: &dyn Membership, kept: &Kept) {
     }
 }
 
-async fn renew_once(membership: &dyn Membership, kept: &Kept) -> Standing {
+async fn renew_once(membership: &dyn Membership, kept: &Kept) -> Result<(), MembershipError> {
     let sent = Instant::now();
     let length = kept.timing.length;
     // One answer that hangs must not cost the lease: there is time for another attempt or two.
@@ -192,19 +221,13 @@ async fn renew_once(membership: &dyn Membership, kept: &Kept) -> Standing {
         Ok(Ok(view)) => {
             kept.lease.renewed(sent, &kept.timing);
             kept.directory.update(view, sent);
-            Standing::Held
+            Ok(())
         }
-        Ok(Err(MembershipError::Deposed | MembershipError::Taken { .. })) => {
+        Ok(Err(error @ (MembershipError::Deposed | MembershipError::Taken { .. }))) => {
             kept.lease.end();
-            Standing::Deposed
+            Err(error)
         }
-        Ok(Err(MembershipError::Unavailable(error))) => {
-            tracing::warn!(%error, "lease renewal failed");
-            Standing::Unreachable
-        }
-        Err(_) => {
-            tracing::warn!("lease renewal timed out");
-            Standing::Unreachable
-        }
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(MembershipError::Unavailable("no answer in time".into())),
     }
 }

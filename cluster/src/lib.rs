@@ -32,6 +32,7 @@ pub mod lease;
 pub mod link;
 pub mod membership;
 pub mod names;
+pub mod outage;
 pub mod shard;
 pub mod vital;
 

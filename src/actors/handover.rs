@@ -45,12 +45,18 @@ impl Node {
         if let Some(followers) = self.followers.get().and_then(Weak::upgrade) {
             followers.gained(&shards);
         }
-        self.wake_watched(&shards);
+        self.wake_watched_of(&shards);
     }
 
-    /// Listeners may lack what another owner has committed: the orders of `shards` that are watched
-    /// here tell them.
-    fn wake_watched(&self, shards: &[ShardId]) {
+    /// Listeners may lack what an earlier owner has committed: their orders tell them, as far as they are
+    /// this replica's.
+    pub fn wake_watched(&self) {
+        let owned = self.ownership().owned();
+        let owned: Vec<ShardId> = owned.into_iter().map(|(shard, _)| shard).collect();
+        self.wake_watched_of(&owned);
+    }
+
+    fn wake_watched_of(&self, shards: &[ShardId]) {
         let watched = self.context().hub.watched();
         let watched: Vec<OrderId> = watched
             .into_iter()

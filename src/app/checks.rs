@@ -6,17 +6,20 @@ use std::time::Duration;
 use anyhow::bail;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use trackops_cluster::outage::causes;
 
 use super::cluster_desk::LateClusterDesk;
+use super::late::LateTenure;
 use super::lifecycle::Lifecycle;
 use crate::api::probes::readiness::{Need, Readiness, Verdict};
 use crate::codec::topics::Topic;
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
 use crate::postgres::{Database, SchemaState};
+use crate::telemetry::repeated::RepeatedLog;
 
-/// Between two looks at a database that is away at the start.
-const RETRY: Duration = Duration::from_secs(1);
+/// Between two looks at a database that is away at the start, doubled from the first to the last.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// Each look at the topics costs a client of its own and the names of all topics: probes may come more
 /// often than that is worth.
@@ -26,22 +29,42 @@ const BUS_ASKED_EVERY: Duration = Duration::from_secs(1);
 /// if it is time to stop. One that a newer version has migrated will do: migrations only add, so that
 /// this version goes on, and starts again, while the newer one is rolled out.
 pub(super) async fn until_migrated(database: &Database, life: &Lifecycle) -> anyhow::Result<bool> {
+    let mut pause = RETRY.0;
+    let waits = RepeatedLog::new();
+    let wait = |cause: String| {
+        if let Some(repeats) = waits.failed(Instant::now()) {
+            let database = database.kind().as_str();
+            tracing::warn!(
+                database,
+                cause,
+                attempts = repeats.count,
+                "waiting for the database"
+            );
+        }
+    };
     loop {
-        match database.schema_state().await {
+        let state = match database.session_trouble().await {
+            Ok(None) => database.schema_state().await,
+            Ok(Some(trouble)) => bail!("{}: {trouble}", database.kind().as_str()),
+            Err(error) => Err(error),
+        };
+        match state {
             Ok(SchemaState::Migrated) => return Ok(true),
             Ok(state @ SchemaState::Ahead { .. }) => {
                 tracing::warn!(database = database.kind().as_str(), %state, "going on beside a newer version");
                 return Ok(true);
             }
-            Ok(state) => bail!("{}: {state}", database.kind().as_str()),
-            Err(error) => {
-                tracing::warn!(database = database.kind().as_str(), %error, "waiting for the database");
+            Ok(state @ SchemaState::ReadOnly) => {
+                wait(state.to_string());
             }
+            Ok(state) => bail!("{}: {state}", database.kind().as_str()),
+            Err(error) => wait(causes(&*error)),
         }
         tokio::select! {
-            () = tokio::time::sleep(RETRY) => {}
+            () = tokio::time::sleep(pause) => {}
             () = life.stopped() => return Ok(false),
         }
+        pause = (pause * 2).min(RETRY.1);
     }
 }
 
@@ -55,7 +78,7 @@ pub(super) fn database(readiness: &Readiness, name: &'static str, database: &Dat
                 Ok(SchemaState::Migrated) => Verdict::Ready,
                 Ok(state @ SchemaState::Ahead { .. }) => Verdict::Degraded(state.to_string()),
                 Ok(state) => Verdict::Unready(state.to_string()),
-                Err(error) => Verdict::Unready(error.to_string()),
+                Err(error) => Verdict::Unready(causes(&*error)),
             }
         }
     });
@@ -78,7 +101,7 @@ pub(super) fn bus(readiness: &Readiness, bus: &Arc<dyn Bus>) {
                     "missing topics: {}: run `trackops migrate`",
                     missing.join(", ")
                 )),
-                Err(error) => Verdict::Degraded(error.to_string()),
+                Err(error) => Verdict::Degraded(causes(&error)),
             };
             *last.lock() = Some((Instant::now(), verdict.clone()));
             verdict
@@ -91,11 +114,11 @@ pub(super) fn cache(readiness: &Readiness, cache: &Arc<dyn Cache>) {
     let cache = Arc::clone(cache);
     readiness.ping("redis", Need::Optional, move || {
         let cache = Arc::clone(&cache);
-        async move { cache.ping().await }
+        async move { cache.ping().await.map_err(|error| causes(&error)) }
     });
 }
 
-/// Not ready until the replica has started: its lease, its shards.
+/// Not ready until the replica has started: its shards, which are its own for good.
 pub(super) fn started(readiness: &Arc<Readiness>) {
     let process = Arc::downgrade(readiness);
     readiness.check("shards", Need::Required, move || {
@@ -109,6 +132,16 @@ pub(super) fn started(readiness: &Arc<Readiness>) {
                 Verdict::Unready("waiting for the lease or for shards".into())
             }
         }
+    });
+}
+
+/// Not ready while nothing can be written: before the replica has its lease and shards, between two
+/// incarnations, and once the lease has ended.
+pub(super) fn tenure(readiness: &Readiness, tenure: &Arc<LateTenure>) {
+    let tenure = Arc::clone(tenure);
+    readiness.check("shards", Need::Required, move || {
+        let trouble = tenure.trouble();
+        async move { trouble.map_or(Verdict::Ready, Verdict::Unready) }
     });
 }
 

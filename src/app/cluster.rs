@@ -23,7 +23,15 @@ use crate::ports::clock::Clock;
 use crate::ports::live::LiveHub;
 use crate::router::{Router, RouterParts, RouterSettings};
 
-/// The listener for links, and where others reach it.
+/// The listener for links, and where others reach it. Open as long as the process lives: between two
+/// incarnations callers wait rather than be refused.
+pub(super) struct LinkDoor {
+    listener: std::net::TcpListener,
+    address: String,
+    secret: String,
+}
+
+/// The listener as one incarnation uses it.
 pub(super) struct LinkPort {
     listener: TcpListener,
     /// `host:port`.
@@ -31,13 +39,12 @@ pub(super) struct LinkPort {
     secret: LinkSecret,
 }
 
-impl LinkPort {
+impl LinkDoor {
     /// Opens what the configuration says; `None` for a replica that is alone.
     pub async fn open(config: &ReplicaConfig) -> anyhow::Result<Option<Self>> {
         if config.link_secret.is_empty() {
             return Ok(None);
         }
-        let secret = LinkSecret::new(config.link_secret.as_bytes()).context("link_secret")?;
         let addr: SocketAddr = config.link_listen.parse().context("link_listen")?;
         let listener = TcpListener::bind(addr)
             .await
@@ -51,10 +58,22 @@ impl LinkPort {
             addr.to_string()
         };
         Ok(Some(Self {
-            listener,
+            listener: listener.into_std().context("the link listener")?,
             address,
-            secret,
+            secret: config.link_secret.clone(),
         }))
+    }
+
+    /// For another incarnation.
+    pub fn port(&self) -> anyhow::Result<LinkPort> {
+        let listener = self.listener.try_clone();
+        Ok(LinkPort {
+            listener: listener
+                .and_then(TcpListener::from_std)
+                .context("the link listener")?,
+            address: self.address.clone(),
+            secret: LinkSecret::new(self.secret.as_bytes()).context("link_secret")?,
+        })
     }
 }
 
@@ -156,6 +175,13 @@ impl Cluster {
         } else {
             tracing::info!("shards are left: nobody was there to take them, or not in time");
         }
+    }
+
+    /// No more moves, and nothing more is answered: the shards may be another's. Those who wait for an
+    /// answer ask whoever owns them now.
+    pub async fn abandon(self) {
+        self.router.stop();
+        tokio::join!(self.coordinator.stop(), self.links.stop(Duration::ZERO));
     }
 
     /// No more moves, and what others have asked for is finished within `limit`.

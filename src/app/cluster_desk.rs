@@ -1,8 +1,9 @@
 //! The cluster's directory, links and membership, as the management routes want them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use tokio::time::Instant;
 use trackops_cluster::ShardId;
@@ -58,7 +59,7 @@ impl ClusterParts {
 /// A desk that has nothing to show until the replica has joined: the management listener opens
 /// before that.
 #[derive(Default)]
-pub(super) struct LateClusterDesk(OnceLock<Desk>);
+pub(super) struct LateClusterDesk(ArcSwapOption<Desk>);
 
 struct Desk(ClusterParts);
 
@@ -68,19 +69,18 @@ impl LateClusterDesk {
         Arc::default()
     }
 
-    /// From now on `parts` are shown. Once.
+    /// From now on `parts` are shown: those of the present incarnation.
     pub fn set(&self, parts: ClusterParts) {
-        // A second life of the replica has a desk of its own.
-        let _ = self.0.set(Desk(parts));
+        self.0.store(Some(Arc::new(Desk(parts))));
     }
 
     /// Whether this replica can do nothing for anybody: it owns nothing, and reaches none that does.
     pub fn is_cut_off(&self) -> bool {
-        self.0.get().is_some_and(Desk::is_cut_off)
+        self.0.load().as_ref().is_some_and(|desk| desk.is_cut_off())
     }
 
-    fn get(&self) -> Result<&Desk, ClusterDeskError> {
-        self.0.get().ok_or(ClusterDeskError::Starting)
+    fn get(&self) -> Result<Arc<Desk>, ClusterDeskError> {
+        self.0.load_full().ok_or(ClusterDeskError::Starting)
     }
 }
 

@@ -1,19 +1,16 @@
-//! The order service over whatever adapters: replica, actors, consumer; and its end, in order.
+//! The order service over whatever adapters: one life of a replica with its actors; and its end, in order.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use trackops_cluster::ShardCount;
 use trackops_cluster::directory::Directory;
 use trackops_cluster::keeper::{Keeper, Kept, Standing, Ways};
 use trackops_cluster::lease::{Lease, LeaseTiming};
 use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Incarnation, Membership, NodeId};
-use trackops_cluster::vital::Vital;
 
 use super::cluster::{Cluster, ClusterParts, LinkPort};
 use super::cluster_clock::ClusterClock;
@@ -29,8 +26,7 @@ use crate::actors::settings::Settings;
 use crate::config::OrdersConfig;
 use crate::faults;
 use crate::inventory;
-use crate::messaging::{self, runner::Runner};
-use crate::ports::bus::Bus;
+use crate::messaging;
 use crate::ports::cache::Cache;
 use crate::ports::groups::Groups;
 use crate::ports::journal::Journal;
@@ -50,7 +46,6 @@ pub(super) struct Deposed;
 pub(super) struct CoreParts {
     pub journal: Arc<dyn Journal>,
     pub cache: Arc<dyn Cache>,
-    pub bus: Arc<dyn Bus>,
     pub groups: Arc<dyn Groups>,
     pub sagas: Arc<dyn Sagas>,
     pub hub: Arc<dyn LiveHub>,
@@ -75,8 +70,6 @@ pub(super) struct Core {
     node: Arc<Node>,
     cluster: Option<Cluster>,
     keeper: Option<Keeper>,
-    consumer_stop: CancellationToken,
-    tasks: TaskTracker,
 }
 
 /// Joins, claims, starts; then `orders` answers. `None` if it was time to stop before that.
@@ -89,7 +82,6 @@ pub(super) async fn start(
     let Some((count, incarnation, sent)) = enter(&parts, life).await? else {
         return Ok(None);
     };
-    let tasks = TaskTracker::new();
     let directory = Directory::new(count);
     let kept = Kept {
         node: parts.node.clone(),
@@ -112,7 +104,7 @@ pub(super) async fn start(
         CacheGateSettings::default(),
     );
     if let Some(keeper) = &keeper {
-        tasks.spawn(watch_standing(
+        tokio::spawn(watch_standing(
             keeper.standing(),
             ownership.clone(),
             life.clone(),
@@ -145,6 +137,10 @@ pub(super) async fn start(
     };
     let node = Node::start(node_parts, settings).await?;
     life.depend_on(node.vital());
+    if parts.returning {
+        // Their listeners have outlived the incarnation that told them of changes.
+        node.wake_watched();
+    }
     if is_alone {
         if keeper.is_none() {
             // Nobody else ever has them: what is so now stays so.
@@ -177,15 +173,11 @@ pub(super) async fn start(
         cluster.settled_in(life).await;
         answering = Arc::clone(cluster.router()) as _;
     }
-    orders.set(Arc::clone(&answering));
-    let consumer = messaging::orders::runner(parts.bus, answering, parts.clock, &parts.node.0);
-    let consumer_stop = consume(consumer, &tasks, life);
+    orders.set(answering);
     Ok(Some(Core {
         node,
         cluster,
         keeper,
-        consumer_stop,
-        tasks,
     }))
 }
 
@@ -229,15 +221,6 @@ async fn enter(
     )
     .await?;
     Ok(joined.map(|(incarnation, sent)| (count, incarnation, sent)))
-}
-
-/// Starts `consumer`; what stops it.
-fn consume(consumer: Runner, tasks: &TaskTracker, life: &Lifecycle) -> CancellationToken {
-    let (vital, stop) = (Vital::default(), CancellationToken::new());
-    life.depend_on(&vital);
-    let guard = vital.guard("consumer", &stop);
-    tasks.spawn(guard.over(consumer.run(stop.clone())));
-    stop
 }
 
 /// The lease, kept from now on; one without an end where there is no keeper.
@@ -284,14 +267,9 @@ impl Core {
         }
     }
 
-    /// The consumer takes no more messages; what it has in hand is finished until `end`.
-    pub async fn stop_consuming(&self, end: Instant) {
-        self.consumer_stop.cancel();
-        self.tasks.close();
-        let consumed = tokio::time::timeout_at(end, self.tasks.wait()).await;
-        if consumed.is_err() {
-            tracing::warn!("the consumer did not close in time: its last messages will come again");
-        }
+    /// Its shards and its lease.
+    pub fn ownership(&self) -> Arc<Ownership> {
+        Arc::clone(self.node.ownership())
     }
 
     /// What was admitted is finished, the shards are given up.
@@ -304,16 +282,29 @@ impl Core {
             }
         }
         self.node.shut_down(ending.until(14)).await;
-        if let Some(keeper) = self.keeper {
-            // Joins a thread: not on the runtime's own.
-            let stopped = tokio::task::spawn_blocking(|| keeper.stop());
-            if tokio::time::timeout_at(ending.at(14), stopped)
-                .await
-                .is_err()
-            {
-                tracing::warn!("a renewal of the lease is under way still");
+        stop_keeper(self.keeper, ending.at(14)).await;
+    }
+
+    /// The same of a deposed one: nobody waits for it, and others may call the next incarnation at once.
+    pub async fn abandon(self, limit: Duration) {
+        let ending = Ending::begin(limit);
+        if let Some(cluster) = self.cluster {
+            let abandoned = tokio::time::timeout_at(ending.at(13), cluster.abandon());
+            if abandoned.await.is_err() {
+                tracing::warn!("moves of shards hang still");
             }
         }
+        self.node.shut_down(ending.until(14)).await;
+        stop_keeper(self.keeper, ending.at(15)).await;
+    }
+}
+
+async fn stop_keeper(keeper: Option<Keeper>, end: Instant) {
+    let Some(keeper) = keeper else { return };
+    // Joins a thread: not on the runtime's own.
+    let stopped = tokio::task::spawn_blocking(|| keeper.stop());
+    if tokio::time::timeout_at(end, stopped).await.is_err() {
+        tracing::warn!("a renewal of the lease is under way still");
     }
 }
 

@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::NodeId;
+use trackops_cluster::outage::causes;
 use trackops_cluster::vital::Vital;
 
 use super::cluster_clock::ClusterClock;
 use super::cluster_desk::LateClusterDesk;
+use super::consumer::Consumer;
 use super::core::{self, CoreParts};
 use super::late::LateOrders;
 use super::lifecycle::{DEV_STOP, Ending, Lifecycle};
@@ -94,7 +96,6 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     let parts = CoreParts {
         journal,
         cache,
-        bus: Arc::clone(&bus),
         groups: store.groups(),
         sagas: store.sagas(),
         hub,
@@ -109,6 +110,10 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         links: None,
     };
     let running = core::start(parts, core::settings(&config.orders), &orders, &life).await?;
+    let consumer = running.as_ref().map(|_| {
+        let (answering, clock) = (Arc::clone(&orders) as _, Arc::clone(&clock) as _);
+        Consumer::start(Arc::clone(&bus), answering, clock, NODE, &life)
+    });
     let listener = port.serve(routes, limit / 2);
     let others = Others::start(&store, &bus, clock, limit, &life);
     if args.demo {
@@ -127,14 +132,14 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     let ending = Ending::begin(limit);
     readiness.set_draining();
     others.stop.cancel();
-    let consumed = async {
-        if let Some(running) = &running {
-            running.stop_consuming(ending.at(12)).await;
+    let finished = async {
+        if let Some(consumer) = consumer {
+            consumer.stop(ending.at(12)).await;
         }
     };
     tokio::join!(
         watchers.stop(listener, limit / 2),
-        consumed,
+        finished,
         others.end(ending.at(13))
     );
     if let Some(running) = running {
@@ -172,7 +177,7 @@ fn readiness(store: &Embedded) -> Arc<Readiness> {
     let journal = store.journal();
     readiness.ping("journal", Need::Required, move || {
         let journal = Arc::clone(&journal);
-        async move { journal.ping().await }
+        async move { journal.ping().await.map_err(|error| causes(&error)) }
     });
     checks::started(&readiness);
     readiness

@@ -9,8 +9,6 @@ use tokio_util::task::TaskTracker;
 
 use super::late::LateOrders;
 use super::listeners::Listener;
-use crate::api::problem::Problem;
-use crate::api::problem_code::Code;
 use crate::api::router;
 use crate::api::state::ApiState;
 use crate::api::track::{self, TrackState};
@@ -49,14 +47,6 @@ pub(super) fn routes(
         .merge(router::document_routes())
         .merge(router::front_page_routes());
     (routes, LiveConnections { stop, open })
-}
-
-/// What is served while there is no order service: everything is 503, and worth a retry.
-pub(super) fn between() -> Router {
-    Router::new().fallback(|| async {
-        let detail = "not available: this replica is coming back as a new incarnation";
-        Problem::new(Code::Unavailable, detail).retry_after(Duration::from_secs(1))
-    })
 }
 
 impl LiveConnections {

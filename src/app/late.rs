@@ -1,13 +1,17 @@
-//! The orders before there are any: the listeners open at once, so that probes and a busy port show
-//! at once, while the replica still waits for its database or its shards.
+//! The orders while there are none: the listeners open at once and stay, so that probes and a busy port
+//! show at once, while the replica still waits for its database or its shards, or comes back as a new
+//! incarnation.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
+use crate::actors::ownership::Ownership;
 use crate::messaging::dead_letters::DeadLetters;
 use crate::ports::cache::Position;
 use crate::ports::live::Session;
@@ -16,33 +20,79 @@ use crate::ports::orders::{
     Read,
 };
 
-/// Refuses everything until it is told who answers. A release from quarantine also sends the order's
-/// parked messages again.
+/// Refuses everything while nobody answers. A release from quarantine also sends the order's parked
+/// messages again.
 pub(super) struct LateOrders {
-    orders: OnceLock<Arc<dyn Orders>>,
+    orders: ArcSwapOption<Arc<dyn Orders>>,
+    had_some: AtomicBool,
     letters: DeadLetters,
+}
+
+/// The present incarnation's shards and lease; none while there is no incarnation that owns any.
+#[derive(Default)]
+pub(super) struct LateTenure(ArcSwapOption<Ownership>);
+
+impl LateTenure {
+    /// An incarnation has begun.
+    pub fn set(&self, ownership: Arc<Ownership>) {
+        self.0.store(Some(ownership));
+    }
+
+    /// It is over.
+    pub fn clear(&self) {
+        self.0.store(None);
+    }
+
+    /// Why nothing can be written, as far as this replica knows.
+    pub fn trouble(&self) -> Option<String> {
+        match &*self.0.load() {
+            None => Some("waiting for the lease or for shards".into()),
+            Some(ownership) if ownership.lease_holds() => None,
+            Some(ownership) => {
+                let ago = ownership.lease_over_for();
+                Some(format!(
+                    "the lease ended {:.1} s ago and could not be renewed",
+                    ago.as_secs_f64()
+                ))
+            }
+        }
+    }
 }
 
 impl LateOrders {
     /// Nobody answers yet.
     pub fn new(letters: DeadLetters) -> Arc<Self> {
         Arc::new(Self {
-            orders: OnceLock::new(),
+            orders: ArcSwapOption::empty(),
+            had_some: AtomicBool::new(false),
             letters,
         })
     }
 
-    /// From now on `orders` answers. Once.
+    /// From now on `orders` answers.
     pub fn set(&self, orders: Arc<dyn Orders>) {
-        let _ = self.orders.set(orders);
+        self.had_some.store(true, Ordering::Relaxed);
+        self.orders.store(Some(Arc::new(orders)));
     }
 
-    fn get(&self) -> Result<&dyn Orders, OrdersError> {
-        const STARTING: OrdersError = OrdersError::Unavailable {
-            why: "this replica is starting",
-            retry_after: Duration::from_secs(1),
+    /// Nobody answers any more, for a moment.
+    pub fn clear(&self) {
+        self.orders.store(None);
+    }
+
+    fn get(&self) -> Result<Arc<dyn Orders>, OrdersError> {
+        if let Some(orders) = &*self.orders.load() {
+            return Ok(Arc::clone(orders));
+        }
+        let why = if self.had_some.load(Ordering::Relaxed) {
+            "this replica is coming back as a new incarnation"
+        } else {
+            "this replica is starting"
         };
-        self.orders.get().map(|orders| &**orders).ok_or(STARTING)
+        Err(OrdersError::Unavailable {
+            why,
+            retry_after: Duration::from_secs(1),
+        })
     }
 }
 

@@ -88,6 +88,11 @@ impl Lifecycle {
         self.stop.is_cancelled()
     }
 
+    /// Whether it stops because something has failed.
+    pub fn has_failed(&self) -> bool {
+        self.failure.lock().is_some()
+    }
+
     /// Waits for the time to stop.
     pub async fn stopped(&self) {
         self.stop.cancelled().await;

@@ -5,20 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use trackops_cluster::keeper::Ways;
 use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::NodeId;
 
-use super::cluster::LinkPort;
+use super::cluster::{LinkDoor, LinkPort};
 use super::cluster_clock::ClusterClock;
 use super::cluster_desk::LateClusterDesk;
-use super::core::{self, CoreParts, Deposed};
-use super::late::LateOrders;
+use super::consumer::Consumer;
+use super::core::{self, Core, CoreParts, Deposed};
+use super::face::{self, LiveConnections};
+use super::late::{LateOrders, LateTenure};
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::{Listener, Port};
-use super::{checks, desk, face};
+use super::{checks, desk};
 use crate::api::admin::SagaDesk;
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
@@ -36,48 +38,30 @@ use crate::redis::{RedisCache, RedisSettings};
 use crate::retention;
 use crate::telemetry::{self, prometheus};
 
-/// How long what is open between two incarnations may take to end: answers of one line.
-const INTERIM_STOP: Duration = Duration::from_secs(1);
-
-/// Runs the role until a signal. A replica whose lease has ended, as after the database was away for
-/// longer than that, comes back as a new incarnation with nothing in memory; unless another has taken
-/// its place.
+/// Runs the role until a signal. The ports, their connections and the consumer are the process'; a replica
+/// whose lease has ended, as after the database was away for longer than that, comes back behind them as a
+/// new incarnation with nothing in memory; unless another has taken its place.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = prometheus::install()?;
     telemetry::zeros_of_orders();
-    let process = Lifecycle::start(config.http.shutdown(ROLE_STOP))?;
-    let mut doors = Doors::open(&config)?;
-    let mut returning = false;
-    loop {
-        let metrics = metrics.clone();
-        let ended = run_incarnation(&config, metrics, &process, &mut doors, returning).await;
-        match ended {
-            Err(error) if error.is::<Deposed>() && !process.is_stopping() => {
-                tracing::warn!(%error, "coming back as a new incarnation");
-                returning = true;
-            }
-            ended => return ended,
-        }
-    }
-}
-
-async fn run_incarnation(
-    config: &Config,
-    metrics: PrometheusHandle,
-    process: &Lifecycle,
-    doors: &mut Doors,
-    returning: bool,
-) -> anyhow::Result<()> {
-    let links = LinkPort::open(&config.replica).await?;
     let limit = config.http.shutdown(ROLE_STOP);
-    let adapters = Adapters::open(config).await?;
-    let life = process.part();
+    let life = Lifecycle::start(limit)?;
+    let public = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
+    let management = Port::open(
+        &config.http.management_listen,
+        9080,
+        "TRACKOPS_MANAGEMENT_LISTEN",
+        &config.http,
+    )?;
+    let door = LinkDoor::open(&config.replica).await?;
+    let adapters = Adapters::open(&config).await?;
     let letters = DeadLetters::new(Arc::clone(&adapters.bus));
     let orders = LateOrders::new(letters.clone());
     let hub = Hub::new();
-    let readiness = adapters.readiness();
     let desk = LateClusterDesk::new();
-    if links.is_some() {
+    let tenure = Arc::new(LateTenure::default());
+    let readiness = adapters.readiness(&tenure);
+    if door.is_some() {
         checks::links(&readiness, &desk);
     }
 
@@ -109,125 +93,191 @@ async fn run_incarnation(
         outboxes: vec![Arc::new(adapters.database.outbox())],
         dead_letters: Some(desk::of(letters)),
     });
-    let management = doors.management()?.serve(
+    let management = management.serve(
         management_routes.merge(router::problem_routes()),
         limit / 16,
     );
-    let public = doors.public()?.serve(public_routes, limit / 2);
-    doors.end_interim().await;
+    let public = public.serve(public_routes, limit / 2);
     tracing::info!(public = %public.addr(), management = %management.addr(), "role order");
 
-    let parts = adapters.parts(config, hub, returning, desk, links);
-    let running = match start(&adapters.database, parts, config, &orders, &life).await {
-        Ok(running) => running,
-        Err(error) => {
-            life.fail(error);
-            None
-        }
+    let mut replica = Replica {
+        config: &config,
+        adapters,
+        door,
+        hub,
+        orders,
+        desk,
+        tenure,
+        readiness,
+        consumer: None,
+        endings: TaskTracker::new(),
+        stop_limit: limit,
     };
-    if running.is_some() {
-        readiness.set_started();
-        tracing::info!("ready");
-    }
-    life.stopped().await;
+    let running = replica.live(&life).await;
 
-    let ending = Ending::begin(limit);
-    readiness.set_draining();
-    if let Some(running) = &running
-        && process.is_stopping()
-    {
-        public.set_closing();
-        let notice = async {
-            if running.is_one_of_many() {
-                tokio::time::sleep(config.http.notice().min(limit / 4)).await;
-            }
-        };
-        // Whoever spreads the requests has heard of it before the listener is closed.
-        tokio::join!(running.drain(limit / 4), notice);
-    }
-    if process.is_stopping() {
-        doors.close();
-    } else {
-        doors.begin_interim();
-    }
-    let consumed = async {
-        if let Some(running) = &running {
-            running.stop_consuming(ending.at(12)).await;
-        }
-    };
-    tokio::join!(watchers.stop(public, limit / 4), consumed);
-    if let Some(running) = running {
-        running.stop(ending).await;
-    }
+    replica
+        .stop(running, public, watchers, life.has_failed())
+        .await;
     management.stop().await;
     background.cancel();
     life.result()
 }
 
-/// Waits for the database, then for the shards; `None` if it was time to stop first.
-async fn start(
-    database: &Database,
-    parts: CoreParts,
-    config: &Config,
-    orders: &Arc<LateOrders>,
-    life: &Lifecycle,
-) -> anyhow::Result<Option<core::Core>> {
-    if !checks::until_migrated(database, life).await? {
-        return Ok(None);
-    }
-    core::start(parts, core::settings(&config.orders), orders, life).await
+/// What stays while incarnations come and go.
+struct Replica<'a> {
+    config: &'a Config,
+    adapters: Adapters,
+    /// For links to other replicas; `None` for one that is alone.
+    door: Option<LinkDoor>,
+    hub: Arc<Hub>,
+    orders: Arc<LateOrders>,
+    desk: Arc<LateClusterDesk>,
+    tenure: Arc<LateTenure>,
+    readiness: Arc<Readiness>,
+    /// Since the first incarnation: it asks whoever answers.
+    consumer: Option<Consumer>,
+    /// Deposed incarnations on their way out. Each has a limit, and a lease had to run out before each.
+    endings: TaskTracker,
+    stop_limit: Duration,
 }
 
-/// The ports of the process. Every incarnation serves on them; while there is none, the public one
-/// answers 503, so that a client is told to come back rather than refused.
-struct Doors {
-    /// Public and management; `None` once the process stops and refuses new connections.
-    ports: Option<(Port, Port)>,
-    interim: Option<Listener>,
-}
-
-impl Doors {
-    fn open(config: &Config) -> anyhow::Result<Self> {
-        let public = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
-        let management = Port::open(
-            &config.http.management_listen,
-            9080,
-            "TRACKOPS_MANAGEMENT_LISTEN",
-            &config.http,
-        )?;
-        Ok(Self {
-            ports: Some((public, management)),
-            interim: None,
-        })
-    }
-
-    fn public(&self) -> anyhow::Result<Port> {
-        let (public, _) = self.ports.as_ref().context("the listener is closed")?;
-        Ok(public.clone())
-    }
-
-    fn management(&self) -> anyhow::Result<Port> {
-        let (_, management) = self.ports.as_ref().context("the listener is closed")?;
-        Ok(management.clone())
-    }
-
-    fn begin_interim(&mut self) {
-        let public = self.ports.as_ref().map(|(public, _)| public.clone());
-        self.interim = public.map(|port| port.serve(face::between(), INTERIM_STOP));
-    }
-
-    async fn end_interim(&mut self) {
-        if let Some(interim) = self.interim.take() {
-            interim.stop().await;
+impl Replica<'_> {
+    /// One incarnation after the other until `process` stops; the last one, if it runs still.
+    async fn live(&mut self, process: &Lifecycle) -> Option<Core> {
+        let mut returning = false;
+        loop {
+            let life = process.part();
+            let running = match self.start(returning, &life).await {
+                Ok(running) => running,
+                Err(error) => {
+                    life.fail(error);
+                    None
+                }
+            };
+            if let Some(running) = &running {
+                self.tenure.set(running.ownership());
+                self.consume(process);
+                self.readiness.set_started();
+                tracing::info!("ready");
+            }
+            life.stopped().await;
+            if process.is_stopping() {
+                return running;
+            }
+            match life.result() {
+                Err(error) if error.is::<Deposed>() => {
+                    tracing::warn!(%error, "coming back as a new incarnation");
+                    self.depose(running);
+                    returning = true;
+                }
+                ended => {
+                    process.fail(ended.err().unwrap_or_else(|| Deposed.into()));
+                    return running;
+                }
+            }
         }
     }
 
-    fn close(&mut self) {
-        self.ports = None;
+    /// Waits for the database, then for the shards; `None` if it was time to stop first.
+    async fn start(&self, returning: bool, life: &Lifecycle) -> anyhow::Result<Option<Core>> {
+        let database = &self.adapters.database;
+        if !checks::until_migrated(database, life).await? {
+            return Ok(None);
+        }
+        let links = self.door.as_ref().map(LinkDoor::port).transpose()?;
+        let parts = self.parts(returning, links);
+        core::start(
+            parts,
+            core::settings(&self.config.orders),
+            &self.orders,
+            life,
+        )
+        .await
+    }
+
+    /// What it has in memory counts no more, and the next incarnation waits for none of it.
+    fn depose(&self, over: Option<Core>) {
+        self.orders.clear();
+        self.tenure.clear();
+        if let Some(over) = over {
+            let limit = self.stop_limit;
+            self.endings.spawn(over.abandon(limit));
+        }
+    }
+
+    /// Ends everything within the limit; if nothing `has_failed`, with the shards in others' hands.
+    async fn stop(
+        self,
+        running: Option<Core>,
+        public: Listener,
+        watchers: LiveConnections,
+        has_failed: bool,
+    ) {
+        let limit = self.stop_limit;
+        let ending = Ending::begin(limit);
+        self.readiness.set_draining();
+        if let Some(running) = &running
+            && !has_failed
+        {
+            public.set_closing();
+            let notice = async {
+                if running.is_one_of_many() {
+                    tokio::time::sleep(self.config.http.notice().min(limit / 4)).await;
+                }
+            };
+            // Whoever spreads the requests has heard of it before the listener is closed.
+            tokio::join!(running.drain(limit / 4), notice);
+        }
+        let consumer = self.consumer;
+        let finished = async {
+            if let Some(consumer) = consumer {
+                consumer.stop(ending.at(12)).await;
+            }
+        };
+        tokio::join!(watchers.stop(public, limit / 4), finished);
+        if let Some(running) = running {
+            running.stop(ending).await;
+        }
+        self.endings.close();
+        // They have limits of their own, and nothing in hand that this process has to answer for.
+        let _ = tokio::time::timeout_at(ending.at(14), self.endings.wait()).await;
+    }
+
+    fn consume(&mut self, process: &Lifecycle) {
+        self.consumer.get_or_insert_with(|| {
+            let answering = Arc::clone(&self.orders) as _;
+            let (bus, clock) = (&self.adapters.bus, Arc::clone(&self.adapters.clock) as _);
+            let name = self.config.replica.name();
+            Consumer::start(Arc::clone(bus), answering, clock, &name, process)
+        });
+    }
+
+    fn parts(&self, returning: bool, links: Option<LinkPort>) -> CoreParts {
+        let (adapters, config) = (&self.adapters, self.config);
+        let keeper_database = adapters.database.clone();
+        CoreParts {
+            journal: Arc::clone(&adapters.journal),
+            cache: Arc::clone(&adapters.cache),
+            groups: Arc::clone(&adapters.groups),
+            sagas: Arc::new(adapters.database.sagas()),
+            hub: Arc::clone(&self.hub) as _,
+            clock: Arc::clone(&adapters.clock),
+            membership: Arc::new(adapters.database.membership()),
+            keeper: Some(Box::new(move || Ways {
+                renewals: Arc::new(keeper_database.membership()),
+                looks: Arc::new(keeper_database.membership()),
+            })),
+            node: NodeId(config.replica.name()),
+            timing: LeaseTiming::of(Duration::from_millis(config.replica.lease_ms)),
+            shards: config.stores.shards_set(),
+            returning,
+            desk: Arc::clone(&self.desk),
+            links,
+        }
     }
 }
 
-/// What an incarnation works with, made anew for each.
+/// What every incarnation works with.
 struct Adapters {
     database: Database,
     bus: Arc<dyn Bus>,
@@ -253,44 +303,13 @@ impl Adapters {
         })
     }
 
-    fn readiness(&self) -> Arc<Readiness> {
+    fn readiness(&self, tenure: &Arc<LateTenure>) -> Arc<Readiness> {
         let readiness = Readiness::new();
         checks::database(&readiness, "postgres", &self.database);
-        checks::started(&readiness);
+        checks::tenure(&readiness, tenure);
         checks::bus(&readiness, &self.bus);
         checks::cache(&readiness, &self.cache);
         readiness
-    }
-
-    fn parts(
-        &self,
-        config: &Config,
-        hub: Arc<Hub>,
-        returning: bool,
-        desk: Arc<LateClusterDesk>,
-        links: Option<LinkPort>,
-    ) -> CoreParts {
-        let keeper_database = self.database.clone();
-        CoreParts {
-            journal: Arc::clone(&self.journal),
-            cache: Arc::clone(&self.cache),
-            bus: Arc::clone(&self.bus),
-            groups: Arc::clone(&self.groups),
-            sagas: Arc::new(self.database.sagas()),
-            hub,
-            clock: Arc::clone(&self.clock),
-            membership: Arc::new(self.database.membership()),
-            keeper: Some(Box::new(move || Ways {
-                renewals: Arc::new(keeper_database.membership()),
-                looks: Arc::new(keeper_database.membership()),
-            })),
-            node: NodeId(config.replica.name()),
-            timing: LeaseTiming::of(Duration::from_millis(config.replica.lease_ms)),
-            shards: config.stores.shards_set(),
-            returning,
-            desk,
-            links,
-        }
     }
 }
 

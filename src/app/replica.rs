@@ -8,15 +8,19 @@ use tokio::time::Instant;
 use trackops_cluster::directory::Directory;
 use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::{Incarnation, Membership, MembershipError, NodeId};
+use trackops_cluster::outage::causes;
 use trackops_cluster::{ShardCount, ShardId};
 
 use super::core::Deposed;
 use super::lifecycle::Lifecycle;
 use crate::actors::cache_gate::CacheGate;
 use crate::actors::ownership::Ownership;
+use crate::telemetry::repeated::RepeatedLog;
 
-/// Between two looks at an authority that is away or shards that are another's.
-const RETRY: Duration = Duration::from_millis(500);
+/// Between two looks at an authority that is away or shards that are another's, doubled from the first to
+/// the last: whoever comes back as a new incarnation is waited for by everybody, and whoever stands by for
+/// another replica is in no hurry.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// How long an authority may take to hear that a replica which hasn't begun is gone.
 const LEAVE_MAX: Duration = Duration::from_secs(1);
 /// A wait that goes on is said again after so many looks.
@@ -30,7 +34,8 @@ pub(super) async fn shard_count(
     configured: Option<ShardCount>,
     life: &Lifecycle,
 ) -> anyhow::Result<Option<ShardCount>> {
-    for look in 0_u32.. {
+    let mut pause = Pause::new();
+    loop {
         match membership.shard_count().await {
             Ok(count) if configured.is_some_and(|configured| configured != count) => bail!(
                 "the orders database has {} shards, not the {} that are configured: the number is fixed \
@@ -39,16 +44,12 @@ pub(super) async fn shard_count(
                 configured.map_or(0, ShardCount::get),
             ),
             Ok(count) => return Ok(Some(count)),
-            Err(error) if look % SAY_EVERY == 0 => {
-                tracing::warn!(%error, "waiting for the membership store");
-            }
-            Err(_) => {}
+            Err(error) => pause.for_trouble(&error, "waiting for the membership store"),
         }
-        if pause(life).await {
+        if pause.is_ended(life).await {
             return Ok(None);
         }
     }
-    Ok(None)
 }
 
 /// Takes the lease of `node`. If the id is in use, waits for that lease to end; if it is renewed
@@ -62,6 +63,7 @@ pub(super) async fn join(
     life: &Lifecycle,
 ) -> anyhow::Result<Option<(Incarnation, Instant)>> {
     let mut in_use_until = None;
+    let mut pause = Pause::new();
     loop {
         let sent = Instant::now();
         match membership.join(node, address, timing.length).await {
@@ -83,9 +85,9 @@ pub(super) async fn join(
                 }
                 Some(_) => {}
             },
-            Err(error) => tracing::warn!(%error, "can't join yet"),
+            Err(error) => pause.for_trouble(&error, "can't join yet"),
         }
-        if pause(life).await {
+        if pause.is_ended(life).await {
             return Ok(None);
         }
     }
@@ -109,6 +111,7 @@ pub(super) async fn claim_all(
     returning: bool,
     life: &Lifecycle,
 ) -> anyhow::Result<bool> {
+    let mut pause = Pause::new();
     let mut missing: Vec<ShardId> = ownership.count().iter().collect();
     for look in 0_u32.. {
         let claim = async {
@@ -126,8 +129,8 @@ pub(super) async fn claim_all(
             Ok(claimed) => missing.retain(|shard| !claimed.contains(shard)),
             Err(MembershipError::Deposed) => return Err(Deposed.into()),
             Err(error) => {
-                tracing::warn!(%error, "can't claim shards yet");
-                if pause(life).await {
+                pause.for_trouble(&error, "can't claim shards yet");
+                if pause.is_ended(life).await {
                     return Ok(false);
                 }
                 continue;
@@ -146,7 +149,7 @@ pub(super) async fn claim_all(
                 "waiting: another replica owns shards"
             );
         }
-        if pause(life).await {
+        if pause.is_ended(life).await {
             return Ok(false);
         }
     }
@@ -160,9 +163,34 @@ pub(super) async fn leave(ownership: &Ownership) {
     }
 }
 
-async fn pause(life: &Lifecycle) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(RETRY) => false,
-        () = life.stopped() => true,
+/// The pause before the next look.
+struct Pause {
+    next: Duration,
+    troubles: RepeatedLog,
+}
+
+impl Pause {
+    fn new() -> Self {
+        Self {
+            next: RETRY.0,
+            troubles: RepeatedLog::new(),
+        }
+    }
+
+    /// Says what it is for, if that is due.
+    fn for_trouble(&self, error: &MembershipError, doing: &'static str) {
+        if let Some(repeats) = self.troubles.failed(Instant::now()) {
+            tracing::warn!(cause = causes(error), attempts = repeats.count, "{doing}");
+        }
+    }
+
+    /// Waits; `true` if it is time to stop.
+    async fn is_ended(&mut self, life: &Lifecycle) -> bool {
+        let pause = self.next;
+        self.next = (pause * 2).min(RETRY.1);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => false,
+            () = life.stopped() => true,
+        }
     }
 }

@@ -133,7 +133,9 @@ impl Journal for SqliteJournal {
 
     async fn ping(&self) -> Result<(), JournalError> {
         let ping = sqlx::query("SELECT 1").execute(&self.db.reads);
-        ping.await.map(drop).map_err(failed)
+        ping.await.map_err(failed)?;
+        let written = self.db.writer.check().await;
+        written.map_err(|error| JournalError::Unavailable(error.into()))
     }
 }
 

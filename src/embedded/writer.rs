@@ -11,12 +11,16 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use trackops_cluster::outage::causes;
 
 use super::error::WriteError;
+use crate::telemetry::repeated::RepeatedLog;
 
 /// Requests that may wait. Callers are the journal's writer, the relay, consumers and a handful of
 /// requests to the inventory: far fewer than this, so a full queue means a file that has stalled.
@@ -37,6 +41,38 @@ const NEXT: &str = "RELEASE request; SAVEPOINT request";
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
+    health: Health,
+}
+
+/// Why the last transaction failed; nothing if it didn't.
+#[derive(Clone, Debug, Default)]
+struct Health {
+    trouble: Arc<Mutex<Option<WriteError>>>,
+    troubles: Arc<RepeatedLog>,
+}
+
+impl Health {
+    /// A transaction was committed.
+    fn is_well(&self) {
+        *self.trouble.lock() = None;
+        if let Some(recovery) = self.troubles.recovered(Instant::now()) {
+            let (after, failures) = (recovery.lasted, recovery.count);
+            tracing::info!(?after, failures, "the file takes writes again");
+        }
+    }
+
+    /// A transaction failed, and that was the file's fault.
+    fn failed(&self, error: &WriteError) {
+        *self.trouble.lock() = Some(error.clone());
+        if let Some(repeats) = self.troubles.failed(Instant::now()) {
+            let failures = repeats.count;
+            tracing::error!(
+                cause = causes(error),
+                failures,
+                "the file doesn't take writes"
+            );
+        }
+    }
 }
 
 /// A request: some statements, and who wants to know.
@@ -45,6 +81,8 @@ trait Job: Send {
     fn needs_flush(&self) -> bool;
     /// Runs the statements; `false` if they are to be rolled back.
     fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
+    /// Why it failed, if that is the file's fault.
+    fn trouble(&self) -> Option<&WriteError>;
     /// Tells how it ended. `Ok` is the commit; a request that failed by itself tells that instead.
     fn finish(self: Box<Self>, committed: Result<(), WriteError>);
 }
@@ -80,6 +118,11 @@ where
         .boxed()
     }
 
+    fn trouble(&self) -> Option<&WriteError> {
+        let failure = self.result.as_ref()?.as_ref().err();
+        failure.filter(|error| !matches!(error, WriteError::Refused(_)))
+    }
+
     fn finish(self: Box<Self>, committed: Result<(), WriteError>) {
         let result = match (committed, self.result) {
             (Ok(()), Some(Ok(value))) => {
@@ -104,11 +147,35 @@ impl Writer {
         guard: G,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
+        let health = Health::default();
+        let writer = Self {
+            queue,
+            health: health.clone(),
+        };
         let task = tokio::spawn(async move {
-            work_off(conn, options, requests, closing).await;
+            work_off(conn, options, requests, closing, health).await;
             drop(guard);
         });
-        (Self { queue }, task)
+        (writer, task)
+    }
+
+    /// Whether the file takes writes: as the last one found, and after one that failed a new one does.
+    pub(super) async fn check(&self) -> Result<(), WriteError> {
+        if self.health.trouble.lock().is_none() {
+            return Ok(());
+        }
+        let trial = self.write(|conn| {
+            async move {
+                let form: i64 = sqlx::query_scalar("PRAGMA user_version")
+                    .fetch_one(&mut *conn)
+                    .await?;
+                // The same again: a page is written all the same.
+                let sql = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {form}"));
+                sqlx::query(sql).execute(conn).await.map(drop)
+            }
+            .boxed()
+        });
+        trial.await
     }
 
     /// Runs `work` in a transaction; what it returned comes back once it is durable.
@@ -190,6 +257,7 @@ async fn work_off(
     options: SqliteConnectOptions,
     mut requests: mpsc::Receiver<Box<dyn Job>>,
     closing: CancellationToken,
+    health: Health,
 ) {
     // A connection begins with every commit flushed.
     let mut conn = Some((conn, true));
@@ -208,12 +276,14 @@ async fn work_off(
             None => match options.connect().await {
                 Ok(open) => (open, true),
                 Err(error) => {
-                    fail(&mut group, &WriteError::Failed(Arc::new(error)));
+                    let error = WriteError::Failed(Arc::new(error));
+                    health.failed(&error);
+                    fail(&mut group, &error);
                     continue;
                 }
             },
         };
-        if commit(&mut open, &mut flushes, &mut group).await {
+        if commit(&mut open, &mut flushes, &mut group, &health).await {
             conn = Some((open, flushes));
         } else if let Err(error) = open.close_hard().await {
             tracing::warn!(%error, "closing the database after a failure");
@@ -238,6 +308,7 @@ async fn commit(
     conn: &mut SqliteConnection,
     flushes: &mut bool,
     group: &mut Vec<Box<dyn Job>>,
+    health: &Health,
 ) -> bool {
     let run = AssertUnwindSafe(run_all(conn, flushes, group))
         .catch_unwind()
@@ -245,25 +316,31 @@ async fn commit(
     let kept = match run.unwrap_or_else(|_| Err(sqlx::Error::Protocol("a write panicked".into()))) {
         Ok(kept) => kept,
         Err(error) => {
-            tracing::error!(%error, "a write failed, its transaction is rolled back");
             let rolled_back = execute(conn, "ROLLBACK").await.is_ok();
-            fail(group, &WriteError::Failed(Arc::new(error)));
+            let error = WriteError::Failed(Arc::new(error));
+            health.failed(&error);
+            fail(group, &error);
             return rolled_back;
         }
     };
     if !kept {
         let rolled_back = execute(conn, "ROLLBACK").await.is_ok();
+        if let Some(trouble) = group.iter().find_map(|job| job.trouble()) {
+            health.failed(trouble);
+        }
         finish(group);
         return rolled_back;
     }
     match execute(conn, "COMMIT").await {
         Ok(()) => {
+            health.is_well();
             finish(group);
             true
         }
         Err(error) => {
-            tracing::error!(%error, "a commit failed");
-            fail(group, &WriteError::Unknown(Arc::new(error)));
+            let error = WriteError::Unknown(Arc::new(error));
+            health.failed(&error);
+            fail(group, &error);
             false
         }
     }

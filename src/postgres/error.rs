@@ -86,6 +86,14 @@ impl Failure {
     }
 }
 
+/// Whether the server says that it isn't the one to talk to, or not any more: it is read-only, as a standby
+/// is (25006), or it stops, has crashed, or isn't up yet (57P01 to 57P03).
+pub(super) fn is_of_another_server(error: &sqlx::Error) -> bool {
+    let refused = error.as_database_error();
+    let code = refused.and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(&*code, "25006" | "57P01" | "57P02" | "57P03"))
+}
+
 impl From<Failure> for AppendError {
     fn from(failure: Failure) -> Self {
         if failure.is_bad_data() {

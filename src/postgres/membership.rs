@@ -13,7 +13,7 @@ use trackops_cluster::membership::{
 use trackops_cluster::{Epoch, ShardCount, ShardId};
 
 use super::cluster_view::{self, RENEW, VIEW};
-use super::connections::{Connections, Limits};
+use super::connections::{Connections, Limits, Turns};
 use super::error::Failure;
 use super::listener::{CLUSTER, Listener};
 use super::{OpenError, Settings, connect_options};
@@ -48,10 +48,14 @@ impl PgMembership {
     /// The authority in the orders' database at `url`. Doesn't connect yet; to be called within the
     /// runtime that uses it.
     pub fn connect(url: &str) -> Result<Self, OpenError> {
-        Ok(Self::new(connect_options(url)?, Settings::default()))
+        Ok(Self::new(
+            connect_options(url)?,
+            Settings::default(),
+            Turns::default(),
+        ))
     }
 
-    pub(super) fn new(options: PgConnectOptions, settings: Settings) -> Self {
+    pub(super) fn new(options: PgConnectOptions, settings: Settings, turns: Turns) -> Self {
         let limits = Limits {
             connections: 1,
             acquire: settings.acquire,
@@ -59,7 +63,7 @@ impl PgMembership {
             run: settings.write,
         };
         Self {
-            connection: Arc::new(Connections::new(options.clone(), limits)),
+            connection: Arc::new(Connections::new(options.clone(), limits, turns)),
             options,
             listener: Arc::default(),
         }

@@ -2,15 +2,28 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use sqlx::migrate::{MigrateDatabase as _, Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection, Postgres, SqlSafeStr as _};
 use thiserror::Error;
+use tokio::time::Instant;
 use trackops_cluster::ShardCount;
 
 use super::connections::Connections;
-use super::{Kind, OpenError, connect_options};
+use super::{Kind, OpenError, connect_options, pooler};
 use crate::ports::journal::BoxError;
+use crate::telemetry::repeated::RepeatedLog;
+
+/// How long a migration waits for a table that somebody uses. Whoever asks for the table after it waits
+/// behind it, so this is how long it may hold up the writers.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '300ms'";
+/// Then it lets them pass before it tries again.
+const LOCK_RETRY: Duration = Duration::from_secs(1);
+/// How long it tries: a dump or a long report ends within it.
+const LOCK_PATIENCE: Duration = Duration::from_mins(30);
 
 type Source = (i64, &'static str, &'static str);
 
@@ -107,6 +120,8 @@ pub enum SchemaState {
         /// The last that this program knows.
         known: i64,
     },
+    /// Nothing can be written there: the server is a standby, or was told so.
+    ReadOnly,
     /// A newer version has migrated it. Migrations only add, so this program works with it.
     Ahead {
         /// The last migration that it has.
@@ -121,6 +136,10 @@ impl fmt::Display for SchemaState {
         match self {
             Self::Migrated => write!(f, "the database is up to date"),
             Self::Missing => write!(f, "the database isn't migrated: run `trackops migrate`"),
+            Self::ReadOnly => write!(
+                f,
+                "the database is read-only: nothing can be written before it is not"
+            ),
             Self::Behind { applied, known } => write!(
                 f,
                 "the database is at migration {applied} of {known}: run `trackops migrate`"
@@ -152,6 +171,9 @@ pub enum MigrateError {
     /// It doesn't exist, and may not be made.
     #[error("the database doesn't exist")]
     NoDatabase,
+    /// Its connections aren't sessions.
+    #[error("{}", pooler::ADVICE)]
+    NoSessions,
     /// The server can't be reached, or refused.
     #[error("the database can't be reached or refused")]
     Database(#[from] sqlx::Error),
@@ -162,6 +184,7 @@ pub enum MigrateError {
 
 /// Brings the database at `url` up to date, making it if it doesn't exist and `may_create`. The
 /// orders' database gets `shards` shards when it is first migrated; later the number is as it is.
+/// Those who use the database meanwhile are held up for a moment at a time.
 pub async fn migrate(
     url: &str,
     kind: Kind,
@@ -175,21 +198,64 @@ pub async fn migrate(
         Err(error) if is_code(&error, "3D000") => return Err(MigrateError::NoDatabase),
         Err(error) => return Err(error.into()),
     };
-    let mut connection = options
-        // Building an index on a table that has grown takes longer than a statement may.
-        .options([("statement_timeout", "0")])
-        .connect()
-        .await?;
+    if !pooler::has_sessions(&options).await? {
+        return Err(MigrateError::NoSessions);
+    }
+    let give_up = Instant::now() + LOCK_PATIENCE;
+    let waits = RepeatedLog::new();
+    loop {
+        match bring_up_to_date(&options, kind, None, shards).await {
+            Err(error) if error.is_of_locks() && Instant::now() < give_up => {
+                if let Some(repeats) = waits.failed(Instant::now()) {
+                    let (database, attempts) = (kind.as_str(), repeats.count);
+                    tracing::warn!(
+                        database,
+                        attempts,
+                        "waiting for a table that another session uses"
+                    );
+                }
+            }
+            shards => {
+                let shards = shards?;
+                return Ok(Migrated { created, shards });
+            }
+        }
+        tokio::time::sleep(LOCK_RETRY).await;
+    }
+}
+
+/// One attempt, on a session of its own; up to migration `target` if there is one.
+async fn bring_up_to_date(
+    options: &PgConnectOptions,
+    kind: Kind,
+    target: Option<i64>,
+    shards: ShardCount,
+) -> Result<Option<u16>, MigrateError> {
+    let mut connection = options.connect().await?;
+    sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut connection).await?;
     // `run` is the same for anything that gives a connection, and so generic that its future is not
     // known to be `Send`.
     migrator(kind)
-        .run_direct(None, &mut connection, false)
+        .run_direct(target, &mut connection, false)
         .await?;
-    let shards = match kind {
-        Kind::Orders => Some(make_shards(&mut connection, shards).await?),
-        Kind::Inventory => None,
-    };
-    Ok(Migrated { created, shards })
+    match kind {
+        Kind::Orders => make_shards(&mut connection, shards).await.map(Some),
+        Kind::Inventory => Ok(None),
+    }
+}
+
+impl MigrateError {
+    /// Another session was in the way: nothing was done, and the same again may well succeed.
+    fn is_of_locks(&self) -> bool {
+        use sqlx::migrate::MigrateError as Of;
+        let (Self::Database(error)
+        | Self::Migration(Of::Execute(error) | Of::ExecuteMigration(error, _))) = self
+        else {
+            return false;
+        };
+        // Not granted in time, deadlock.
+        is_code(error, "55P03") || is_code(error, "40P01")
+    }
 }
 
 async fn create(url: &str) -> Result<bool, MigrateError> {
@@ -205,6 +271,11 @@ async fn make_shards(
     connection: &mut PgConnection,
     wanted: ShardCount,
 ) -> Result<u16, MigrateError> {
+    // Once there are some nobody makes more, and no lock is in the way of those who use them.
+    let made = count_shards(&mut *connection).await?;
+    if made > 0 {
+        return Ok(u16::try_from(made).unwrap_or(u16::MAX));
+    }
     let mut transaction = sqlx::Connection::begin(connection).await?;
     sqlx::query("LOCK TABLE shards IN SHARE ROW EXCLUSIVE MODE")
         .execute(&mut *transaction)
@@ -216,46 +287,55 @@ async fn make_shards(
     .bind(i32::from(wanted.get()))
     .execute(&mut *transaction)
     .await?;
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM shards")
-        .fetch_one(&mut *transaction)
-        .await?;
+    let count = count_shards(&mut transaction).await?;
     transaction.commit().await?;
     Ok(u16::try_from(count).unwrap_or(u16::MAX))
 }
 
-/// Compares what the database has with what this program knows.
+async fn count_shards(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT count(*) FROM shards")
+        .fetch_one(connection)
+        .await
+}
+
+/// Compares what the database has with what this program knows. `has_shards` remembers that there are
+/// some, which doesn't change: probes ask often.
 pub(super) async fn schema_state(
     connections: &Connections,
     kind: Kind,
+    has_shards: &AtomicBool,
 ) -> Result<SchemaState, BoxError> {
+    const APPLIED: &str = "
+        SELECT max(version), current_setting('transaction_read_only')::boolean
+        FROM _sqlx_migrations WHERE success";
     let connection = match connections.take().await {
         Ok(connection) => connection,
         Err(error) if is_missing_database(&error) => return Ok(SchemaState::Missing),
         Err(error) => return Err(error.into()),
     };
-    let applied = connection
+    let found = connection
         .run(async |connection| {
-            let applied: Option<i64> =
-                sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-                    .fetch_one(&mut *connection)
-                    .await?;
+            let (applied, is_read_only): (Option<i64>, bool) =
+                sqlx::query_as(APPLIED).fetch_one(&mut *connection).await?;
             let last = known(kind);
-            if kind == Kind::Orders && applied == Some(last) {
-                let ready: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM shards)")
-                    .fetch_one(connection)
-                    .await?;
+            if kind == Kind::Orders && applied == Some(last) && !has_shards.load(Ordering::Relaxed)
+            {
                 // The last step of migrating: without it nothing can be claimed.
-                return Ok(if ready { applied } else { Some(last - 1) });
+                if count_shards(connection).await? == 0 {
+                    return Ok((Some(last - 1), is_read_only));
+                }
+                has_shards.store(true, Ordering::Relaxed);
             }
-            Ok(applied)
+            Ok((applied, is_read_only))
         })
         .await;
     let known = known(kind);
-    match applied {
-        Ok(Some(applied)) if applied == known => Ok(SchemaState::Migrated),
-        Ok(Some(applied)) if applied < known => Ok(SchemaState::Behind { applied, known }),
-        Ok(Some(applied)) => Ok(SchemaState::Ahead { applied, known }),
-        Ok(None) => Ok(SchemaState::Missing),
+    match found {
+        Ok((_, true)) => Ok(SchemaState::ReadOnly),
+        Ok((Some(applied), _)) if applied == known => Ok(SchemaState::Migrated),
+        Ok((Some(applied), _)) if applied < known => Ok(SchemaState::Behind { applied, known }),
+        Ok((Some(applied), _)) => Ok(SchemaState::Ahead { applied, known }),
+        Ok((None, _)) => Ok(SchemaState::Missing),
         // Undefined table.
         Err(error) if error.has_code("42P01") => Ok(SchemaState::Missing),
         Err(error) => Err(error.into()),
@@ -302,7 +382,85 @@ fn is_missing_database(error: &super::error::Failure) -> bool {
     let super::error::Failure::NotStarted(source) = error else {
         return false;
     };
-    source
-        .downcast_ref::<sqlx::Error>()
-        .is_some_and(|error| is_code(error, "3D000"))
+    source.downcast_ref::<sqlx::Error>().is_some_and(is_missing)
+}
+
+/// There is no such database.
+pub(super) fn is_missing(error: &sqlx::Error) -> bool {
+    is_code(error, "3D000")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+    use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Placing an order, as far as this test goes, may be held up by no more than this: one lock timeout
+    /// and what a busy machine adds.
+    const HELD_UP_MAX: Duration = Duration::from_millis(1500);
+    /// How long the reader keeps the table.
+    const READS_FOR: Duration = Duration::from_secs(4);
+
+    /// A report that is read for seconds holds the table that a migration wants to change. The migration
+    /// waits for its end; whoever writes doesn't.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_migration_that_waits_for_a_reader_does_not_hold_up_the_writers() {
+        let server = std::env::var("TRACKOPS_TEST_POSTGRES_URL")
+            .expect("TRACKOPS_TEST_POSTGRES_URL must name a PostgreSQL server");
+        let name = format!("trackops_test_{}", Uuid::new_v4().simple());
+        let url = format!("{}/{name}", server.trim_end_matches('/'));
+        create(&url).await.unwrap();
+        let options = connect_options(&url).unwrap();
+        // The next one alters the outbox.
+        bring_up_to_date(&options, Kind::Orders, Some(5), ShardCount::DEFAULT)
+            .await
+            .unwrap();
+
+        let mut reader = options.connect().await.unwrap();
+        reader.execute("BEGIN").await.unwrap();
+        reader.execute("SELECT count(*) FROM outbox").await.unwrap();
+        // The future of a migration is not known to be `Send`.
+        let migrating = std::thread::spawn({
+            let url = url.clone();
+            move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                let migrated = migrate(&url, Kind::Orders, false, ShardCount::DEFAULT);
+                runtime.unwrap().block_on(migrated)
+            }
+        });
+        let mut writer = options.connect().await.unwrap();
+        let (begun, mut worst, mut waited) = (Instant::now(), Duration::ZERO, false);
+        while begun.elapsed() < READS_FOR {
+            let asked = Instant::now();
+            writer
+                .execute(
+                    "INSERT INTO outbox (lane, version, ordinal, at, id, order_id, topic, payload)
+                     VALUES (0, 1, 0, now(), gen_random_uuid(), gen_random_uuid(), 'ORDER_CREATED', '{}')",
+                )
+                .await
+                .unwrap();
+            worst = worst.max(asked.elapsed());
+            waited |= asked.elapsed() > Duration::from_millis(100);
+        }
+        assert!(waited, "the migration came to the table");
+        assert!(worst < HELD_UP_MAX, "a writer was held up for {worst:?}");
+        assert!(!migrating.is_finished(), "it waits for the reader");
+        reader.execute("ROLLBACK").await.unwrap();
+        let migrated = migrating.join().unwrap().unwrap();
+        assert_eq!(migrated.shards, Some(ShardCount::DEFAULT.get()));
+
+        drop((reader, writer));
+        let mut admin =
+            PgConnection::connect(&format!("{}/postgres", server.trim_end_matches('/')))
+                .await
+                .unwrap();
+        let drop = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
+        admin.execute(drop).await.unwrap();
+    }
 }

@@ -1,5 +1,6 @@
 //! Journal, outbox, stock and membership on PostgreSQL 15 or later, and the migrations of both
-//! databases. Every statement is a static string; every call ends in bounded time.
+//! databases. Every statement is a static string; every call ends in bounded time, here and in the
+//! server.
 
 mod append;
 mod cluster_view;
@@ -16,6 +17,7 @@ mod outbox_plan_tests;
 mod outbox_rows;
 #[cfg(test)]
 mod plan_tests;
+mod pooler;
 mod retention;
 mod sagas;
 mod stock;
@@ -28,13 +30,14 @@ mod types;
 mod url;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use thiserror::Error;
 
-use connections::{Connections, Limits};
+use connections::{Connections, Limits, Turns};
 
 pub use journal::PgJournal;
 pub use membership::PgMembership;
@@ -112,6 +115,10 @@ pub struct Database {
     kind: Kind,
     options: PgConnectOptions,
     settings: Settings,
+    turns: Turns,
+    /// Once seen, not asked for again.
+    has_shards: Arc<AtomicBool>,
+    has_sessions: Arc<AtomicBool>,
     reads: Arc<Connections>,
     lists: Arc<Connections>,
     writes: Arc<Connections>,
@@ -135,13 +142,19 @@ impl Database {
             acquire: settings.acquire,
             run: settings.write,
         };
+        let turns = Turns::default();
+        let connections =
+            |limits| Arc::new(Connections::new(options.clone(), limits, turns.clone()));
         Ok(Self {
             kind,
-            reads: Arc::new(Connections::new(options.clone(), reads)),
-            lists: Arc::new(Connections::new(options.clone(), lists)),
-            writes: Arc::new(Connections::new(options.clone(), writes)),
+            reads: connections(reads),
+            lists: connections(lists),
+            writes: connections(writes),
             options,
             settings,
+            turns,
+            has_shards: Arc::default(),
+            has_sessions: Arc::default(),
         })
     }
 
@@ -150,9 +163,30 @@ impl Database {
         self.kind
     }
 
+    /// Looks once whether its connections are sessions: why they can't be used, if they aren't.
+    pub async fn session_trouble(
+        &self,
+    ) -> Result<Option<&'static str>, crate::ports::journal::BoxError> {
+        if self.has_sessions.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        // Each of its few statements answers at once, or the server is away.
+        let looked = tokio::time::timeout(self.settings.read, pooler::has_sessions(&self.options));
+        match looked.await {
+            Ok(Ok(true)) => {
+                self.has_sessions.store(true, Ordering::Relaxed);
+                Ok(None)
+            }
+            Ok(Ok(false)) => Ok(Some(pooler::ADVICE)),
+            Ok(Err(error)) if migrate::is_missing(&error) => Ok(None),
+            Ok(Err(error)) => Err(error.into()),
+            Err(late) => Err(late.into()),
+        }
+    }
+
     /// Whether this program can work on it.
     pub async fn schema_state(&self) -> Result<SchemaState, crate::ports::journal::BoxError> {
-        migrate::schema_state(&self.reads, self.kind).await
+        migrate::schema_state(&self.reads, self.kind, &self.has_shards).await
     }
 
     /// The journal (of the orders' database).
@@ -172,7 +206,7 @@ impl Database {
                 acquire: self.settings.acquire,
                 run: self.settings.read,
             };
-            Connections::new(self.options.clone(), limits)
+            Connections::new(self.options.clone(), limits, self.turns.clone())
         };
         PgOutbox::new(self.kind, one, self.settings.read, self.options.clone())
     }
@@ -195,7 +229,7 @@ impl Database {
     /// The authority over shards (of the orders' database), on a connection of its own: each call
     /// makes another. To be called within the runtime that uses it.
     pub fn membership(&self) -> PgMembership {
-        PgMembership::new(self.options.clone(), self.settings)
+        PgMembership::new(self.options.clone(), self.settings, self.turns.clone())
     }
 }
 
@@ -211,19 +245,7 @@ fn connect_options(url: &str) -> Result<PgConnectOptions, OpenError> {
     }
     Ok(options
         .application_name("trackops")
-        // Every statement here is short and served by an index. Its plan is cached for the life of
-        // the connection and may have been made while the tables were empty, so the plans that are
-        // good only for empty tables are out.
-        .options([
-            ("enable_seqscan", "off"),
-            ("enable_hashjoin", "off"),
-            ("enable_mergejoin", "off"),
-            // It has no order: all that matches is read and sorted for a page of fifty.
-            ("enable_bitmapscan", "off"),
-            ("jit", "off"),
-            // Where a client that gave up left a statement behind, the server ends it too.
-            ("statement_timeout", "15s"),
-            ("idle_in_transaction_session_timeout", "15s"),
-        ])
+        // A parameter of the start that poolers refuse, and that no number here needs.
+        .extra_float_digits(None)
         .disable_statement_logging())
 }

@@ -4,10 +4,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use trackops_cluster::ShardCount;
 use uuid::Uuid;
 
+use super::connections::session;
 use super::outbox::SESSION;
 use super::outbox_rows::{EXCHANGE, SET_ASIDE, STATS, TAKE_BACK};
 use super::{Kind, connect_options, migrate};
@@ -96,7 +99,7 @@ async fn no_plan_of_the_outbox_depends_on_statistics() {
         .unwrap();
     for (state, sql) in STATES {
         // Each state with a session of its own: what it has planned before is no excuse.
-        let mut connection = connect_options(&url).unwrap().connect().await.unwrap();
+        let mut connection = session(&connect_options(&url).unwrap(), Duration::from_secs(60)).await.unwrap();
         run(&mut connection, format!("{SESSION}; {sql}")).await;
         for (number, (statement, types, arguments)) in STATEMENTS.iter().enumerate() {
             run(

@@ -149,9 +149,10 @@ impl Cache for RedisCache {
     }
 
     async fn ping(&self) -> Result<(), CacheError> {
+        let trial = self.link.trial();
         self.link
             .run("ping", async |connection| {
-                cmd("PING").exec_async(connection).await
+                trial.exec_async(connection).await
             })
             .await
             .map_err(failed)

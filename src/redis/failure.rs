@@ -29,6 +29,20 @@ pub enum RedisFailure {
     },
 }
 
+/// Whether the server says that it isn't the one to talk to, or not yet: it only follows another, perhaps
+/// without hearing of it, reads its data in, or is part of a cluster that sends us elsewhere. Scripts of
+/// Redis 6 say it in the middle of a text of their own.
+pub(super) fn is_of_another_server(error: &redis::RedisError) -> bool {
+    const CODES: [&str; 5] = ["READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "MOVED"];
+    let code = error.code().unwrap_or_default();
+    CODES.contains(&code)
+        || error.detail().is_some_and(|detail| {
+            CODES
+                .iter()
+                .any(|code| detail.contains(&format!("-{code} ")))
+        })
+}
+
 /// The password, kept only to take it out of texts.
 #[derive(Clone, Default)]
 pub(super) struct Scrubber(Vec<String>);
@@ -59,6 +73,30 @@ impl Scrubber {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_sends_us_elsewhere_is_known_by_its_words() {
+        let says = |code: &str, detail: &str| {
+            is_of_another_server(&redis::make_extension_error(
+                code.into(),
+                Some(detail.into()),
+            ))
+        };
+        assert!(says(
+            "READONLY",
+            "You can't write against a read only replica."
+        ));
+        assert!(says("MOVED", "3999 127.0.0.1:6381"));
+        assert!(says(
+            "ERR",
+            "Error running script: @user_script: 7: -READONLY You can't write against a read only replica."
+        ));
+        assert!(!says("ERR", "wrong number of arguments"));
+        assert!(!says(
+            "OOM",
+            "command not allowed when used memory > 'maxmemory'."
+        ));
+    }
 
     #[test]
     fn a_server_that_repeats_the_password_is_not_repeated() {

@@ -8,12 +8,13 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisResult};
+use redis::{AsyncConnectionConfig, Cmd, RedisResult, cmd};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::failure::{RedisFailure, Scrubber};
+use super::failure::{RedisFailure, Scrubber, is_of_another_server};
 use super::scripts::Scripts;
 use super::settings::{RedisConfigError, RedisSettings};
+use crate::telemetry::repeated::RepeatedLog;
 
 /// First pause between two attempts to connect, doubled up to [`RECONNECT_CAP`].
 const RECONNECT_BASE: Duration = Duration::from_millis(50);
@@ -34,6 +35,8 @@ pub(super) struct Link {
 struct Shared {
     client: redis::Client,
     scripts: Scripts,
+    /// Writes to a key of its own: see [`Link::trial`].
+    trial: Cmd,
     scrubber: Scrubber,
     response_timeout: Duration,
     connect_timeout: Duration,
@@ -42,6 +45,7 @@ struct Shared {
     session: AtomicU64,
     reconnecting: AtomicBool,
     last_error: Mutex<String>,
+    troubles: RepeatedLog,
     /// Milliseconds after `origin` (at least 1) of the oldest question without an answer; 0 if none.
     unanswered_since: AtomicU64,
     origin: Instant,
@@ -60,12 +64,14 @@ impl Link {
             scrubber: Scrubber::of(client.get_connection_info()),
             client,
             scripts: Scripts::new(),
+            trial: trial(&settings.prefix),
             response_timeout: settings.response_timeout,
             connect_timeout: settings.connect_timeout,
             live: ArcSwapOption::empty(),
             session: AtomicU64::new(0),
             reconnecting: AtomicBool::new(false),
             last_error: Mutex::default(),
+            troubles: RepeatedLog::new(),
             unanswered_since: AtomicU64::new(0),
             origin: Instant::now(),
         });
@@ -83,6 +89,12 @@ impl Link {
     /// The scripts, loaded on every connection.
     pub(super) fn scripts(&self) -> &Scripts {
         &self.shared.scripts
+    }
+
+    /// A write that does no harm: only a server that takes it can be of use. One that merely answers may
+    /// be a replica.
+    pub(super) fn trial(&self) -> &Cmd {
+        &self.shared.trial
     }
 
     /// Runs `ask` on the connection, for the response time-out at most. Fails at once when there is
@@ -114,7 +126,10 @@ impl Link {
             Err(error) => error,
         };
         let detail = shared.scrubber.text(&error);
-        if error.is_unrecoverable_error() || error.is_io_error() || error.is_connection_dropped() {
+        let is_over =
+            error.is_unrecoverable_error() || error.is_io_error() || error.is_connection_dropped();
+        if is_over || is_of_another_server(&error) {
+            // The next one goes where the name leads by then.
             shared.lost(live.session, &detail);
         } else {
             question.answered();
@@ -135,9 +150,15 @@ impl Shared {
             .as_ref()
             .is_some_and(|before| before.session == session)
         {
-            tracing::warn!(why, "connection to redis lost");
             why.clone_into(&mut self.last_error.lock());
+            self.failed(why, "the connection to redis is lost, going on without");
             self.reconnect();
+        }
+    }
+
+    fn failed(&self, cause: &str, what: &'static str) {
+        if let Some(repeats) = self.troubles.failed(Instant::now()) {
+            tracing::warn!(cause, failures = repeats.count, "{what}");
         }
     }
 
@@ -159,6 +180,7 @@ impl Shared {
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?;
             self.scripts.load(&mut connection).await?;
+            self.trial.exec_async(&mut connection).await?;
             Ok::<_, redis::RedisError>(connection)
         };
         let error = match timeout(self.connect_timeout, attempt).await {
@@ -179,6 +201,17 @@ impl Shared {
         *self.last_error.lock() = error;
         Err(())
     }
+}
+
+/// See [`Link::trial`].
+fn trial(prefix: &str) -> Cmd {
+    let mut trial = cmd("SET");
+    trial
+        .arg(format!("{prefix}trial"))
+        .arg(1)
+        .arg("PX")
+        .arg(1000);
+    trial
 }
 
 /// A question under way.
@@ -235,7 +268,6 @@ impl Drop for Connecting {
 async fn keep_connecting(link: Weak<Shared>) {
     let connecting = Connecting(Weak::clone(&link));
     let mut pause = RECONNECT_BASE;
-    let mut warned = false;
     loop {
         let Some(shared) = link.upgrade() else {
             return;
@@ -243,16 +275,16 @@ async fn keep_connecting(link: Weak<Shared>) {
         if shared.connect().await.is_ok() {
             // Before looking again: a loss of the new connection must find the way here open.
             drop(connecting);
-            tracing::info!("connected to redis");
+            let was_away = shared.troubles.recovered(Instant::now());
+            let away = was_away.map(|recovery| recovery.lasted);
+            tracing::info!(?away, "connected to redis");
             if shared.live.load().is_none() {
                 shared.reconnect();
             }
             return;
         }
-        if !warned {
-            warned = true;
-            tracing::warn!(error = %shared.last_error.lock(), "redis can't be reached, going on without");
-        }
+        let cause = shared.last_error.lock().clone();
+        shared.failed(&cause, "redis can't be reached, going on without");
         drop(shared);
         sleep(pause).await;
         pause = (pause * 2).min(RECONNECT_CAP);

@@ -127,8 +127,10 @@ pub(super) async fn keep_up(
             let ownership = Arc::clone(router.node.ownership());
             let held = ownership.lease_holds();
             let now = router.look(held);
-            if let Some(before) = &seen {
-                router.follow(before, &now);
+            match &seen {
+                Some(before) => router.follow(before, &now),
+                // Listeners may have outlived an incarnation before this one.
+                None => router.cover_watched(&now),
             }
             seen = Some(now);
             (ownership, held)
@@ -156,6 +158,16 @@ impl Router {
                 .map(|shard| tenure(shard).filter(|_| held))
                 .collect(),
             owners: shards().map(|shard| self.directory.owner(shard)).collect(),
+        }
+    }
+
+    /// Whoever listens here to an order of another replica hears of it again.
+    fn cover_watched(&self, now: &Seen) {
+        for order in self.hub.watched() {
+            let shard = usize::from(self.shard_of(order).0);
+            if now.owned.get(shard).is_none_or(Option::is_none) {
+                self.mirror.cover(order);
+            }
         }
     }
 

@@ -14,6 +14,7 @@ mod postgres_locks;
 mod postgres_moves;
 mod postgres_outbox;
 mod postgres_stock;
+mod redis_failover;
 pub mod retention;
 pub mod sagas;
 pub mod stock;

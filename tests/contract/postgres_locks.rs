@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use trackops::ports::journal::{AppendError, AppendRow, Journal as _, JournalError, RowOutcome};
 use trackops::postgres::{Database, Kind, MigrateError, PgJournal, SchemaState, Settings, migrate};
 use trackops_cluster::ShardCount;
-use trackops_cluster::membership::{MembershipError, NodeId};
+use trackops_cluster::membership::{Membership as _, MembershipError, NodeId};
 use trackops_domain::event::Change;
 use trackops_domain::order::Order;
 
@@ -211,10 +211,32 @@ async fn a_cancelled_append_did_not_happen() {
     assert!(matches!(error, AppendError::Unavailable(_)), "{error:?}");
 }
 
+/// Waits until no session of the database works on a statement like `pattern`.
+async fn until_none_works_on(session: &mut PgConnection, pattern: &str, limit: Duration) {
+    let deadline = Instant::now() + limit;
+    loop {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+             AND state = 'active' AND query LIKE $1 AND pid <> pg_backend_pid()",
+        )
+        .bind(pattern)
+        .fetch_one(&mut *session)
+        .await
+        .unwrap();
+        if count == 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{count} work on {pattern} still");
+        // Between two looks.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
-async fn an_append_that_hangs_is_given_up_as_unknown() {
+async fn an_append_that_hangs_is_ended_by_the_server_and_did_not_happen() {
     let db = Owned::<PgOrders>::fresh().await;
     let mut session = db.fixture.database.session().await;
+    let mut watch = db.fixture.database.session().await;
     let (order, row) = placed(&db).await;
     hold(&mut session, &order).await;
     let settings = Settings {
@@ -226,11 +248,79 @@ async fn an_append_that_hangs_is_given_up_as_unknown() {
     let url = &db.fixture.database.url;
     let journal = Arc::new(journal_at(url, settings));
     let hung = journal.append(&[row]).await.unwrap_err();
-    assert!(matches!(hung, AppendError::Unknown(_)), "{hung:?}");
-    // Its connection is not used again, and doesn't keep its place.
+    assert!(matches!(hung, AppendError::Unavailable(_)), "{hung:?}");
+    until_none_works_on(&mut watch, "%append_orders%", Duration::ZERO).await;
+    // It doesn't keep its place.
     let rows = [db.creation(&new_order())];
     let outcome = journal.append(&rows).await.unwrap();
     assert_eq!(outcome, [RowOutcome::Committed]);
+}
+
+/// How soon a server notices that nobody waits for a statement any more; half a second and what a busy
+/// machine adds.
+const LEFT_ALONE_MAX: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn a_statement_whose_caller_has_left_ends_in_the_server() {
+    let db = Owned::<PgOrders>::fresh().await;
+    let mut session = db.fixture.database.session().await;
+    let mut watch = db.fixture.database.session().await;
+    let (order, row) = placed(&db).await;
+    hold(&mut session, &order).await;
+    let journal = db.fixture.journal();
+    let append = tokio::spawn(async move { journal.append(&[row]).await });
+    waiting(&mut watch, "%append_orders%", 1).await;
+    append.abort();
+    until_none_works_on(&mut watch, "%append_orders%", LEFT_ALONE_MAX).await;
+}
+
+/// The server says so, as a standby would; then nothing that led there is used any more.
+#[tokio::test]
+async fn a_read_only_database_says_so_and_is_left() {
+    let db = Owned::<PgOrders>::fresh().await;
+    let open = db.fixture.database.open(Kind::Orders);
+    let (journal, membership) = (open.journal(), open.membership());
+    journal.append(&[db.creation(&new_order())]).await.unwrap();
+    assert_eq!(open.schema_state().await.unwrap(), SchemaState::Migrated);
+
+    // For sessions to come, which is what a failover comes to; those of before are ended.
+    let mut admin = db.fixture.database.session().await;
+    let read_only = async |admin: &mut PgConnection, value: &str| {
+        let sql = "DO $$ BEGIN EXECUTE format(
+            'ALTER DATABASE %I SET default_transaction_read_only = ";
+        let sql = format!("{sql}{value}', current_database()); END $$");
+        admin.execute(AssertSqlSafe(sql)).await.unwrap();
+    };
+    read_only(&mut admin, "on").await;
+    admin
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await
+        .unwrap();
+    let mut refused = journal.append(&[db.creation(&new_order())]).await;
+    if matches!(refused, Err(AppendError::Unknown(_))) {
+        // The connection that was ended.
+        refused = journal.append(&[db.creation(&new_order())]).await;
+    }
+    assert!(
+        matches!(refused, Err(AppendError::Unavailable(_))),
+        "{refused:?}"
+    );
+    assert_eq!(open.schema_state().await.unwrap(), SchemaState::ReadOnly);
+    let renewed = membership.renew(&db.node, db.incarnation, LEASE).await;
+    assert!(matches!(renewed, Err(MembershipError::Unavailable(_))));
+
+    read_only(&mut admin, "off").await;
+    // The refusals have ended every connection, and each is made anew.
+    assert_eq!(open.schema_state().await.unwrap(), SchemaState::Migrated);
+    let outcome = journal.append(&[db.creation(&new_order())]).await.unwrap();
+    assert_eq!(outcome, [RowOutcome::Committed]);
+    membership
+        .renew(&db.node, db.incarnation, LEASE)
+        .await
+        .unwrap();
 }
 
 fn journal_at(url: &str, settings: Settings) -> PgJournal {

@@ -4,14 +4,17 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::time::Instant;
 use xtask::servers::{KafkaLaunch, PostgresLaunch, RedisLaunch};
 
 use crate::support::acknowledged::Acknowledged;
 use crate::support::bodies::order;
 use crate::support::check::assert_invariants;
 use crate::support::client::Client;
+use crate::support::databases::{execute, number};
 use crate::support::deployment::{Deployment, Options};
 use crate::support::load::Load;
+use crate::support::moving_name::MovingName;
 use crate::support::own_servers::Own;
 use crate::support::recorder::Recorder;
 use crate::support::wait::until;
@@ -173,4 +176,109 @@ async fn without_postgres_writes_are_refused_reads_go_on_and_it_recovers_by_itse
     load.more(40).await;
     load.finish().await;
     assert_invariants(&deployment, &told, Some(&recorder)).await;
+}
+
+/// Waits until the order role is unready and says `text` of `check`.
+async fn until_unready(client: &Client, management: &str, check: &str, text: &str) {
+    until(&format!("{check} of {management} says {text}"), || async {
+        let ready = readiness(client, management, check).await;
+        (ready.0 == 503 && ready.1 == "unready" && ready.2.contains(text)).then_some(())
+    })
+    .await;
+}
+
+/// Nothing can be written, though everything answers: readiness says what writing says.
+#[tokio::test]
+async fn a_read_only_postgres_makes_every_role_unready_until_it_is_not() {
+    let postgres = Own::<PostgresLaunch>::start().await;
+    let deployment = Deployment::start(Options {
+        postgres: Some(postgres.url()),
+        ..Options::default()
+    })
+    .await;
+    let client = &deployment.client;
+    let known = client.place(&order(), None).await.expect(201).id();
+    client.reaches(known, "CONFIRMED").await;
+    let admin = format!("{}/postgres", postgres.url());
+    let tell = async |sql: &str| {
+        execute(&admin, sql).await.expect("an order to the server");
+        execute(&admin, "SELECT pg_reload_conf()")
+            .await
+            .expect("heard");
+    };
+
+    tell("ALTER SYSTEM SET default_transaction_read_only = on").await;
+    let to = &client.to;
+    until_unready(client, &to.order_management, "postgres", "read-only").await;
+    until_unready(client, &to.order_management, "shards", "lease").await;
+    until_unready(client, &to.inventory_management, "postgres", "read-only").await;
+    until_unready(client, &to.relay_management, "postgres-orders", "read-only").await;
+    client.place(&order(), None).await.expect(503);
+    let shown = client.show(known).await.expect(200);
+    assert!(!shown.header("age").is_empty(), "{shown:#?}");
+
+    tell("ALTER SYSTEM RESET default_transaction_read_only").await;
+    let writable = Instant::now();
+    let placed = until("orders are placed again", || async {
+        let answer = client.place(&order(), None).await;
+        (answer.status == 201).then(|| answer.id())
+    })
+    .await;
+    eprintln!("placed again after {:?}", writable.elapsed());
+    client.reaches(placed, "CONFIRMED").await;
+    for management in [
+        &to.order_management,
+        &to.inventory_management,
+        &to.relay_management,
+    ] {
+        let url = format!("{management}/readyz");
+        until("it is ready again", || async {
+            (client.fetch(&url).await.status == 200).then_some(())
+        })
+        .await;
+    }
+}
+
+/// The primary is lost, its name leads to the standby, and that is promoted in the end.
+#[tokio::test]
+async fn a_standby_is_not_written_to_before_it_is_promoted() {
+    let mut primary = Own::<PostgresLaunch>::start().await;
+    let port = primary.port();
+    let name = MovingName::of(([127, 0, 0, 1], port).into()).await;
+    let deployment = Deployment::start(Options {
+        postgres: Some(format!("postgres://postgres@{}", name.address)),
+        ..Options::default()
+    })
+    .await;
+    let client = &deployment.client;
+    let standby =
+        Own::<PostgresLaunch>::start_on(move |dir| PostgresLaunch::follow(dir, port)).await;
+    let known = client.place(&order(), None).await.expect(201).id();
+    client.reaches(known, "CONFIRMED").await;
+    let (_, database) = deployment.orders_url.rsplit_once('/').expect("a database");
+    let behind = format!("{}/{database}", standby.url());
+    let confirmed = format!("SELECT count(*) FROM order_events WHERE order_id = '{known}'");
+    until("the standby has the order", || async {
+        (number(&behind, &confirmed).await == 2).then_some(())
+    })
+    .await;
+
+    name.lead_to(([127, 0, 0, 1], standby.port()).into());
+    primary.kill().await;
+    let to = &client.to;
+    until_unready(client, &to.order_management, "postgres", "standby").await;
+    until_unready(client, &to.order_management, "shards", "lease").await;
+    until_unready(client, &to.inventory_management, "postgres", "standby").await;
+    client.place(&order(), None).await.expect(503);
+
+    execute(&behind, "SELECT pg_promote()")
+        .await
+        .expect("promoted");
+    let placed = until("orders are placed again", || async {
+        let answer = client.place(&order(), None).await;
+        (answer.status == 201).then(|| answer.id())
+    })
+    .await;
+    client.reaches(placed, "CONFIRMED").await;
+    client.advance(known, "PREPARING", &[]).await.expect(200);
 }

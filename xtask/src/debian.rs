@@ -31,7 +31,7 @@ case " $* " in *" postgresql "*)
 esac
 get install -y --no-install-recommends "$@"
 if command -v systemctl >/dev/null; then
-    for server in redis-server nginx; do
+    for server in redis-server nginx pgbouncer; do
         case " $* " in *" $server "*) systemctl disable "$server" 2>/dev/null || : ;; esac
     done
 fi

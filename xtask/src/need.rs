@@ -2,7 +2,7 @@
 //! root, and otherwise named in one line.
 
 use anyhow::{Result, bail};
-use xtask::servers::{find_nginx, find_on_path, find_postgres_program, is_root};
+use xtask::servers::{find_on_path, find_postgres_program, find_server_program, is_root};
 
 use crate::debian;
 
@@ -26,7 +26,7 @@ const COMPILERS: [Need; 3] = [
     },
 ];
 
-const SERVERS: [Need; 5] = [
+const SERVERS: [Need; 4] = [
     Need {
         program: "java",
         package: "default-jre-headless",
@@ -43,25 +43,38 @@ const SERVERS: [Need; 5] = [
         program: "redis-server",
         package: "redis-server",
     },
-    // What stands between us and the world; the tests go through it.
+];
+
+/// What the tests put between clients and this program, and between it and its servers.
+const BETWEEN: [Need; 2] = [
     Need {
         program: "nginx",
         package: "nginx",
+    },
+    Need {
+        program: "pgbouncer",
+        package: "pgbouncer",
     },
 ];
 
 /// What compiles the C in some crates (rdkafka, jemalloc, `SQLite`).
 pub fn compilers() -> Result<()> {
-    all_of(&COMPILERS)
+    all_of(COMPILERS.iter())
 }
 
-/// PostgreSQL, Redis, nginx, and what fetches and runs Kafka.
+/// PostgreSQL, Redis, and what fetches and runs Kafka.
 pub fn servers() -> Result<()> {
-    all_of(&SERVERS)
+    all_of(SERVERS.iter())
 }
 
-fn all_of(needs: &[Need]) -> Result<()> {
-    let missing: Vec<&Need> = needs.iter().filter(|need| !is_here(need.program)).collect();
+/// Those and what only tests need.
+pub fn test_servers() -> Result<()> {
+    all_of(SERVERS.iter().chain(&BETWEEN))
+}
+
+fn all_of(needs: impl IntoIterator<Item = &'static Need>) -> Result<()> {
+    let missing = needs.into_iter();
+    let missing: Vec<&Need> = missing.filter(|need| !is_here(need.program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -80,7 +93,7 @@ fn all_of(needs: &[Need]) -> Result<()> {
 fn is_here(program: &str) -> bool {
     match program {
         "postgres" => find_postgres_program("postgres").is_ok(),
-        "nginx" => find_nginx().is_some(),
+        "nginx" | "pgbouncer" => find_server_program(program).is_some(),
         other => find_on_path(other).is_some(),
     }
 }

@@ -47,6 +47,7 @@ pub fn run(args: &[&str]) -> Result<()> {
 
 fn start_servers() -> Result<(Testbed, Duration)> {
     let start = Instant::now();
+    need::test_servers()?;
     let testbed = Testbed::start("TRACKOPS_TEST")?;
     Ok((testbed, start.elapsed()))
 }

@@ -10,5 +10,5 @@ mod live;
 mod membership;
 mod moves;
 mod offers;
-mod processes;
+pub mod processes;
 mod rig;

@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod dev;
 pub mod environment;
 pub mod load;
+pub mod moving_name;
 pub mod own_servers;
 pub mod recorder;
 pub mod role;

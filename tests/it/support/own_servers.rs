@@ -1,5 +1,8 @@
 //! Servers of a test's own, to be stopped and started in the middle of it.
 
+use std::path::Path;
+
+use anyhow::Result;
 use xtask::servers::{Launch, Scratch, Server};
 
 /// A server that may be stopped without harm to other tests.
@@ -13,8 +16,14 @@ pub struct Own<L: Launch> {
 impl<L: Launch + 'static> Own<L> {
     /// Starts one on a free port.
     pub async fn start() -> Self {
+        Self::start_on(|_| Ok(())).await
+    }
+
+    /// The same, once `prepare` has been in its folder.
+    pub async fn start_on(prepare: impl FnOnce(&Path) -> Result<()> + Send + 'static) -> Self {
         let (server, scratch) = blocking(|| {
             let scratch = Scratch::new(L::NAME).expect("a scratch folder");
+            prepare(&scratch.path().join(L::NAME)).expect("prepare a server");
             let server = Server::start(&scratch.path().join(L::NAME), 0).expect("start a server");
             (server, scratch)
         })
@@ -28,6 +37,11 @@ impl<L: Launch + 'static> Own<L> {
     /// What a client is given.
     pub fn url(&self) -> String {
         self.server.as_ref().expect("not in use").url()
+    }
+
+    /// Where it listens, on loopback.
+    pub fn port(&self) -> u16 {
+        self.server.as_ref().expect("not in use").port()
     }
 
     /// Ends it at once, as a crash of its machine would.

@@ -63,7 +63,11 @@ impl Role {
             File::options().create(true).append(true).open(log)
         };
         let output = open().expect("open the log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trackops"));
+        let mut command = Command::new("sh");
+        // Past a limit to the size of files, as a test may set it, a write fails; the signal that would end
+        // the process is ignored, which it inherits.
+        command.args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#]);
+        command.arg(env!("CARGO_BIN_EXE_trackops"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("TRACKOPS_") {
                 command.env_remove(name);

@@ -19,10 +19,10 @@ pub fn find_on_path(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// nginx, which Debian puts where only root's `PATH` leads.
-pub fn find_nginx() -> Option<PathBuf> {
-    let debian = || Some(PathBuf::from("/usr/sbin/nginx")).filter(|file| file.is_file());
-    find_on_path("nginx").or_else(debian)
+/// A server's program, on `PATH` or where Debian puts those that only root starts.
+pub fn find_server_program(program: &str) -> Option<PathBuf> {
+    let of_debian = || Some(PathBuf::from("/usr/sbin").join(program)).filter(|file| file.is_file());
+    find_on_path(program).or_else(of_debian)
 }
 
 /// One of PostgreSQL's programs (`postgres`, `initdb`, `pgbench`), of the lowest

@@ -18,6 +18,7 @@ mod kafka;
 mod kafka_jars;
 mod locate;
 mod nginx;
+mod pgbouncer;
 mod pids;
 mod port;
 mod postgres;
@@ -31,8 +32,9 @@ mod wait;
 
 pub use kafka::{Kafka, KafkaLaunch};
 pub use kafka_jars::ensure as ensure_kafka_jars;
-pub use locate::{find_nginx, find_on_path, find_postgres_program};
 pub use nginx::{Nginx, NginxLaunch, PORT_WORD as NGINX_PORT_WORD};
+pub use locate::{find_on_path, find_postgres_program, find_server_program};
+pub use pgbouncer::{PgBouncer, PgBouncerLaunch};
 pub use port::free as free_port;
 pub use postgres::{Postgres, PostgresLaunch};
 pub use redis::{Redis, RedisLaunch};

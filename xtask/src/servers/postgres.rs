@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -89,20 +89,24 @@ impl Launch for PostgresLaunch {
     }
 }
 
+impl PostgresLaunch {
+    /// Makes the data below `dir` a copy of what the PostgreSQL on `port` has, that will follow it.
+    pub fn follow(dir: &Path, port: u16) -> Result<()> {
+        let data = dir.join("data");
+        make_folder(&data)?;
+        let output = as_server_user(&locate::find_postgres_program("pg_basebackup")?, &data)?
+            .arg("-D")
+            .arg(&data)
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-p", &port.to_string()])
+            .args(["--checkpoint=fast", "--write-recovery-conf", "--no-sync"])
+            .output()
+            .context("run pg_basebackup")?;
+        said_well("pg_basebackup", &output)
+    }
+}
+
 fn make_data(data: &Path) -> Result<()> {
-    // A first start that was cut short leaves a folder without PG_VERSION.
-    if data.exists() {
-        fs::remove_dir_all(data).context("remove unfinished data")?;
-    }
-    fs::create_dir(data).context("create the data folder")?;
-    fs::set_permissions(data, fs::Permissions::from_mode(0o700))?;
-    if user::is_root() {
-        let owner = user::find("postgres")?;
-        chown(data, Some(owner.uid), Some(owner.gid)).context("give the data to postgres")?;
-        if let Some(parent) = data.parent() {
-            user::check_reachable(parent)?;
-        }
-    }
+    make_folder(data)?;
     let output = as_server_user(&locate::find_postgres_program("initdb")?, data)?
         .arg("-D")
         .arg(data)
@@ -114,9 +118,31 @@ fn make_data(data: &Path) -> Result<()> {
         ])
         .output()
         .context("run initdb")?;
+    said_well("initdb", &output)
+}
+
+/// Makes an empty folder that belongs to the server's user.
+fn make_folder(data: &Path) -> Result<()> {
+    // A first start that was cut short leaves a folder without PG_VERSION.
+    if data.exists() {
+        fs::remove_dir_all(data).context("remove unfinished data")?;
+    }
+    fs::create_dir_all(data).context("create the data folder")?;
+    fs::set_permissions(data, fs::Permissions::from_mode(0o700))?;
+    if user::is_root() {
+        let owner = user::find("postgres")?;
+        chown(data, Some(owner.uid), Some(owner.gid)).context("give the data to postgres")?;
+        if let Some(parent) = data.parent() {
+            user::check_reachable(parent)?;
+        }
+    }
+    Ok(())
+}
+
+fn said_well(program: &str, output: &Output) -> Result<()> {
     if !output.status.success() {
         bail!(
-            "initdb failed:\n{}",
+            "{program} failed:\n{}",
             String::from_utf8_lossy(&output.stderr)
         );
     }
@@ -164,7 +190,7 @@ fn as_server_user(program: &PathBuf, data: &Path) -> Result<Command> {
 
 /// Opens a session as `pg_isready` does, and looks whether it is let in (`R`) or
 /// refused (`E`, as while starting up).
-fn ask(port: u16) -> std::io::Result<bool> {
+pub(super) fn ask(port: u16) -> std::io::Result<bool> {
     const PROTOCOL_3_0: u32 = 196_608;
     const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
     let mut body = PROTOCOL_3_0.to_be_bytes().to_vec();

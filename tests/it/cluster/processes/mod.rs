@@ -5,7 +5,7 @@ mod balancer;
 mod caller;
 mod clients;
 mod clocks;
-mod fleet;
+pub mod fleet;
 mod history;
 mod http;
 mod identity;

@@ -1,0 +1,77 @@
+//! What is said of an authority that is away: that it is and why, every ten seconds that it is still, and
+//! how long it was.
+
+use std::error::Error;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Between two lines while it lasts.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// The failures since the last success, if there are any.
+#[derive(Debug, Default)]
+pub(crate) struct Outage(Option<Running>);
+
+#[derive(Debug)]
+struct Running {
+    since: Instant,
+    said: Instant,
+    failures: u32,
+}
+
+impl Outage {
+    /// It failed once more; `Some` with the number so far if that is to be said.
+    pub fn failed(&mut self) -> Option<u32> {
+        let now = Instant::now();
+        let Some(running) = &mut self.0 else {
+            self.0 = Some(Running {
+                since: now,
+                said: now,
+                failures: 1,
+            });
+            return Some(1);
+        };
+        running.failures += 1;
+        if now - running.said < SAY_EVERY {
+            return None;
+        }
+        running.said = now;
+        Some(running.failures)
+    }
+
+    /// It succeeded; how long it had failed, if it had.
+    pub fn over(&mut self) -> Option<Duration> {
+        self.0.take().map(|running| running.since.elapsed())
+    }
+}
+
+/// An error with everything that led to it, in one line.
+pub fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_outage_takes_a_line_every_ten_seconds() {
+        let mut outage = Outage::default();
+        let mut said = Vec::new();
+        for _ in 0..250 {
+            said.extend(outage.failed());
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        assert_eq!(said, [1, 101, 201]);
+        assert_eq!(outage.over(), Some(Duration::from_secs(25)));
+        assert_eq!(outage.over(), None);
+    }
+}
