@@ -3,6 +3,7 @@
 mod cache;
 #[macro_use]
 pub mod bus;
+mod bus_support;
 pub mod journal;
 pub mod membership;
 pub mod membership_moves;
