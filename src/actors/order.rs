@@ -13,7 +13,7 @@ use trackops_domain::decide::{self, Decision};
 use trackops_domain::evolve::evolve;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
-use trackops_domain::saga::{Saga, deadline_after};
+use trackops_domain::saga::deadline_after;
 use trackops_domain::status::Status;
 
 use super::admission::Ticket;

@@ -35,12 +35,7 @@ pub async fn read_checked<T: DeserializeOwned + ToSchema, C>(
     // First, because whoever waits for `100 Continue` needn't send a body that is refused.
     require_json(headers)?;
     let bytes = body::read(headers, body).await?;
-    // Checked apart, because the parser doesn't look into strings that it ignores.
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
-        let detail = format!("the body is not UTF-8 from byte {} on", error.valid_up_to());
-        Problem::new(Code::MalformedJson, detail)
-    })?;
-    parse(text, check)
+    parse(text_of(&bytes)?, check)
 }
 
 /// Like [`read`], but an absent body is `T`'s default.
@@ -55,7 +50,16 @@ pub async fn read_or_default<T: DeserializeOwned + ToSchema + Default>(
     if bytes.is_empty() {
         return Ok(T::default());
     }
-    read(headers, Body::from(bytes)).await
+    require_json(headers)?;
+    parse(text_of(&bytes)?, Ok)
+}
+
+/// Checked apart, because the parser doesn't look into strings that it ignores.
+fn text_of(bytes: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let detail = format!("the body is not UTF-8 from byte {} on", error.valid_up_to());
+        Problem::new(Code::MalformedJson, detail)
+    })
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {

@@ -29,7 +29,7 @@ use super::topics::Topic;
 use super::view::{self, HistoryEntry, OrderView};
 use super::{rfc3339, samples, stored};
 use crate::ports::journal::EventRow;
-use crate::ports::outbox::OutboxEntry;
+use crate::ports::outbox::{OutboxEntry, RowId};
 
 /// Writes, reads and writes again: the same text.
 fn stays<T: Serialize + DeserializeOwned>(value: &T) -> Result<(), TestCaseError> {

@@ -44,15 +44,19 @@ async fn walks(connection: &mut SqliteConnection, statement: &str) -> Vec<String
 }
 
 fn pages() -> Vec<String> {
-    let (status, customer) = (Some(Status::Pending), Some(CustomerId(Uuid::nil())));
+    let customer = Some(CustomerId(Uuid::nil()));
     let before = Some((Timestamp(1), OrderId(Uuid::nil())));
     let mut pages = Vec::new();
-    for status in [None, status] {
+    for statuses in [
+        &[][..],
+        &[Status::Pending],
+        &[Status::Pending, Status::Delivered],
+    ] {
         for customer in [None, customer] {
             for before in [None, before] {
                 let limit = 50;
                 let filter = ListFilter {
-                    status,
+                    statuses: statuses.iter().copied().collect(),
                     customer,
                     before,
                     limit,

@@ -421,6 +421,10 @@ mod tests {
             async move { execute(conn, self.sql).await.is_ok() }.boxed()
         }
 
+        fn trouble(&self) -> Option<&WriteError> {
+            None
+        }
+
         fn finish(self: Box<Self>, committed: Result<(), WriteError>) {
             self.kept
                 .fetch_add(usize::from(committed.is_ok()), Ordering::SeqCst);

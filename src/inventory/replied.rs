@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::codec::topics::Topic;
 use crate::ports::bus::{
-    Bus, BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage, Subscription,
+    Beside, Bus, BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage,
+    Subscription,
 };
 use crate::ports::groups::Groups;
 use crate::ports::journal::BoxError;
@@ -181,10 +183,15 @@ impl Consumer for WatchedConsumer {
         Ok(polled)
     }
 
-    async fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Result<(), BusError> {
-        self.consumer.commit(next).await?;
-        self.committed.note(next);
-        Ok(())
+    fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Beside<()> {
+        let committed = self.consumer.commit(next);
+        let (noted, next) = (Arc::clone(&self.committed), next.to_vec());
+        async move {
+            committed.await?;
+            noted.note(&next);
+            Ok(())
+        }
+        .boxed()
     }
 
     async fn pause(&mut self, partitions: &[(Arc<str>, i32)]) -> Result<(), BusError> {
@@ -195,8 +202,8 @@ impl Consumer for WatchedConsumer {
         self.consumer.resume(partitions).await
     }
 
-    async fn lag(&mut self) -> Result<BTreeMap<Arc<str>, u64>, BusError> {
-        self.consumer.lag().await
+    fn lag(&mut self) -> Beside<BTreeMap<Arc<str>, u64>> {
+        self.consumer.lag()
     }
 
     async fn close(self: Box<Self>) {

@@ -99,7 +99,9 @@ async fn no_plan_of_the_outbox_depends_on_statistics() {
         .unwrap();
     for (state, sql) in STATES {
         // Each state with a session of its own: what it has planned before is no excuse.
-        let mut connection = session(&connect_options(&url).unwrap(), Duration::from_secs(60)).await.unwrap();
+        let mut connection = session(&connect_options(&url).unwrap(), Duration::from_secs(60))
+            .await
+            .unwrap();
         run(&mut connection, format!("{SESSION}; {sql}")).await;
         for (number, (statement, types, arguments)) in STATEMENTS.iter().enumerate() {
             run(

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use trackops::ports::groups::{Groups, Progress};
 use uuid::Uuid;
 
-use super::bus::{BusFixture, join, message, publish, take, topic, unique};
+use super::bus::BusFixture;
+use super::bus_support::{join, message, publish, take, topic, unique};
 
 /// What the suite needs of an adapter.
 #[async_trait]

@@ -5,6 +5,7 @@ mod cache;
 pub mod bus;
 #[macro_use]
 pub mod groups;
+mod bus_support;
 pub mod journal;
 pub mod membership;
 pub mod membership_moves;

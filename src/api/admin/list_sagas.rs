@@ -93,7 +93,7 @@ impl SagaView {
 )]
 pub async fn list_sagas(State(desk): State<SagaDesk>, uri: Uri) -> Result<Json<SagaList>, Problem> {
     let query = Query::of(&uri);
-    let stuck = match query.get("state") {
+    let stuck = match query.get("state")? {
         None => None,
         Some("stuck") => Some(Stuck::at(desk.clock.now(), desk.stuck_after)),
         Some(_) => return Err(invalid("state must be stuck, or be left out")),
@@ -101,7 +101,7 @@ pub async fn list_sagas(State(desk): State<SagaDesk>, uri: Uri) -> Result<Json<S
     let limit = query.limit()?;
     let filter = WaitingFilter {
         stuck,
-        after: query.get("cursor").map(cursor::order).transpose()?,
+        after: query.get("cursor")?.map(cursor::order).transpose()?,
         // One more says whether there is a next page.
         limit: limit + 1,
     };

@@ -45,7 +45,7 @@ pub async fn list_adjustments(
     etag::refuse_all(&headers)?;
     let query = Query::of(&uri);
     let limit = query.limit()?;
-    let before = query.get("cursor").map(cursor::adjustment).transpose()?;
+    let before = query.get("cursor")?.map(cursor::adjustment).transpose()?;
     // One more says whether there is a next page.
     let found = state.stock.adjustments(&sku, before, limit + 1).await?;
     if found.is_empty() && state.stock.item(&sku).await?.is_none() {

@@ -12,7 +12,7 @@ use trackops_cluster::Epoch;
 use trackops_cluster::directory::Owner;
 use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Incarnation, NodeId};
-use trackops_domain::command::{Command, Origin};
+use trackops_domain::command::{Command, HeldUp, Origin};
 use trackops_domain::decide::{self, Rejection};
 use trackops_domain::event::{Change, OrderEvent};
 use trackops_domain::evolve::evolve;
@@ -29,7 +29,7 @@ use crate::codec::link::{Answer, Message, Request, Subscriber};
 use crate::codec::view;
 use crate::ports::cache::Position;
 use crate::ports::orders::{
-    ActorReport, CommandRequest, Done, History, LocationKey, OrdersError, PlaceRequest, Read,
+    ActorReport, CommandRequest, Done, Full, History, LocationKey, OrdersError, PlaceRequest, Read,
 };
 
 pub(super) fn text(chars_max: usize) -> impl Strategy<Value = Box<str>> {
@@ -190,10 +190,28 @@ fn command() -> impl Strategy<Value = Command> {
         Just(Command::StockReserved),
         text(40).prop_map(|reason| Command::StockRefused { reason }),
         Just(Command::StockReleased),
-        (time(), any::<bool>()).prop_map(|(deadline, request_unsent)| Command::DeadlineDue {
-            deadline,
-            request_unsent
-        }),
+        (time(), held_up())
+            .prop_map(|(deadline, held_up)| Command::DeadlineDue { deadline, held_up }),
+    ]
+}
+
+fn full() -> impl Strategy<Value = Full> {
+    prop_oneof![
+        Just(Full::Order),
+        Just(Full::Replica),
+        Just(Full::Bytes),
+        Just(Full::Actors),
+        Just(Full::Move),
+        Just(Full::Link),
+        Just(Full::Watches),
+    ]
+}
+
+fn held_up() -> impl Strategy<Value = HeldUp> {
+    prop_oneof![
+        Just(HeldUp::Not),
+        Just(HeldUp::Unsent),
+        Just(HeldUp::Behind)
     ]
 }
 
@@ -259,7 +277,8 @@ fn orders_error() -> impl Strategy<Value = OrdersError> {
         status().prop_map(|status| OrdersError::NotInTransit { status }),
         Just(OrdersError::Quarantined),
         Just(OrdersError::Restarted),
-        wait().prop_map(|retry_after| OrdersError::Overloaded { retry_after }),
+        (full(), wait())
+            .prop_map(|(full, retry_after)| OrdersError::Overloaded { full, retry_after }),
         Just(OrdersError::NotOwner),
         Just(OrdersError::LeaseOver),
     ]
@@ -280,6 +299,7 @@ pub(super) fn answer() -> impl Strategy<Value = Answer> {
     prop_oneof![
         (order(), any::<bool>(), at()).prop_map(|(order, replayed, position)| Answer::Done(Done {
             order,
+            view: None,
             replayed,
             position
         })),

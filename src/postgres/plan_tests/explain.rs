@@ -198,17 +198,17 @@ mod tests {
     #[test]
     fn a_walk_is_a_fault_and_a_look_up_is_none() {
         let scan = |kind: &str, table: &str| json!({ "Node Type": kind, "Relation Name": table });
-        assert_eq!(faults(scan("Seq Scan", "outbox")), ["walks outbox"]);
+        assert_eq!(faults(&scan("Seq Scan", "outbox")), ["walks outbox"]);
         assert_eq!(
-            faults(scan("Index Scan", "outbox")),
+            faults(&scan("Index Scan", "outbox")),
             ["walks an index of outbox"]
         );
-        assert!(faults(scan("Seq Scan", "shards")).is_empty());
+        assert!(faults(&scan("Seq Scan", "shards")).is_empty());
         let mut found = scan("Index Scan", "outbox");
         found["Index Cond"] = "(lane = 1)".into();
-        assert!(faults(found.clone()).is_empty());
+        assert!(faults(&found).is_empty());
         found["Rows Removed by Filter"] = 20_000.into();
-        assert_eq!(faults(found).len(), 1);
+        assert_eq!(faults(&found).len(), 1);
     }
 
     #[test]
@@ -222,11 +222,11 @@ mod tests {
             side("Outer", "Function Scan", None),
             side("Inner", "Index Scan", Some("orders")),
         );
-        assert!(faults(good).is_empty());
+        assert!(faults(&good).is_empty());
         let bad = plan(
             side("Outer", "Index Scan", Some("orders")),
             side("Inner", "Function Scan", None),
         );
-        assert_eq!(faults(bad), ["walks the argument for each row"]);
+        assert_eq!(faults(&bad), ["walks the argument for each row"]);
     }
 }

@@ -142,7 +142,7 @@ async fn reads(database: &Database) {
             ..filter.clone()
         },
         ListFilter {
-            status: Some(Status::Pending),
+            statuses: [Status::Pending].into_iter().collect(),
             ..filter.clone()
         },
         ListFilter {
@@ -151,7 +151,7 @@ async fn reads(database: &Database) {
         },
         ListFilter {
             customer,
-            status: Some(Status::Pending),
+            statuses: [Status::Pending].into_iter().collect(),
             before,
             ..filter
         },

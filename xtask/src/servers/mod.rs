@@ -32,8 +32,8 @@ mod wait;
 
 pub use kafka::{Kafka, KafkaLaunch};
 pub use kafka_jars::ensure as ensure_kafka_jars;
-pub use nginx::{Nginx, NginxLaunch, PORT_WORD as NGINX_PORT_WORD};
 pub use locate::{find_on_path, find_postgres_program, find_server_program};
+pub use nginx::{Nginx, NginxLaunch, PORT_WORD as NGINX_PORT_WORD};
 pub use pgbouncer::{PgBouncer, PgBouncerLaunch};
 pub use port::free as free_port;
 pub use postgres::{Postgres, PostgresLaunch};

@@ -54,7 +54,8 @@ impl Launch for NginxLaunch {
     }
 
     fn command(dir: &Path, _port: u16) -> Result<Command> {
-        let program = locate::find_server_program("nginx").context("no nginx here: install nginx")?;
+        let program =
+            locate::find_server_program("nginx").context("no nginx here: install nginx")?;
         let mut command = Command::new(program);
         command.arg("-p").arg(dir);
         command.arg("-c").arg(dir.join("nginx.conf"));

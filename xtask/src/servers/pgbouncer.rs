@@ -52,7 +52,8 @@ impl Launch for PgBouncerLaunch {
     }
 
     fn command(dir: &Path, _port: u16) -> Result<Command> {
-        let program = locate::find_server_program("pgbouncer").context("no pgbouncer here: install PgBouncer")?;
+        let program = locate::find_server_program("pgbouncer")
+            .context("no pgbouncer here: install PgBouncer")?;
         let mut command = Command::new(program);
         if user::is_root() {
             command.args(["-u", "postgres"]);
