@@ -107,7 +107,6 @@ fn look_closely<T: DeserializeOwned + ToSchema, C>(
     let Compared { mut errors, rest } = shape::compare::<T>(text);
     match serde_json::from_value::<T>(rest).map(check) {
         Ok(Ok(checked)) if errors.is_empty() => return Ok(checked),
-        Ok(Ok(_)) => {}
         Ok(Err(broken)) => {
             let is_named = |error: &FieldError| {
                 let covers = |known: &FieldError| shape::is_within(&error.pointer, &known.pointer);
@@ -122,7 +121,7 @@ fn look_closely<T: DeserializeOwned + ToSchema, C>(
             let detail = "does not have the documented form";
             return Err(Problem::invalid_field("", detail));
         }
-        Err(_) => {}
+        Ok(Ok(_)) | Err(_) => {}
     }
     errors.truncate(shape::ERRORS_MAX);
     Err(Problem::invalid(errors))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::environment::Misspelt;
-use super::{Config, StoresConfig, mask};
+use super::{Config, OrdersConfig, StoresConfig, mask};
 
 /// Why a configuration can't be used.
 #[derive(Debug, Error)]
@@ -156,40 +156,48 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "must be 1 to 256",
     )?;
     kafka_security(&config.stores, rule)?;
-    rule(
-        (1..=16).contains(&config.orders.writer_lanes),
-        "writer_lanes",
-        "must be 1 to 16",
-    )?;
-    rule(
-        config.orders.order_waiting_max > 0,
-        "order_waiting_max",
-        "must be at least 1",
-    )?;
-    rule(
-        config.orders.node_waiting_max > 0,
-        "node_waiting_max",
-        "must be at least 1",
-    )?;
-    rule(
-        config.orders.node_waiting_bytes_max > 0,
-        "node_waiting_bytes_max",
-        "must be at least 1",
-    )?;
-    rule(
-        config.orders.reservation_timeout_ms >= 100,
-        "reservation_timeout_ms",
-        "must be at least 100",
-    )?;
-    rule(
-        config.orders.release_timeout_ms >= 100,
-        "release_timeout_ms",
-        "must be at least 100",
-    )?;
+    orders(&config.orders, rule)?;
     rule(
         matches!(config.log.log_format.as_str(), "text" | "json"),
         "log_format",
         "must be text or json",
+    )
+}
+
+/// Actors and saga.
+fn orders(
+    orders: &OrdersConfig,
+    rule: impl Fn(bool, &'static str, &str) -> Result<(), ConfigError>,
+) -> Result<(), ConfigError> {
+    rule(
+        (1..=16).contains(&orders.writer_lanes),
+        "writer_lanes",
+        "must be 1 to 16",
+    )?;
+    rule(
+        orders.order_waiting_max > 0,
+        "order_waiting_max",
+        "must be at least 1",
+    )?;
+    rule(
+        orders.node_waiting_max > 0,
+        "node_waiting_max",
+        "must be at least 1",
+    )?;
+    rule(
+        orders.node_waiting_bytes_max > 0,
+        "node_waiting_bytes_max",
+        "must be at least 1",
+    )?;
+    rule(
+        orders.reservation_timeout_ms >= 100,
+        "reservation_timeout_ms",
+        "must be at least 100",
+    )?;
+    rule(
+        orders.release_timeout_ms >= 100,
+        "release_timeout_ms",
+        "must be at least 100",
     )
 }
 
