@@ -83,17 +83,19 @@ pub async fn daily(
     }
     let mut ticks = interval_at(Instant::now() + ASK_FIRST, ASK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // A run of this process has not come to its end yet.
+    let mut is_begun = false;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        match run_if_due(&*store, cutoff(clock.now(), days), &stop).await {
+        match run_if_due(&*store, &mut is_begun, cutoff(clock.now(), days), &stop).await {
             Ok(None) => {}
             Ok(Some(totals)) => {
                 tracing::info!(database = store.name(), ?totals, "old rows removed");
             }
-            // The next hour asks again; a database that is away is told of elsewhere.
+            // The next hour goes on with it.
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(database = store.name(), %error, cause, "daily removal ended early");
@@ -104,13 +106,17 @@ pub async fn daily(
 
 async fn run_if_due(
     store: &dyn Retention,
+    is_begun: &mut bool,
     before: Timestamp,
     stop: &CancellationToken,
 ) -> Result<Option<Totals>, RetentionError> {
-    if !store.take_turn(TURN_EVERY).await? {
+    *is_begun = *is_begun || store.take_turn(TURN_EVERY).await?;
+    if !*is_begun {
         return Ok(None);
     }
-    prune(store, before, Mode::Remove, stop).await.map(Some)
+    let totals = prune(store, before, Mode::Remove, stop).await?;
+    *is_begun = false;
+    Ok(Some(totals))
 }
 
 #[cfg(test)]

@@ -48,9 +48,20 @@ pub(super) async fn run(shards: Arc<[Arc<Shard>]>, stop: CancellationToken) {
     }
 }
 
-/// Ends a step's worth of orders; whether there may be more.
+/// Ends a step's worth of orders; whether there may be more. If all that were looked at are at work, the
+/// next look is early enough.
 fn end_some(context: &Context, only_due: bool) -> bool {
-    (0..STEP).all(|_| (only_due || is_over(context)) && context.end_idlest(only_due).is_some())
+    let mut has_ended = false;
+    for _ in 0..STEP {
+        if !only_due && !is_over(context) {
+            return false;
+        }
+        match context.end_idlest(only_due) {
+            None => return false,
+            Some(was_idle) => has_ended |= was_idle,
+        }
+    }
+    has_ended
 }
 
 fn is_over(context: &Context) -> bool {

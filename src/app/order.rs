@@ -167,8 +167,9 @@ impl Replica<'_> {
             match life.result() {
                 Err(error) if error.is::<Deposed>() => {
                     tracing::warn!(%error, "coming back as a new incarnation");
+                    // One that only stood by has not been replaced: it stands by again.
+                    returning |= running.is_some();
                     self.depose(running);
-                    returning = true;
                 }
                 ended => {
                     process.fail(ended.err().unwrap_or_else(|| Deposed.into()));
@@ -235,6 +236,8 @@ impl Replica<'_> {
             }
         };
         tokio::join!(watchers.stop(public, limit / 4), finished);
+        // With the links' own: whoever calls from now on is refused rather than left waiting.
+        drop(self.door);
         if let Some(running) = running {
             running.stop(ending).await;
         }

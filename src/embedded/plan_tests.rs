@@ -34,8 +34,8 @@ async fn walks(connection: &mut SqliteConnection, statement: &str) -> Vec<String
     let steps = steps.iter().map(|row| row.get::<String, _>("detail"));
     let is_walk = |step: &String| {
         let has = |what: &str| step.contains(what);
-        // A page is a subquery, of a few rows.
-        let is_page = step == "SCAN o" && statement.contains(") o JOIN");
+        // A page is a subquery, of a few rows, or the pages of several statuses.
+        let is_page = (step == "SCAN o" && statement.contains(") o JOIN")) || has("(subquery-");
         let is_in_order = IN_ORDER.iter().any(|index| step.ends_with(index));
         let is_bounded = has("VIRTUAL TABLE") || has("CONSTANT ROW") || is_page || is_in_order;
         step.starts_with("SCAN") && !is_bounded

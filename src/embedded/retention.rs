@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
+use parking_lot::Mutex;
 use sqlx::sqlite::SqliteConnection;
+use tokio::time::Instant;
 use trackops_domain::saga::Stock;
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
@@ -56,11 +58,17 @@ pub(super) enum Half {
 pub(super) struct SqliteRetention {
     db: Arc<Db>,
     half: Half,
+    /// When its last turn began.
+    turn: Mutex<Option<Instant>>,
 }
 
 impl SqliteRetention {
     pub(super) fn new(db: Arc<Db>, half: Half) -> Self {
-        Self { db, half }
+        Self {
+            db,
+            half,
+            turn: Mutex::default(),
+        }
     }
 }
 
@@ -73,9 +81,14 @@ impl Retention for SqliteRetention {
         }
     }
 
-    /// One process has the file: the turn is always its own.
-    async fn take_turn(&self, _every: Duration) -> Result<bool, RetentionError> {
-        Ok(true)
+    /// One process has the file: nobody else takes turns.
+    async fn take_turn(&self, every: Duration) -> Result<bool, RetentionError> {
+        let mut turn = self.turn.lock();
+        let is_due = turn.is_none_or(|begun| begun.elapsed() >= every);
+        if is_due {
+            *turn = Some(Instant::now());
+        }
+        Ok(is_due)
     }
 
     async fn page(

@@ -164,23 +164,24 @@ impl Connections {
     }
 
     async fn take_idle(&self, turn: u64) -> Option<(PgConnection, u64)> {
+        // Those to a server that was left are closed.
+        self.idle.lock().retain(|idle| idle.turn == turn);
         loop {
             // The newest first, so that those which a burst needed grow old and are dropped.
             let Idle {
                 mut connection,
                 number,
-                turn: made_in,
                 since,
+                ..
             } = self.idle.lock().pop()?;
-            if made_in != turn {
-                continue;
-            }
             if since.elapsed() < TRY_AFTER_IDLE {
                 return Some((connection, number));
             }
             if let Ok(Ok(())) = timeout(TRY_LIMIT, connection.ping()).await {
                 return Some((connection, number));
             }
+            // The others have been idle for longer: none of them is worth another wait.
+            self.idle.lock().clear();
         }
     }
 }

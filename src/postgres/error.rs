@@ -1,5 +1,6 @@
 //! What a failure says about the statement: not run, refused, or nobody knows.
 
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use thiserror::Error;
 
 use crate::ports::journal::{AppendError, BoxError, JournalError};
@@ -34,10 +35,15 @@ impl Failure {
         match error {
             sqlx::Error::Database(refused) => {
                 let code = refused.code().unwrap_or_default().into_owned();
-                // Connection exceptions and shutdowns: the server says that it stops, not whether
-                // the commit came first.
-                if code.is_empty() || code.starts_with("08") || matches!(&*code, "57P01" | "57P02")
-                {
+                // Connection exceptions, shutdowns, and whatever else ends the session or the server:
+                // it says that it stops, not whether the commit came first.
+                let is_end = refused
+                    .try_downcast_ref::<PgDatabaseError>()
+                    .is_some_and(|refused| {
+                        matches!(refused.severity(), PgSeverity::Fatal | PgSeverity::Panic)
+                    });
+                let is_lost = code.is_empty() || code.starts_with("08");
+                if is_end || is_lost || matches!(&*code, "57P01" | "57P02") {
                     return Self::Lost(refused.into());
                 }
                 Self::Refused {

@@ -61,9 +61,6 @@ impl CacheGate {
     /// To be called after the commit and before anything is answered or shown; what it returns is then to
     /// be written, before or after.
     pub fn committed(&self, entries: Vec<Committed>) -> Unconfirmed<'_> {
-        // First of all: who asks from now on must not be given a load that began before the commit.
-        self.flights
-            .forget(entries.iter().map(|entry| entry.order.id));
         self.check_session();
         let is_open = self.is_open();
         let total = entries.len();
@@ -81,6 +78,9 @@ impl CacheGate {
         for entry in &entries {
             self.watch.written(entry.order.id, entry.order.version());
         }
+        // After the marks: a load that begins from now on sees them, and nobody joins an earlier one.
+        self.flights
+            .forget(entries.iter().map(|entry| entry.order.id));
         for entry in entries {
             // Not known: nothing that the cache holds of the shard is believed, so nothing is lost.
             let Some(generation) = self.generations.known(entry.shard) else {

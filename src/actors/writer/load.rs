@@ -14,9 +14,14 @@ pub(super) async fn load(shared: Arc<Shared>, mut jobs: Vec<LoadJob>) {
     }
 }
 
-async fn load_some(shared: &Shared, jobs: Vec<LoadJob>) {
+async fn load_some(shared: &Shared, mut jobs: Vec<LoadJob>) {
     // Never closed. Loads of many batches may wait here; what they hold is an id each.
     let _one = shared.loads.acquire().await;
+    // Those whose actor has ended meanwhile.
+    jobs.retain(|job| !job.reply.is_closed());
+    if jobs.is_empty() {
+        return;
+    }
     let orders: Vec<_> = jobs.iter().map(|job| job.order).collect();
     match shared.journal.load(&orders).await {
         Ok(loaded) => {
@@ -25,7 +30,8 @@ async fn load_some(shared: &Shared, jobs: Vec<LoadJob>) {
                 drop(job.reply.send(Ok(order)));
             }
         }
-        Err(_) if jobs.len() > 1 => {
+        // One that can't be read. A journal that is away is so for each of them.
+        Err(JournalError::Corrupt(_)) if jobs.len() > 1 => {
             for job in jobs {
                 let alone = shared.journal.load(&[job.order]).await;
                 drop(
