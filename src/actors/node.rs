@@ -41,6 +41,7 @@ use crate::ports::orders::{
 };
 use crate::ports::sagas::Sagas;
 use crate::telemetry::names;
+use crate::telemetry::repeated::RepeatedLog;
 
 /// Ids drawn until one falls on an owned shard; with any owned share worth serving from, a few do.
 const DRAWS_MAX: u32 = 4_096;
@@ -98,6 +99,7 @@ impl Node {
             announcer,
             tasks: tasks.clone(),
             loads: Semaphore::new(LOADS_AT_ONCE),
+            refusals: RepeatedLog::new(),
         });
         let context = Arc::new(Context {
             writer: Writer::start(&shared, settings.lanes, &vital, &stop),

@@ -11,6 +11,7 @@ use trackops_cluster::lease::Lease;
 use trackops_cluster::membership::{
     Claimed, ClusterView, Incarnation, Membership, MembershipError, NodeId,
 };
+use trackops_cluster::outage::causes;
 use trackops_cluster::{Epoch, ShardCount, ShardId, shard_of};
 use trackops_domain::ids::OrderId;
 
@@ -18,6 +19,7 @@ use super::cache_gate::{CacheGate, GenerationRaiser};
 use super::tenure::{Standing, Tenure, Tenures};
 use super::writer::WriteError;
 use crate::ports::journal::BoxError;
+use crate::telemetry::repeated::RepeatedLog;
 
 /// A look at the authority is repeated no faster than this while it is away.
 const SETTLE_RETRY: Duration = Duration::from_millis(250);
@@ -36,6 +38,8 @@ pub struct Ownership {
     must_look: AtomicBool,
     /// Rises whenever a shard's standing changes, for those who wait for it.
     changes: Changes,
+    /// Appends of unknown outcome that can't be settled.
+    unsettled: RepeatedLog,
 }
 
 impl Ownership {
@@ -57,6 +61,7 @@ impl Ownership {
             known: count.iter().map(|_| AtomicI64::new(0)).collect(),
             must_look: AtomicBool::new(true),
             changes: Changes::default(),
+            unsettled: RepeatedLog::new(),
         })
     }
 
@@ -292,7 +297,15 @@ impl Ownership {
             match self.settle_once(&left, gate).await {
                 Ok(still) => left = still,
                 Err(MembershipError::Unavailable(error)) => {
-                    tracing::warn!(%error, shards = left.len(), "can't settle an append of unknown outcome yet");
+                    if let Some(repeats) = self.unsettled.failed(Instant::now()) {
+                        let (error, tries) = (causes(&*error), repeats.count);
+                        tracing::warn!(
+                            error,
+                            tries,
+                            shards = left.len(),
+                            "can't settle an append of unknown outcome yet"
+                        );
+                    }
                     tokio::time::sleep(SETTLE_RETRY).await;
                 }
                 Err(error) => {
@@ -300,6 +313,10 @@ impl Ownership {
                     break;
                 }
             }
+        }
+        if let Some(outage) = self.unsettled.recovered(Instant::now()) {
+            let lasted = outage.lasted;
+            tracing::info!(?lasted, "appends of unknown outcome are settled");
         }
         // What was not claimed again is another's.
         for shard in shards {

@@ -10,6 +10,7 @@ use futures_util::stream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use trackops_cluster::ShardId;
+use trackops_cluster::outage::causes;
 use trackops_domain::command::{Command, HeldUp};
 use trackops_domain::ids::CommandId;
 
@@ -20,6 +21,7 @@ use crate::ports::journal::{Due, Journal};
 use crate::ports::orders::{CommandRequest, Orders, OrdersError};
 use crate::ports::sagas::{Sagas, Stuck};
 use crate::telemetry::names;
+use crate::telemetry::repeated::RepeatedLog;
 
 /// Wakes under way at once: enough to fill a batch of the writer, too few to crowd out clients.
 const AT_ONCE: usize = 64;
@@ -53,6 +55,7 @@ pub(super) async fn run(
     let mut stuck = 0;
     let mut waits = Waits::default();
     let mut counted: Option<Instant> = None;
+    let failures = RepeatedLog::new();
     loop {
         tokio::select! {
             biased;
@@ -82,6 +85,10 @@ pub(super) async fn run(
             .await
         {
             Ok(due) => {
+                if let Some(outage) = failures.recovered(Instant::now()) {
+                    let lasted = outage.lasted;
+                    tracing::info!(?lasted, "deadlines are looked up again");
+                }
                 let found = due.len();
                 let woken = judged(watched.route.as_ref(), &mut waits, due).await;
                 let left = found - woken.len();
@@ -93,7 +100,12 @@ pub(super) async fn run(
                         .count()
                         .await;
             }
-            Err(error) => tracing::warn!(%error, "deadlines can't be looked up"),
+            Err(error) => {
+                if let Some(repeats) = failures.failed(Instant::now()) {
+                    let (error, looks) = (causes(&error), repeats.count);
+                    tracing::warn!(error, looks, "deadlines can't be looked up");
+                }
+            }
         }
     }
 }

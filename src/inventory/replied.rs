@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,6 +36,8 @@ const MARKED: [Topic; 2] = [Topic::OrderCreated, Topic::OrderCancelled];
 struct Committed {
     next: Mutex<BTreeMap<(Arc<str>, i32), i64>>,
     more: Notify,
+    /// Something may be committed that nobody marks: by this process before it ended, or by another replica.
+    is_behind: AtomicBool,
 }
 
 /// Sets the marks.
@@ -66,9 +69,14 @@ impl Replied {
 
     /// Runs until it is dropped. Rests while nothing is committed.
     pub(super) async fn run(self) -> Infallible {
+        self.committed.fell_behind();
         loop {
             self.committed.more.notified().await;
             tokio::time::sleep(MARK_EVERY).await;
+            if let Err(error) = self.catch_up().await {
+                tracing::debug!(%error, "what is committed can't be asked for yet");
+                self.committed.fell_behind();
+            }
             let next = std::mem::take(&mut *self.committed.next.lock());
             if next.is_empty() {
                 continue;
@@ -78,6 +86,31 @@ impl Replied {
                 self.committed.put_back(next);
             }
         }
+    }
+
+    /// Notes what the group has committed beyond the marks, whoever committed it: it is in the one ledger.
+    async fn catch_up(&self) -> Result<(), BusError> {
+        if !self.committed.is_behind.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let topics = MARKED.map(|topic| Arc::<str>::from(topic.as_str()));
+        let read = self.groups.progress(super::GROUP, &topics).await?;
+        let marked = self.groups.progress(REPLIED_GROUP, &topics).await?;
+        let mut known = self.committed.next.lock();
+        for (topic, places) in &read {
+            let marks = marked.get(topic).map_or(&[][..], Vec::as_slice);
+            for (partition, (number, place)) in (0_i32..).zip(places.iter().enumerate()) {
+                let mark = marks.get(number).and_then(|mark| mark.committed);
+                if let Some(offset) = place.committed
+                    && Some(offset) > mark
+                {
+                    known
+                        .entry((Arc::clone(topic), partition))
+                        .or_insert(offset);
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn mark(&self, next: &BTreeMap<(Arc<str>, i32), i64>) -> Result<(), BoxError> {
@@ -124,6 +157,13 @@ impl Committed {
     fn forget(&self, revoked: &[(Arc<str>, i32)]) {
         let mut known = self.next.lock();
         known.retain(|place, _| !revoked.contains(place));
+        drop(known);
+        self.fell_behind();
+    }
+
+    fn fell_behind(&self) {
+        self.is_behind.store(true, Ordering::Release);
+        self.more.notify_one();
     }
 }
 

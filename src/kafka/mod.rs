@@ -23,7 +23,6 @@ use crate::ports::bus::{
 use crate::ports::groups::{GroupProgress, Groups};
 use client::Client;
 use producer::Producer;
-use progress::Marks;
 
 /// Where Kafka is and how to speak to it.
 #[derive(Clone)]
@@ -74,7 +73,6 @@ impl KafkaSettings {
 pub struct KafkaBus {
     client: Client,
     producer: Producer,
-    marks: Marks,
 }
 
 impl KafkaBus {
@@ -82,12 +80,7 @@ impl KafkaBus {
     pub fn new(settings: KafkaSettings) -> Result<Self, BusError> {
         let client = Client::new(settings);
         let producer = Producer::new(client.clone())?;
-        let marks = Marks::default();
-        Ok(Self {
-            client,
-            producer,
-            marks,
-        })
+        Ok(Self { client, producer })
     }
 }
 
@@ -142,7 +135,7 @@ impl Groups for KafkaBus {
     }
 
     async fn mark(&self, group: &str, next: &[(Arc<str>, i32, i64)]) -> Result<(), BusError> {
-        self.marks.mark(&self.client, group, next).await
+        progress::mark(&self.client, group, next).await
     }
 
     fn partition_of(&self, key: &str, partitions: usize) -> usize {

@@ -176,6 +176,10 @@ impl Producer {
     /// A fatal error ends a producer for good; what it had is reported failed, and the next call
     /// gets another one. So does one whose numbers the broker takes for others.
     fn replace_if_dead(&self, used: &Arc<Life>) {
+        if !Arc::ptr_eq(&self.life.load_full(), used) {
+            // Another message of it was told first.
+            return;
+        }
         let why = match used.native.client().fatal_error() {
             Some((code, reason)) => format!("{code}: {reason}"),
             None if used.is_mistaken.load(Ordering::Relaxed) => {

@@ -1,10 +1,8 @@
 //! Where a group stands, asked from outside it, and marks that are kept as a group's offsets.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -95,37 +93,25 @@ fn ask(reader: &Reader, topics: &[(Arc<str>, String)]) -> Result<GroupProgress, 
     Ok(found)
 }
 
-/// Clients that commit marks, one a group, kept: marks come every few seconds under load.
-#[derive(Default)]
-pub(super) struct Marks(Mutex<HashMap<String, Arc<Reader>>>);
-
-impl Marks {
-    pub(super) async fn mark(
-        &self,
-        client: &Client,
-        group: &str,
-        next: &[(Arc<str>, i32, i64)],
-    ) -> Result<(), BusError> {
-        let mut list = TopicPartitionList::with_capacity(next.len());
-        for (topic, partition, offset) in next {
-            let offset = Offset::Offset(*offset);
-            list.add_partition_offset(&client.prefixed(topic), *partition, offset)
-                .map_err(|error| BusError(error.into()))?;
-        }
-        let known = self.0.lock().get(group).cloned();
-        let (config, group) = (outside(client, group), group.to_owned());
-        let committer = blocking(move || {
-            let committer = match known {
-                Some(committer) => committer,
-                None => Arc::new(config.create_with_context(Logged)?),
-            };
-            committer.commit(&list, CommitMode::Sync)?;
-            Ok::<_, KafkaError>(committer)
-        })
-        .await?;
-        self.0.lock().insert(group, committer);
-        Ok(())
+/// Commits offsets for a group without members. A client of its own each time, too: nobody would take the
+/// events of one that is kept, and marks are seconds apart.
+pub(super) async fn mark(
+    client: &Client,
+    group: &str,
+    next: &[(Arc<str>, i32, i64)],
+) -> Result<(), BusError> {
+    let mut list = TopicPartitionList::with_capacity(next.len());
+    for (topic, partition, offset) in next {
+        let offset = Offset::Offset(*offset);
+        list.add_partition_offset(&client.prefixed(topic), *partition, offset)
+            .map_err(|error| BusError(error.into()))?;
     }
+    let config = outside(client, group);
+    blocking(move || {
+        let committer: Reader = config.create_with_context(Logged)?;
+        committer.commit(&list, CommitMode::Sync)
+    })
+    .await
 }
 
 /// The partitioner `murmur2_random`, for a message with a key.

@@ -230,6 +230,8 @@ async fn a_bad_producer_does_not_fill_the_log() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
+    // While there is but one, a line that another thread comes to first is off for all.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _guard = tracing::subscriber::set_default(subscriber);
     let bus = Double::default();
     let handler = Told::new(&bus, |_, _| {

@@ -32,6 +32,8 @@ pub(super) struct Pipeline {
     positions: Vec<LanePosition>,
     hand: InHand,
     sending: Sending,
+    /// Lanes taken up since the exchange under way began: what it says of them is of before.
+    taken_up: Vec<u16>,
     /// Acknowledged by the bus, to be removed by the next exchange.
     arrived: Vec<RowId>,
     /// A signal, a timer or the last exchange says that there may be rows.
@@ -61,6 +63,7 @@ impl Pipeline {
             lease,
             held,
             positions: Vec::new(),
+            taken_up: Vec::new(),
             hand: InHand::default(),
             arrived: Vec::new(),
             may_have_rows: true,
@@ -91,7 +94,12 @@ impl Pipeline {
                     has_exchange = true;
                 }
             }
-            let next = self.next_look(has_exchange);
+            let next = if stop.is_cancelled() {
+                // Nothing is begun any more.
+                Instant::now() + self.keeper.settings.poll
+            } else {
+                self.next_look(has_exchange)
+            };
             tokio::select! {
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
                 () = inbox.changed() => on_their_way.extend(self.take_told(&stop)),
@@ -154,6 +162,7 @@ impl Pipeline {
         for lane in held {
             if self.positions.iter().all(|known| known.lane != lane) {
                 self.positions.push(LanePosition::start(lane));
+                self.taken_up.push(lane);
                 self.may_have_rows = true;
                 self.take_back_at = Instant::now();
             }
@@ -198,6 +207,7 @@ impl Pipeline {
         if takes_back {
             self.take_back_at = Instant::now() + settings.take_back_every;
         }
+        self.taken_up.clear();
         let removed = std::mem::take(&mut self.arrived);
         Some(Box::pin(self.exchange_of(removed, wanted, takes_back)))
     }
@@ -251,6 +261,9 @@ impl Pipeline {
         // Where there was something, there is soon more.
         self.may_have_rows |= fetched.has_more || !fetched.rows.is_empty();
         for next in fetched.next {
+            if self.taken_up.contains(&next.lane) {
+                continue;
+            }
             let mut positions = self.positions.iter_mut();
             if let Some(position) = positions.find(|known| known.lane == next.lane) {
                 *position = next;
@@ -260,8 +273,9 @@ impl Pipeline {
         let mut has_rows = false;
         for entry in fetched.rows.into_iter().flatten() {
             let lane = entry.row_id.lane;
-            // A lane that was lost meanwhile is another's.
-            if self.positions.iter().any(|position| position.lane == lane) {
+            // A lane that was lost meanwhile is another's; one that came back is read from its start.
+            let is_held = self.positions.iter().any(|position| position.lane == lane);
+            if is_held && !self.taken_up.contains(&lane) {
                 has_rows = true;
                 if is_defective {
                     self.arrived.push(entry.row_id);

@@ -57,6 +57,8 @@ pub struct PgOutbox {
 struct Known {
     /// Which connection.
     connection: u64,
+    /// Positions are of this connection: rows have been fetched by it.
+    has_fetched: bool,
     marks: Marks,
     /// For each lane, up to where all rows are gone.
     gone: [i64; LANES as usize],
@@ -72,11 +74,11 @@ struct Session {
 
 impl Session {
     /// The server ends a statement a little before `run` has passed, after which its caller stops waiting.
-    fn new(connections: Connections, run: Duration) -> Self {
+    fn new(connections: Connections, run: Duration, more: &str) -> Self {
         let limit_ms = run.as_millis() * 9 / 10;
         Self {
             connections,
-            setup: format!("{SESSION}; SET statement_timeout = {limit_ms}").into(),
+            setup: format!("{SESSION}; SET statement_timeout = {limit_ms}{more}").into(),
             ready: AtomicU64::new(0),
         }
     }
@@ -112,9 +114,10 @@ impl PgOutbox {
     ) -> Self {
         Self {
             kind,
-            exchange: Session::new(one(), run),
-            leases: Session::new(one(), run),
-            rest: Session::new(one(), run),
+            exchange: Session::new(one(), run, ""),
+            leases: Session::new(one(), run, ""),
+            // It inserts rows: their numbers must not be drawn again after a crash.
+            rest: Session::new(one(), run, "; SET synchronous_commit = on"),
             known: Mutex::default(),
             options,
             listener: OnceCell::new(),
@@ -130,8 +133,7 @@ impl PgOutbox {
         removed: usize,
     ) -> Result<(i64, bool), sqlx::Error> {
         let mut known = std::mem::take(&mut *self.known.lock());
-        let is_new = known.connection != number;
-        if is_new {
+        if known.connection != number {
             known = Known {
                 connection: number,
                 ..Known::default()
@@ -143,8 +145,9 @@ impl PgOutbox {
             known.marks.take(connection).await?;
         }
         let settled = known.marks.settled();
+        let starts_over = !known.has_fetched;
         *self.known.lock() = known;
-        Ok((settled, is_new))
+        Ok((settled, starts_over))
     }
 }
 
@@ -204,6 +207,9 @@ impl Outbox for PgOutbox {
                     .bind(i64::from(taken.bytes_max))
                     .fetch_all(connection)
                     .await?;
+                if !wanted.lanes.is_empty() {
+                    self.known.lock().has_fetched = true;
+                }
                 Ok((rows, settled, started_over))
             })
             .await?;
@@ -225,6 +231,8 @@ impl Outbox for PgOutbox {
     }
 
     async fn set_aside(&self, rows: &[UnreadableRow]) -> Result<(), OutboxError> {
+        // Where this fails its caller discards what was fetched with them.
+        let has_fetched = std::mem::take(&mut self.known.lock().has_fetched);
         let ids: Vec<RowId> = rows.iter().map(|row| row.row_id).collect();
         let (lanes, seqs) = parts(&ids);
         let reasons: Vec<&str> = rows.iter().map(|row| &*row.reason).collect();
@@ -234,6 +242,7 @@ impl Outbox for PgOutbox {
                 moved.execute(connection).await
             })
             .await?;
+        self.known.lock().has_fetched = has_fetched;
         Ok(())
     }
 

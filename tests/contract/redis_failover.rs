@@ -53,9 +53,11 @@ async fn follow(follower: SocketAddr, leader: SocketAddr) {
     .await;
 }
 
+/// As the client words it: `ReadOnly: …`.
 fn cause(error: &CacheError) -> String {
     let source = std::error::Error::source(error);
-    source.map(ToString::to_string).unwrap_or_default()
+    let text = source.map(ToString::to_string).unwrap_or_default();
+    text.to_uppercase()
 }
 
 #[tokio::test]

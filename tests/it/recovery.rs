@@ -17,6 +17,7 @@ use crate::support::client::Client;
 use crate::support::deployment::{Deployment, Options};
 use crate::support::own_servers::Own;
 use crate::support::stream::EventStream;
+use crate::support::wait::until;
 
 /// How often PostgreSQL is killed. `TRACKOPS_TEST_RECOVERIES=20`, on a machine that does nothing beside,
 /// gives the figure that is aimed at: 1 s.
@@ -117,6 +118,20 @@ async fn away_and_back(
     took
 }
 
+/// The next step, as a client takes it that is told to come again: an incarnation may be on its way.
+async fn advance(client: &Client, order: Uuid) {
+    until("the step is taken", || async {
+        let answer = client.advance(order, "PREPARING", &[]).await;
+        if answer.status == 503 {
+            assert!(!answer.header("retry-after").is_empty(), "{answer:#?}");
+            return None;
+        }
+        answer.expect(200);
+        Some(())
+    })
+    .await;
+}
+
 fn judge(mut took: Vec<Duration>) {
     took.sort_unstable();
     let worst = took.last().copied().expect("tried");
@@ -155,7 +170,7 @@ async fn one_replica_places_orders_as_soon_as_postgres_is_back() {
     let log = deployment.order.log();
     assert!(log.contains("coming back as a new incarnation"), "{log}");
     // Whoever watched hears of what comes next on the stream that it has.
-    client.advance(watched, "PREPARING", &[]).await.expect(200);
+    advance(client, watched).await;
     let update = stream.next().await.expect("the stream goes on");
     assert_eq!((&*update.kind, &*update.id), ("update", "3"), "{update:?}");
     // And the saga goes on: the consumer is still there.
@@ -191,7 +206,7 @@ async fn three_replicas_place_orders_as_soon_as_postgres_is_back() {
     }
     fleet.balanced(3).await;
     for (id, stream) in &mut watched {
-        client.advance(*id, "PREPARING", &[]).await.expect(200);
+        advance(&client, *id).await;
         let update = stream.next().await.expect("the stream goes on");
         assert_eq!((&*update.kind, &*update.id), ("update", "3"), "{update:?}");
     }

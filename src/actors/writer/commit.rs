@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 use trackops_cluster::ShardId;
+use trackops_cluster::outage::causes;
 use trackops_domain::order::Order;
 
 use super::{AppendJob, Shared, WriteError};
@@ -72,6 +73,13 @@ fn under_epochs(shared: &Shared, rows: Vec<AppendRow>, waiting: Vec<Waiting>) ->
     part
 }
 
+fn refused(shared: &Shared, error: &(dyn std::error::Error + 'static), what: &str) {
+    if let Some(repeats) = shared.refusals.failed(Instant::now()) {
+        let (error, appends, lasting) = (causes(error), repeats.count, repeats.lasting);
+        tracing::warn!(error, appends, ?lasting, "{what}");
+    }
+}
+
 /// Commits one part; gives its halves back if one of its rows is bad.
 async fn commit_part(
     shared: &Arc<Shared>,
@@ -95,6 +103,10 @@ async fn commit_part(
             #[expect(clippy::cast_precision_loss, reason = "a batch has at most 512 rows")]
             metrics::histogram!(names::JOURNAL_BATCH_SIZE).record(rows.len() as f64);
             faults::crash(faults::points::CRASH_AFTER_APPEND);
+            if let Some(outage) = shared.refusals.recovered(committed) {
+                let (appends, lasted) = (outage.count, outage.lasted);
+                tracing::info!(appends, ?lasted, "the journal takes appends again");
+            }
             shared.announcer.announce();
             // The next batch need not wait for this one's cache.
             let shared_too = Arc::clone(shared);
@@ -112,11 +124,11 @@ async fn commit_part(
             return Some([(rows, waiting), (other_rows, other_waiting)]);
         }
         Err(AppendError::Unavailable(error)) => {
-            tracing::warn!(%error, rows = rows.len(), "append not possible");
+            refused(shared, &*error, "append not possible");
             answer_all(waiting, WriteError::Unavailable);
         }
         Err(AppendError::Unknown(error)) => {
-            tracing::warn!(%error, rows = rows.len(), "append of unknown outcome");
+            refused(shared, &*error, "append of unknown outcome");
             settle(shared, &rows);
             answer_all(waiting, WriteError::Unknown);
         }

@@ -25,6 +25,7 @@ use super::cache_gate::CacheGate;
 use super::ownership::Ownership;
 use super::tenure::Tenure;
 use crate::ports::journal::{AppendRow, Journal, JournalError};
+use crate::telemetry::repeated::RepeatedLog;
 
 /// Jobs waiting in one lane at most. Admission bounds the commands of a replica below the sum of
 /// the lanes; past it a sender waits.
@@ -89,6 +90,8 @@ pub(super) struct Shared {
     pub tasks: TaskTracker,
     /// For loads under way.
     pub loads: Semaphore,
+    /// Appends that the journal doesn't take.
+    pub refusals: RepeatedLog,
 }
 
 /// The writer's handle.

@@ -348,101 +348,103 @@ async fn a_body_that_never_ends_is_a_408() {
     assert_eq!(answer.header("connection"), Some("close"));
 }
 
+/// Path, code, and what the detail names.
+const MEANINGLESS: &[(&str, &str, &str)] = &[
+    ("/api/v1/orders/42", "invalid-parameter", "UUID"),
+    (
+        "/api/v1/orders/0190a5c27b1e7cc398c4dc0c0c07398f",
+        "invalid-parameter",
+        "UUID",
+    ),
+    ("/api/v1/orders/%ff", "invalid-parameter", "UTF-8"),
+    ("/api/v1/orders/42/history", "invalid-parameter", "UUID"),
+    ("/api/v1/orders?limit=0", "invalid-parameter", "limit"),
+    ("/api/v1/orders?limit=201", "invalid-parameter", "limit"),
+    ("/api/v1/orders?limit=-1", "invalid-parameter", "limit"),
+    ("/api/v1/orders?limit=ten", "invalid-parameter", "limit"),
+    ("/api/v1/orders?status=LOST", "invalid-parameter", "status"),
+    (
+        "/api/v1/orders?status=pending",
+        "invalid-parameter",
+        "status",
+    ),
+    (
+        "/api/v1/orders?customerId=me",
+        "invalid-parameter",
+        "customerId",
+    ),
+    ("/api/v1/orders?cursor=zz", "invalid-cursor", "cursor"),
+    ("/api/v1/orders?cursor=00", "invalid-cursor", "cursor"),
+    (
+        "/api/v1/inventory/items?cursor=20",
+        "invalid-cursor",
+        "cursor",
+    ),
+    (
+        "/api/v1/inventory/items?limit=1000",
+        "invalid-parameter",
+        "limit",
+    ),
+    ("/api/v1/inventory/items/a%20b", "invalid-parameter", "SKU"),
+    ("/api/v1/inventory/items/%2e", "invalid-parameter", "SKU"),
+    ("/api/v1/inventory/items/%2E%2e", "invalid-parameter", "SKU"),
+    (
+        "/api/v1/orders?limit=1&limit=1",
+        "invalid-parameter",
+        "limit must be given once",
+    ),
+    (
+        "/api/v1/orders?customerId=a&limit=5&customerId=a",
+        "invalid-parameter",
+        "customerId",
+    ),
+    (
+        "/api/v1/orders?cursor=00&cursor=",
+        "invalid-cursor",
+        "cursor",
+    ),
+    (
+        "/api/v1/orders?status=PENDING&status=LOST",
+        "invalid-parameter",
+        "status",
+    ),
+    (
+        "/api/v1/inventory/items?cursor=41&cursor=42",
+        "invalid-parameter",
+        "cursor",
+    ),
+    (
+        "/admin/v1/dead-letters?topic=ORDER_CREATED&topic=ORDER_CANCELLED",
+        "invalid-parameter",
+        "topic",
+    ),
+    (
+        "/api/v1/inventory/reservations/x",
+        "invalid-parameter",
+        "UUID",
+    ),
+    ("/admin/v1/actors/x", "invalid-parameter", "UUID"),
+    (
+        "/admin/v1/dead-letters?cursor=41",
+        "invalid-cursor",
+        "cursor",
+    ),
+    (
+        "/admin/v1/dead-letters?topic=NONE",
+        "invalid-parameter",
+        "topic",
+    ),
+    (
+        "/admin/v1/dead-letters/ORDER_CREATED/a/0",
+        "invalid-parameter",
+        "partition",
+    ),
+];
+
 #[tokio::test]
 async fn a_path_or_query_that_means_nothing_is_a_400() {
-    let cases = [
-        ("/api/v1/orders/42", "invalid-parameter", "UUID"),
-        (
-            "/api/v1/orders/0190a5c27b1e7cc398c4dc0c0c07398f",
-            "invalid-parameter",
-            "UUID",
-        ),
-        ("/api/v1/orders/%ff", "invalid-parameter", "UTF-8"),
-        ("/api/v1/orders/42/history", "invalid-parameter", "UUID"),
-        ("/api/v1/orders?limit=0", "invalid-parameter", "limit"),
-        ("/api/v1/orders?limit=201", "invalid-parameter", "limit"),
-        ("/api/v1/orders?limit=-1", "invalid-parameter", "limit"),
-        ("/api/v1/orders?limit=ten", "invalid-parameter", "limit"),
-        ("/api/v1/orders?status=LOST", "invalid-parameter", "status"),
-        (
-            "/api/v1/orders?status=pending",
-            "invalid-parameter",
-            "status",
-        ),
-        (
-            "/api/v1/orders?customerId=me",
-            "invalid-parameter",
-            "customerId",
-        ),
-        ("/api/v1/orders?cursor=zz", "invalid-cursor", "cursor"),
-        ("/api/v1/orders?cursor=00", "invalid-cursor", "cursor"),
-        (
-            "/api/v1/inventory/items?cursor=20",
-            "invalid-cursor",
-            "cursor",
-        ),
-        (
-            "/api/v1/inventory/items?limit=1000",
-            "invalid-parameter",
-            "limit",
-        ),
-        ("/api/v1/inventory/items/a%20b", "invalid-parameter", "SKU"),
-        ("/api/v1/inventory/items/%2e", "invalid-parameter", "SKU"),
-        ("/api/v1/inventory/items/%2E%2e", "invalid-parameter", "SKU"),
-        (
-            "/api/v1/orders?limit=1&limit=1",
-            "invalid-parameter",
-            "limit must be given once",
-        ),
-        (
-            "/api/v1/orders?customerId=a&limit=5&customerId=a",
-            "invalid-parameter",
-            "customerId",
-        ),
-        (
-            "/api/v1/orders?cursor=00&cursor=",
-            "invalid-cursor",
-            "cursor",
-        ),
-        (
-            "/api/v1/orders?status=PENDING&status=LOST",
-            "invalid-parameter",
-            "status",
-        ),
-        (
-            "/api/v1/inventory/items?cursor=41&cursor=42",
-            "invalid-parameter",
-            "cursor",
-        ),
-        (
-            "/admin/v1/dead-letters?topic=ORDER_CREATED&topic=ORDER_CANCELLED",
-            "invalid-parameter",
-            "topic",
-        ),
-        (
-            "/api/v1/inventory/reservations/x",
-            "invalid-parameter",
-            "UUID",
-        ),
-        ("/admin/v1/actors/x", "invalid-parameter", "UUID"),
-        (
-            "/admin/v1/dead-letters?cursor=41",
-            "invalid-cursor",
-            "cursor",
-        ),
-        (
-            "/admin/v1/dead-letters?topic=NONE",
-            "invalid-parameter",
-            "topic",
-        ),
-        (
-            "/admin/v1/dead-letters/ORDER_CREATED/a/0",
-            "invalid-parameter",
-            "partition",
-        ),
-    ];
     let api = Api::new();
-    for (path, code, named) in cases {
+    for (path, code, named) in MEANINGLESS {
         let answer = api.get(path).await;
         let instance = path.split('?').next().expect("a path");
         let problem = answer.problem(400, code, instance);

@@ -45,7 +45,8 @@ impl Launch for PgBouncerLaunch {
         fs::write(&users, "\"postgres\" \"\"\n")?;
         let settings = format!(
             "{chosen}listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-             auth_type = trust\nauth_file = {}\ndefault_pool_size = 60\nmax_client_conn = 400\n",
+             auth_type = trust\nauth_file = {}\ndefault_pool_size = 60\nmax_client_conn = 400\n\
+             ignore_startup_parameters = extra_float_digits\n",
             users.display()
         );
         fs::write(dir.join(SETTINGS), settings).context("write PgBouncer's settings")

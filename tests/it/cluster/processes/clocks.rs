@@ -40,6 +40,8 @@ async fn deadlines_fire_in_time_whoever_wrote_them() {
         3,
         plan(&[
             ("TRACKOPS_RESERVATION_TIMEOUT_MS", DEADLINE_MS.to_string()),
+            // Inventory is away, which moves a deadline on up to this.
+            ("TRACKOPS_RESERVATION_WAIT_MAX_MS", DEADLINE_MS.to_string()),
             ("TRACKOPS_RESERVATION_ASK_AGAIN_MAX", "0".into()),
         ]),
     )
