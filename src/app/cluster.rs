@@ -180,7 +180,7 @@ impl Cluster {
     /// No more moves, and nothing more is answered: the shards may be another's. Those who wait for an
     /// answer ask whoever owns them now.
     pub async fn abandon(self) {
-        self.router.stop();
+        self.router.abandon();
         tokio::join!(self.coordinator.stop(), self.links.stop(Duration::ZERO));
     }
 

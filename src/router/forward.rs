@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 use trackops_cluster::ShardId;
 use trackops_cluster::changes::Watcher;
 use trackops_cluster::directory::{Directory, Owner};
 use trackops_cluster::link::{LinkError, Peer};
 use trackops_domain::ids::OrderId;
 
-use super::{LATE, Router, Target};
+use super::{ABANDONED, LATE, Router, Target};
 use crate::actors::ownership::Ownership;
 use crate::codec::link::{Answer, Request};
 use crate::ports::orders::{Done, Full, OrdersError};
@@ -268,6 +269,7 @@ impl Router {
             known: self.directory.owner(shard),
             changes: self.directory.changes(),
             own: self.node.ownership().changes(),
+            abandoned: &self.abandoned,
             shard,
             pause: self.settings.retry,
             most: self.settings.retry_most,
@@ -284,6 +286,7 @@ pub(super) struct Retry<'a> {
     known: Option<Owner>,
     changes: Watcher,
     own: Watcher,
+    abandoned: &'a CancellationToken,
     shard: ShardId,
     pause: Duration,
     most: Duration,
@@ -294,6 +297,9 @@ impl Retry<'_> {
     /// Returns when another attempt makes sense; an error once the deadline has passed.
     pub async fn pause(&mut self) -> Result<(), OrdersError> {
         let now = Instant::now();
+        if self.abandoned.is_cancelled() {
+            return Err(ABANDONED);
+        }
         if now >= self.deadline {
             return Err(OrdersError::NotOwner);
         }
@@ -315,6 +321,7 @@ impl Retry<'_> {
         // News of other shards don't shorten the pause. Either sender lives as long as the router.
         tokio::select! {
             biased;
+            () = self.abandoned.cancelled() => return Err(ABANDONED),
             _ = self.changes.wait_for(|_| is_other()) => {}
             _ = self.own.wait_for(|_| is_other()) => {}
             () = sleep_until(until) => {}

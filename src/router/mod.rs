@@ -84,6 +84,8 @@ pub struct Router {
     settings: RouterSettings,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Its incarnation has been deposed: nobody waits for what may follow.
+    abandoned: CancellationToken,
     vital: Vital,
 }
 
@@ -123,6 +125,7 @@ impl Router {
             settings,
             tasks: TaskTracker::new(),
             stop,
+            abandoned: CancellationToken::new(),
             vital: Vital::default(),
         });
         let weak: Weak<Self> = Arc::downgrade(&router);
@@ -147,6 +150,13 @@ impl Router {
     pub fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
+    }
+
+    /// As [`Self::stop`]; and who waits for an owner is told to come again, because the next incarnation knows
+    /// better.
+    pub fn abandon(&self) {
+        self.stop();
+        self.abandoned.cancel();
     }
 
     /// Orders of other replicas that clients here watch; for tests and gauges.
@@ -207,6 +217,12 @@ impl Router {
 /// An answer that doesn't belong to the request: another version's fault or ours.
 const UNEXPECTED: OrdersError = OrdersError::OwnerUnavailable {
     why: "the order's owner gave an unexpected answer",
+    retry_after: Duration::from_secs(1),
+};
+
+/// The answer to a request whose incarnation was deposed.
+const ABANDONED: OrdersError = OrdersError::Unavailable {
+    why: "this replica is coming back as a new incarnation",
     retry_after: Duration::from_secs(1),
 };
 

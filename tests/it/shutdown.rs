@@ -176,7 +176,7 @@ async fn databases_that_hang_do_not_hold_a_stop_up() {
     let stock = hold(&deployment.inventory_url, "reservations, items").await;
     let placed = deployment.client.place(&order(), None).await;
     let placed = placed.expect(201).id();
-    until_one_waits(&deployment.inventory_url, "reservations").await;
+    until_one_waits(&deployment.inventory_url, "lock_stock").await;
     let replies = hold(&deployment.inventory_url, outbox).await;
     let tables = format!("orders, order_events, nodes, shards, {outbox}");
     let orders = hold(&deployment.orders_url, &tables).await;
