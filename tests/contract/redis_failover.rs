@@ -76,6 +76,12 @@ async fn a_demoted_redis_is_left_for_the_one_that_was_promoted() {
     cache.put(std::slice::from_ref(&before)).await.expect("put");
     cache.ping().await.expect("it can be written");
 
+    let key = format!("failover:order:{{{}}}", before.order);
+    until("the replica has it too", || async {
+        let kept = tell(new_at, &["GETRANGE", &key, "0", "28"]).await;
+        (kept.len() == 29).then_some(())
+    })
+    .await;
     tell(new_at, &["REPLICAOF", "NO", "ONE"]).await;
     follow(old_at, new_at).await;
     // It answers, and can be read; whether it is of use is another matter.
