@@ -2,9 +2,8 @@
 //! clients. The owner tells of every change; what it told last is published to the hub, which gives
 //! every listener what it lacks. How the owner is found and asked is left to [`Upstream`].
 //!
-//! Every new listener has the owner asked again (those who come together share the asking), so that
-//! none begins with less than was acknowledged before it came. It is attached under the mirror's
-//! lock, under which everything is published too: so nothing falls between.
+//! Every new listener has the owner asked again (those who come together share it), so that none begins with
+//! less than was acknowledged before. It is attached under the lock under which everything is published.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -241,10 +240,8 @@ impl Mirror {
             state.take_in(newest, &*self.hub);
         }
         // Another owner may tell once more what is older.
-        if let Some(position) = position
-            && number == state.number
-            && position.replaces(state.position)
-        {
+        let newer = |at: &Position| number == state.number && at.replaces(state.position);
+        if let Some(position) = position.filter(newer) {
             state.position = Some(position);
             self.hub.locate(order, position);
         }

@@ -2,6 +2,7 @@
 //! ports' contracts in memory; and the HTTP server over real sockets.
 
 mod bad_input;
+mod bad_paths;
 mod cluster;
 mod cluster_double;
 mod conditions;
@@ -13,5 +14,6 @@ mod operations;
 mod orders;
 mod raw;
 mod server;
+mod stock_double;
 mod support;
 mod unread;

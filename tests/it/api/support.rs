@@ -19,7 +19,8 @@ use trackops::live::hub::Hub;
 use trackops::ports::clock::SystemClock;
 
 use super::cluster_double::Cluster;
-use super::doubles::{Desk, MemoryOrders, MemoryOutbox, MemoryStock};
+use super::doubles::{Desk, MemoryOrders, MemoryOutbox};
+use super::stock_double::MemoryStock;
 
 /// The API of all roles on one port, as `dev` serves it.
 pub struct Api {
