@@ -1,6 +1,9 @@
 //! Fresh databases, dropped at the end whatever happens in between.
 
+use std::time::Duration;
+
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::time::timeout;
 
 /// Databases of one deployment, dropped with this value.
 pub struct Databases {
@@ -28,6 +31,9 @@ impl Databases {
     }
 }
 
+/// What stands between this and the server may be part of the test that ends.
+const DROP_LIMIT: Duration = Duration::from_secs(10);
+
 impl Drop for Databases {
     fn drop(&mut self) {
         let (admin, names) = (
@@ -44,7 +50,8 @@ impl Drop for Databases {
                 for name in names {
                     // A server of the test's own may be gone already, and its data with it.
                     let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-                    execute(&admin, &drop).await.ok()?;
+                    let dropped = timeout(DROP_LIMIT, execute(&admin, &drop));
+                    dropped.await.ok()?.ok()?;
                 }
                 Some(())
             })
