@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
+use trackops_cluster::outage::causes;
 
 use super::requests::stock_request;
 use crate::faults;
@@ -63,7 +64,7 @@ impl StockHandler {
                 }
                 Err(error) => {
                     // A single request that the database refuses; nothing else can fail here.
-                    let verdict = Verdict::DeadLetter(Reason::new(REFUSED, full(&error)));
+                    let verdict = Verdict::DeadLetter(Reason::new(REFUSED, causes(&error)));
                     verdicts.extend(part.iter().map(|_| verdict.clone()));
                 }
             }
@@ -100,15 +101,4 @@ fn verdict(outcome: StockOutcome) -> Verdict {
 /// For a request without a verdict, which `apply` never leaves: tried again rather than lost.
 fn unanswered() -> Verdict {
     Verdict::Busy(Reason::new("unanswered", "the request was not answered"))
-}
-
-fn full(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use trackops_cluster::outage::causes;
 
 use super::calls::{self, Answer, Answers, HANDLE_TIMEOUT, Outcome};
 use super::counters::Counters;
@@ -295,21 +296,9 @@ impl Work {
             }
             // The offset stays where it is until the bus has the letter.
             Err(error) => {
-                self.lines.unpublished(message, &full(&error), now);
+                self.lines.unpublished(message, &causes(&error), now);
                 desk.park_again(ticket, now);
             }
         }
     }
-}
-
-/// An error with what caused it.
-fn full(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
