@@ -1,7 +1,7 @@
 //! A WebSocket subscriber that checks I7 on every message, and comes back with what it has whenever
-//! the connection is lost.
+//! the connection is lost. It leaves an order that has ended: a connection may follow so many only.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,9 +32,17 @@ pub struct Recorder {
     task: JoinHandle<()>,
 }
 
-/// The last version of each followed order; `None` until there is one.
+/// The last version of each order; `None` until there is one.
 #[derive(Default)]
 struct Last(Mutex<HashMap<Uuid, Option<u32>>>);
+
+/// What is to be done about an order after a message.
+enum Heard {
+    /// Its subscription was refused: an owner may be restarting.
+    Refused(Uuid),
+    /// Nothing can come after this.
+    Ended(Uuid),
+}
 
 impl Last {
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Option<u32>>> {
@@ -52,6 +60,7 @@ impl Recorder {
             wanted,
             last: Arc::clone(&last),
             heard,
+            followed: HashSet::new(),
         };
         Self {
             follow,
@@ -83,6 +92,8 @@ struct Work {
     wanted: mpsc::Receiver<Uuid>,
     last: Arc<Last>,
     heard: Arc<Acknowledged>,
+    /// Orders that have not ended.
+    followed: HashSet<Uuid>,
 }
 
 impl Work {
@@ -98,11 +109,10 @@ impl Work {
     }
 
     async fn listen(&mut self, mut socket: Socket) -> Option<()> {
-        let known: Vec<Uuid> = self.last.lock().keys().copied().collect();
-        for id in known {
-            self.subscribe(&mut socket, id).await?;
+        for id in &self.followed {
+            self.subscribe(&mut socket, *id).await?;
         }
-        // Subscriptions that were refused, to be made again: an order's owner may be restarting.
+        // Subscriptions that were refused, to be made again.
         let mut refused: Vec<Uuid> = Vec::new();
         let mut again = tokio::time::interval(RETRY_EVERY);
         loop {
@@ -110,10 +120,19 @@ impl Work {
                 id = self.wanted.recv() => {
                     let id = id?;
                     self.last.lock().entry(id).or_default();
+                    self.followed.insert(id);
                     self.subscribe(&mut socket, id).await?;
                 }
                 message = socket.next() => match message?.ok()? {
-                    Message::Text(text) => refused.extend(self.hear(&text)),
+                    Message::Text(text) => match self.hear(&text) {
+                        Some(Heard::Refused(id)) => refused.push(id),
+                        Some(Heard::Ended(id)) => {
+                            self.followed.remove(&id);
+                            let leave = json!({"type": "unsubscribe", "orderId": id});
+                            socket.send(Message::text(leave.to_string())).await.ok()?;
+                        }
+                        None => {}
+                    },
                     Message::Close(_) => return None,
                     _ => {}
                 },
@@ -134,26 +153,34 @@ impl Work {
         socket.send(Message::text(message.to_string())).await.ok()
     }
 
-    /// Takes one message; gives the order whose subscription it refuses.
-    fn hear(&self, text: &str) -> Option<Uuid> {
+    /// Takes one message.
+    fn hear(&self, text: &str) -> Option<Heard> {
         let message: Value = serde_json::from_str(text).unwrap_or(Value::Null);
         let id: Option<Uuid> = message["orderId"].as_str().and_then(|id| id.parse().ok());
-        match message["type"].as_str() {
+        let status = match message["type"].as_str() {
             Some("snapshot") => {
                 self.heard.note_view(&message["order"]);
                 self.advance(id?, &message, false);
+                &message["order"]["status"]
             }
             Some("update") => {
                 self.heard.note(id, &message["version"], &message["status"]);
                 self.advance(id?, &message, true);
+                &message["status"]
             }
-            Some("error") => return id,
-            Some("location") => {}
-            _ => self
-                .heard
-                .violated(Invariant::Live, &format!("not a live message: {text}")),
-        }
-        None
+            Some("error") => return id.map(Heard::Refused),
+            Some("location") => return None,
+            _ => {
+                let detail = format!("not a live message: {text}");
+                self.heard.violated(Invariant::Live, &detail);
+                return None;
+            }
+        };
+        let has_ended = matches!(
+            status.as_str(),
+            Some("DELIVERED" | "REJECTED" | "CANCELLED")
+        );
+        id.filter(|_| has_ended).map(Heard::Ended)
     }
 
     fn advance(&self, id: Uuid, message: &Value, by_one: bool) {
