@@ -155,6 +155,21 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "read_connections",
         "must be 1 to 256",
     )?;
+    rule(
+        (1..=1000).contains(&config.stores.kafka_partitions),
+        "kafka_partitions",
+        "must be 1 to 1000",
+    )?;
+    rule(
+        config.live.subscriptions_max > 0,
+        "subscriptions_max",
+        "must be at least 1",
+    )?;
+    rule(
+        config.stores.retention_days <= 36_500,
+        "retention_days",
+        "must be 0 to 36500",
+    )?;
     kafka_security(&config.stores, rule)?;
     orders(&config.orders, rule)?;
     rule(
@@ -174,31 +189,36 @@ fn orders(
         "writer_lanes",
         "must be 1 to 16",
     )?;
-    rule(
-        orders.order_waiting_max > 0,
-        "order_waiting_max",
-        "must be at least 1",
-    )?;
-    rule(
-        orders.node_waiting_max > 0,
-        "node_waiting_max",
-        "must be at least 1",
-    )?;
-    rule(
-        orders.node_waiting_bytes_max > 0,
-        "node_waiting_bytes_max",
-        "must be at least 1",
-    )?;
-    rule(
-        orders.reservation_timeout_ms >= 100,
-        "reservation_timeout_ms",
-        "must be at least 100",
-    )?;
-    rule(
-        orders.release_timeout_ms >= 100,
-        "release_timeout_ms",
-        "must be at least 100",
-    )
+    let budgets = [
+        ("node_waiting_bytes_max", orders.node_waiting_bytes_max),
+        ("actors_bytes_max", orders.actors_bytes_max),
+    ];
+    for (key, bytes) in budgets {
+        // The largest order has to fit several times over, or it is never taken.
+        rule(bytes >= 1 << 20, key, "must be at least 1048576")?;
+    }
+    let counts = [
+        ("actors_max", orders.actors_max > 0),
+        ("order_waiting_max", orders.order_waiting_max > 0),
+        ("node_waiting_max", orders.node_waiting_max > 0),
+    ];
+    for (key, holds) in counts {
+        rule(holds, key, "must be at least 1")?;
+    }
+    let times = [
+        ("reservation_timeout_ms", orders.reservation_timeout_ms),
+        ("reservation_wait_max_ms", orders.reservation_wait_max_ms),
+        ("release_timeout_ms", orders.release_timeout_ms),
+        ("saga_stuck_after_ms", orders.saga_stuck_after_ms),
+        ("passivate_live_ms", orders.passivate_live_ms),
+        ("passivate_final_ms", orders.passivate_final_ms),
+    ];
+    let a_year = std::time::Duration::from_hours(365 * 24).as_millis();
+    let range = format!("must be 100 to {a_year}");
+    for (key, ms) in times {
+        rule((100..=a_year).contains(&u128::from(ms)), key, &range)?;
+    }
+    Ok(())
 }
 
 /// What goes with what in speaking to the brokers.
@@ -324,6 +344,64 @@ mod tests {
             shown.lines().count(),
             super::super::layers::known_keys().len()
         );
+    }
+
+    #[test]
+    fn a_number_that_makes_no_sense_is_named() {
+        type Change = (&'static str, fn(&mut Config));
+        let changes: [Change; 14] = [
+            ("http_idle_ms", |config| {
+                config.http.http_idle_ms = 0;
+            }),
+            ("kafka_partitions", |config| {
+                config.stores.kafka_partitions = 0;
+            }),
+            ("retention_days", |config| {
+                config.stores.retention_days = 40_000;
+            }),
+            ("subscriptions_max", |config| {
+                config.live.subscriptions_max = 0;
+            }),
+            ("writer_lanes", |config| {
+                config.orders.writer_lanes = 0;
+            }),
+            ("actors_max", |config| {
+                config.orders.actors_max = 0;
+            }),
+            ("actors_bytes_max", |config| {
+                config.orders.actors_bytes_max = 1000;
+            }),
+            ("node_waiting_bytes_max", |config| {
+                config.orders.node_waiting_bytes_max = 0;
+            }),
+            ("reservation_timeout_ms", |config| {
+                config.orders.reservation_timeout_ms = 99;
+            }),
+            ("reservation_wait_max_ms", |config| {
+                config.orders.reservation_wait_max_ms = u64::MAX;
+            }),
+            ("release_timeout_ms", |config| {
+                config.orders.release_timeout_ms = u64::MAX;
+            }),
+            ("saga_stuck_after_ms", |config| {
+                config.orders.saga_stuck_after_ms = 0;
+            }),
+            ("passivate_live_ms", |config| {
+                config.orders.passivate_live_ms = u64::MAX;
+            }),
+            ("passivate_final_ms", |config| {
+                config.orders.passivate_final_ms = 0;
+            }),
+        ];
+        for (key, change) in changes {
+            let mut config = Config::load(None, &Flags::default()).expect("defaults are valid");
+            change(&mut config);
+            let error = values(&config).expect_err(key).to_string();
+            assert!(
+                error.starts_with(key) && error.contains("must be"),
+                "{error}"
+            );
+        }
     }
 
     #[test]
