@@ -83,7 +83,7 @@ pub enum Command {
     /// Bring the databases up to date and create the topics
     #[command(after_help = ROLE_HELP)]
     Migrate(ConfigArgs),
-    /// Remove orders and reservations that have long been settled
+    /// Remove orders and reservations that have long been settled, and old adjustments of stock
     #[command(after_help = PRUNE_HELP)]
     Prune(PruneArgs),
     /// Print the configuration in force, secrets masked

@@ -10,7 +10,7 @@ use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
-use super::{append, db, journal, outbox};
+use super::{append, db, journal, outbox, retention};
 use crate::ports::journal::ListFilter;
 
 const FILL: &str = "
@@ -77,6 +77,14 @@ async fn nothing_that_grows_is_walked() {
         journal::LOGS,
         journal::DUE,
         outbox::INSERT,
+        retention::ORDERS,
+        retention::EVENTS_OF,
+        retention::REMOVE_ORDERS,
+        retention::REMOVE_EVENTS,
+        retention::RESERVATIONS,
+        retention::REMOVE_RESERVATIONS,
+        retention::ADJUSTMENTS,
+        retention::REMOVE_ADJUSTMENTS,
     ]
     .map(String::from)
     .into();

@@ -1,4 +1,4 @@
-//! Forgetting settled orders and reservations in the file. Each page is one request to the writer.
+//! Forgetting settled orders and reservations, and old adjustments, in the file. Each page is one request to the writer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::ports::retention::{Cursor, Mode, Page, Retention, RetentionError};
 const FINAL: [Status; 3] = [Status::Delivered, Status::Rejected, Status::Cancelled];
 
 /// A final order with nothing awaited and its stock settled: no append comes any more.
-const ORDERS: &str = "
+pub(super) const ORDERS: &str = "
     SELECT id, created_at,
            updated_at < ?4 AND deadline IS NULL
            AND saga ->> 'stock' NOT IN (SELECT value FROM json_each(?6)) AS settled
@@ -29,22 +29,29 @@ const ORDERS: &str = "
     WHERE status = ?1 AND (created_at, id) > (?2, ?3) AND created_at < ?4
     ORDER BY created_at, id LIMIT ?5";
 
-const EVENTS_OF: &str = "
+pub(super) const EVENTS_OF: &str = "
     SELECT count(*) FROM order_events
     WHERE order_id IN (SELECT unhex(value) FROM json_each(?1))";
 
-const REMOVE_ORDERS: &str =
+pub(super) const REMOVE_ORDERS: &str =
     "DELETE FROM orders WHERE id IN (SELECT unhex(value) FROM json_each(?1))";
 
-const REMOVE_EVENTS: &str =
+pub(super) const REMOVE_EVENTS: &str =
     "DELETE FROM order_events WHERE order_id IN (SELECT unhex(value) FROM json_each(?1))";
 
-const RESERVATIONS: &str = "
+pub(super) const RESERVATIONS: &str = "
     SELECT order_id, state <> 'RESERVED' AND updated_at < ?2 AS settled
     FROM reservations WHERE order_id > ?1 ORDER BY order_id LIMIT ?3";
 
-const REMOVE_RESERVATIONS: &str =
+pub(super) const REMOVE_RESERVATIONS: &str =
     "DELETE FROM reservations WHERE order_id IN (SELECT unhex(value) FROM json_each(?1))";
+
+/// Numbered as they are made.
+pub(super) const ADJUSTMENTS: &str =
+    "SELECT id, at < ?2 AS old FROM stock_adjustments WHERE id > ?1 ORDER BY id LIMIT ?3";
+
+pub(super) const REMOVE_ADJUSTMENTS: &str =
+    "DELETE FROM stock_adjustments WHERE id > ?1 AND id <= ?2";
 
 /// Which half of the file.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +110,10 @@ impl Retention for SqliteRetention {
             async move {
                 match half {
                     Half::Orders => orders(conn, before, from, limit, mode).await,
-                    Half::Inventory => reservations(conn, before, from, limit, mode).await,
+                    Half::Inventory if from.walk == 0 => {
+                        reservations(conn, before, from, limit, mode).await
+                    }
+                    Half::Inventory => adjustments(conn, before, from, limit, mode).await,
                 }
             }
             .boxed()
@@ -192,9 +202,48 @@ async fn reservations(
             .execute(conn)
             .await?;
     }
-    let next = seen.last().filter(|_| seen.len() >= limit as usize);
+    let full = seen.len() >= limit as usize;
+    let next = match seen.last() {
+        Some((id, _)) if full => Cursor { id: *id, ..from },
+        _ => Cursor {
+            walk: from.walk + 1,
+            ..Cursor::default()
+        },
+    };
     Ok(Page {
         rows: vec![("reservations", settled.len() as u64)],
-        next: next.map(|(id, _)| Cursor { id: *id, ..from }),
+        next: Some(next),
+    })
+}
+
+async fn adjustments(
+    conn: &mut SqliteConnection,
+    before: Timestamp,
+    from: Cursor,
+    limit: u32,
+    mode: Mode,
+) -> sqlx::Result<Page> {
+    let seen: Vec<(i64, bool)> = sqlx::query_as(ADJUSTMENTS)
+        .bind(from.number())
+        .bind(before.0)
+        .bind(limit)
+        .fetch_all(&mut *conn)
+        .await?;
+    // Behind the first young one there are only young ones.
+    let old = seen.iter().take_while(|(_, old)| *old).count();
+    let Some((last, _)) = seen[..old].last() else {
+        return Ok(Page::default());
+    };
+    if mode == Mode::Remove {
+        sqlx::query(REMOVE_ADJUSTMENTS)
+            .bind(from.number())
+            .bind(last)
+            .execute(conn)
+            .await?;
+    }
+    let has_more = old >= limit as usize;
+    Ok(Page {
+        rows: vec![("stock_adjustments", old as u64)],
+        next: has_more.then(|| from.after_number(*last)),
     })
 }

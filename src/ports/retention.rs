@@ -21,6 +21,20 @@ pub struct Cursor {
     pub id: Uuid,
 }
 
+impl Cursor {
+    /// The last row, where rows are numbered.
+    pub fn number(&self) -> i64 {
+        i64::try_from(self.id.as_u128()).unwrap_or(i64::MAX)
+    }
+
+    /// The same walk, behind the row of this number.
+    #[must_use]
+    pub fn after_number(self, number: i64) -> Self {
+        let id = Uuid::from_u128(u128::try_from(number).unwrap_or(0));
+        Self { id, ..self }
+    }
+}
+
 /// Whether rows go or are only counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

@@ -1,5 +1,6 @@
 //! Forgetting settled rows on PostgreSQL, by the indexes that are there: orders by status and age,
-//! reservations along their primary key. An index on their age would cost every reservation a write.
+//! reservations and adjustments along their primary keys. An index on the age of reservations would cost each a
+//! write; adjustments are numbered as they are made.
 //!
 //! A page is one autocommit statement. It waits for nobody for long (rows in hand are passed over), and
 //! looks again at each row that it removes.
@@ -25,7 +26,7 @@ use crate::ports::retention::{Cursor, Mode, Page, Retention, RetentionError};
 const FINAL: [Status; 3] = [Status::Delivered, Status::Rejected, Status::Cancelled];
 
 /// An order may go once it is final, nothing is awaited, and its stock is known to be settled:
-/// then no append comes any more. Columns: orders, events, rows looked at, the last of them.
+/// then no append comes any more. (`|| ''` keeps the planner from walking the status once more.) Columns: orders, events, rows looked at, the last of them.
 pub(super) const REMOVE_ORDERS: &str = "
     WITH page AS MATERIALIZED (
         SELECT id, created_at,
@@ -36,7 +37,7 @@ pub(super) const REMOVE_ORDERS: &str = "
     ), free AS MATERIALIZED (
         SELECT id FROM orders
         WHERE id = ANY (ARRAY(SELECT id FROM page WHERE settled))
-          AND status = $1 AND updated_at < $4 AND deadline_at IS NULL
+          AND status || '' = $1 AND updated_at < $4 AND deadline_at IS NULL
         FOR UPDATE SKIP LOCKED
     ), gone AS (
         DELETE FROM orders WHERE id = ANY (ARRAY(SELECT id FROM free)) RETURNING id
@@ -84,6 +85,28 @@ pub(super) const COUNT_RESERVATIONS: &str = "
     )
     SELECT (SELECT count(*) FROM page WHERE settled), (SELECT count(*) FROM page), last.order_id
     FROM (SELECT order_id FROM page ORDER BY order_id DESC LIMIT 1) AS last";
+
+/// Columns: adjustments, rows looked at, whether all of them were old, the last of them.
+pub(super) const REMOVE_ADJUSTMENTS: &str = "
+    WITH page AS MATERIALIZED (
+        SELECT id, at < $2 AS old FROM stock_adjustments WHERE id > $1 ORDER BY id LIMIT $3
+    ), gone AS (
+        DELETE FROM stock_adjustments WHERE id = ANY (ARRAY(SELECT id FROM page WHERE old)) RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM page),
+           (SELECT bool_and(old) FROM page), last.id
+    FROM (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last";
+
+pub(super) const COUNT_ADJUSTMENTS: &str = "
+    WITH page AS MATERIALIZED (
+        SELECT id, at < $2 AS old FROM stock_adjustments WHERE id > $1 ORDER BY id LIMIT $3
+    )
+    SELECT (SELECT count(*) FROM page WHERE old), (SELECT count(*) FROM page),
+           (SELECT bool_and(old) FROM page), last.id
+    FROM (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last";
+
+/// The inventory's walks: reservations, then adjustments.
+const INVENTORY_WALKS: usize = 2;
 
 /// One row in all; the clock is the database's.
 pub(super) const TAKE_TURN: &str = "
@@ -178,16 +201,60 @@ impl PgRetention {
             )
             .await?;
         let Some(row) = page else {
-            return Ok(Page::default());
+            return Ok(Page {
+                rows: Vec::new(),
+                next: next_walk(from.walk, INVENTORY_WALKS),
+            });
         };
         let read = || -> sqlx::Result<_> {
             let id: Uuid = row.try_get(2)?;
             Ok((count(&row, 0)?, count(&row, 1)?, id))
         };
         let (removed, seen, id) = read().map_err(|error| RetentionError(error.into()))?;
+        let next = if seen < u64::from(limit) {
+            next_walk(from.walk, INVENTORY_WALKS)
+        } else {
+            Some(Cursor { id, ..from })
+        };
         Ok(Page {
             rows: vec![("reservations", removed)],
-            next: (seen >= u64::from(limit)).then_some(Cursor { id, ..from }),
+            next,
+        })
+    }
+
+    async fn adjustments(
+        &self,
+        before: Timestamp,
+        from: Cursor,
+        limit: u32,
+        mode: Mode,
+    ) -> Result<Page, RetentionError> {
+        let sql = match mode {
+            Mode::Remove => REMOVE_ADJUSTMENTS,
+            Mode::Count => COUNT_ADJUSTMENTS,
+        };
+        let page = self
+            .row(
+                sqlx::query(sql)
+                    .bind(from.number())
+                    .bind(Millis(before))
+                    .bind(i64::from(limit)),
+            )
+            .await?;
+        let Some(row) = page else {
+            return Ok(Page::default());
+        };
+        let read = || -> sqlx::Result<_> {
+            let (all_old, last): (bool, i64) = (row.try_get(2)?, row.try_get(3)?);
+            Ok((count(&row, 0)?, count(&row, 1)?, all_old, last))
+        };
+        let (removed, seen, all_old, last) =
+            read().map_err(|error| RetentionError(error.into()))?;
+        // Behind the first young one there are only young ones.
+        let has_more = all_old && seen >= u64::from(limit);
+        Ok(Page {
+            rows: vec![("stock_adjustments", removed)],
+            next: has_more.then(|| from.after_number(last)),
         })
     }
 
@@ -248,7 +315,8 @@ impl Retention for PgRetention {
     ) -> Result<Page, RetentionError> {
         match self.kind {
             Kind::Orders => self.orders(before, from, limit, mode).await,
-            Kind::Inventory => self.reservations(before, from, limit, mode).await,
+            Kind::Inventory if from.walk == 0 => self.reservations(before, from, limit, mode).await,
+            Kind::Inventory => self.adjustments(before, from, limit, mode).await,
         }
     }
 }

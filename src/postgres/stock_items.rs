@@ -33,7 +33,7 @@ const ITEMS_AFTER: &str =
 
 const ADJUSTMENTS: &str = "
     SELECT id, delta, reason, at, on_hand, reserved, version FROM stock_adjustments
-    WHERE sku = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
+    WHERE (sku, id) < ($1, $2) AND (sku, id) > ($1, 0) ORDER BY sku DESC, id DESC LIMIT $3";
 
 const ADJUSTMENT: &str = "
     SELECT id, delta, reason, at, on_hand, reserved, version FROM stock_adjustments

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use trackops::ports::clock::{Clock as _, SystemClock};
 use trackops::ports::journal::ListFilter;
 use trackops::ports::retention::{Cursor, Mode, Retention};
+use trackops::ports::stock::StockError;
 use trackops::retention;
 use trackops_domain::event::Change;
 use trackops_domain::ids::{CustomerId, OrderId};
@@ -44,6 +45,11 @@ macro_rules! retention_suite {
             async fn only_orders_that_are_settled_and_old_go() {
                 $crate::contract::retention::only_orders_that_are_settled_and_old_go::<$orders>()
                     .await;
+            }
+
+            #[tokio::test]
+            async fn old_adjustments_go() {
+                $crate::contract::retention::old_adjustments_go::<$stock>().await;
             }
 
             #[tokio::test]
@@ -212,4 +218,41 @@ pub async fn only_reservations_that_hold_nothing_and_are_old_go<F: ForgetfulStoc
     }
     assert_eq!(stock.item(&super::stock::sku("A")).await.unwrap(), before);
     assert!(store.take_turn(Duration::from_hours(1)).await.unwrap());
+}
+
+pub async fn old_adjustments_go<F: ForgetfulStock>() {
+    let (fixture, stock) = stocked::<F>(&[("A", 100)]).await;
+    let sku = super::stock::sku("A");
+    for key in ["one", "two", "three", "four", "five"] {
+        stock.adjust(&sku, 1, "found", Some(key)).await.unwrap();
+    }
+    let store = fixture.retention();
+    let prune = async |before| {
+        let mut from = Some(Cursor::default());
+        let mut removed = 0;
+        while let Some(cursor) = from {
+            let page = store.page(before, cursor, 2, Mode::Remove).await.unwrap();
+            removed += page.rows.iter().map(|(_, rows)| rows).sum::<u64>();
+            from = page.next;
+        }
+        removed
+    };
+    let count = async |before| {
+        let nobody = CancellationToken::new();
+        let counted = retention::prune(&*store, before, Mode::Count, &nobody).await;
+        counted.unwrap().get("stock_adjustments").copied()
+    };
+    let left = async || stock.adjustments(&sku, None, 10).await.unwrap().len();
+    let (hour_ago, in_an_hour) = (
+        Timestamp(now().0 - 3_600_000),
+        now().plus(Duration::from_hours(1)),
+    );
+    assert_eq!((prune(hour_ago).await, left().await), (0, 5));
+    assert_eq!(count(in_an_hour).await, Some(5));
+    assert_eq!((prune(in_an_hour).await, left().await), (5, 0));
+    // A key whose adjustment is gone adds nothing a second time.
+    let again = stock.adjust(&sku, 1, "found", Some("one")).await;
+    assert!(matches!(again, Err(StockError::KeyReused)), "{again:?}");
+    let level = stock.item(&sku).await.unwrap().unwrap().level;
+    assert_eq!(level.on_hand, 105);
 }

@@ -13,12 +13,14 @@ use tracing::{Event, Metadata, Subscriber};
 const NOTICES: &str = "sqlx::postgres::notice";
 
 /// Tables that don't grow: a walk over one costs nothing.
-const SMALL: [&str; 5] = [
+const SMALL: [&str; 7] = [
     "shards",
     "nodes",
     "outbox_leases",
     "outbox_holders",
     "_sqlx_migrations",
+    "maintenance",
+    "outbox_seq_seq",
 ];
 
 /// A node that throws away more rows than this has read what it didn't need.
@@ -112,7 +114,11 @@ fn judge_loop(node: &Value, faults: &mut Vec<String>) {
     let (Some(outer), Some(inner)) = (side("Outer"), side("Inner")) else {
         return;
     };
-    let is_argument = |node: &Value| matches!(kind(node), "Function Scan" | "CTE Scan");
+    // What is unfolded from each row itself is no argument.
+    let is_argument = |node: &Value| {
+        matches!(kind(node), "Function Scan" | "CTE Scan")
+            && node["Function Name"] != "json_array_elements"
+    };
     if any(outer, &|node| grown_table(node).is_some())
         && any(inner, &is_argument)
         && !any(inner, &|node| grown_table(node).is_some())

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 mod explain;
+mod inventory;
 mod orders;
 
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{Tables, no_plan_depends_on_statistics};
 use crate::codec::{messages, samples, stored};
 use crate::ports::journal::{AppendRow, EventRow, Head, Journal as _, ListFilter, RowOutcome};
+use crate::ports::retention::{Cursor, Mode, Retention as _};
 use crate::postgres::{Database, Kind};
 
 /// As many as in a full batch would take too long to explain; past the number for which the planner
@@ -45,6 +46,7 @@ async fn the_order_roles_statements() {
         let epoch = claim(&database).await;
         appends(&database, epoch).await;
         reads(&database).await;
+        pages_of(&database, &[0, 1, 2]).await;
     })
     .await;
 }
@@ -123,6 +125,21 @@ fn row(id: OrderId, shard: ShardId, epoch: Epoch, version: Version) -> AppendRow
             ..event
         }),
         outbox: messages::outbox_rows(&order, all, all, None),
+    }
+}
+
+/// The first page of each walk of what removes old rows; none is old enough.
+pub(super) async fn pages_of(database: &Database, walks: &[usize]) {
+    let retention = database.retention();
+    retention.take_turn(Duration::ZERO).await.unwrap();
+    for walk in walks {
+        let from = Cursor {
+            walk: *walk,
+            ..Cursor::default()
+        };
+        for mode in [Mode::Count, Mode::Remove] {
+            retention.page(Timestamp(1), from, 500, mode).await.unwrap();
+        }
     }
 }
 
