@@ -1,4 +1,4 @@
-//! Tells the relays that there is work: after commits, at most every 10 ms, never by the append
+//! Tells the relays that there is work: after commits, at most every 25 ms, never by the append
 //! itself (`NOTIFY` holds an instance-wide lock through its commit).
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::ports::journal::Journal;
 
 /// Between two announcements: as often as a relay looks while it finds something; the first after a pause
 /// is made at once.
-const EVERY: Duration = Duration::from_millis(10);
+const EVERY: Duration = Duration::from_millis(25);
 
 /// A cheap signal to the announcing task.
 #[derive(Clone, Debug, Default)]

@@ -34,7 +34,8 @@ pub struct RelaySettings {
     pub poll: Duration,
     /// The least time between the beginnings of two exchanges with the outbox, so that rows gather: each
     /// exchange, and each partition's request to the bus, has a price that doesn't depend on how many
-    /// rows share it. After a pause of more than this a signal is followed at once.
+    /// rows share it. After a pause of more than this a signal is followed at once. An order passes here
+    /// twice on its way to CONFIRMED.
     pub pace: Duration,
     /// How often rows that were set aside are looked at again.
     pub take_back_every: Duration,
@@ -59,7 +60,7 @@ impl Default for RelaySettings {
             batch_rows: 2000,
             batch_bytes: 8 << 20,
             poll: Duration::from_secs(2),
-            pace: Duration::from_millis(10),
+            pace: Duration::from_millis(25),
             take_back_every: Duration::from_mins(1),
             backoff_base: Duration::from_millis(100),
             backoff_cap: Duration::from_secs(5),

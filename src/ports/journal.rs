@@ -155,7 +155,7 @@ pub trait Journal: Send + Sync + 'static {
     /// check, order row, event, outbox rows. The outcomes are in the order of `rows`.
     async fn append(&self, rows: &[AppendRow]) -> Result<Vec<RowOutcome>, AppendError>;
 
-    /// Tells the relays that there is work. Called by the writer after commits, at most every 10 ms.
+    /// Tells the relays that there is work. Called by the writer after commits, at most every 25 ms.
     async fn announce(&self) -> Result<(), JournalError>;
 
     /// Loads orders with their whole log, in the order of `orders`; `None` for an unknown one.

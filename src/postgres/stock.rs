@@ -26,7 +26,7 @@ use crate::ports::stock::{
 const TRIES_MAX: u32 = 4;
 
 /// Between two announcements, as for orders: many batches commit in it.
-const ANNOUNCE_EVERY: Duration = Duration::from_millis(5);
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(25);
 
 /// The inventory's stock on PostgreSQL.
 #[derive(Clone, Debug)]

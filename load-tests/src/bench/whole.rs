@@ -25,6 +25,8 @@ use crate::system::{Databases, Settings};
 const CONNECTIONS: usize = 256;
 /// What is measured unless `--rates` says otherwise.
 const RATES: [u32; 7] = [200, 500, 1000, 2000, 3000, 4000, 6000];
+/// Before the first of them is measured.
+const WARM_UP_RATE: u32 = 1000;
 const QUICK_RATES: [u32; 2] = [100, 300];
 /// Actors end early enough that the run's many orders don't reach the limit of live ones.
 const ORDER_SETTINGS: &[(&str, &str)] = &[("TRACKOPS_PASSIVATE_LIVE_MS", "20000")];
@@ -40,6 +42,7 @@ pub async fn run(settings: &Settings, databases: &Databases) -> super::Found {
         let subject = bring_up(&mut subjects, number).await?;
         subject.rest = Some(rest::measure(settings, subject).await?);
     }
+    warm_up(&mut subjects, settings).await?;
     for (round, rate) in rates(settings).into_iter().enumerate() {
         let mut order: Vec<usize> = (0..subjects.len()).collect();
         // A drift of the machine meets both alike: A B, B A, A B.
@@ -85,6 +88,14 @@ pub async fn bring_up<'s, 'd>(
     let subject = &mut subjects[number];
     subject.bring_up().await?;
     Ok(subject)
+}
+
+/// A broker that has just started compiles itself: what is measured first would pay for it.
+async fn warm_up(subjects: &mut [Subject<'_>], settings: &Settings) -> Result<()> {
+    let subject = bring_up(subjects, 0).await?;
+    let rate = settings.pick(QUICK_RATES[1], WARM_UP_RATE);
+    step::measure(settings, subject, rate).await?;
+    Ok(())
 }
 
 /// Measures one rate. A subject that fell over at some rate is asked nothing further.

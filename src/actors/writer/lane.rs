@@ -1,13 +1,19 @@
 //! One lane: takes what waits, commits it as one batch, looks up what was asked for, and again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{AppendJob, Job, LoadJob, Shared, commit, load};
 use crate::actors::weight;
 use crate::ports::journal::{APPEND_BYTES_MAX, APPEND_ROWS_MAX};
+
+/// The least time between the beginnings of two batches: a commit has a price that doesn't depend on how
+/// many rows share it. Under load a commit takes longer than this, and then nothing waits for it.
+const PACE: Duration = Duration::from_millis(5);
 
 /// Runs until `stop` is cancelled and nothing waits.
 pub(super) async fn run(
@@ -16,6 +22,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let mut waiting = Vec::with_capacity(APPEND_ROWS_MAX);
+    let mut next_start = Instant::now();
     loop {
         let taken = tokio::select! {
             biased;
@@ -28,6 +35,18 @@ pub(super) async fn run(
         if taken == 0 {
             return;
         }
+        if Instant::now() < next_start {
+            tokio::select! {
+                () = sleep_until(next_start) => {}
+                () = stop.cancelled() => {}
+            }
+            while waiting.len() < APPEND_ROWS_MAX
+                && let Ok(job) = queue.try_recv()
+            {
+                waiting.push(job);
+            }
+        }
+        next_start = Instant::now() + PACE;
         let (appends, loads) = sort(waiting.drain(..));
         for batch in batches(appends) {
             commit::commit(&shared, batch).await;

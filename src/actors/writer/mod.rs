@@ -1,5 +1,5 @@
 //! The journal writer: group commit. Appends that arrive while a commit is under way ride in the
-//! next one; a lone append commits at once; there is no timer.
+//! next one. An append after a pause commits at once; otherwise a lane begins a commit every 5 ms at most.
 //!
 //! A shard always uses the same lane, so a load that is queued behind an append sees it.
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
+use trackops::actors::Settings;
 use trackops::ports::orders::{Orders, OrdersError};
 use trackops_cluster::membership::{Membership as _, NodeId};
 use trackops_domain::command::Command;
@@ -17,7 +19,7 @@ use crate::doubles::session::Recorder;
 
 #[tokio::test]
 async fn appends_that_arrive_during_a_commit_ride_in_the_next() {
-    let rig = Rig::new(trackops::actors::Settings {
+    let rig = Rig::new(Settings {
         lanes: 1,
         ..settings()
     })
@@ -32,10 +34,40 @@ async fn appends_that_arrive_during_a_commit_ride_in_the_next() {
     );
 }
 
+/// Appends that come one by one gather; the first after a pause waits for nothing.
+#[tokio::test(start_paused = true)]
+async fn a_lane_begins_no_two_commits_within_its_pace() {
+    let settings = Settings {
+        lanes: 1,
+        ..settings()
+    };
+    let rig = Rig::new(settings).await;
+    let began = Instant::now();
+    rig.place().await;
+    assert_eq!(
+        began.elapsed(),
+        Duration::ZERO,
+        "the first waits for nothing"
+    );
+    let one_by_one = (1..4).map(async |ms| {
+        // Of the paused clock.
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        rig.place().await
+    });
+    join_all(one_by_one).await;
+    assert_eq!(began.elapsed(), Duration::from_millis(5));
+    assert_eq!(rig.journal.0.lock().batches, [1, 3]);
+    // Of the paused clock.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let began = Instant::now();
+    rig.place().await;
+    assert_eq!(began.elapsed(), Duration::ZERO, "nor does it after a pause");
+}
+
 #[tokio::test]
 async fn a_bad_row_fails_alone() {
     let rig = Arc::new(
-        Rig::new(trackops::actors::Settings {
+        Rig::new(Settings {
             lanes: 1,
             ..settings()
         })
