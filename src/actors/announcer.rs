@@ -38,7 +38,7 @@ impl Announcer {
                     () = stop.cancelled() => return,
                 }
                 if let Err(error) = journal.announce().await {
-                    // The relays look by themselves every second.
+                    // The relays look by themselves every two seconds.
                     tracing::debug!(%error, "announcement failed");
                 }
                 tokio::time::sleep(EVERY).await;

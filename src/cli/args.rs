@@ -39,12 +39,13 @@ Examples:
 
 Works on the databases directly, in small pages with rests between them, beside running roles. An
 order goes with its events once it is DELIVERED, REJECTED or CANCELLED and its stock is settled; a
-reservation once it holds nothing. The key retention_days does the same every day.
+reservation once it holds nothing; an adjustment of stock by its age alone. The key retention_days does
+the same every day.
 
 An Idempotency-Key of an order that is gone places a new order.";
 
 /// A century: older rows there are none.
-const DAYS_MAX: u32 = 36_525;
+const DAYS_MAX: u32 = 36_500;
 
 const ROLE_HELP: &str = "\
 Environment: TRACKOPS_ORDERS_DATABASE_URL, TRACKOPS_INVENTORY_DATABASE_URL,

@@ -194,7 +194,7 @@ fn orders(
         ("actors_bytes_max", orders.actors_bytes_max),
     ];
     for (key, bytes) in budgets {
-        // The largest order has to fit several times over, or it is never taken.
+        // Several of the largest orders: with less, large ones would go one by one.
         rule(bytes >= 1 << 20, key, "must be at least 1048576")?;
     }
     let counts = [

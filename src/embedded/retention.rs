@@ -51,7 +51,7 @@ pub(super) const ADJUSTMENTS: &str =
     "SELECT id, at < ?2 AS old FROM stock_adjustments WHERE id > ?1 ORDER BY id LIMIT ?3";
 
 pub(super) const REMOVE_ADJUSTMENTS: &str =
-    "DELETE FROM stock_adjustments WHERE id > ?1 AND id <= ?2";
+    "DELETE FROM stock_adjustments WHERE id > ?1 AND id <= ?2 AND at < ?3";
 
 /// Which half of the file.
 #[derive(Clone, Copy, Debug)]
@@ -229,21 +229,24 @@ async fn adjustments(
         .bind(limit)
         .fetch_all(&mut *conn)
         .await?;
-    // Behind the first young one there are only young ones.
-    let old = seen.iter().take_while(|(_, old)| *old).count();
-    let Some((last, _)) = seen[..old].last() else {
-        return Ok(Page::default());
-    };
-    if mode == Mode::Remove {
+    let old = seen.iter().filter(|(_, old)| *old).count();
+    let last = seen.last().map(|(id, _)| *id);
+    if mode == Mode::Remove
+        && let Some(last) = last
+    {
         sqlx::query(REMOVE_ADJUSTMENTS)
             .bind(from.number())
             .bind(last)
+            .bind(before.0)
             .execute(conn)
             .await?;
     }
-    let has_more = old >= limit as usize;
+    // A page without an old one ends the walk: ids and times run together but for the odd one.
+    let has_more = old > 0 && seen.len() >= limit as usize;
     Ok(Page {
         rows: vec![("stock_adjustments", old as u64)],
-        next: has_more.then(|| from.after_number(*last)),
+        next: last
+            .filter(|_| has_more)
+            .map(|last| from.after_number(last)),
     })
 }

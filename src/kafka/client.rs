@@ -81,10 +81,13 @@ impl Client {
             // Longest wait of a resumed or newly assigned partition, which the fetch under way doesn't ask
             // for. At rest a consumer asks each broker twice a second.
             .set("fetch.wait.max.ms", "500")
-            // Far more than a poll takes: a partition with so many messages waiting is left out of the next
-            // fetch, and waits for that fetch's end. With a minimum of 1 there were fewer fetches, but one
-            // order in fifty waited 250 ms.
-            .set("queued.min.messages", "10000")
+            // Counted over all partitions: while so many wait, the partitions that are looked at are left out
+            // of the next fetch. More than waits between two polls: with a minimum of 1 fetches of idle
+            // partitions alone took their whole wait, and one order in fifty waited for their end. No more
+            // than a partition may have in hand: what is queued of one that is paused is fetched again.
+            .set("queued.min.messages", "2000")
+            // How long they are left out; the default of 1 s would leave the loop without work.
+            .set("fetch.queue.backoff.ms", "5")
             // What one answer may bring; the default of 50 MiB is more than a replica has room for.
             .set("fetch.max.bytes", "8388608")
             .set("queued.max.messages.kbytes", "16384");

@@ -26,7 +26,8 @@ use crate::ports::retention::{Cursor, Mode, Page, Retention, RetentionError};
 const FINAL: [Status; 3] = [Status::Delivered, Status::Rejected, Status::Cancelled];
 
 /// An order may go once it is final, nothing is awaited, and its stock is known to be settled:
-/// then no append comes any more. (`|| ''` keeps the planner from walking the status once more.) Columns: orders, events, rows looked at, the last of them.
+/// then no append comes any more. `status || ''` matches no index, so these orders are looked up by id.
+/// Columns: orders, events, rows looked at, the last of them.
 pub(super) const REMOVE_ORDERS: &str = "
     WITH page AS MATERIALIZED (
         SELECT id, created_at,
@@ -86,7 +87,7 @@ pub(super) const COUNT_RESERVATIONS: &str = "
     SELECT (SELECT count(*) FROM page WHERE settled), (SELECT count(*) FROM page), last.order_id
     FROM (SELECT order_id FROM page ORDER BY order_id DESC LIMIT 1) AS last";
 
-/// Columns: adjustments, rows looked at, whether all of them were old, the last of them.
+/// Columns: adjustments, rows looked at, whether any of them was old, the last of them.
 pub(super) const REMOVE_ADJUSTMENTS: &str = "
     WITH page AS MATERIALIZED (
         SELECT id, at < $2 AS old FROM stock_adjustments WHERE id > $1 ORDER BY id LIMIT $3
@@ -94,7 +95,7 @@ pub(super) const REMOVE_ADJUSTMENTS: &str = "
         DELETE FROM stock_adjustments WHERE id = ANY (ARRAY(SELECT id FROM page WHERE old)) RETURNING 1
     )
     SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM page),
-           (SELECT bool_and(old) FROM page), last.id
+           (SELECT bool_or(old) FROM page), last.id
     FROM (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last";
 
 pub(super) const COUNT_ADJUSTMENTS: &str = "
@@ -102,7 +103,7 @@ pub(super) const COUNT_ADJUSTMENTS: &str = "
         SELECT id, at < $2 AS old FROM stock_adjustments WHERE id > $1 ORDER BY id LIMIT $3
     )
     SELECT (SELECT count(*) FROM page WHERE old), (SELECT count(*) FROM page),
-           (SELECT bool_and(old) FROM page), last.id
+           (SELECT bool_or(old) FROM page), last.id
     FROM (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last";
 
 /// The inventory's walks: reservations, then adjustments.
@@ -202,7 +203,7 @@ impl PgRetention {
             .await?;
         let Some(row) = page else {
             return Ok(Page {
-                rows: Vec::new(),
+                rows: vec![("reservations", 0)],
                 next: next_walk(from.walk, INVENTORY_WALKS),
             });
         };
@@ -242,16 +243,19 @@ impl PgRetention {
             )
             .await?;
         let Some(row) = page else {
-            return Ok(Page::default());
+            return Ok(Page {
+                rows: vec![("stock_adjustments", 0)],
+                next: None,
+            });
         };
         let read = || -> sqlx::Result<_> {
-            let (all_old, last): (bool, i64) = (row.try_get(2)?, row.try_get(3)?);
-            Ok((count(&row, 0)?, count(&row, 1)?, all_old, last))
+            let (any_old, last): (bool, i64) = (row.try_get(2)?, row.try_get(3)?);
+            Ok((count(&row, 0)?, count(&row, 1)?, any_old, last))
         };
-        let (removed, seen, all_old, last) =
+        let (removed, seen, any_old, last) =
             read().map_err(|error| RetentionError(error.into()))?;
-        // Behind the first young one there are only young ones.
-        let has_more = all_old && seen >= u64::from(limit);
+        // A page without an old one ends the walk: ids and times run together but for the odd one.
+        let has_more = any_old && seen >= u64::from(limit);
         Ok(Page {
             rows: vec![("stock_adjustments", removed)],
             next: has_more.then(|| from.after_number(last)),

@@ -31,6 +31,9 @@ const LOCK_ITEM: &str =
 const ITEMS_AFTER: &str =
     "SELECT sku, on_hand, reserved, version FROM items WHERE sku > $1 ORDER BY sku LIMIT $2";
 
+/// One item's, from the end of its range of `stock_adjustments_by_sku`. Written as a range of both columns
+/// and ordered by both: else the planner may walk the primary key backwards, past all other items'. Ids begin
+/// at 1.
 const ADJUSTMENTS: &str = "
     SELECT id, delta, reason, at, on_hand, reserved, version FROM stock_adjustments
     WHERE (sku, id) < ($1, $2) AND (sku, id) > ($1, 0) ORDER BY sku DESC, id DESC LIMIT $3";

@@ -38,11 +38,11 @@ pub async fn run(settings: &Settings, databases: &Databases) -> super::Found {
     ensure_durable(settings).await?;
     server_log::prepare(settings).await?;
     let mut subjects = Subject::all(settings, databases, "whole", ORDER_SETTINGS).await?;
+    warm_up(&mut subjects, settings).await?;
     for number in 0..subjects.len() {
         let subject = bring_up(&mut subjects, number).await?;
         subject.rest = Some(rest::measure(settings, subject).await?);
     }
-    warm_up(&mut subjects, settings).await?;
     for (round, rate) in rates(settings).into_iter().enumerate() {
         let mut order: Vec<usize> = (0..subjects.len()).collect();
         // A drift of the machine meets both alike: A B, B A, A B.
@@ -90,11 +90,17 @@ pub async fn bring_up<'s, 'd>(
     Ok(subject)
 }
 
-/// A broker that has just started compiles itself: what is measured first would pay for it.
+/// A broker that has just started compiles itself: what is measured first would pay for it. Each subject
+/// alike; its roles then start anew.
 async fn warm_up(subjects: &mut [Subject<'_>], settings: &Settings) -> Result<()> {
-    let subject = bring_up(subjects, 0).await?;
     let rate = settings.pick(QUICK_RATES[1], WARM_UP_RATE);
-    step::measure(settings, subject, rate).await?;
+    for number in 0..subjects.len() {
+        let subject = bring_up(subjects, number).await?;
+        if let Err(error) = step::measure(settings, subject, rate).await {
+            subject.failure = Some(format!("warm-up: {error:#}"));
+        }
+        subject.take_down().await?;
+    }
     Ok(())
 }
 

@@ -11,8 +11,8 @@ use super::{AppendJob, Job, LoadJob, Shared, commit, load};
 use crate::actors::weight;
 use crate::ports::journal::{APPEND_BYTES_MAX, APPEND_ROWS_MAX};
 
-/// The least time between the beginnings of two batches: a commit has a price that doesn't depend on how
-/// many rows share it. Under load a commit takes longer than this, and then nothing waits for it.
+/// The least time between the beginnings of two rounds of commits: a commit has a price that doesn't depend
+/// on how many rows share it. Under load a round takes longer than this, and the pace is no wait.
 const PACE: Duration = Duration::from_millis(5);
 
 /// Runs until `stop` is cancelled and nothing waits.
@@ -35,7 +35,10 @@ pub(super) async fn run(
         if taken == 0 {
             return;
         }
-        if Instant::now() < next_start {
+        // Loads alone don't wait: they need only the appends that were queued before them. Nor does a full batch.
+        let gathers = waiting.len() < APPEND_ROWS_MAX
+            && waiting.iter().any(|job| matches!(job, Job::Append(_)));
+        if gathers && Instant::now() < next_start {
             tokio::select! {
                 () = sleep_until(next_start) => {}
                 () = stop.cancelled() => {}
@@ -46,8 +49,10 @@ pub(super) async fn run(
                 waiting.push(job);
             }
         }
-        next_start = Instant::now() + PACE;
         let (appends, loads) = sort(waiting.drain(..));
+        if !appends.is_empty() {
+            next_start = Instant::now() + PACE;
+        }
         for batch in batches(appends) {
             commit::commit(&shared, batch).await;
         }

@@ -9,8 +9,9 @@ use trackops::actors::Settings;
 use trackops::ports::orders::{Orders, OrdersError};
 use trackops_cluster::membership::{Membership as _, NodeId};
 use trackops_domain::command::Command;
-use trackops_domain::ids::Version;
+use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::status::Status;
+use uuid::Uuid;
 
 use super::rig::{Rig, execute, request, settings};
 use crate::doubles::journal::Fault;
@@ -62,6 +63,10 @@ async fn a_lane_begins_no_two_commits_within_its_pace() {
     let began = Instant::now();
     rig.place().await;
     assert_eq!(began.elapsed(), Duration::ZERO, "nor does it after a pause");
+    // A load is no commit, and neither waits for one nor makes one wait.
+    let unknown = rig.command(OrderId(Uuid::nil()), Command::StockReserved);
+    assert!(matches!(unknown.await, Err(OrdersError::NotFound)));
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]
