@@ -34,7 +34,7 @@ pub struct NodeView {
     pub incarnation: Incarnation,
     /// Where other replicas reach it.
     pub address: String,
-    /// It wants to be rid of its shards.
+    /// Whether its shards move to other replicas, because an operator or the node itself asked for that.
     pub draining: bool,
     /// What is left of its lease by the authority's clock; zero once it has ended,
     /// [`Duration::MAX`] where leases don't end.
@@ -159,8 +159,8 @@ pub trait Membership: Send + Sync + 'static {
         offered: &[(ShardId, Epoch)],
     ) -> Result<Vec<Claimed>, MembershipError>;
 
-    /// Says that `node` is to be rid of its shards, or no more; by an operator or the node itself. It
-    /// holds until the node joins again. A node that is unknown is left alone.
+    /// Notes whether the shards of `node` move to other replicas; an operator or the node itself asks
+    /// for that. It holds until the node joins again. A node that is unknown is left alone.
     async fn set_draining(&self, node: &NodeId, draining: bool) -> Result<(), MembershipError>;
 
     /// Raises the cache generation of owned shards after a cache write failed. Shards that are no

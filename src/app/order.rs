@@ -226,7 +226,7 @@ impl Replica<'_> {
                     tokio::time::sleep(self.config.http.notice().min(limit / 4)).await;
                 }
             };
-            // Whoever spreads the requests has heard of it before the listener is closed.
+            // The load balancer has time to notice before the listener closes.
             tokio::join!(running.drain(limit / 4), notice);
         }
         let consumer = self.consumer;
@@ -236,7 +236,7 @@ impl Replica<'_> {
             }
         };
         tokio::join!(watchers.stop(public, limit / 4), finished);
-        // With the links' own: whoever calls from now on is refused rather than left waiting.
+        // New connections are refused from here on, as those of links are, instead of waiting unanswered.
         drop(self.door);
         if let Some(running) = running {
             running.stop(ending).await;

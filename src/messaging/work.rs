@@ -70,7 +70,7 @@ impl Work {
 
     /// When there may be something to start or to say.
     pub(super) fn next_due(&self, desk: &Desk, now: Instant) -> Option<Instant> {
-        // Once the pause is over, what there is to try has been started or is not due.
+        // A pause that is over is no reason to wake: `start` has begun what was due by then.
         let pause = self.dependency.pause().filter(|until| *until > now);
         let times = [pause, desk.next_due(), self.lines.next_look()];
         times.into_iter().flatten().min()

@@ -38,7 +38,7 @@ pub struct NodeState {
     pub life: NodeLife,
     /// Where other replicas reach it.
     pub address: String,
-    /// It is to be rid of its shards.
+    /// Whether its shards move to other replicas, because somebody asked for that.
     pub draining: bool,
     /// What is left of its lease now; zero once it has ended, `None` where leases don't end.
     pub lease: Option<Duration>,
@@ -110,7 +110,7 @@ pub trait ClusterDesk: Send + Sync + 'static {
     /// Every shard, ascending.
     fn shards(&self) -> Result<Vec<ShardState>, ClusterDeskError>;
 
-    /// `node` is to be rid of its shards, until it joins again; whether that is new. Returns when it
-    /// is known to all, not when the shards have moved.
+    /// Moves the shards of `node` to other replicas, and gives it none until it joins again. Returns
+    /// whether that is new, as soon as all replicas know it; the shards may still be on their way.
     async fn drain(&self, node: &str) -> Result<bool, ClusterDeskError>;
 }

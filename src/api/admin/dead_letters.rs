@@ -82,7 +82,7 @@ pub struct OriginView {
     pub offset: i64,
 }
 
-/// What came of it.
+/// A dead letter that was sent again.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SentView {
     /// The topic that it went to.

@@ -16,12 +16,12 @@ use crate::api::params;
 use crate::api::problem::Problem;
 use crate::api::request_headers::idempotency_key;
 
-/// What came of it.
+/// A replica that gives its shards away.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DrainView {
     /// The node id.
     pub node: String,
-    /// It is to be rid of its shards, until it joins again.
+    /// Whether its shards move to other replicas, which lasts until it joins again.
     pub draining: bool,
 }
 

@@ -53,7 +53,7 @@ pub struct NodeView {
     pub incarnation: i64,
     /// Where other replicas reach it.
     pub address: String,
-    /// It is to be rid of its shards.
+    /// Whether its shards move to other replicas, because somebody asked for that.
     pub draining: bool,
     /// What is left of its lease in ms; 0 once it has ended, null where leases don't end.
     #[schema(required)]

@@ -15,13 +15,13 @@ use crate::api::problem::Problem;
 use crate::api::request_headers::idempotency_key;
 use crate::ports::orders::Orders;
 
-/// What came of it.
+/// An order that was released from quarantine.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleasedView {
     /// The order.
     pub order_id: uuid::Uuid,
-    /// It was quarantined and may try again; `false` if it wasn't quarantined.
+    /// Whether it was quarantined. It may try again now.
     pub released: bool,
 }
 
