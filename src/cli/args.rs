@@ -39,8 +39,8 @@ Examples:
 
 Works on the databases directly, in small pages with rests between them, beside running roles. An
 order goes with its events once it is DELIVERED, REJECTED or CANCELLED and its stock is settled; a
-reservation once it holds nothing; an adjustment of stock by its age alone. The key retention_days does
-the same every day.
+reservation once it holds nothing; an adjustment of stock by its age alone. The key retention_days
+does the same every day.
 
 An Idempotency-Key of an order that is gone places a new order.";
 
