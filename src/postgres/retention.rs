@@ -87,23 +87,21 @@ pub(super) const COUNT_RESERVATIONS: &str = "
     SELECT (SELECT count(*) FROM page WHERE settled), (SELECT count(*) FROM page), last.order_id
     FROM (SELECT order_id FROM page ORDER BY order_id DESC LIMIT 1) AS last";
 
-/// Columns: adjustments, rows looked at, whether any of them was old, the last of them.
+/// Columns: adjustments, rows looked at, the last of them.
 pub(super) const REMOVE_ADJUSTMENTS: &str = "
     WITH page AS MATERIALIZED (
         SELECT id, at < $2 AS old FROM stock_adjustments WHERE id > $1 ORDER BY id LIMIT $3
     ), gone AS (
         DELETE FROM stock_adjustments WHERE id = ANY (ARRAY(SELECT id FROM page WHERE old)) RETURNING 1
     )
-    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM page),
-           (SELECT bool_or(old) FROM page), last.id
+    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM page), last.id
     FROM (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last";
 
 pub(super) const COUNT_ADJUSTMENTS: &str = "
     WITH page AS MATERIALIZED (
         SELECT id, at < $2 AS old FROM stock_adjustments WHERE id > $1 ORDER BY id LIMIT $3
     )
-    SELECT (SELECT count(*) FROM page WHERE old), (SELECT count(*) FROM page),
-           (SELECT bool_or(old) FROM page), last.id
+    SELECT (SELECT count(*) FROM page WHERE old), (SELECT count(*) FROM page), last.id
     FROM (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last";
 
 /// The inventory's walks: reservations, then adjustments.
@@ -249,13 +247,12 @@ impl PgRetention {
             });
         };
         let read = || -> sqlx::Result<_> {
-            let (any_old, last): (bool, i64) = (row.try_get(2)?, row.try_get(3)?);
-            Ok((count(&row, 0)?, count(&row, 1)?, any_old, last))
+            let last: i64 = row.try_get(2)?;
+            Ok((count(&row, 0)?, count(&row, 1)?, last))
         };
-        let (removed, seen, any_old, last) =
-            read().map_err(|error| RetentionError(error.into()))?;
+        let (removed, seen, last) = read().map_err(|error| RetentionError(error.into()))?;
         // A page without an old one ends the walk: ids and times run together but for the odd one.
-        let has_more = any_old && seen >= u64::from(limit);
+        let has_more = removed > 0 && seen >= u64::from(limit);
         Ok(Page {
             rows: vec![("stock_adjustments", removed)],
             next: has_more.then(|| from.after_number(last)),
