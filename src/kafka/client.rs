@@ -83,7 +83,7 @@ impl Client {
             .set("fetch.wait.max.ms", "500")
             // Counted over all partitions: while so many wait, the partitions that are looked at are left out
             // of the next fetch. More than waits between two polls: with a minimum of 1 fetches of idle
-            // partitions alone took their whole wait, and one order in fifty waited for their end. No more
+            // partitions alone took their whole wait, and p99 of confirming an order was that wait. No more
             // than a partition may have in hand: what is queued of one that is paused is fetched again.
             .set("queued.min.messages", "2000")
             // How long they are left out; the default of 1 s would leave the loop without work.

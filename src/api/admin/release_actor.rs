@@ -15,13 +15,13 @@ use crate::api::problem::Problem;
 use crate::api::request_headers::idempotency_key;
 use crate::ports::orders::Orders;
 
-/// An order that was released from quarantine.
+/// An order that is in no quarantine.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleasedView {
     /// The order.
     pub order_id: uuid::Uuid,
-    /// Whether it was quarantined. It may try again now.
+    /// Whether this released it; `false` if it was in none before.
     pub released: bool,
 }
 
