@@ -7,6 +7,7 @@ pub mod faults;
 pub mod telemetry;
 
 pub mod codec;
+pub mod model;
 pub mod ports;
 
 pub mod actors;

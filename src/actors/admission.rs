@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::settings::Settings;
-use crate::ports::orders::{Full, OrdersError};
+use crate::model::orders_error::{Full, OrdersError};
 use crate::telemetry::names;
 
 /// After so long a refused caller should come again: a full replica drains in well under a second.

@@ -34,7 +34,8 @@ use self::unconfirmed::Pending;
 pub use self::unconfirmed::{Committed, Unconfirmed};
 use self::watch::Watch;
 use crate::codec::view;
-use crate::ports::cache::{Cache, CacheEntry, Position};
+use crate::model::position::Position;
+use crate::ports::cache::{Cache, CacheEntry};
 use crate::ports::journal::BoxError;
 use crate::telemetry::{names::CACHE_REQUESTS, violated};
 

@@ -14,8 +14,8 @@ use trackops_cluster::{Epoch, ShardId};
 use trackops_domain::ids::OrderId;
 
 use super::node::Node;
+use crate::model::orders_error::OrdersError;
 use crate::ports::live::ShardChanges;
-use crate::ports::orders::OrdersError;
 
 /// Watched orders woken at once after a claim: enough to fill a batch of loads.
 const WAKES_AT_ONCE: usize = 64;

@@ -31,14 +31,16 @@ use super::shard::{Closed, Context, Entered, Shard};
 use super::supervisor::NodeSupervisor;
 use super::writer::{LOADS_AT_ONCE, Shared, Writer};
 use super::{scanner, sweeper, weight};
-use crate::ports::cache::{Cache, Position};
+use crate::model::order_answer::{ActorReport, Done, OrderAnswer};
+use crate::model::order_request::{
+    CommandRequest, LocateRequest, OrderRequest, PlaceRequest, keyed_order_id,
+};
+use crate::model::orders_error::OrdersError;
+use crate::ports::cache::Cache;
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
 use crate::ports::live::{LiveHub, Session, ShardChanges};
-use crate::ports::orders::{
-    ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
-    Read, keyed_order_id,
-};
+use crate::ports::orders::Orders;
 use crate::ports::sagas::Sagas;
 use crate::telemetry::names;
 use crate::telemetry::repeated::RepeatedLog;
@@ -260,7 +262,7 @@ impl Node {
     }
 
     /// Sends a message and waits for its answer.
-    async fn ask<T>(
+    async fn request<T>(
         &self,
         order: OrderId,
         start: Start,
@@ -313,7 +315,7 @@ impl Node {
         let bytes = weight::content(&request.content);
         let request = Box::new(request);
         let result = self
-            .ask(order, start, bytes, |reply, ticket| {
+            .request(order, start, bytes, |reply, ticket| {
                 OrderMessage::Place(request, reply, ticket)
             })
             .await;
@@ -348,24 +350,15 @@ fn count<T>(command: &'static str, started: Instant, result: &Result<T, OrdersEr
         .record(started.elapsed());
 }
 
-#[async_trait]
-impl Orders for Node {
-    async fn place(&self, request: PlaceRequest) -> Result<Done, OrdersError> {
-        if let Some((key, _)) = &request.key {
-            return self.place_as(keyed_order_id(key), false, request).await;
-        }
-        let drawn = self.draw_own_id();
-        let drawn = drawn.ok_or_else(|| append::unavailable("this replica owns no shard"))?;
-        self.place_as(drawn, true, request).await
-    }
-
-    async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
+impl Node {
+    /// Runs a command: see [`OrderRequest::Execute`].
+    async fn run(&self, request: CommandRequest) -> Result<Done, OrdersError> {
         let started = Instant::now();
         let (order, command) = (request.order, request.command.name());
         let bytes = weight::command(&request.command);
         let request = Box::new(request);
         let result = self
-            .ask(order, Start::Stored, bytes, |reply, ticket| {
+            .request(order, Start::Stored, bytes, |reply, ticket| {
                 OrderMessage::Execute(request, reply, ticket)
             })
             .await;
@@ -373,39 +366,19 @@ impl Orders for Node {
         result
     }
 
-    async fn read(&self, order: OrderId) -> Result<Read, OrdersError> {
-        self.read_view(order).await
-    }
-
-    async fn history(&self, order: OrderId) -> Result<History, OrdersError> {
-        self.read_order(order).await
-    }
-
-    async fn locate(
-        &self,
-        order: OrderId,
-        position: Position,
-        key: Option<LocationKey>,
-    ) -> Result<bool, OrdersError> {
-        self.ask(order, Start::Stored, 0, |reply, ticket| {
+    async fn take_position(&self, request: LocateRequest) -> Result<bool, OrdersError> {
+        let LocateRequest {
+            order,
+            position,
+            key,
+        } = request;
+        self.request(order, Start::Stored, 0, |reply, ticket| {
             OrderMessage::Locate(position, key, reply, ticket)
         })
         .await
     }
 
-    async fn subscribe(
-        &self,
-        order: OrderId,
-        since: Option<Version>,
-        session: Arc<dyn Session>,
-    ) -> Result<Arc<Order>, OrdersError> {
-        self.ask(order, Start::Stored, 0, |reply, ticket| {
-            OrderMessage::Subscribe(session, since, reply, ticket)
-        })
-        .await
-    }
-
-    async fn inspect(&self, order: OrderId) -> Result<ActorReport, OrdersError> {
+    async fn report(&self, order: OrderId) -> Result<ActorReport, OrdersError> {
         let shard = self.shard_of(order);
         let entered = self.enter_to_read(order).await?;
         let record = shard.failures.get(order);
@@ -442,7 +415,7 @@ impl Orders for Node {
         })
     }
 
-    async fn release(&self, order: OrderId) -> Result<bool, OrdersError> {
+    async fn let_out(&self, order: OrderId) -> Result<bool, OrdersError> {
         let shard = self.shard_of(order);
         drop(self.enter(order, 0).await?);
         let released = shard.failures.clear(order);
@@ -453,5 +426,45 @@ impl Orders for Node {
             self.read_order(order).await?;
         }
         Ok(released)
+    }
+}
+
+#[async_trait]
+impl Orders for Node {
+    async fn ask(&self, request: OrderRequest) -> Result<OrderAnswer, OrdersError> {
+        Ok(match request {
+            OrderRequest::Place(request) => {
+                let (order, is_fresh) = if let Some((key, _)) = &request.key {
+                    (keyed_order_id(key), false)
+                } else {
+                    let drawn = self.draw_own_id();
+                    let none = || append::unavailable("this replica owns no shard");
+                    (drawn.ok_or_else(none)?, true)
+                };
+                OrderAnswer::Done(self.place_as(order, is_fresh, request).await?)
+            }
+            OrderRequest::Execute(request) => OrderAnswer::Done(self.run(request).await?),
+            OrderRequest::Read(order) => OrderAnswer::Read(self.read_view(order).await?),
+            OrderRequest::History(order) => OrderAnswer::History(self.read_order(order).await?),
+            OrderRequest::Locate(request) => OrderAnswer::Located {
+                replayed: self.take_position(request).await?,
+            },
+            OrderRequest::Inspect(order) => OrderAnswer::Report(self.report(order).await?),
+            OrderRequest::Release(order) => OrderAnswer::Released {
+                was_quarantined: self.let_out(order).await?,
+            },
+        })
+    }
+
+    async fn subscribe(
+        &self,
+        order: OrderId,
+        since: Option<Version>,
+        session: Arc<dyn Session>,
+    ) -> Result<Arc<Order>, OrdersError> {
+        self.request(order, Start::Stored, 0, |reply, ticket| {
+            OrderMessage::Subscribe(session, since, reply, ticket)
+        })
+        .await
     }
 }

@@ -26,10 +26,12 @@ use super::{
 };
 use crate::codec::view;
 use crate::faults;
-use crate::ports::cache::Position;
+use crate::model::order_answer::Done;
+use crate::model::order_request::{CommandRequest, LocationKey, PlaceRequest};
+use crate::model::orders_error::OrdersError;
+use crate::model::position::Position;
 use crate::ports::journal::AppendRow;
 use crate::ports::live::Session;
-use crate::ports::orders::{CommandRequest, Done, LocationKey, OrdersError, PlaceRequest};
 use crate::telemetry::names;
 
 /// The stateless half; see [`State`].

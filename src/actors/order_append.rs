@@ -13,8 +13,9 @@ use trackops_domain::saga::{Intent, intents, intents_of};
 
 use super::writer::WriteError;
 use crate::codec::{messages, stored};
-use crate::ports::journal::{AppendRow, EventRow, Head, JournalError};
-use crate::ports::orders::OrdersError;
+use crate::model::event_row::EventRow;
+use crate::model::orders_error::OrdersError;
+use crate::ports::journal::{AppendRow, Head, JournalError};
 
 /// When to come back after the journal was away: it is back within seconds or it takes minutes.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ pub(super) fn event_row(
         shard,
         after,
         Some(expected),
-        Some(EventRow::of(event)),
+        Some(crate::codec::stored::event_row(event)),
         messages::outbox_rows(after, all, all, traceparent),
     )
 }
@@ -50,7 +51,7 @@ pub(super) fn placed_row(
         shard,
         order,
         None,
-        Some(EventRow::of(event)),
+        Some(crate::codec::stored::event_row(event)),
         std::iter::once(outbox).collect(),
     )
 }
@@ -73,7 +74,7 @@ fn row(
     after: &Order,
     expected: Option<Version>,
     event: Option<EventRow>,
-    outbox: SmallVec<[crate::ports::outbox::OutboxRow; 2]>,
+    outbox: SmallVec<[crate::model::outbox_row::OutboxRow; 2]>,
 ) -> AppendRow {
     AppendRow {
         order: after.id,

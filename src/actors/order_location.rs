@@ -9,8 +9,9 @@ use trackops_domain::order::REMEMBERED_MAX;
 use trackops_domain::status::Status;
 
 use super::order::State;
-use crate::ports::cache::Position;
-use crate::ports::orders::{LocationKey, OrdersError};
+use crate::model::order_request::LocationKey;
+use crate::model::orders_error::OrdersError;
+use crate::model::position::Position;
 
 /// Keys of the last positions that were taken, newest last; at most [`REMEMBERED_MAX`]: couriers
 /// tell where they are every few seconds and repeat only the last word.

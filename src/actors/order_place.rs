@@ -12,7 +12,9 @@ use super::order::{Answer, State};
 use super::writer::WriteError;
 use super::{order_append as append, order_settle as settle};
 use crate::codec::view;
-use crate::ports::orders::{Done, OrdersError, PlaceRequest};
+use crate::model::order_answer::Done;
+use crate::model::order_request::PlaceRequest;
+use crate::model::orders_error::OrdersError;
 
 /// Places the order, unless that has happened.
 pub(super) async fn place(state: &mut State, request: PlaceRequest) -> Result<Answer, OrdersError> {

@@ -8,7 +8,9 @@ use trackops_domain::order::Order;
 use super::order::{SETTLE_MAX, State};
 use super::order_append as append;
 use super::writer::WriteError;
-use crate::ports::orders::{CommandRequest, Done, OrdersError};
+use crate::model::order_answer::Done;
+use crate::model::order_request::CommandRequest;
+use crate::model::orders_error::OrdersError;
 use crate::telemetry;
 
 /// Waits until the shard's lost statement is settled, then loads the order again.

@@ -8,7 +8,8 @@ use tokio_util::task::TaskTracker;
 use trackops_domain::ids::OrderId;
 
 use super::cache_gate::CacheGate;
-use crate::ports::cache::{Cache, Position};
+use crate::model::position::Position;
+use crate::ports::cache::Cache;
 
 /// Positions waiting at most. They are live data: the next ping is seconds away, so a full queue drops.
 const WAITING_MAX: usize = 1_024;

@@ -13,7 +13,8 @@ use super::node::Node;
 use super::order_append as append;
 use super::shard::Entered;
 use crate::codec::view;
-use crate::ports::orders::{History, OrdersError, Read};
+use crate::model::order_answer::{History, Read};
+use crate::model::orders_error::OrdersError;
 
 impl Node {
     pub(super) async fn read_view(&self, order: OrderId) -> Result<Read, OrdersError> {

@@ -13,7 +13,7 @@ use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 
-use crate::codec::topics::Topic;
+use crate::model::topic::Topic;
 use crate::ports::bus::BusError;
 use crate::ports::groups::{GroupProgress, Groups};
 use crate::ports::journal::Due;

@@ -22,10 +22,10 @@ use super::recency::{Place, Recency};
 use super::settings::Settings;
 use super::tenure::{Standing, Tenure};
 use super::writer::Writer;
-use crate::ports::cache::Position;
+use crate::model::orders_error::{Full, OrdersError};
+use crate::model::position::Position;
 use crate::ports::clock::Clock;
 use crate::ports::live::LiveHub;
-use crate::ports::orders::{Full, OrdersError};
 
 /// What every actor of a replica shares.
 pub struct Context {

@@ -10,8 +10,8 @@ use super::etag;
 use super::inventory::item_etag;
 use super::problem::Problem;
 use super::problem_code::Code;
+use crate::model::orders_error::OrdersError;
 use crate::ports::journal::JournalError;
-use crate::ports::orders::OrdersError;
 use crate::ports::outbox::OutboxError;
 use crate::ports::stock::StockError;
 

@@ -12,7 +12,7 @@ use super::cluster_desk::LateClusterDesk;
 use super::late::LateTenure;
 use super::lifecycle::Lifecycle;
 use crate::api::probes::readiness::{Need, Readiness, Verdict};
-use crate::codec::topics::Topic;
+use crate::model::topic::Topic;
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
 use crate::postgres::{Database, SchemaState};

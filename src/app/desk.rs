@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::api::admin::dead_letter_desk::{DeadLetter, DeadLetterDesk, DeadLetterId, DeskError};
-use crate::codec::topics::Topic;
 use crate::messaging::dead_letters::{self, DeadLetters, SendAgainError};
+use crate::model::topic::Topic;
 use crate::ports::bus::BusError;
 
 /// The desk over `letters`.

@@ -13,12 +13,11 @@ use trackops_domain::order::Order;
 
 use crate::actors::ownership::Ownership;
 use crate::messaging::dead_letters::DeadLetters;
-use crate::ports::cache::Position;
+use crate::model::order_answer::OrderAnswer;
+use crate::model::order_request::OrderRequest;
+use crate::model::orders_error::OrdersError;
 use crate::ports::live::Session;
-use crate::ports::orders::{
-    ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
-    Read,
-};
+use crate::ports::orders::Orders;
 
 /// Refuses everything while nobody answers. A release from quarantine also sends the order's parked
 /// messages again.
@@ -80,6 +79,18 @@ impl LateOrders {
         self.orders.store(None);
     }
 
+    /// Sends the order's dead letters again.
+    async fn letters_again(&self, order: OrderId, was_quarantined: bool) {
+        // Also if it was free already: the answer to an earlier call may have been lost before this.
+        match self.letters.send_order_again(order).await {
+            Ok(sent) => tracing::info!(%order, was_quarantined, sent, "released from quarantine"),
+            // They stay where they are, and can be sent again by hand.
+            Err(error) => {
+                tracing::warn!(%order, %error, "released, but its dead letters were not sent again");
+            }
+        }
+    }
+
     fn get(&self) -> Result<Arc<dyn Orders>, OrdersError> {
         if let Some(orders) = &*self.orders.load() {
             return Ok(Arc::clone(orders));
@@ -98,29 +109,13 @@ impl LateOrders {
 
 #[async_trait]
 impl Orders for LateOrders {
-    async fn place(&self, request: PlaceRequest) -> Result<Done, OrdersError> {
-        self.get()?.place(request).await
-    }
-
-    async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
-        self.get()?.execute(request).await
-    }
-
-    async fn read(&self, order: OrderId) -> Result<Read, OrdersError> {
-        self.get()?.read(order).await
-    }
-
-    async fn history(&self, order: OrderId) -> Result<History, OrdersError> {
-        self.get()?.history(order).await
-    }
-
-    async fn locate(
-        &self,
-        order: OrderId,
-        position: Position,
-        key: Option<LocationKey>,
-    ) -> Result<bool, OrdersError> {
-        self.get()?.locate(order, position, key).await
+    async fn ask(&self, request: OrderRequest) -> Result<OrderAnswer, OrdersError> {
+        let order = request.order();
+        let answer = self.get()?.ask(request).await?;
+        if let (OrderAnswer::Released { was_quarantined }, Some(order)) = (&answer, order) {
+            self.letters_again(order, *was_quarantined).await;
+        }
+        Ok(answer)
     }
 
     async fn subscribe(
@@ -130,22 +125,5 @@ impl Orders for LateOrders {
         session: Arc<dyn Session>,
     ) -> Result<Arc<Order>, OrdersError> {
         self.get()?.subscribe(order, since, session).await
-    }
-
-    async fn inspect(&self, order: OrderId) -> Result<ActorReport, OrdersError> {
-        self.get()?.inspect(order).await
-    }
-
-    async fn release(&self, order: OrderId) -> Result<bool, OrdersError> {
-        let released = self.get()?.release(order).await?;
-        // Also if it was free already: the answer to an earlier call may have been lost before this.
-        match self.letters.send_order_again(order).await {
-            Ok(sent) => tracing::info!(%order, released, sent, "released from quarantine"),
-            // They stay where they are, and can be sent again by hand.
-            Err(error) => {
-                tracing::warn!(%order, %error, "released, but its dead letters were not sent again");
-            }
-        }
-        Ok(released)
     }
 }

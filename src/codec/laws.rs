@@ -25,11 +25,11 @@ use super::message_id::{self, Publisher, message_id};
 use super::messages::{
     FulfillmentUpdateV1, InventoryReplyV1, OrderEndedV1, StatusUpdatedV1, headers, outbox_rows,
 };
-use super::topics::Topic;
 use super::view::{self, HistoryEntry, OrderView};
 use super::{rfc3339, samples, stored};
-use crate::ports::journal::EventRow;
-use crate::ports::outbox::{OutboxEntry, RowId};
+use crate::model::event_row::EventRow;
+use crate::model::outbox_row::{OutboxEntry, RowId};
+use crate::model::topic::Topic;
 
 /// Writes, reads and writes again: the same text.
 fn stays<T: Serialize + DeserializeOwned>(value: &T) -> Result<(), TestCaseError> {

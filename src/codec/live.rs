@@ -8,7 +8,7 @@ use trackops_domain::time::Timestamp;
 
 use super::rfc3339;
 use super::view::OrderView;
-use crate::ports::cache::Position;
+use crate::model::position::Position;
 
 /// What a client of ours sends; what the server makes of a message is in `api`.
 #[derive(Clone, Debug, Serialize)]

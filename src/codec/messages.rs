@@ -12,9 +12,9 @@ use trackops_domain::time::Timestamp;
 
 use super::message_id::{Publisher, message_id};
 use super::rfc3339;
-use super::topics::Topic;
 use super::view::OrderView;
-use crate::ports::outbox::{OutboxEntry, OutboxRow};
+use crate::model::outbox_row::{OutboxEntry, OutboxRow};
+use crate::model::topic::Topic;
 
 /// `ORDER_STATUS_UPDATED`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
     use crate::codec::samples;
-    use crate::ports::outbox::RowId;
+    use crate::model::outbox_row::RowId;
 
     /// Everything that the last of `changes` publishes, as it stands on the bus.
     fn published(changes: &[Change]) -> String {

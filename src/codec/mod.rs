@@ -13,7 +13,6 @@ pub mod rfc3339;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod stored;
-pub mod topics;
 pub mod trace;
 pub mod view;
 pub mod whole;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use thiserror::Error;
+use trackops_cluster::Epoch;
 use trackops_domain::event::{Change, OrderEvent};
 use trackops_domain::evolve::evolve;
 use trackops_domain::ids::{CommandId, OrderId, Version};
@@ -18,7 +19,7 @@ use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 
 use super::content::ContentV1;
-use crate::ports::journal::EventRow;
+use crate::model::event_row::EventRow;
 use crate::telemetry;
 
 /// A stored form that can't be understood.
@@ -64,6 +65,19 @@ struct SagaV1 {
     /// older replica reads the rest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     asked: BTreeMap<uuid::Uuid, uuid::Uuid>,
+}
+
+/// The stored row of `event`, without the epoch: in an append the order's counts.
+pub fn event_row(event: &OrderEvent) -> EventRow {
+    EventRow {
+        version: event.version,
+        epoch: Epoch(0),
+        at: event.at,
+        by: Arc::clone(&event.by),
+        command: event.command,
+        status: event.change.status(),
+        data: change_data(&event.change),
+    }
 }
 
 /// The data column of an event; `None` where status, time and author say everything.
@@ -119,7 +133,7 @@ pub fn event_rows(order: &Order) -> Vec<EventRow> {
         }
     };
     let rows = (1..).zip(&order.log).map(|(version, entry)| {
-        EventRow::of(&OrderEvent {
+        event_row(&OrderEvent {
             order: order.id,
             version: Version(version),
             at: entry.at,

@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 
 use super::content::ContentV1;
 use super::rfc3339;
-use crate::ports::cache::Position;
+use crate::model::order_answer::Done;
+use crate::model::position::Position;
 
 /// An order as shown.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -103,6 +104,12 @@ pub fn render(order: &Order) -> Bytes {
     serde_json::to_vec(&OrderView::of(order, None))
         .unwrap_or_default()
         .into()
+}
+
+/// The same of an order that a command has left, if it wasn't rendered already.
+pub fn of_done(done: &Done) -> Bytes {
+    let render = || render(&done.order);
+    done.view.clone().unwrap_or_else(render)
 }
 
 /// Adds the courier to a rendered view.

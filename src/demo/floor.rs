@@ -15,7 +15,7 @@ use super::rest::{Rest, RestError};
 use super::schedule::{Schedule, Seen, Step};
 use crate::codec::messages::FulfillmentUpdateV1;
 use crate::codec::rfc3339;
-use crate::codec::topics::Topic;
+use crate::model::topic::Topic;
 use crate::ports::bus::{Bus, OutMessage, PublishError};
 use crate::ports::clock::{Clock as _, SystemClock};
 

@@ -12,8 +12,8 @@ use trackops_domain::status::Status;
 use super::patience::Patience;
 use super::schedule::Seen;
 use crate::codec::messages::StatusUpdatedV1;
-use crate::codec::topics::Topic;
 use crate::codec::view::OrderView;
+use crate::model::topic::Topic;
 use crate::ports::bus::{Bus, BusError, Consumer, InMessage, Polled, Subscription};
 
 /// The shop's own consumer group.

@@ -20,7 +20,7 @@ use super::schedule::Seen;
 use super::*;
 use crate::codec::content::ContentV1;
 use crate::codec::messages::FulfillmentUpdateV1;
-use crate::codec::topics::Topic;
+use crate::model::topic::Topic;
 use crate::ports::bus::{
     Beside, BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage,
     Subscription,

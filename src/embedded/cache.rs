@@ -10,7 +10,8 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache as Memory;
 use trackops_domain::ids::OrderId;
 
-use crate::ports::cache::{Cache, CacheEntry, CacheError, Position};
+use crate::model::position::Position;
+use crate::ports::cache::{Cache, CacheEntry, CacheError};
 
 /// Bytes of views held: some fifty thousand orders.
 const VIEWS_BYTES_MAX: u64 = 64 * 1024 * 1024;

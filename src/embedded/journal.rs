@@ -19,9 +19,10 @@ use super::error::{WriteError, corrupt};
 use super::outbox::SqliteOutbox;
 use super::text::{hex, json};
 use crate::codec::stored;
+use crate::model::event_row::EventRow;
 use crate::ports::clock::Clock;
 use crate::ports::journal::{
-    AppendError, AppendRow, Due, EventRow, Journal, JournalError, ListFilter, RowOutcome,
+    AppendError, AppendRow, Due, Journal, JournalError, ListFilter, RowOutcome,
 };
 
 /// Columns of a log line: of the order first, then of the event.

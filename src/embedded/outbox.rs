@@ -15,9 +15,10 @@ use super::db::Db;
 use super::error::WriteError;
 use super::text::{hex, json, plain, stored_json};
 use super::{lanes, outbox_rows as rows};
+use crate::model::outbox_row::{OutboxRow, RowId};
 use crate::ports::clock::Clock;
 use crate::ports::outbox::{
-    Fetched, LANES, Outbox, OutboxError, OutboxRow, OutboxStats, RowId, UnreadableRow, Wanted,
+    Fetched, LANES, Outbox, OutboxError, OutboxStats, UnreadableRow, Wanted,
 };
 
 pub(super) const INSERT: &str = "

@@ -8,10 +8,10 @@ use trackops_domain::time::Timestamp;
 
 use super::outbox::Owner;
 use super::text::json;
-use crate::codec::topics::Topic;
+use crate::model::outbox_row::{OutboxEntry, OutboxRow, RowId};
+use crate::model::topic::Topic;
 use crate::ports::outbox::{
-    COUNTED_MAX, Fetched, LANES, LanePosition, OutboxEntry, OutboxRow, RowId, UNKNOWN_TOPIC,
-    UnreadableRow, Wanted,
+    COUNTED_MAX, Fetched, LANES, LanePosition, UNKNOWN_TOPIC, UnreadableRow, Wanted,
 };
 
 /// Rows after every lane's position, each lane's after its own: `?3` is the positions, null for a lane that

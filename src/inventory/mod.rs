@@ -13,8 +13,8 @@ pub use replied::REPLIED_GROUP;
 use replied::Replied;
 use tokio_util::sync::CancellationToken;
 
-use crate::codec::topics::Topic;
 use crate::messaging::runner::{Runner, RunnerSettings};
+use crate::model::topic::Topic;
 use crate::ports::bus::{Bus, Subscription};
 use crate::ports::clock::Clock;
 use crate::ports::groups::Groups;

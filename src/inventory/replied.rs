@@ -12,7 +12,7 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::codec::topics::Topic;
+use crate::model::topic::Topic;
 use crate::ports::bus::{
     Beside, Bus, BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage,
     Subscription,

@@ -8,10 +8,10 @@ use trackops_domain::ids::Sku;
 use trackops_domain::placed::limits;
 use trackops_domain::stock::Request;
 
-use crate::codec::topics::Topic;
 use crate::codec::whole;
 use crate::messaging::envelope::{self, Fields, malformed};
 use crate::messaging::handler::Reason;
+use crate::model::topic::Topic;
 use crate::ports::bus::InMessage;
 use crate::ports::stock::StockRequest;
 

@@ -54,7 +54,7 @@ pub(super) async fn create_topics(client: &Client, topics: &[Arc<str>]) -> Resul
         .map(|name| {
             let replication = TopicReplication::Fixed(settings.replication);
             let topic = NewTopic::new(name, settings.partitions, replication);
-            if name.ends_with(crate::codec::topics::DEAD_LETTER_SUFFIX) {
+            if name.ends_with(crate::model::topic::DEAD_LETTER_SUFFIX) {
                 topic.set("retention.ms", DEAD_LETTER_RETENTION_MS)
             } else {
                 topic

@@ -18,7 +18,7 @@ use trackops_domain::order::Order;
 use trackops_domain::status::Status;
 
 use super::sequence::Sequence;
-use crate::ports::cache::Position;
+use crate::model::position::Position;
 use crate::ports::live::LiveItem;
 use crate::telemetry::{self, names};
 

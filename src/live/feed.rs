@@ -19,9 +19,10 @@ use trackops_domain::status::Status;
 
 use super::queue::session_id;
 use crate::codec::link::{Message, Subscriber};
-use crate::ports::cache::Position;
+use crate::model::orders_error::{Full, OrdersError};
+use crate::model::position::Position;
 use crate::ports::live::{LiveHub, LiveItem, Session};
-use crate::ports::orders::{Full, Orders, OrdersError};
+use crate::ports::orders::Orders;
 
 /// Orders that one replica may watch: as many as its sockets can follow, and each costs one state.
 const ORDERS_MAX: usize = 200_000;

@@ -16,7 +16,7 @@ use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
 use crate::codec::live;
-use crate::ports::cache::Position;
+use crate::model::position::Position;
 use crate::ports::live::{LiveHub, LiveItem, Session};
 
 /// The hub of one replica.

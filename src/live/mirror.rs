@@ -23,9 +23,9 @@ use trackops_domain::order::Order;
 use trackops_domain::status::Status;
 
 use crate::faults;
-use crate::ports::cache::Position;
+use crate::model::orders_error::OrdersError;
+use crate::model::position::Position;
 use crate::ports::live::{LiveHub, Session};
-use crate::ports::orders::OrdersError;
 
 /// The way to the owner of an order.
 #[async_trait]

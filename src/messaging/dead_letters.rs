@@ -9,7 +9,7 @@ use trackops_domain::ids::OrderId;
 
 use super::envelope;
 use super::parking::{self, headers};
-use crate::codec::topics::{Topic, dead_letter_topic};
+use crate::model::topic::{Topic, dead_letter_topic};
 use crate::ports::bus::{Bus, BusError, InMessage, PublishError};
 
 /// Most letters in one page.

@@ -14,10 +14,12 @@ use trackops_domain::time::Timestamp;
 use super::envelope::{self, Fields, MALFORMED, malformed};
 use super::handler::{Handler, Reason, Verdict};
 use super::runner::{Runner, RunnerSettings};
-use crate::codec::topics::Topic;
+use crate::model::order_request::CommandRequest;
+use crate::model::orders_error::OrdersError;
+use crate::model::topic::Topic;
 use crate::ports::bus::{Bus, InMessage, Subscription};
 use crate::ports::clock::Clock;
-use crate::ports::orders::{CommandRequest, Orders, OrdersError};
+use crate::ports::orders::{Orders, OrdersExt};
 
 /// The consumer group.
 pub const GROUP: &str = "trackops-orders";

@@ -7,7 +7,7 @@ use trackops_domain::time::Timestamp;
 
 use super::handler::Reason;
 use crate::codec::rfc3339;
-use crate::codec::topics::dead_letter_topic;
+use crate::model::topic::dead_letter_topic;
 use crate::ports::bus::{Bus, InMessage, PublishError, RawMessage};
 
 /// Headers that parking adds.

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use trackops_domain::ids::OrderId;
 
 use super::backoff::Backoff;
-use crate::ports::outbox::{LanePosition, OutboxEntry, RowId};
+use crate::model::outbox_row::{OutboxEntry, RowId};
+use crate::ports::outbox::LanePosition;
 
 /// See the module.
 #[derive(Default)]
@@ -208,8 +209,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::codec::topics::Topic;
-    use crate::ports::outbox::OutboxRow;
+    use crate::model::outbox_row::OutboxRow;
+    use crate::model::topic::Topic;
 
     fn order(number: u128) -> OrderId {
         OrderId(Uuid::from_u128(number))

@@ -4,10 +4,10 @@ use std::sync::{Arc, LazyLock};
 
 use crate::codec::messages::headers;
 use crate::codec::rfc3339;
-use crate::codec::topics::{Topic, dead_letter_topic};
+use crate::model::outbox_row::OutboxEntry;
+use crate::model::topic::{Topic, dead_letter_topic};
 use crate::ports::bus::{OutMessage, PublishError};
 use crate::ports::clock::{Clock, SystemClock};
-use crate::ports::outbox::OutboxEntry;
 
 /// Bytes of a reason in a header: enough for any broker's message, far below any limit of headers.
 const REASON_BYTES_MAX: usize = 500;

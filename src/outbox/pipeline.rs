@@ -18,9 +18,8 @@ use super::keeper::Keeper;
 use super::message::reason;
 use super::sending::{Batch, Sending};
 use crate::faults::{self, points};
-use crate::ports::outbox::{
-    Fetched, LanePosition, Outbox, OutboxEntry, OutboxError, RowId, UnreadableRow, Wanted,
-};
+use crate::model::outbox_row::{OutboxEntry, RowId};
+use crate::ports::outbox::{Fetched, LanePosition, Outbox, OutboxError, UnreadableRow, Wanted};
 use crate::telemetry::repeated::RepeatedLog;
 
 /// See the module.

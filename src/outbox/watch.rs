@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 use trackops_domain::ids::OrderId;
 
-use crate::ports::outbox::OutboxEntry;
+use crate::model::outbox_row::OutboxEntry;
 
 /// Orders remembered for sure; up to twice as many are. An order's messages come within minutes.
 const ORDERS_MAX: usize = 16_384;

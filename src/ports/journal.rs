@@ -6,13 +6,13 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use thiserror::Error;
 use trackops_cluster::{Epoch, ShardId};
-use trackops_domain::event::OrderEvent;
-use trackops_domain::ids::{CommandId, CustomerId, OrderId, Version};
+use trackops_domain::ids::{CustomerId, OrderId, Version};
 use trackops_domain::order::Order;
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 
-use super::outbox::OutboxRow;
+use crate::model::event_row::EventRow;
+use crate::model::outbox_row::OutboxRow;
 
 /// The most rows in one append: past it a statement's locks are held longer than a claim should wait.
 pub const APPEND_ROWS_MAX: usize = 512;
@@ -60,25 +60,6 @@ pub struct Head {
     pub deadline: Option<Timestamp>,
     /// Stored form of saga and remembered commands, JSON: `codec::stored::saga`.
     pub saga: Bytes,
-}
-
-/// A stored event.
-#[derive(Clone, Debug)]
-pub struct EventRow {
-    /// Its version.
-    pub version: Version,
-    /// The epoch under which it was written. Stored with the event; in an append the row's counts.
-    pub epoch: Epoch,
-    /// When.
-    pub at: Timestamp,
-    /// By whom.
-    pub by: std::sync::Arc<str>,
-    /// By which command.
-    pub command: CommandId,
-    /// The status it led to.
-    pub status: Status,
-    /// Stored form of the rest, JSON: `codec::stored::change`. `None` where there is nothing more.
-    pub data: Option<Bytes>,
 }
 
 /// What became of a row.
@@ -174,19 +155,4 @@ pub trait Journal: Send + Sync + 'static {
 
     /// A cheap round trip, for readiness.
     async fn ping(&self) -> Result<(), JournalError>;
-}
-
-impl EventRow {
-    /// The stored row of `event`.
-    pub fn of(event: &OrderEvent) -> Self {
-        Self {
-            version: event.version,
-            epoch: Epoch(0),
-            at: event.at,
-            by: std::sync::Arc::clone(&event.by),
-            command: event.command,
-            status: event.change.status(),
-            data: crate::codec::stored::change_data(&event.change),
-        }
-    }
 }

@@ -8,7 +8,7 @@ use trackops_cluster::ShardId;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
-use super::cache::Position;
+use crate::model::position::Position;
 
 /// One listener: a socket, an SSE stream, or (later) a link to another replica. Never blocks.
 pub trait Session: Send + Sync + 'static {

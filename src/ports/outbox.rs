@@ -1,62 +1,18 @@
 //! The outbox: what is to be published, written with what it tells of, taken away after the
 //! broker's acknowledgement.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use thiserror::Error;
-use trackops_domain::ids::{MessageId, OrderId};
-use trackops_domain::time::Timestamp;
 
 use super::journal::BoxError;
-use crate::codec::topics::Topic;
+use crate::model::outbox_row::{OutboxEntry, RowId};
 
 /// How many lanes an outbox has: the unit of work that relays share by lease. An order's rows are
 /// all in the lane `shard % LANES` (inventory: of the order's hash), so one relay sees them in order.
 /// The tables of PostgreSQL have their own eight (`0001_outbox.sql`); the contract suite compares.
 pub const LANES: u16 = 8;
-
-/// A message to be published, as written by an append.
-#[derive(Clone, Debug)]
-pub struct OutboxRow {
-    /// `CloudEvents` id, the same when sent again.
-    pub id: MessageId,
-    /// Where to.
-    pub topic: Topic,
-    /// The order's version that it tells of; part of the key that orders an order's messages.
-    pub version: u32,
-    /// Its place among the messages of that version.
-    pub ordinal: u16,
-    /// `CloudEvents` time.
-    pub at: Timestamp,
-    /// JSON.
-    pub payload: Bytes,
-    /// W3C trace context of the request that caused it.
-    pub traceparent: Option<Arc<str>>,
-}
-
-/// Finds a row in its outbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RowId {
-    /// The row's lane.
-    pub lane: u16,
-    /// No other row of the outbox has it, in whatever lane. Rises with insertion, may have gaps and may
-    /// become visible out of order.
-    pub seq: i64,
-}
-
-/// A row as the relay sees it.
-#[derive(Clone, Debug)]
-pub struct OutboxEntry {
-    /// Finds the row.
-    pub row_id: RowId,
-    /// The order: the message's key and subject.
-    pub order: OrderId,
-    /// The message.
-    pub row: OutboxRow,
-}
 
 /// A row that this program can't read, perhaps because a newer one wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,8 +12,10 @@ use super::connections::Connections;
 use super::error::Failure;
 use super::types::{Json, Millis, Text, has_nul};
 use crate::faults;
-use crate::ports::journal::{APPEND_ROWS_MAX, AppendError, AppendRow, EventRow, Head, RowOutcome};
-use crate::ports::outbox::{LANES, OutboxRow};
+use crate::model::event_row::EventRow;
+use crate::model::outbox_row::OutboxRow;
+use crate::ports::journal::{APPEND_ROWS_MAX, AppendError, AppendRow, Head, RowOutcome};
+use crate::ports::outbox::LANES;
 
 const APPEND: &str = "SELECT fenced, created, updated FROM append_orders(
     $1, $2,

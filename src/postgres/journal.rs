@@ -18,8 +18,9 @@ use super::connections::Connections;
 use super::listener;
 use super::types::{INFINITY, Json, Millis};
 use crate::codec::stored;
+use crate::model::event_row::EventRow;
 use crate::ports::journal::{
-    AppendError, AppendRow, Due, EventRow, Journal, JournalError, ListFilter, RowOutcome,
+    AppendError, AppendRow, Due, Journal, JournalError, ListFilter, RowOutcome,
 };
 
 /// Columns 0 to 2 are the order's, the others one event's; an order's rows are together.

@@ -21,10 +21,11 @@ use super::outbox_marks::Marks;
 use super::outbox_rows::{
     EXCHANGE, SET_ASIDE, STATS, TAKE_BACK, TAKE_BACK_MAX, Taken, number, parts, read,
 };
-use crate::codec::topics::Topic;
+use crate::model::outbox_row::RowId;
+use crate::model::topic::Topic;
 use crate::ports::outbox::{
-    COUNTED_MAX, Fetched, LANES, LanePosition, Outbox, OutboxError, OutboxStats, RowId,
-    UNKNOWN_TOPIC, UnreadableRow, Wanted,
+    COUNTED_MAX, Fetched, LANES, LanePosition, Outbox, OutboxError, OutboxStats, UNKNOWN_TOPIC,
+    UnreadableRow, Wanted,
 };
 
 /// For what may be done twice: commits don't wait for the disk. And plans are made once, by the index.

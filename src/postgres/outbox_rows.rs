@@ -7,10 +7,10 @@ use trackops_domain::ids::{MessageId, OrderId};
 use uuid::Uuid;
 
 use super::types::{Millis, Text};
-use crate::codec::topics::Topic;
+use crate::model::outbox_row::{OutboxEntry, OutboxRow, RowId};
+use crate::model::topic::Topic;
 use crate::ports::outbox::{
-    LANES, LanePosition, OutboxEntry, OutboxError, OutboxRow, RowId, UNKNOWN_TOPIC, UnreadableRow,
-    Wanted,
+    LANES, LanePosition, OutboxError, UNKNOWN_TOPIC, UnreadableRow, Wanted,
 };
 
 /// Removes rows, and gives the first rows of each lane after its position that aren't known yet. No choice

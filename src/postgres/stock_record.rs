@@ -7,8 +7,8 @@ use trackops_domain::time::Timestamp;
 
 use crate::codec::message_id::{Publisher, message_id};
 use crate::codec::messages::InventoryReplyV1;
-use crate::codec::topics::Topic;
-use crate::ports::outbox::OutboxRow;
+use crate::model::outbox_row::OutboxRow;
+use crate::model::topic::Topic;
 use crate::ports::stock::StockRequest;
 
 /// The place of an answer to a reservation, and of one to a release, in an order's messages.
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::codec::messages::headers;
     use crate::codec::samples;
-    use crate::ports::outbox::{OutboxEntry, RowId};
+    use crate::model::outbox_row::{OutboxEntry, RowId};
 
     /// The answer to `request` that `reply` gives, as it stands on the bus.
     fn published(request: Request, state: Reservation, reply: &Reply) -> String {

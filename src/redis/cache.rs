@@ -11,7 +11,8 @@ use super::failure::RedisFailure;
 use super::link::Link;
 use super::settings::{RedisConfigError, RedisSettings};
 use super::{entry, scripts};
-use crate::ports::cache::{Cache, CacheEntry, CacheError, Position};
+use crate::model::position::Position;
+use crate::ports::cache::{Cache, CacheEntry, CacheError};
 
 /// Seconds that a position is kept after the last ping of its courier.
 const POSITION_TTL_S: u64 = 60 * 60;

@@ -16,7 +16,9 @@ use trackops_domain::ids::OrderId;
 use super::{ABANDONED, LATE, Router, Target};
 use crate::actors::ownership::Ownership;
 use crate::codec::link::{Answer, Request};
-use crate::ports::orders::{Done, Full, OrdersError};
+use crate::model::order_answer::{Done, OrderAnswer};
+use crate::model::order_request::OrderRequest;
+use crate::model::orders_error::{Full, OrdersError};
 use crate::telemetry::names;
 
 /// How long an owner without a lease is asked again: a late renewal takes a fraction of a second, a
@@ -37,10 +39,12 @@ const EXPIRED: OrdersError = OrdersError::Unavailable {
 /// Other replicas asked to pass a request on, one after the other.
 const RELAYS_MAX: usize = 2;
 
-/// An answer, and whose.
-pub(super) struct Routed {
-    pub answer: Answer,
-    pub by: By,
+/// How a request ended.
+pub(super) enum Routed {
+    /// Answered, and by whom.
+    Answered(Answer, By),
+    /// This replica owns the order that it is asked to watch elsewhere.
+    Own,
 }
 
 /// Who answered.
@@ -61,6 +65,8 @@ enum Attempt {
         perhaps: bool,
     },
     Failed(OrdersError),
+    /// As [`Routed::Own`].
+    Own,
 }
 
 impl Router {
@@ -104,6 +110,7 @@ impl Router {
                 Attempt::Answered(answer, by) => return Ok(routed(answer, by, perhaps_done)),
                 Attempt::Again { perhaps } => perhaps_done |= perhaps,
                 Attempt::Failed(error) => return Err(error),
+                Attempt::Own => return Ok(Routed::Own),
             }
             retry.pause().await?;
         }
@@ -129,9 +136,8 @@ impl Router {
 
     /// One attempt with this replica's own actors.
     async fn at_home(&self, request: &Request, deadline: Instant) -> Attempt {
-        // What this replica owns it needn't tell itself of.
         if matches!(request, Request::Watch(..)) {
-            return Attempt::Answered(Answer::Located(false), By::Here);
+            return Attempt::Own;
         }
         match timeout_at(deadline, self.here(request.clone())).await {
             Ok(Answer::NotOwner(_)) => Attempt::Again { perhaps: false },
@@ -244,7 +250,7 @@ impl Router {
             Ok(Answer::NotUnderstood(why)) => {
                 count("not_understood");
                 tracing::warn!(why, "the order's owner doesn't understand a request");
-                Attempt::Failed(super::UNEXPECTED)
+                Attempt::Failed(OrdersError::UNEXPECTED_ANSWER)
             }
             Ok(answer) => {
                 count(match by {
@@ -256,7 +262,7 @@ impl Router {
             Err(error) => {
                 count("not_understood");
                 tracing::warn!(%error, "an answer of the order's owner can't be read");
-                Attempt::Failed(super::UNEXPECTED)
+                Attempt::Failed(OrdersError::UNEXPECTED_ANSWER)
             }
         }
     }
@@ -341,13 +347,13 @@ fn may_pass(answer: &Answer, lapse: &mut Option<Instant>) -> bool {
 /// caller's.
 fn routed(answer: Answer, by: By, perhaps_done: bool) -> Routed {
     let answer = match answer {
-        Answer::Done(done) if perhaps_done => Answer::Done(Done {
-            replayed: false,
-            ..done
-        }),
+        Answer::Answered(OrderAnswer::Done(done)) if perhaps_done => {
+            let replayed = false;
+            Answer::Answered(OrderAnswer::Done(Done { replayed, ..done }))
+        }
         answer => answer,
     };
-    Routed { answer, by }
+    Routed::Answered(answer, by)
 }
 
 /// A client's command may have to be sent again, so a success without a change is remembered too, as
@@ -355,7 +361,7 @@ fn routed(answer: Answer, by: By, perhaps_done: bool) -> Routed {
 /// at its word here as at home; the message itself comes again and again.
 fn sent_form(request: &Request) -> Request {
     let mut sent = request.clone();
-    if let Request::Execute(command) = &mut sent {
+    if let Request::Ask(_, OrderRequest::Execute(command)) = &mut sent {
         command.keyed |= command.id.is_drawn();
     }
     sent
@@ -365,7 +371,7 @@ fn sent_form(request: &Request) -> Request {
 fn relayed_form(request: &Request) -> Request {
     match request {
         Request::Watch(order, _) => Request::Watch(*order, None),
-        other => sent_form(other),
+        Request::Ask(..) => sent_form(request),
     }
 }
 

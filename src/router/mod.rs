@@ -26,12 +26,12 @@ use crate::actors::tenure::Standing;
 use crate::codec::link::{Answer, Request};
 use crate::live::feed::Feeds;
 use crate::live::mirror::{Mirror, MirrorSettings, Subscribed};
-use crate::ports::cache::Position;
+use crate::model::order_answer::OrderAnswer;
+use crate::model::order_request::OrderRequest;
+use crate::model::orders_error::OrdersError;
 use crate::ports::live::{LiveHub, Session};
-use crate::ports::orders::{
-    ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
-    Read, keyed_order_id,
-};
+use crate::ports::orders::Orders;
+use forward::Routed;
 
 /// Timings of the router.
 #[derive(Clone, Copy, Debug)]
@@ -206,19 +206,7 @@ impl Router {
         let drawn = drawn.map(|order| (order, false));
         drawn.ok_or(OrdersError::NotOwner)
     }
-
-    async fn ask(&self, order: OrderId, request: Request) -> Result<Answer, OrdersError> {
-        let deadline = Instant::now() + self.settings.deadline;
-        let routed = self.route(order, request, deadline).await?;
-        Ok(routed.answer)
-    }
 }
-
-/// An answer that doesn't belong to the request: another version's fault or ours.
-const UNEXPECTED: OrdersError = OrdersError::OwnerUnavailable {
-    why: "the order's owner gave an unexpected answer",
-    retry_after: Duration::from_secs(1),
-};
 
 /// The answer to a request whose incarnation was deposed.
 const ABANDONED: OrdersError = OrdersError::Unavailable {
@@ -234,55 +222,27 @@ const LATE: OrdersError = OrdersError::Unavailable {
 
 #[async_trait]
 impl Orders for Router {
-    async fn place(&self, request: PlaceRequest) -> Result<Done, OrdersError> {
-        let (order, is_own) = match &request.key {
-            Some((key, _)) => (keyed_order_id(key), false),
-            None => self.draw_id()?,
-        };
-        if is_own {
-            match self.node.place_as(order, true, request.clone()).await {
-                // The shard is moving: the id stays, so that it can't become two orders.
-                Err(OrdersError::NotOwner | OrdersError::LeaseOver) => {}
-                decided => return decided,
+    async fn ask(&self, request: OrderRequest) -> Result<OrderAnswer, OrdersError> {
+        let deadline = Instant::now() + self.settings.deadline;
+        let order = match (request.order(), &request) {
+            (None, OrderRequest::Place(place)) => {
+                let (order, is_own) = self.draw_id()?;
+                if is_own {
+                    match self.node.place_as(order, true, place.clone()).await {
+                        // The shard is moving: the id stays, so that it can't become two orders.
+                        Err(OrdersError::NotOwner | OrdersError::LeaseOver) => {}
+                        decided => return decided.map(OrderAnswer::Done),
+                    }
+                }
+                order
             }
-        }
-        match self.ask(order, Request::Place(order, request)).await? {
-            Answer::Done(done) => Ok(done),
-            _ => Err(UNEXPECTED),
-        }
-    }
-
-    async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
-        match self.ask(request.order, Request::Execute(request)).await? {
-            Answer::Done(done) => Ok(done),
-            _ => Err(UNEXPECTED),
-        }
-    }
-
-    async fn read(&self, order: OrderId) -> Result<Read, OrdersError> {
-        match self.ask(order, Request::Read(order)).await? {
-            Answer::Read(read) => Ok(read),
-            _ => Err(UNEXPECTED),
-        }
-    }
-
-    async fn history(&self, order: OrderId) -> Result<History, OrdersError> {
-        match self.ask(order, Request::History(order)).await? {
-            Answer::History(history) => Ok(history),
-            _ => Err(UNEXPECTED),
-        }
-    }
-
-    async fn locate(
-        &self,
-        order: OrderId,
-        position: Position,
-        key: Option<LocationKey>,
-    ) -> Result<bool, OrdersError> {
-        let request = Request::Locate(order, position, key);
-        match self.ask(order, request).await? {
-            Answer::Located(replayed) => Ok(replayed),
-            _ => Err(UNEXPECTED),
+            (None, _) => return Err(OrdersError::NotFound),
+            (Some(order), _) => order,
+        };
+        let request = Request::Ask(order, request);
+        match self.route(order, request, deadline).await? {
+            Routed::Answered(Answer::Answered(answer), _) => Ok(answer),
+            _ => Err(OrdersError::UNEXPECTED_ANSWER),
         }
     }
 
@@ -315,20 +275,6 @@ impl Orders for Router {
                 }
             }
             retry.pause().await?;
-        }
-    }
-
-    async fn inspect(&self, order: OrderId) -> Result<ActorReport, OrdersError> {
-        match self.ask(order, Request::Inspect(order)).await? {
-            Answer::Report(report) => Ok(report),
-            _ => Err(UNEXPECTED),
-        }
-    }
-
-    async fn release(&self, order: OrderId) -> Result<bool, OrdersError> {
-        match self.ask(order, Request::Release(order)).await? {
-            Answer::Released(released) => Ok(released),
-            _ => Err(UNEXPECTED),
         }
     }
 }

@@ -12,7 +12,10 @@ use trackops_domain::ids::OrderId;
 
 use super::{LATE, Router};
 use crate::codec::link::{Answer, Message, Request};
-use crate::ports::orders::{Orders, OrdersError};
+use crate::model::order_answer::OrderAnswer;
+use crate::model::order_request::OrderRequest;
+use crate::model::orders_error::OrdersError;
+use crate::ports::orders::{Orders, OrdersExt};
 
 /// The end of a watch is told within this, or else when its owner pushes again: messages are taken in
 /// one after the other, and none may wait long.
@@ -21,33 +24,21 @@ const UNWATCH_LIMIT: Duration = Duration::from_millis(200);
 impl Router {
     /// Works on `request` with this replica's own actors.
     pub(super) async fn here(&self, request: Request) -> Answer {
-        let node = &self.node;
         let (order, result) = match request {
-            Request::Place(order, request) => {
-                let placed = node.place_as(order, false, request).await;
-                (order, placed.map(Answer::Done))
+            Request::Ask(order, OrderRequest::Place(request)) => {
+                let placed = self.node.place_as(order, false, request).await;
+                (order, placed.map(OrderAnswer::Done).map(Answer::Answered))
             }
-            Request::Execute(request) => {
-                let order = request.order;
-                (order, node.execute(request).await.map(Answer::Done))
+            Request::Ask(order, request) => {
+                let answered = self.node.ask(request).await;
+                (order, answered.map(Answer::Answered))
             }
-            Request::Read(order) => (order, node.read(order).await.map(Answer::Read)),
-            Request::Locate(order, position, key) => {
-                let located = node.locate(order, position, key).await;
-                (order, located.map(Answer::Located))
-            }
-            Request::Inspect(order) => (order, node.inspect(order).await.map(Answer::Report)),
-            Request::Release(order) => {
-                let released = Orders::release(&**node, order).await;
-                (order, released.map(Answer::Released))
-            }
-            Request::History(order) => (order, node.history(order).await.map(Answer::History)),
             Request::Watch(order, None) => {
-                let history = node.history(order).await;
+                let history = self.node.history(order).await;
                 (order, history.map(|history| Answer::Order(history.order)))
             }
             Request::Watch(order, Some(subscriber)) => {
-                let watched = self.feeds.watch(&**node, order, &subscriber).await;
+                let watched = self.feeds.watch(&*self.node, order, &subscriber).await;
                 (order, watched.map(Answer::Order))
             }
         };

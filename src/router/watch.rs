@@ -15,12 +15,12 @@ use trackops_cluster::link::Peer;
 use trackops_domain::ids::OrderId;
 
 use super::forward::{By, Routed};
-use super::{Router, Target, UNEXPECTED};
+use super::{Router, Target};
 use crate::actors::tenure::Tenure;
 use crate::codec::link::{Answer, Request, Subscriber};
 use crate::live::mirror::{Upstream, Watched};
+use crate::model::orders_error::OrdersError;
 use crate::ports::live::ShardChanges;
-use crate::ports::orders::OrdersError;
 
 #[async_trait]
 impl Upstream for Router {
@@ -34,7 +34,9 @@ impl Upstream for Router {
             number,
         };
         let request = Request::Watch(order, Some(subscriber));
-        let Routed { answer, by } = self.route(order, request, deadline).await?;
+        let Routed::Answered(answer, by) = self.route(order, request, deadline).await? else {
+            return Ok(Watched::Here);
+        };
         let (source, is_pushed) = match by {
             By::Here => return Ok(Watched::Here),
             By::Owner(source) => (source, true),
@@ -46,7 +48,7 @@ impl Upstream for Router {
                 source,
                 is_pushed,
             }),
-            _ => Err(UNEXPECTED),
+            _ => Err(OrdersError::UNEXPECTED_ANSWER),
         }
     }
 

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use trackops::model::outbox_row::OutboxEntry;
 use trackops::ports::journal::{AppendError, ListFilter, RowOutcome};
-use trackops::ports::outbox::{LANES, OutboxEntry};
+use trackops::ports::outbox::LANES;
 use trackops_cluster::{ShardCount, ShardId, shard_of};
 use trackops_domain::command::Command;
 use trackops_domain::event::Change;
@@ -280,7 +281,7 @@ pub async fn messages_of_accepted_rows_wait_in_their_lane<F: OrdersFixture>() {
     assert_eq!(outbox.stats().await.unwrap().pending, 23);
 }
 
-fn assert_same(entry: &OutboxEntry, order: OrderId, row: &trackops::ports::outbox::OutboxRow) {
+fn assert_same(entry: &OutboxEntry, order: OrderId, row: &trackops::model::outbox_row::OutboxRow) {
     assert_eq!(entry.order, order);
     let stored = &entry.row;
     assert_eq!(

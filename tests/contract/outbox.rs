@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use trackops::model::outbox_row::{OutboxEntry, RowId};
 use trackops::ports::journal::RowOutcome;
 use trackops::ports::outbox::{
-    LANES, LanePosition, Outbox, OutboxEntry, OutboxStats, RowId, UNKNOWN_TOPIC, UnreadableRow,
-    Wanted,
+    LANES, LanePosition, Outbox, OutboxStats, UNKNOWN_TOPIC, UnreadableRow, Wanted,
 };
 use trackops_domain::ids::OrderId;
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use trackops::model::outbox_row::RowId;
 use trackops::ports::journal::Journal;
 use trackops::ports::journal::RowOutcome::Committed;
-use trackops::ports::outbox::{LANES, Outbox, RowId};
+use trackops::ports::outbox::{LANES, Outbox};
 use trackops::ports::retention::Retention;
 use trackops::ports::sagas::Sagas;
 use trackops::ports::stock::StockStore;

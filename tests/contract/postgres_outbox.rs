@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
-use trackops::ports::outbox::{Fetched, LANES, LanePosition, Outbox, RowId, Wanted};
+use trackops::model::outbox_row::RowId;
+use trackops::ports::outbox::{Fetched, LANES, LanePosition, Outbox, Wanted};
 use trackops::postgres::{Database, Kind, Settings};
 
 use super::postgres::TestDatabase;

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use trackops::codec::{messages, stored};
+use trackops::model::outbox_row::RowId;
 use trackops::ports::clock::{Clock as _, SystemClock};
-use trackops::ports::journal::{AppendRow, EventRow, Head, Journal};
-use trackops::ports::outbox::{Outbox, RowId};
+use trackops::ports::journal::{AppendRow, Head, Journal};
+use trackops::ports::outbox::Outbox;
 use trackops_cluster::membership::{Claimed, Incarnation, Membership, NodeId};
 use trackops_cluster::{Epoch, ShardCount, ShardId, shard_of};
 use trackops_domain::command::Origin;
@@ -130,7 +131,7 @@ impl<F: ShardsFixture> Owned<F> {
                 deadline: after.saga.deadline,
                 saga: stored::saga(after),
             },
-            event: event.map(EventRow::of),
+            event: event.map(trackops::codec::stored::event_row),
             outbox: messages::outbox_rows(
                 after,
                 event.map_or(&[][..], intents),

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use trackops::codec::topics::{Topic, dead_letter_topic};
 use trackops::messaging::orders;
+use trackops::model::topic::{Topic, dead_letter_topic};
 use trackops::ports::bus::{
     Beside, Bus, BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage,
     Subscription,

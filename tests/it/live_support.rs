@@ -10,12 +10,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use trackops::live::hub::Hub;
-use trackops::ports::cache::Position;
+use trackops::model::order_answer::OrderAnswer;
+use trackops::model::order_request::OrderRequest;
+use trackops::model::orders_error::{Full, OrdersError};
+use trackops::model::position::Position;
 use trackops::ports::live::{LiveHub as _, Session};
-use trackops::ports::orders::{
-    ActorReport, CommandRequest, Done, Full, History, LocationKey, Orders, OrdersError,
-    PlaceRequest, Read,
-};
+use trackops::ports::orders::Orders;
 use trackops_domain::command::Origin;
 use trackops_domain::decide::place;
 use trackops_domain::ids::{CommandId, CustomerId, OrderId, Sku, Version};
@@ -154,29 +154,8 @@ impl TestOrders {
 
 #[async_trait]
 impl Orders for TestOrders {
-    async fn place(&self, _: PlaceRequest) -> Result<Done, OrdersError> {
-        unreachable!("live tracking places nothing")
-    }
-
-    async fn execute(&self, _: CommandRequest) -> Result<Done, OrdersError> {
-        unreachable!("live tracking changes nothing")
-    }
-
-    async fn read(&self, _: OrderId) -> Result<Read, OrdersError> {
-        unreachable!("live tracking subscribes")
-    }
-
-    async fn history(&self, _: OrderId) -> Result<History, OrdersError> {
-        unreachable!("live tracking subscribes")
-    }
-
-    async fn locate(
-        &self,
-        _: OrderId,
-        _: Position,
-        _: Option<LocationKey>,
-    ) -> Result<bool, OrdersError> {
-        unreachable!("live tracking changes nothing")
+    async fn ask(&self, request: OrderRequest) -> Result<OrderAnswer, OrdersError> {
+        unreachable!("live tracking subscribes: {request:?}")
     }
 
     async fn subscribe(
@@ -196,14 +175,6 @@ impl Orders for TestOrders {
             });
         }
         self.attach(order, since, session)
-    }
-
-    async fn inspect(&self, _: OrderId) -> Result<ActorReport, OrdersError> {
-        unreachable!("live tracking subscribes")
-    }
-
-    async fn release(&self, _: OrderId) -> Result<bool, OrdersError> {
-        unreachable!("live tracking changes nothing")
     }
 }
 

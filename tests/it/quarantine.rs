@@ -68,7 +68,7 @@ async fn is_quarantined_and_released(client: &Client, key: &str) {
 
 /// The fault for the order that `key` names: it goes away after the quarantine.
 fn panics(key: &str) -> String {
-    let id = trackops::ports::orders::keyed_order_id(key);
+    let id = trackops::model::order_request::keyed_order_id(key);
     format!("panic-in-handler={id}*{FAILURES_MAX}")
 }
 

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
 use proptest::prelude::*;
-use trackops::codec::topics::Topic;
+use trackops::model::topic::Topic;
 use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;
 use uuid::Uuid;

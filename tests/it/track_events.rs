@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::timeout;
 use trackops::api::track::routes;
-use trackops::ports::orders::OrdersError;
+use trackops::model::orders_error::OrdersError;
 use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;
 use uuid::Uuid;

@@ -10,19 +10,18 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use trackops::codec::message_id::{Publisher, message_id};
 use trackops::codec::messages::{self, InventoryReplyV1};
-use trackops::codec::topics::Topic;
 use trackops::inventory::StockHandler;
 use trackops::messaging::handler::{Handler, Verdict};
 use trackops::messaging::orders::OrderHandler;
+use trackops::model::order_answer::{Done, OrderAnswer};
+use trackops::model::order_request::{CommandRequest, OrderRequest};
+use trackops::model::orders_error::OrdersError;
+use trackops::model::outbox_row::{OutboxEntry, OutboxRow, RowId};
+use trackops::model::topic::Topic;
 use trackops::ports::bus::{HeaderName, InMessage};
-use trackops::ports::cache::Position;
 use trackops::ports::clock::SystemClock;
 use trackops::ports::live::Session;
-use trackops::ports::orders::{
-    ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
-    Read,
-};
-use trackops::ports::outbox::{OutboxEntry, OutboxRow, RowId};
+use trackops::ports::orders::Orders;
 use trackops::ports::stock::{
     Adjustment, Condition, Item as Stocked, Replies, ReservationView, StockError, StockOutcome,
     StockRequest, StockStore,
@@ -198,29 +197,14 @@ fn done(order: Arc<Order>, replayed: bool) -> Done {
 
 #[async_trait]
 impl Orders for World {
-    async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
-        self.0.lock().execute(&request)
-    }
-
-    async fn place(&self, _: PlaceRequest) -> Result<Done, OrdersError> {
-        Err(OrdersError::NotFound)
-    }
-
-    async fn read(&self, _: OrderId) -> Result<Read, OrdersError> {
-        Err(OrdersError::NotFound)
-    }
-
-    async fn history(&self, _: OrderId) -> Result<History, OrdersError> {
-        Err(OrdersError::NotFound)
-    }
-
-    async fn locate(
-        &self,
-        _: OrderId,
-        _: Position,
-        _: Option<LocationKey>,
-    ) -> Result<bool, OrdersError> {
-        Err(OrdersError::NotFound)
+    async fn ask(&self, request: OrderRequest) -> Result<OrderAnswer, OrdersError> {
+        match request {
+            OrderRequest::Execute(request) => {
+                let done = self.0.lock().execute(&request);
+                done.map(OrderAnswer::Done)
+            }
+            _ => Err(OrdersError::NotFound),
+        }
     }
 
     async fn subscribe(
@@ -230,14 +214,6 @@ impl Orders for World {
         _: Arc<dyn Session>,
     ) -> Result<Arc<Order>, OrdersError> {
         Err(OrdersError::NotFound)
-    }
-
-    async fn inspect(&self, _: OrderId) -> Result<ActorReport, OrdersError> {
-        Err(OrdersError::NotFound)
-    }
-
-    async fn release(&self, _: OrderId) -> Result<bool, OrdersError> {
-        Ok(false)
     }
 }
 

@@ -20,7 +20,8 @@ use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 
 use super::*;
-use crate::ports::cache::{CacheError, Position};
+use crate::model::position::Position;
+use crate::ports::cache::CacheError;
 
 const S: ShardId = ShardId(3);
 const OTHER: ShardId = ShardId(4);

@@ -12,7 +12,8 @@ use crate::api::openapi::ReadErrors;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::codec::rfc3339;
-use crate::ports::orders::{ActorReport, Orders};
+use crate::model::order_answer::ActorReport;
+use crate::ports::orders::{Orders, OrdersExt};
 
 /// An order's actor as operations sees it.
 #[derive(Debug, Serialize, ToSchema)]

@@ -13,7 +13,7 @@ use crate::api::openapi::ReadErrors;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::request_headers::idempotency_key;
-use crate::ports::orders::Orders;
+use crate::ports::orders::{Orders, OrdersExt};
 
 /// An order that is in no quarantine.
 #[derive(Debug, Serialize, ToSchema)]

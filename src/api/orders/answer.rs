@@ -16,7 +16,9 @@ use crate::api::request_headers::{IDEMPOTENCY_REPLAYED, idempotency_key, tracepa
 use crate::api::state::ApiState;
 use crate::api::{etag, problem_of};
 use crate::codec::view;
-use crate::ports::orders::{CommandRequest, Done, command_id};
+use crate::model::order_answer::Done;
+use crate::model::order_request::{CommandRequest, command_id};
+use crate::ports::orders::OrdersExt as _;
 
 /// On whose behalf REST changes orders.
 static CLIENT: LazyLock<Arc<str>> = LazyLock::new(|| "client".into());
@@ -50,7 +52,7 @@ pub fn shown(status: StatusCode, version: Version, view: Bytes) -> Response {
 
 /// The answer to a command or a placement that succeeded.
 pub fn done(status: StatusCode, done: &Done) -> Response {
-    let rendered = view::with_position(&done.rendered(), done.position);
+    let rendered = view::with_position(&view::of_done(done), done.position);
     let mut response = shown(status, done.order.version(), rendered);
     if done.replayed {
         replayed(&mut response);

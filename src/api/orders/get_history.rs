@@ -15,6 +15,7 @@ use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::state::ApiState;
 use crate::codec::view::{self, HistoryEntry};
+use crate::ports::orders::OrdersExt as _;
 
 /// An order's history.
 #[derive(Debug, Serialize, ToSchema)]

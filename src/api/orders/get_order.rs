@@ -13,7 +13,8 @@ use crate::api::params::OrderPath;
 use crate::api::problem::{Problem, ProblemBody};
 use crate::api::state::ApiState;
 use crate::codec::view::{self, OrderView};
-use crate::ports::orders::OrdersError;
+use crate::model::orders_error::OrdersError;
+use crate::ports::orders::OrdersExt as _;
 
 /// Show an order.
 ///

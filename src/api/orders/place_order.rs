@@ -16,7 +16,8 @@ use crate::api::request_headers::{idempotency_key, traceparent};
 use crate::api::state::ApiState;
 use crate::codec::content::ContentV1;
 use crate::codec::view::OrderView;
-use crate::ports::orders::PlaceRequest;
+use crate::model::order_request::PlaceRequest;
+use crate::ports::orders::OrdersExt as _;
 
 /// Place an order.
 ///

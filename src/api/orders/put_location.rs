@@ -20,8 +20,9 @@ use crate::api::request_headers::idempotency_key;
 use crate::api::state::ApiState;
 use crate::codec::content::FieldError;
 use crate::codec::rfc3339;
-use crate::ports::cache::Position;
-use crate::ports::orders::{LocationKey, command_id};
+use crate::model::order_request::{LocationKey, command_id};
+use crate::model::position::Position;
+use crate::ports::orders::OrdersExt as _;
 
 /// How far ahead of this server's clock a measurement may be: clocks differ.
 const AHEAD_MAX: Duration = Duration::from_secs(30);

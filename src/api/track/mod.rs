@@ -23,8 +23,9 @@ use super::problem::Problem;
 use super::problem_code::Code;
 use crate::live::backlog::QueueLimits;
 use crate::live::queue::Queue;
+use crate::model::orders_error::OrdersError;
 use crate::ports::live::LiveHub;
-use crate::ports::orders::{Orders, OrdersError};
+use crate::ports::orders::Orders;
 
 /// The path of the WebSocket.
 pub const TRACK_PATH: &str = "/api/v1/track";

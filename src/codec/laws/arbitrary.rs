@@ -27,10 +27,12 @@ use uuid::Uuid;
 
 use crate::codec::link::{Answer, Message, Request, Subscriber};
 use crate::codec::view;
-use crate::ports::cache::Position;
-use crate::ports::orders::{
-    ActorReport, CommandRequest, Done, Full, History, LocationKey, OrdersError, PlaceRequest, Read,
+use crate::model::order_answer::{ActorReport, Done, History, OrderAnswer, Read};
+use crate::model::order_request::{
+    CommandRequest, LocateRequest, LocationKey, OrderRequest, PlaceRequest,
 };
+use crate::model::orders_error::{Full, OrdersError};
+use crate::model::position::Position;
 
 pub(super) fn text(chars_max: usize) -> impl Strategy<Value = Box<str>> {
     let char = any::<char>().prop_filter("storable", |char| *char != '\0');
@@ -234,18 +236,19 @@ pub(super) fn request() -> impl Strategy<Value = Request> {
         body,
     }));
     let subscriber = (peer(), any::<u64>()).prop_map(|(peer, number)| Subscriber { peer, number });
-    prop_oneof![
-        place.prop_map(|(order, content, key, traceparent)| Request::Place(
-            order,
-            PlaceRequest {
-                content: Arc::new(content),
-                key,
-                traceparent,
-            }
-        )),
+    let place = place.prop_map(|(order, content, key, traceparent)| {
+        let content = Arc::new(content);
+        let request = PlaceRequest {
+            content,
+            key,
+            traceparent,
+        };
+        Request::Ask(order, OrderRequest::Place(request))
+    });
+    let asked = prop_oneof![
         (execute, versions, text(20)).prop_map(|(execute, if_match, by)| {
             let (order, id, keyed, command, traceparent) = execute;
-            Request::Execute(CommandRequest {
+            OrderRequest::Execute(CommandRequest {
                 order,
                 id: CommandId(id),
                 keyed,
@@ -255,11 +258,23 @@ pub(super) fn request() -> impl Strategy<Value = Request> {
                 traceparent,
             })
         }),
-        id().prop_map(Request::Read),
-        id().prop_map(Request::History),
-        (id(), position(), key).prop_map(|(id, position, key)| Request::Locate(id, position, key)),
-        id().prop_map(Request::Inspect),
-        id().prop_map(Request::Release),
+        id().prop_map(OrderRequest::Read),
+        id().prop_map(OrderRequest::History),
+        (id(), position(), key).prop_map(|(order, position, key)| {
+            OrderRequest::Locate(LocateRequest {
+                order,
+                position,
+                key,
+            })
+        }),
+        id().prop_map(OrderRequest::Inspect),
+        id().prop_map(OrderRequest::Release),
+    ];
+    let asked =
+        asked.prop_map(|asked| Request::Ask(asked.order().expect("of a known order"), asked));
+    prop_oneof![
+        place,
+        asked,
         (id(), option::of(subscriber)).prop_map(|(id, to)| Request::Watch(id, to)),
     ]
 }
@@ -296,24 +311,27 @@ pub(super) fn answer() -> impl Strategy<Value = Answer> {
         address: peer.address,
         epoch: Epoch(epoch),
     });
-    prop_oneof![
-        (order(), any::<bool>(), at()).prop_map(|(order, replayed, position)| Answer::Done(Done {
-            order,
-            view: None,
-            replayed,
-            position
-        })),
-        (order(), at(), age()).prop_map(|(order, position, age)| Answer::Read(Read {
-            version: order.version(),
-            view: view::render(&order),
-            position,
-            age,
-        })),
-        order().prop_map(Answer::Order),
-        (order(), age()).prop_map(|(order, age)| Answer::History(History { order, age })),
-        any::<bool>().prop_map(Answer::Located),
-        report.prop_map(
-            |(shard, epoch, version, last_error)| Answer::Report(ActorReport {
+    let answered = prop_oneof![
+        (order(), any::<bool>(), at()).prop_map(|(order, replayed, position)| {
+            OrderAnswer::Done(Done {
+                order,
+                view: None,
+                replayed,
+                position,
+            })
+        }),
+        (order(), at(), age()).prop_map(|(order, position, age)| {
+            OrderAnswer::Read(Read {
+                version: order.version(),
+                view: view::render(&order),
+                position,
+                age,
+            })
+        }),
+        (order(), age()).prop_map(|(order, age)| OrderAnswer::History(History { order, age })),
+        any::<bool>().prop_map(|replayed| OrderAnswer::Located { replayed }),
+        report.prop_map(|(shard, epoch, version, last_error)| {
+            OrderAnswer::Report(ActorReport {
                 state: "live",
                 shard,
                 epoch,
@@ -322,8 +340,12 @@ pub(super) fn answer() -> impl Strategy<Value = Answer> {
                 restarts: 2,
                 last_error: last_error.map(|(error, at)| (error.into(), at)),
             })
-        ),
-        any::<bool>().prop_map(Answer::Released),
+        }),
+        any::<bool>().prop_map(|was_quarantined| OrderAnswer::Released { was_quarantined }),
+    ];
+    prop_oneof![
+        answered.prop_map(Answer::Answered),
+        order().prop_map(Answer::Order),
         orders_error().prop_map(Answer::Failed),
         option::of(owner).prop_map(Answer::NotOwner),
         text(40).prop_map(|why| Answer::NotUnderstood(why.into())),

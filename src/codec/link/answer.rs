@@ -16,26 +16,17 @@ use super::error::ErrorV1;
 use super::order::{OrderV1, PositionV1, bytes_of, raw};
 use super::request::PeerV1;
 use super::{LinkFormError, close, open, read};
-use crate::ports::orders::{ActorReport, Done, History, OrdersError, Read};
+use crate::model::order_answer::{ActorReport, Done, History, OrderAnswer, Read};
+use crate::model::orders_error::OrdersError;
 use trackops_cluster::link::Peer;
 
 /// An answer to a [`super::Request`].
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// Placed, or the command ran.
-    Done(Done),
-    /// The view.
-    Read(Read),
-    /// The whole order.
+    /// To a [`super::Request::Ask`].
+    Answered(OrderAnswer),
+    /// The whole order, to a [`super::Request::Watch`].
     Order(Arc<Order>),
-    /// The whole order, for its history.
-    History(History),
-    /// The position was taken; whether it had been before.
-    Located(bool),
-    /// For operations.
-    Report(ActorReport),
-    /// Whether it was in quarantine.
-    Released(bool),
     /// Refused, or failed.
     Failed(OrdersError),
     /// The order is another's; whose, if that is known. Nothing was done.
@@ -119,36 +110,8 @@ impl Answer {
     /// Its text.
     pub fn encode(&self) -> Bytes {
         match self {
-            Self::Done(done) => close(
-                "done",
-                DoneV1 {
-                    order: OrderV1::of(&done.order),
-                    replayed: done.replayed,
-                    position: done.position.map(PositionV1::of),
-                },
-            ),
-            Self::Read(read) => close("read", ReadV1::of(read)),
+            Self::Answered(answer) => encode_answered(answer),
             Self::Order(order) => close("order", OrderV1::of(order)),
-            Self::History(history) => close(
-                "history",
-                HistoryV1 {
-                    order: OrderV1::of(&history.order),
-                    age_ms: history.age.map(millis),
-                },
-            ),
-            Self::Located(replayed) => close(
-                "located",
-                LocatedV1 {
-                    replayed: *replayed,
-                },
-            ),
-            Self::Report(report) => close("report", ReportV1::of(report)),
-            Self::Released(released) => close(
-                "released",
-                ReleasedV1 {
-                    released: *released,
-                },
-            ),
             Self::Failed(error) => close("failed", ErrorV1::of(error)),
             Self::NotOwner(owner) => close(
                 "notOwner",
@@ -168,25 +131,28 @@ impl Answer {
         Ok(match kind.as_str() {
             "done" => {
                 let done: DoneV1 = read("done", body)?;
-                Self::Done(Done {
-                    order: done.order.read()?,
-                    view: None,
-                    replayed: done.replayed,
-                    position: done.position.map(PositionV1::read),
-                })
+                Self::Answered(OrderAnswer::Done(done.read()?))
             }
-            "read" => Self::Read(read::<ReadV1>("read", body)?.read()),
+            "read" => Self::Answered(OrderAnswer::Read(read::<ReadV1>("read", body)?.read())),
             "order" => Self::Order(read::<OrderV1>("order", body)?.read()?),
             "history" => {
                 let history: HistoryV1 = read("history", body)?;
-                Self::History(History {
-                    order: history.order.read()?,
-                    age: history.age_ms.map(Duration::from_millis),
+                Self::Answered(OrderAnswer::History(history.read()?))
+            }
+            "located" => {
+                let LocatedV1 { replayed } = read("located", body)?;
+                Self::Answered(OrderAnswer::Located { replayed })
+            }
+            "report" => {
+                let report: ReportV1 = read("report", body)?;
+                Self::Answered(OrderAnswer::Report(report.read()))
+            }
+            "released" => {
+                let released: ReleasedV1 = read("released", body)?;
+                Self::Answered(OrderAnswer::Released {
+                    was_quarantined: released.released,
                 })
             }
-            "located" => Self::Located(read::<LocatedV1>("located", body)?.replayed),
-            "report" => Self::Report(read::<ReportV1>("report", body)?.read()),
-            "released" => Self::Released(read::<ReleasedV1>("released", body)?.released),
             "failed" => Self::Failed(read::<ErrorV1>("failed", body)?.read()?),
             "notOwner" => {
                 let answer: NotOwnerV1 = read("notOwner", body)?;
@@ -196,6 +162,58 @@ impl Answer {
                 Self::NotUnderstood(read::<NotUnderstoodV1>("notUnderstood", body)?.why)
             }
             _ => return Err(LinkFormError::Kind(kind)),
+        })
+    }
+}
+
+fn encode_answered(answer: &OrderAnswer) -> Bytes {
+    match answer {
+        OrderAnswer::Done(done) => close("done", DoneV1::of(done)),
+        OrderAnswer::Read(read) => close("read", ReadV1::of(read)),
+        OrderAnswer::History(history) => close("history", HistoryV1::of(history)),
+        OrderAnswer::Located { replayed } => {
+            let replayed = *replayed;
+            close("located", LocatedV1 { replayed })
+        }
+        OrderAnswer::Report(report) => close("report", ReportV1::of(report)),
+        OrderAnswer::Released { was_quarantined } => {
+            let released = *was_quarantined;
+            close("released", ReleasedV1 { released })
+        }
+    }
+}
+
+impl DoneV1 {
+    fn of(done: &Done) -> Self {
+        Self {
+            order: OrderV1::of(&done.order),
+            replayed: done.replayed,
+            position: done.position.map(PositionV1::of),
+        }
+    }
+
+    fn read(self) -> Result<Done, LinkFormError> {
+        Ok(Done {
+            order: self.order.read()?,
+            view: None,
+            replayed: self.replayed,
+            position: self.position.map(PositionV1::read),
+        })
+    }
+}
+
+impl HistoryV1 {
+    fn of(history: &History) -> Self {
+        Self {
+            order: OrderV1::of(&history.order),
+            age_ms: history.age.map(millis),
+        }
+    }
+
+    fn read(self) -> Result<History, LinkFormError> {
+        Ok(History {
+            order: self.order.read()?,
+            age: self.age_ms.map(Duration::from_millis),
         })
     }
 }

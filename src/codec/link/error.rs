@@ -8,7 +8,7 @@ use trackops_domain::ids::Version;
 
 use super::LinkFormError;
 use super::order::status;
-use crate::ports::orders::{Full, OrdersError};
+use crate::model::orders_error::{Full, OrdersError};
 
 /// When to come back if the answer doesn't say.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use trackops_domain::order::Order;
 
 use super::order::{OrderV1, PositionV1};
 use super::{LinkFormError, close, open, read};
-use crate::ports::cache::Position;
+use crate::model::position::Position;
 
 /// One way, in order.
 #[derive(Clone, Debug)]

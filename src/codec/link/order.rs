@@ -13,8 +13,8 @@ use trackops_domain::time::Timestamp;
 
 use super::LinkFormError;
 use crate::codec::stored;
-use crate::ports::cache::Position;
-use crate::ports::journal::EventRow;
+use crate::model::event_row::EventRow;
+use crate::model::position::Position;
 
 /// An order as its row and its events are stored.
 #[derive(Serialize, Deserialize)]

@@ -14,26 +14,15 @@ use super::order::{PositionV1, status};
 use super::{LinkFormError, close, open, read};
 use crate::codec::content::ContentV1;
 use crate::codec::stored;
-use crate::ports::cache::Position;
-use crate::ports::orders::{CommandRequest, LocationKey, PlaceRequest};
+use crate::model::order_request::{
+    CommandRequest, LocateRequest, LocationKey, OrderRequest, PlaceRequest,
+};
 
 /// A request to the owner of an order.
 #[derive(Clone, Debug)]
 pub enum Request {
-    /// Place it under this id.
-    Place(OrderId, PlaceRequest),
-    /// Run a command.
-    Execute(CommandRequest),
-    /// Its current view.
-    Read(OrderId),
-    /// All of it.
-    History(OrderId),
-    /// The courier has moved.
-    Locate(OrderId, Position, Option<LocationKey>),
-    /// What operations wants to know.
-    Inspect(OrderId),
-    /// Let it out of quarantine.
-    Release(OrderId),
+    /// What a caller asks of this order; to be placed under this id, if it is new.
+    Ask(OrderId, OrderRequest),
     /// All of it; and, if there is a subscriber, whatever it becomes.
     Watch(OrderId, Option<Subscriber>),
 }
@@ -149,22 +138,8 @@ pub(super) struct PeerV1 {
 impl Request {
     /// Its text.
     pub fn encode(&self) -> Bytes {
-        let one = |order: &OrderId| OneV1 { order: order.0 };
         match self {
-            Self::Place(order, request) => close("place", PlaceV1::of(*order, request)),
-            Self::Execute(request) => close("execute", ExecuteV1::of(request)),
-            Self::Read(order) => close("read", one(order)),
-            Self::History(order) => close("history", one(order)),
-            Self::Locate(order, position, key) => close(
-                "locate",
-                LocateV1 {
-                    order: order.0,
-                    position: PositionV1::of(*position),
-                    key: key.as_ref().map(LocationKeyV1::of),
-                },
-            ),
-            Self::Inspect(order) => close("inspect", one(order)),
-            Self::Release(order) => close("release", one(order)),
+            Self::Ask(order, request) => encode_ask(*order, request),
             Self::Watch(order, subscriber) => close(
                 "watch",
                 WatchV1 {
@@ -181,19 +156,27 @@ impl Request {
     /// Reads a text.
     pub fn decode(text: &[u8]) -> Result<Self, LinkFormError> {
         let (kind, body) = open(text)?;
-        let one = |what| read::<OneV1>(what, body).map(|one| OrderId(one.order));
+        let one = |what, ask: fn(OrderId) -> OrderRequest| {
+            let order = read::<OneV1>(what, body).map(|one| OrderId(one.order));
+            order.map(|order| Self::Ask(order, ask(order)))
+        };
         Ok(match kind.as_str() {
-            "place" => read::<PlaceV1>("place", body)?.read()?,
-            "execute" => Self::Execute(read::<ExecuteV1>("execute", body)?.read()?),
-            "read" => Self::Read(one("read")?),
-            "history" => Self::History(one("history")?),
-            "locate" => {
-                let locate: LocateV1 = read("locate", body)?;
-                let key = locate.key.map(LocationKeyV1::read).transpose()?;
-                Self::Locate(OrderId(locate.order), locate.position.read(), key)
+            "place" => {
+                let place: PlaceV1 = read("place", body)?;
+                Self::Ask(OrderId(place.order), OrderRequest::Place(place.read()?))
             }
-            "inspect" => Self::Inspect(one("inspect")?),
-            "release" => Self::Release(one("release")?),
+            "execute" => {
+                let request = read::<ExecuteV1>("execute", body)?.read()?;
+                Self::Ask(request.order, OrderRequest::Execute(request))
+            }
+            "read" => one("read", OrderRequest::Read)?,
+            "history" => one("history", OrderRequest::History)?,
+            "locate" => {
+                let request = read::<LocateV1>("locate", body)?.read()?;
+                Self::Ask(request.order, OrderRequest::Locate(request))
+            }
+            "inspect" => one("inspect", OrderRequest::Inspect)?,
+            "release" => one("release", OrderRequest::Release)?,
             "watch" => {
                 let watch: WatchV1 = read("watch", body)?;
                 let subscriber = watch.subscriber.map(|subscriber| Subscriber {
@@ -203,6 +186,37 @@ impl Request {
                 Self::Watch(OrderId(watch.order), subscriber)
             }
             _ => return Err(LinkFormError::Kind(kind)),
+        })
+    }
+}
+
+fn encode_ask(order: OrderId, request: &OrderRequest) -> Bytes {
+    let one = OneV1 { order: order.0 };
+    match request {
+        OrderRequest::Place(request) => close("place", PlaceV1::of(order, request)),
+        OrderRequest::Execute(request) => close("execute", ExecuteV1::of(request)),
+        OrderRequest::Read(_) => close("read", one),
+        OrderRequest::History(_) => close("history", one),
+        OrderRequest::Locate(request) => close("locate", LocateV1::of(request)),
+        OrderRequest::Inspect(_) => close("inspect", one),
+        OrderRequest::Release(_) => close("release", one),
+    }
+}
+
+impl LocateV1 {
+    fn of(request: &LocateRequest) -> Self {
+        Self {
+            order: request.order.0,
+            position: PositionV1::of(request.position),
+            key: request.key.as_ref().map(LocationKeyV1::of),
+        }
+    }
+
+    fn read(self) -> Result<LocateRequest, LinkFormError> {
+        Ok(LocateRequest {
+            order: OrderId(self.order),
+            position: self.position.read(),
+            key: self.key.map(LocationKeyV1::read).transpose()?,
         })
     }
 }
@@ -220,7 +234,7 @@ impl PlaceV1 {
         }
     }
 
-    fn read(self) -> Result<Request, LinkFormError> {
+    fn read(self) -> Result<PlaceRequest, LinkFormError> {
         let content = self.content.accepted();
         let content = content.map_err(|_| LinkFormError::Impossible("order content"))?;
         let key = self.key.map(|key| {
@@ -228,12 +242,11 @@ impl PlaceV1 {
             hash.map(|hash| (key.key, hash))
                 .map_err(|_| LinkFormError::Impossible("body hash"))
         });
-        let request = PlaceRequest {
+        Ok(PlaceRequest {
             content: Arc::new(content),
             key: key.transpose()?,
             traceparent: self.traceparent,
-        };
-        Ok(Request::Place(OrderId(self.order), request))
+        })
     }
 }
 

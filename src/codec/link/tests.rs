@@ -8,7 +8,7 @@ use trackops_domain::ids::Version;
 use trackops_domain::status::Status;
 
 use super::*;
-use crate::ports::orders::OrdersError;
+use crate::model::orders_error::OrdersError;
 
 const CONTENT: &str = r#"{"customerId":"7f6c1b52-41f7-4c57-9a0e-2f0d6c1f5a11","currency":"EUR","items":[{"sku":"PIZZA","quantity":2,"unitPrice":950}],"address":{"street":"a","city":"b","postalCode":"c","country":"DE"}}"#;
 const ID: &str = r#""0198c5f0-0000-7000-8000-000000000001""#;

@@ -15,7 +15,7 @@ use super::super::outbox::{Owner, insert};
 use super::super::text::json as to_json;
 use super::level_of;
 use super::reservations::{self, Stored};
-use crate::ports::outbox::OutboxRow;
+use crate::model::outbox_row::OutboxRow;
 use crate::ports::stock::{StockOutcome, StockRequest, check};
 
 /// Applies `batch` in order. `now` dates what is decided, `inserted_at` the outbox rows.

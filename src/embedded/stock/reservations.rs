@@ -14,8 +14,8 @@ use super::super::error::corrupt;
 use super::super::text::{hex, json as to_json};
 use crate::codec::message_id::{Publisher, message_id};
 use crate::codec::messages::InventoryReplyV1;
-use crate::codec::topics::Topic;
-use crate::ports::outbox::OutboxRow;
+use crate::model::outbox_row::OutboxRow;
+use crate::model::topic::Topic;
 
 const LOAD: &str = "
     SELECT order_id, state, items, failed, replied_at, released_at, updated_at

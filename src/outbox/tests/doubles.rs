@@ -13,13 +13,14 @@ use tokio::time::{Instant, sleep, timeout};
 use trackops_domain::ids::{MessageId, OrderId};
 use trackops_domain::time::Timestamp;
 
-use crate::codec::topics::Topic;
+use crate::model::outbox_row::{OutboxEntry, OutboxRow, RowId};
+use crate::model::topic::Topic;
 use crate::ports::bus::{
     Bus, BusError, Consumer, InMessage, OutMessage, PublishError, RawMessage, Subscription, Told,
 };
 use crate::ports::outbox::{
-    Fetched, LANES, LanePosition, Outbox, OutboxEntry, OutboxError, OutboxRow, OutboxStats, RowId,
-    UNKNOWN_TOPIC, UnreadableRow, Wanted,
+    Fetched, LANES, LanePosition, Outbox, OutboxError, OutboxStats, UNKNOWN_TOPIC, UnreadableRow,
+    Wanted,
 };
 
 pub fn order() -> OrderId {

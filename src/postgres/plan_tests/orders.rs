@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::{Tables, no_plan_depends_on_statistics};
 use crate::codec::{messages, samples, stored};
-use crate::ports::journal::{AppendRow, EventRow, Head, Journal as _, ListFilter, RowOutcome};
+use crate::model::event_row::EventRow;
+use crate::ports::journal::{AppendRow, Head, Journal as _, ListFilter, RowOutcome};
 use crate::ports::retention::{Cursor, Mode, Retention as _};
 use crate::postgres::{Database, Kind};
 
@@ -102,7 +103,7 @@ fn row(id: OrderId, shard: ShardId, epoch: Epoch, version: Version) -> AppendRow
     } else {
         Status::Confirmed
     };
-    let (all, event) = (intents(&event), EventRow::of(&event));
+    let (all, event) = (intents(&event), crate::codec::stored::event_row(&event));
     AppendRow {
         order: id,
         shard,

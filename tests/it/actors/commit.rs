@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 use trackops::actors::Settings;
-use trackops::ports::orders::{Orders, OrdersError};
+use trackops::model::orders_error::OrdersError;
+use trackops::ports::orders::{Orders, OrdersExt};
 use trackops_cluster::membership::{Membership as _, NodeId};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{OrderId, Version};
@@ -79,7 +80,7 @@ async fn a_bad_row_fails_alone() {
         .await,
     );
     let key = "the culprit";
-    rig.journal.0.lock().poison = Some(trackops::ports::orders::keyed_order_id(key));
+    rig.journal.0.lock().poison = Some(trackops::model::order_request::keyed_order_id(key));
     let good = join_all((0..99).map(|_| rig.node.place(request(None))));
     let (good, bad) = tokio::join!(good, rig.node.place(request(Some(key))));
     assert!(

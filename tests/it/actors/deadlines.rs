@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 use trackops::actors::saga_route::SagaRoute;
-use trackops::codec::topics::Topic;
 use trackops::embedded::cache::MemoryCache;
+use trackops::model::topic::Topic;
 use trackops::ports::bus::BusError;
 use trackops::ports::clock::{Clock, uuid_v7_at};
 use trackops::ports::groups::{GroupProgress, Groups, Progress};
@@ -168,7 +168,7 @@ async fn a_release_that_nobody_confirms_is_sent_again() {
     publish(&rig);
     pass(MINUTE * 3 / 2).await;
     let again = rig.journal.0.lock().outbox.clone();
-    let ids = |rows: &[trackops::ports::outbox::OutboxEntry]| -> Vec<_> {
+    let ids = |rows: &[trackops::model::outbox_row::OutboxEntry]| -> Vec<_> {
         let cancelled = rows.iter().filter(|r| r.row.topic == Topic::OrderCancelled);
         cancelled
             .map(|r| (r.row.id, r.row.payload.clone()))

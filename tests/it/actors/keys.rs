@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use trackops::embedded::cache::MemoryCache;
-use trackops::ports::cache::{Cache, Position};
+use trackops::model::order_request::{CommandRequest, LocationKey, command_id};
+use trackops::model::orders_error::OrdersError;
+use trackops::model::position::Position;
+use trackops::ports::cache::Cache;
 use trackops::ports::clock::{Clock as _, SystemClock};
 use trackops::ports::live::{LiveItem, Session};
-use trackops::ports::orders::{CommandRequest, LocationKey, Orders, OrdersError, command_id};
+use trackops::ports::orders::{Orders, OrdersExt};
 use trackops_domain::command::Command;
 use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;

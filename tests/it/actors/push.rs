@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use trackops::actors::Settings;
-use trackops::ports::cache::{Cache, CacheEntry, CacheError, Position};
+use trackops::model::position::Position;
+use trackops::ports::cache::{Cache, CacheEntry, CacheError};
 use trackops::ports::live::{LiveItem, Session};
-use trackops::ports::orders::Orders as _;
+use trackops::ports::orders::{Orders as _, OrdersExt as _};
 use trackops_domain::command::Command;
 use trackops_domain::ids::OrderId;
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use trackops::actors::Settings;
-use trackops::ports::orders::{Full, Orders, OrdersError};
+use trackops::model::orders_error::{Full, OrdersError};
+use trackops::ports::orders::OrdersExt;
 use trackops_cluster::ShardId;
 use trackops_domain::command::Command;
 use trackops_domain::ids::OrderId;
@@ -137,10 +138,11 @@ async fn a_statement_is_bounded_by_its_weight() {
     let held = rig.journal.hold_appends();
     let placing = join_all((0..512).map(|_| {
         let content = Arc::clone(&large);
-        rig.node.place(trackops::ports::orders::PlaceRequest {
-            content,
-            ..request(None)
-        })
+        rig.node
+            .place(trackops::model::order_request::PlaceRequest {
+                content,
+                ..request(None)
+            })
     }));
     let placing = async {
         let placed = placing.await;

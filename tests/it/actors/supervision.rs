@@ -6,8 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use trackops::actors::Settings;
+use trackops::model::orders_error::{Full, OrdersError};
 use trackops::ports::live::{LiveItem, Session};
-use trackops::ports::orders::{Full, Orders, OrdersError};
+use trackops::ports::orders::{Orders, OrdersExt};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::status::Status;
@@ -198,7 +199,7 @@ async fn a_journal_that_is_away_is_no_failure_of_the_order() {
         ..settings()
     })
     .await;
-    let order = trackops::ports::orders::keyed_order_id("cold");
+    let order = trackops::model::order_request::keyed_order_id("cold");
     rig.journal.0.lock().loads_fail = true;
     for _ in 0..10 {
         let failed = rig.command(order, Command::StockReserved).await;

@@ -8,19 +8,20 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use trackops::api::admin::dead_letter_desk::{DeadLetter, DeadLetterDesk, DeadLetterId, DeskError};
 use trackops::codec::view;
-use trackops::ports::cache::Position;
+use trackops::model::order_answer::{ActorReport, Done, History, OrderAnswer, Read};
+use trackops::model::order_request::{
+    CommandRequest, LocateRequest, LocationKey, OrderRequest, PlaceRequest, keyed_order_id,
+};
+use trackops::model::orders_error::OrdersError;
+use trackops::model::outbox_row::RowId;
+use trackops::model::position::Position;
 use trackops::ports::clock::{Clock as _, SystemClock};
 use trackops::ports::journal::{
     AppendError, AppendRow, BoxError, Due, Journal, JournalError, ListFilter, RowOutcome,
 };
 use trackops::ports::live::Session;
-use trackops::ports::orders::{
-    ActorReport, CommandRequest, Done, History, LocationKey, Orders, OrdersError, PlaceRequest,
-    Read, keyed_order_id,
-};
-use trackops::ports::outbox::{
-    Fetched, Outbox, OutboxError, OutboxStats, RowId, UnreadableRow, Wanted,
-};
+use trackops::ports::orders::Orders;
+use trackops::ports::outbox::{Fetched, Outbox, OutboxError, OutboxStats, UnreadableRow, Wanted};
 use trackops::ports::sagas::{Sagas, Stuck, Waiting, WaitingFilter};
 use trackops_cluster::ShardId;
 use trackops_domain::command::{Command, Origin};
@@ -115,7 +116,34 @@ fn origin(command: CommandId, by: &str) -> Origin {
 
 #[async_trait]
 impl Orders for MemoryOrders {
-    async fn place(&self, request: PlaceRequest) -> Result<Done, OrdersError> {
+    async fn ask(&self, request: OrderRequest) -> Result<OrderAnswer, OrdersError> {
+        Ok(match request {
+            OrderRequest::Place(request) => OrderAnswer::Done(self.on_place(request).await?),
+            OrderRequest::Execute(request) => OrderAnswer::Done(self.on_execute(request).await?),
+            OrderRequest::Read(order) => OrderAnswer::Read(self.on_read(order).await?),
+            OrderRequest::History(order) => OrderAnswer::History(self.on_history(order).await?),
+            OrderRequest::Locate(request) => OrderAnswer::Located {
+                replayed: self.on_locate(request).await?,
+            },
+            OrderRequest::Inspect(order) => OrderAnswer::Report(self.on_inspect(order)?),
+            OrderRequest::Release(order) => OrderAnswer::Released {
+                was_quarantined: self.on_release(order)?,
+            },
+        })
+    }
+
+    async fn subscribe(
+        &self,
+        order: OrderId,
+        _since: Option<Version>,
+        _session: Arc<dyn Session>,
+    ) -> Result<Arc<Order>, OrdersError> {
+        self.find(order)
+    }
+}
+
+impl MemoryOrders {
+    async fn on_place(&self, request: PlaceRequest) -> Result<Done, OrdersError> {
         self.begin().await?;
         self.traces.lock().push(request.traceparent.clone());
         let (id, hash) = match &request.key {
@@ -147,7 +175,7 @@ impl Orders for MemoryOrders {
         })
     }
 
-    async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
+    async fn on_execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
         self.begin().await?;
         self.traces.lock().push(request.traceparent.clone());
         let order = self.find(request.order)?;
@@ -190,7 +218,7 @@ impl Orders for MemoryOrders {
         })
     }
 
-    async fn read(&self, order: OrderId) -> Result<Read, OrdersError> {
+    async fn on_read(&self, order: OrderId) -> Result<Read, OrdersError> {
         self.begin().await?;
         let order = self.find(order)?;
         Ok(Read {
@@ -201,7 +229,7 @@ impl Orders for MemoryOrders {
         })
     }
 
-    async fn history(&self, order: OrderId) -> Result<History, OrdersError> {
+    async fn on_history(&self, order: OrderId) -> Result<History, OrdersError> {
         self.begin().await?;
         Ok(History {
             order: self.find(order)?,
@@ -209,11 +237,13 @@ impl Orders for MemoryOrders {
         })
     }
 
-    async fn locate(
+    async fn on_locate(
         &self,
-        order: OrderId,
-        position: Position,
-        key: Option<LocationKey>,
+        LocateRequest {
+            order,
+            position,
+            key,
+        }: LocateRequest,
     ) -> Result<bool, OrdersError> {
         self.begin().await?;
         let status = self.find(order)?.status();
@@ -233,16 +263,7 @@ impl Orders for MemoryOrders {
         Ok(false)
     }
 
-    async fn subscribe(
-        &self,
-        order: OrderId,
-        _since: Option<Version>,
-        _session: Arc<dyn Session>,
-    ) -> Result<Arc<Order>, OrdersError> {
-        self.find(order)
-    }
-
-    async fn inspect(&self, order: OrderId) -> Result<ActorReport, OrdersError> {
+    fn on_inspect(&self, order: OrderId) -> Result<ActorReport, OrdersError> {
         let order = self.find(order)?;
         Ok(ActorReport {
             state: "quarantined",
@@ -258,7 +279,7 @@ impl Orders for MemoryOrders {
         })
     }
 
-    async fn release(&self, order: OrderId) -> Result<bool, OrdersError> {
+    fn on_release(&self, order: OrderId) -> Result<bool, OrdersError> {
         self.find(order)
             .map(|order| order.version() == Version::FIRST)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use serde_json::{Value, json};
-use trackops::ports::orders::{Full, OrdersError};
+use trackops::model::orders_error::{Full, OrdersError};
 use trackops_domain::command::Command;
 
 use super::doubles::Next;

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::{Duration, Instant};
-use trackops::ports::cache::Position;
-use trackops::ports::orders::{CommandRequest, Orders, OrdersError, command_id};
+use trackops::model::order_request::{CommandRequest, command_id};
+use trackops::model::orders_error::OrdersError;
+use trackops::model::position::Position;
+use trackops::ports::orders::OrdersExt as _;
 use trackops_cluster::ShardId;
 use trackops_cluster::link::Service as _;
 use trackops_cluster::membership::{Incarnation, NodeId};
@@ -45,7 +47,7 @@ async fn every_replica_answers_for_every_order() {
         let history = router.history(order).await.expect("history");
         assert_eq!(history.order.version(), Version(4));
         assert_eq!(router.inspect(order).await.expect("known").state, "live");
-        assert!(!Orders::release(&**router, order).await.expect("known"));
+        assert!(!router.release(order).await.expect("known"));
         let illegal = router
             .execute(execute(order, Command::Advance(Status::Preparing)))
             .await;
@@ -239,7 +241,7 @@ async fn what_is_not_understood_is_refused_and_not_passed_on() {
     }
     // A request reaches a replica that isn't the owner: refused with the owner's name, in no hop.
     let key = cluster.key_on(ShardId(0));
-    let order = trackops::ports::orders::keyed_order_id(&key);
+    let order = trackops::model::order_request::keyed_order_id(&key);
     let text = format!(r#"{{"v":1,"kind":"read","body":{{"order":"{order}"}}}}"#);
     let calls = *cluster.network.calls.lock();
     let answer = cluster.replicas[1]

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::time::{Duration, Instant};
+use trackops::model::orders_error::OrdersError;
 use trackops::ports::live::{LiveHub as _, Session};
-use trackops::ports::orders::{Orders, OrdersError};
+use trackops::ports::orders::{Orders, OrdersExt};
 use trackops_cluster::lease::LeaseTiming;
 use trackops_domain::command::Command;
 use trackops_domain::ids::{OrderId, Version};

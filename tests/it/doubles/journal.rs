@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use trackops::codec::stored;
+use trackops::model::event_row::EventRow;
+use trackops::model::outbox_row::{OutboxEntry, RowId};
 use trackops::ports::journal::{
-    AppendError, AppendRow, Due, EventRow, Head, Journal, JournalError, ListFilter, RowOutcome,
+    AppendError, AppendRow, Due, Head, Journal, JournalError, ListFilter, RowOutcome,
 };
-use trackops::ports::outbox::{LANES, OutboxEntry, RowId};
+use trackops::ports::outbox::LANES;
 use trackops_cluster::{Epoch, ShardId};
 use trackops_domain::ids::{CommandId, OrderId};
 use trackops_domain::order::Order;

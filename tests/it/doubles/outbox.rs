@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use trackops::ports::outbox::{
-    Fetched, Outbox, OutboxEntry, OutboxError, OutboxStats, RowId, UnreadableRow, Wanted,
-};
+use trackops::model::outbox_row::{OutboxEntry, RowId};
+use trackops::ports::outbox::{Fetched, Outbox, OutboxError, OutboxStats, UnreadableRow, Wanted};
 
 use super::journal::MemoryJournal;
 

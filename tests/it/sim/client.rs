@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::passes;
+use trackops::model::order_request::{CommandRequest, PlaceRequest};
+use trackops::model::orders_error::OrdersError;
 use trackops::ports::live::{LiveItem, Session};
-use trackops::ports::orders::{CommandRequest, Orders as _, OrdersError, PlaceRequest};
+use trackops::ports::orders::{Orders as _, OrdersExt as _};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{CommandId, OrderId, Version};
 use trackops_domain::placed::Placed;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::Mutex;
-use trackops::ports::orders::Read;
+use trackops::model::order_answer::Read;
 use trackops_domain::ids::{CommandId, OrderId, Version};
 
 use super::trace::Trace;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use trackops::ports::cache::Position;
+use trackops::model::position::Position;
 use trackops::ports::live::{LiveHub, Session};
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::passes;
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use trackops::ports::cache::{Cache, CacheEntry, CacheError, Position};
+use trackops::model::position::Position;
+use trackops::ports::cache::{Cache, CacheEntry, CacheError};
 use trackops::ports::clock::Clock;
 use trackops::ports::journal::{
     AppendError, AppendRow, Due, Journal, JournalError, ListFilter, RowOutcome,

@@ -214,7 +214,7 @@ fn delete_topics(brokers: &str, prefix: &str) -> Option<()> {
         .set("bootstrap.servers", brokers)
         .create()
         .ok()?;
-    let names: Vec<String> = trackops::codec::topics::Topic::all_with_dead_letters()
+    let names: Vec<String> = trackops::model::topic::Topic::all_with_dead_letters()
         .iter()
         .map(|topic| format!("{prefix}{topic}"))
         .collect();

@@ -9,12 +9,15 @@ mod references;
 use references::{Reference, references};
 
 const PURE: &[&str] = &["domain", "cluster"];
-/// The ports speak of stored and published forms, and these of what the ports carry.
-const CONTRACT: &[&str] = &["ports", "codec", "domain", "cluster"];
-const MIDDLE: &[&str] = &["messaging", "ports", "codec", "domain", "cluster"];
+/// The ports know no stored or published forms, and the forms no ports.
+const PLAIN: &[&str] = &["model", "domain", "cluster"];
+const CONTRACT: &[&str] = &["ports", "codec", "model", "domain", "cluster"];
+const MIDDLE: &[&str] = &["messaging", "ports", "codec", "model", "domain", "cluster"];
 /// Stands before the actors and the mirrors, and keeps the two apart.
-const ROUTER: &[&str] = &["actors", "live", "ports", "codec", "domain", "cluster"];
-const CLIENT: &[&str] = &["ports", "codec", "domain"];
+const ROUTER: &[&str] = &[
+    "actors", "live", "ports", "codec", "model", "domain", "cluster",
+];
+const CLIENT: &[&str] = &["ports", "codec", "model", "domain"];
 const API: &[&str] = &[
     "actors",
     "inventory",
@@ -22,13 +25,15 @@ const API: &[&str] = &[
     "live",
     "ports",
     "codec",
+    "model",
     "domain",
 ];
 
 /// A folder (or a file) of `src/` and what it may import. `domain` and `cluster` are crates.
 const TABLE: &[(&str, &[&str])] = &[
-    ("ports", CONTRACT),
-    ("codec", CONTRACT),
+    ("model", PURE),
+    ("ports", PLAIN),
+    ("codec", PLAIN),
     ("messaging", CONTRACT),
     ("actors", MIDDLE),
     ("inventory", MIDDLE),

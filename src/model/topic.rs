@@ -36,17 +36,6 @@ impl Topic {
         Self::FulfillmentUpdates,
     ];
 
-    /// Those that somebody of ours consumes, which so have a dead-letter topic of ours.
-    pub const CONSUMED: [Self; 7] = [
-        Self::OrderCreated,
-        Self::OrderCancelled,
-        Self::OrderDelivered,
-        Self::InventoryReserved,
-        Self::InventoryReservationFailed,
-        Self::InventoryReleased,
-        Self::FulfillmentUpdates,
-    ];
-
     /// The name, without prefix.
     pub const fn as_str(self) -> &'static str {
         match self {

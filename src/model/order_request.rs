@@ -1,0 +1,108 @@
+//! What can be asked of an order, and the ids that its idempotency keys stand for.
+
+use std::sync::Arc;
+
+use trackops_domain::command::Command;
+use trackops_domain::ids::{CommandId, OrderId, Version};
+use trackops_domain::placed::Placed;
+
+use super::position::Position;
+
+/// A request to the owner of an order.
+#[derive(Clone, Debug)]
+pub enum OrderRequest {
+    /// Place a new order; answered after the commit.
+    Place(PlaceRequest),
+    /// Run a command; answered after the commit. Checks in this order: known order, known command id,
+    /// `if_match`, the step to the same status, legality.
+    Execute(CommandRequest),
+    /// The current view.
+    Read(OrderId),
+    /// The whole order with its log.
+    History(OrderId),
+    /// Keep and push the courier's position.
+    Locate(LocateRequest),
+    /// What operations wants to know.
+    Inspect(OrderId),
+    /// Let a quarantined order try again.
+    Release(OrderId),
+}
+
+impl OrderRequest {
+    /// Which order; `None` for a new one without an idempotency key.
+    pub fn order(&self) -> Option<OrderId> {
+        match self {
+            Self::Place(request) => request.key.as_ref().map(|(key, _)| keyed_order_id(key)),
+            Self::Execute(request) => Some(request.order),
+            Self::Locate(request) => Some(request.order),
+            Self::Read(order)
+            | Self::History(order)
+            | Self::Inspect(order)
+            | Self::Release(order) => Some(*order),
+        }
+    }
+}
+
+/// A new order.
+#[derive(Clone, Debug)]
+pub struct PlaceRequest {
+    /// What is ordered.
+    pub content: Arc<Placed>,
+    /// Idempotency key and the SHA-256 of the canonical body.
+    pub key: Option<(Box<str>, [u8; 32])>,
+    /// Trace context.
+    pub traceparent: Option<Arc<str>>,
+}
+
+/// A command to an existing order.
+#[derive(Clone, Debug)]
+pub struct CommandRequest {
+    /// Which order.
+    pub order: OrderId,
+    /// The command's id: [`command_id`] of the idempotency key, the message's id, or a new one.
+    pub id: CommandId,
+    /// The caller may repeat it under the same id: a success without a change is remembered too.
+    pub keyed: bool,
+    /// On whose behalf.
+    pub by: Arc<str>,
+    /// The versions of which the order must have one; `None` if any will do.
+    pub if_match: Option<Vec<Version>>,
+    /// What.
+    pub command: Command,
+    /// Trace context.
+    pub traceparent: Option<Arc<str>>,
+}
+
+/// A courier's position. Positions are not journalled and neither are their keys: both are known for as
+/// long as the order's actor lives.
+#[derive(Clone, Debug)]
+pub struct LocateRequest {
+    /// Which order.
+    pub order: OrderId,
+    /// Where the courier is.
+    pub position: Position,
+    /// Under which it may be repeated.
+    pub key: Option<LocationKey>,
+}
+
+/// The idempotency key of a courier's position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocationKey {
+    /// [`command_id`] of the key.
+    pub id: CommandId,
+    /// SHA-256 of the canonical body.
+    pub body: [u8; 32],
+}
+
+/// The id of the order that an idempotency key names: UUIDv5, the same on any replica, for ever.
+pub fn keyed_order_id(key: &str) -> OrderId {
+    OrderId(uuid::Uuid::new_v5(&KEY_NAMESPACE, key.as_bytes()))
+}
+
+/// The id of a keyed command: UUIDv5 of the order and the key.
+pub fn command_id(order: OrderId, key: &str) -> CommandId {
+    CommandId(uuid::Uuid::new_v5(&order.0, key.as_bytes()))
+}
+
+/// Namespace of idempotency keys (a fixed random UUID).
+const KEY_NAMESPACE: uuid::Uuid = uuid::Uuid::from_u128(0x8f1b_6f2c_53a4_4c1e_9a57_2f60_1d5e_7b43);
