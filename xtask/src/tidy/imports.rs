@@ -1,7 +1,7 @@
 //! Who may import whom: the table of the design, checked by text. `crate::<name>` (and
 //! enough `super::` to be the same) in a folder of `src/` has to be in the folder's row.
 
-use super::Finding;
+use super::finding::Finding;
 use super::source::Source;
 use super::words::has_word;
 
