@@ -56,9 +56,11 @@ pub fn run_clippy() -> Result<()> {
 pub fn run_text_checks() -> Result<()> {
     let root = cargo::workspace();
     let mut findings = Vec::new();
-    for source in files::rust_sources(root)? {
-        check(&source, &mut findings);
+    let sources = files::rust_sources(root)?;
+    for source in &sources {
+        check(source, &mut findings);
     }
+    findings.extend(imports::circles::check(&sources));
     let lock = fs::read_to_string(root.join("Cargo.lock")).context("read Cargo.lock")?;
     findings.extend(lock::check(&lock));
     for finding in &findings {
