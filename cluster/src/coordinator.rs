@@ -5,17 +5,18 @@
 //! The host of the entities ([`Shards`]) holds and empties a shard when told to; what an entity is
 //! stays its business.
 
+mod budget;
 mod claims;
 mod moves;
 mod offer;
+mod parts;
 mod settings;
+mod shared;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -23,50 +24,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::directory::Directory;
-use crate::link::{Links, Peer};
-use crate::membership::{Claimed, ClusterView, Incarnation, Membership, MembershipError, NodeId};
-use crate::shard::{Epoch, ShardId};
+use crate::membership::{ClusterView, Incarnation, MembershipError, NodeId};
+use crate::shard::ShardId;
 use crate::vital::Vital;
+use budget::Budget;
+use shared::Shared;
 
+pub use parts::{CoordinatorParts, Shards};
 pub use settings::CoordinatorSettings;
-
-/// The host of the entities, as the coordinator sees it.
-#[async_trait]
-pub trait Shards: Send + Sync + 'static {
-    /// What is owned now (held ones too), ascending.
-    fn owned(&self) -> Vec<(ShardId, Epoch)>;
-
-    /// These are ours from now on. `handed_over`: the last owner has emptied them and its cache
-    /// entries are good.
-    async fn adopt(&self, claimed: &[Claimed], handed_over: bool);
-
-    /// Holds new commands of `shard` back and waits until nothing is in flight and nothing is in
-    /// memory. `false` if that took longer than `limit`: then it goes on as before.
-    async fn drain(&self, shard: ShardId, limit: Duration) -> bool;
-
-    /// The move didn't happen: goes on under the new epoch, what was held is worked on here.
-    async fn resume(&self, claimed: Claimed);
-
-    /// It is another's now: forgets everything about it; what was held goes to the new owner.
-    async fn release(&self, shard: ShardId);
-}
-
-/// What a coordinator works with.
-pub struct CoordinatorParts {
-    /// This replica.
-    pub node: NodeId,
-    /// Its life.
-    pub incarnation: Incarnation,
-    /// The authority; may be the connection that claims use otherwise.
-    pub membership: Arc<dyn Membership>,
-    /// Who owns what, as the lease keeper learns it.
-    pub directory: Arc<Directory>,
-    /// The entities.
-    pub shards: Arc<dyn Shards>,
-    /// To the other replicas, for offers.
-    pub links: Arc<dyn Links>,
-}
 
 /// A running coordinator.
 pub struct Coordinator {
@@ -76,34 +41,13 @@ pub struct Coordinator {
     tasks: TaskTracker,
 }
 
-pub(crate) struct Shared {
-    parts: CoordinatorParts,
-    settings: CoordinatorSettings,
-    budget: Mutex<claims::Budget>,
-    /// The same for what others offer.
-    offers: Mutex<claims::Budget>,
-    /// Shards on their way to another replica.
-    moving: Mutex<BTreeMap<ShardId, NodeId>>,
-    /// Shards that another replica has offered and this one is about to adopt, with how many times.
-    taking: Mutex<BTreeMap<ShardId, usize>>,
-    /// A shard whose move failed is left alone until then.
-    resting: Mutex<BTreeMap<ShardId, Instant>>,
-    /// Rises after every look; for those who wait for the first claims, or for the end of a drain.
-    looks: watch::Sender<u64>,
-    /// On its way out: what is offered is refused, and stays with whoever offers it.
-    draining: AtomicBool,
-    /// A move has ended: there may be room for the next.
-    moved: Notify,
-    stop: CancellationToken,
-}
-
 impl Coordinator {
     /// Starts looking. The directory must be fed by a keeper, or hold the only node's view.
     pub fn start(parts: CoordinatorParts, settings: CoordinatorSettings) -> Arc<Self> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let shared = Arc::new(Shared {
-            budget: Mutex::new(claims::Budget::new(settings.claims_per_minute_max)),
-            offers: Mutex::new(claims::Budget::new(settings.offers_per_minute_max)),
+            budget: Mutex::new(Budget::new(settings.claims_per_minute_max)),
+            offers: Mutex::new(Budget::new(settings.offers_per_minute_max)),
             moving: Mutex::default(),
             taking: Mutex::default(),
             resting: Mutex::default(),
@@ -263,14 +207,4 @@ impl Shared {
             .unwrap_or(latest)
             .min(latest)
     }
-}
-
-/// Where `node` is reached, if it is alive.
-fn peer(view: &ClusterView, node: &NodeId) -> Option<Peer> {
-    let found = view.nodes.iter().find(|n| n.node == *node && n.is_live())?;
-    Some(Peer {
-        node: found.node.clone(),
-        incarnation: found.incarnation,
-        address: found.address.clone(),
-    })
 }

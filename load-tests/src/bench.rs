@@ -18,7 +18,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use tokio::process::Command;
 
-use crate::report::{Report, Section};
+use crate::report::Report;
 use crate::system::{Databases, Redis, Settings, show};
 
 /// What to measure.
@@ -87,9 +87,6 @@ pub async fn run(what: What, settings: &Settings, databases: &Databases) -> Resu
     anyhow::ensure!(!report.has_failed(), "not every benchmark came to an end");
     Ok(())
 }
-
-/// Sections of a benchmark, as `Report::add` takes them.
-type Found = Result<Vec<Section>>;
 
 fn name(what: What) -> &'static str {
     match what {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::client_stream::{ClientStream, Turns};
 use super::problem::Problem;
 use super::problem_code::Code;
-use super::server::Limits;
+use super::server_limits::Limits;
 use super::service::ApiService;
 use super::unread::{DRAIN_BYTES_MAX, Unread};
 

@@ -7,7 +7,7 @@ use axum::extract::Path;
 use axum::http::header;
 use axum::response::IntoResponse;
 
-use super::openapi::ReadErrors;
+use super::error_answers::ReadErrors;
 use super::problem::Problem;
 use super::problem_code::Code;
 

@@ -5,6 +5,7 @@ pub mod client_stream;
 mod connection;
 pub mod router;
 pub mod server;
+mod server_limits;
 pub mod service;
 pub mod state;
 
@@ -15,6 +16,7 @@ pub mod probes;
 pub mod track;
 
 pub mod documents;
+mod error_answers;
 pub mod openapi;
 pub mod problem;
 pub mod problem_code;

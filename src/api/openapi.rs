@@ -1,13 +1,12 @@
-//! The OpenAPI 3.1 document, generated from the handlers, and the error answers that they share.
+//! The OpenAPI 3.1 document, generated from the handlers. Each handler describes itself; the error answers
+//! that they share are in [`super::error_answers`].
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
-use utoipa::{IntoResponses, OpenApi};
+use utoipa::OpenApi;
 
 use super::documents;
 use super::problem::ProblemBody;
@@ -61,58 +60,4 @@ static JSON: LazyLock<Bytes> = LazyLock::new(|| {
 pub async fn get_openapi() -> Response {
     let kind = (header::CONTENT_TYPE, "application/json");
     ([kind], JSON.clone()).into_response()
-}
-
-/// The error answers of reads.
-pub struct ReadErrors;
-
-/// The error answers of writes.
-pub struct WriteErrors;
-
-impl IntoResponses for ReadErrors {
-    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
-        problems(&[
-            ("400", "A parameter or header can't be understood"),
-            ("404", "Not there"),
-            ("503", "Not available just now; see `Retry-After`"),
-        ])
-    }
-}
-
-impl IntoResponses for WriteErrors {
-    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
-        problems(&[
-            (
-                "400",
-                "Not JSON, or a parameter or header can't be understood",
-            ),
-            ("404", "Not there"),
-            ("408", "The body took too long to arrive"),
-            (
-                "409",
-                "The present state forbids it; `currentStatus` and `allowed` say what it allows",
-            ),
-            ("412", "`If-Match` names another version"),
-            ("413", "The body is larger than 256 KiB"),
-            ("415", "The body is not declared as JSON"),
-            (
-                "422",
-                "Fields break rules, or the key was used for another request; see `errors`",
-            ),
-            ("503", "Not available just now; see `Retry-After`"),
-        ])
-    }
-}
-
-fn problems(all: &[(&str, &str)]) -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
-    let problem = |description: &str| {
-        let body = Ref::from_schema_name("ProblemBody");
-        ResponseBuilder::new()
-            .description(description)
-            .content("application/problem+json", Content::new(Some(body)))
-            .build()
-    };
-    all.iter()
-        .map(|(status, description)| ((*status).to_owned(), problem(description).into()))
-        .collect()
 }

@@ -1,8 +1,9 @@
-//! Request headers that several endpoints honour.
+//! Request headers that several endpoints honour, and the one on the answer to a repeat.
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
 
 use super::problem::Problem;
 use super::problem_code::Code;
@@ -12,7 +13,7 @@ use crate::codec::trace;
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// `Idempotency-Replayed`, on the answer to a repeat.
-pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// W3C Trace Context.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -41,6 +42,12 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
                 format!("Idempotency-Key must be one value of 1 to {KEY_BYTES_MAX} visible ASCII characters"),
             )
         })
+}
+
+/// Marks the answer to a repeat.
+pub fn mark_replayed(response: &mut Response) {
+    let yes = HeaderValue::from_static("true");
+    response.headers_mut().insert(IDEMPOTENCY_REPLAYED, yes);
 }
 
 /// The trace context to pass on; one of its own for a request without. A malformed one is as good as none

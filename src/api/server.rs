@@ -16,6 +16,8 @@ use super::connection::Connection;
 use super::service::ApiService;
 use crate::telemetry::names;
 
+pub use super::server_limits::Limits;
+
 /// How many connections may wait to be accepted: a burst of ten thousand sockets comes in a few of
 /// these; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
@@ -29,33 +31,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const LATECOMER_MAX: Duration = Duration::from_millis(10);
 /// And at the latest after this, however many come.
 const LATECOMERS_MAX: Duration = Duration::from_millis(100);
-
-/// Bounds of a listener.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Open connections; more wait in the backlog.
-    pub connections_max: usize,
-    /// How long a request's head may take, from its first byte on.
-    pub head_timeout: Duration,
-    /// How long a connection may be idle.
-    pub idle_timeout: Duration,
-    /// How long a client may take nothing of what is written to it, before it is cut.
-    pub write_timeout: Duration,
-}
-
-impl Default for Limits {
-    /// 16,384 connections are 10,000 watchers and room for writers, at about 10 KiB each; 30 s is
-    /// longer than a phone is in a tunnel; 75 s is longer than load balancers keep an idle connection
-    /// (60 s as a rule), so that they close it, and none sends a request to one that is just closed.
-    fn default() -> Self {
-        Self {
-            connections_max: 16_384,
-            head_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(75),
-            write_timeout: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Why a listener can't be opened.
 #[derive(Debug, Error)]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::time::Instant;
 use trackops_cluster::ShardCount;
 use trackops_cluster::directory::Directory;
@@ -17,7 +16,7 @@ use super::cluster_clock::ClusterClock;
 use super::cluster_desk::{ClusterParts as ClusterDeskParts, LateClusterDesk};
 use super::late::LateOrders;
 use super::lifecycle::{Ending, Lifecycle};
-use super::replica;
+use super::replica::{self, Deposed};
 use crate::actors::cache_gate::{CacheGate, CacheGateSettings};
 use crate::actors::node::{Node, Parts};
 use crate::actors::ownership::Ownership;
@@ -36,11 +35,6 @@ use crate::ports::sagas::Sagas;
 
 /// Makes memberships on connections of their own, within the runtime that calls it.
 pub(super) type MembershipFactory = Box<dyn FnOnce() -> Ways + Send>;
-
-/// This incarnation is over: whatever it had in memory may be old.
-#[derive(Debug, Error)]
-#[error("this replica's lease has ended")]
-pub(super) struct Deposed;
 
 /// What the order service works with.
 pub(super) struct CoreParts {

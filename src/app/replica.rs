@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
+use thiserror::Error;
 use tokio::time::Instant;
 use trackops_cluster::directory::Directory;
 use trackops_cluster::lease::LeaseTiming;
@@ -11,7 +12,6 @@ use trackops_cluster::membership::{Incarnation, Membership, MembershipError, Nod
 use trackops_cluster::outage::causes;
 use trackops_cluster::{ShardCount, ShardId};
 
-use super::core::Deposed;
 use super::lifecycle::Lifecycle;
 use crate::actors::cache_gate::CacheGate;
 use crate::actors::ownership::Ownership;
@@ -25,6 +25,11 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_m
 const LEAVE_MAX: Duration = Duration::from_secs(1);
 /// A wait that goes on is said again after so many looks.
 const SAY_EVERY: u32 = 20;
+
+/// This incarnation is over: whatever it had in memory may be old.
+#[derive(Debug, Error)]
+#[error("this replica's lease has ended")]
+pub(super) struct Deposed;
 
 /// The number of shards, once the authority answers; `None` if it is time to stop. An error if it is
 /// not the `configured` one: whoever says that here may say it to other replicas too, and then they

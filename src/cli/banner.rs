@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use super::client_args::DEFAULT_URL;
 use super::place_args::DEFAULT_SKU;
 use super::program::{path, quoted};
+use super::target::DEFAULT_URL;
 
 /// The text for a `dev` that listens on `listen` and keeps its data in `data_dir`.
 pub fn banner(listen: SocketAddr, data_dir: &Path, demo: bool) -> String {

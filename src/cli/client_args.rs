@@ -5,11 +5,8 @@ use trackops_domain::status::Status;
 use uuid::Uuid;
 
 use super::place_args::PlaceArgs;
+use super::target::{DEFAULT_MANAGEMENT_URL, Target};
 
-/// The order service's public address, unless something else is said.
-pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
-/// The order service's management address, unless something else is said.
-pub const DEFAULT_MANAGEMENT_URL: &str = "http://127.0.0.1:9080";
 const SHOW_HELP: &str = "\
 Examples:
   trackops show 01927c3e-8f1a-7000-8000-0123456789ab
@@ -61,14 +58,6 @@ pub enum ClientCommand {
     /// List, show and send again what consumers could not handle
     #[command(after_help = DEAD_LETTERS_HELP)]
     DeadLetters(DeadLettersArgs),
-}
-
-/// Which server a client command talks to.
-#[derive(Clone, Debug, Args)]
-pub struct Target {
-    /// The order service
-    #[arg(long, value_name = "URL", env = "TRACKOPS_URL", hide_env_values = true, default_value = DEFAULT_URL)]
-    pub url: String,
 }
 
 /// `trackops show`.

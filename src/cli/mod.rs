@@ -15,6 +15,7 @@ pub mod place_args;
 mod problem;
 mod program;
 mod show;
+pub mod target;
 mod text;
 mod watch;
 
@@ -26,9 +27,6 @@ use failure::CliError;
 use output::Output;
 
 use crate::config::{Config, ConfigError, Flags};
-
-/// Ended by Ctrl-C: 128 + SIGINT, as shells count.
-const EXIT_INTERRUPTED: u8 = 130;
 
 /// Runs a client command, printing to standard output. Whoever reads that may leave at any time:
 /// then there is nothing left to do, which is no failure.

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use reqwest::Method;
 
 use super::client::{Ask, Client};
-use super::client_args::DEFAULT_URL;
 use super::failure::CliError;
 use super::output::Output;
 use super::place_args::PlaceArgs;
 use super::program;
+use super::target::DEFAULT_URL;
 use super::text::money;
 use super::watch::{Watch, follow};
 use crate::codec::view::OrderView;

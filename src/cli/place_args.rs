@@ -3,7 +3,7 @@
 use clap::Args;
 use uuid::Uuid;
 
-use super::client_args::Target;
+use super::target::Target;
 use crate::codec::content::{AddressV1, ContentV1, ItemV1};
 
 /// After the flags in `trackops place --help`.

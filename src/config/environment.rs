@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::layers::SECRETS;
+use super::default_file::SECRETS;
 
 const PREFIX: &str = "TRACKOPS_";
 

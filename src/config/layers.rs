@@ -5,16 +5,8 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::{ConfigError, DEFAULT_FILE};
-
-/// The keys of secrets: each may be given by a file, too, which its variable with `_FILE` at its end names.
-pub(super) const SECRETS: [&str; 5] = [
-    "link_secret",
-    "orders_database_url",
-    "inventory_database_url",
-    "kafka_sasl_password",
-    "redis_url",
-];
+use super::default_file::{DEFAULT_FILE, SECRETS};
+use super::error::ConfigError;
 
 /// The largest file with a secret.
 const SECRET_BYTES_MAX: usize = 64 * 1024;

@@ -8,7 +8,8 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 use trackops_domain::time::Timestamp;
 
-use super::outbox::{Owner, insert};
+use super::outbox::insert;
+use super::outbox_owner::Owner;
 use super::text::{hex, json, plain, stored_json};
 use crate::faults::{self, points};
 use crate::ports::journal::{AppendRow, RowOutcome};

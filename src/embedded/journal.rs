@@ -17,6 +17,7 @@ use super::append::append;
 use super::db::Db;
 use super::error::{WriteError, corrupt};
 use super::outbox::SqliteOutbox;
+use super::shared_clock::SharedClock;
 use super::text::{hex, json};
 use crate::codec::stored;
 use crate::model::event_row::EventRow;
@@ -45,7 +46,7 @@ pub(super) const DUE: &str = "
 pub(super) struct SqliteJournal {
     db: Arc<Db>,
     outbox: Arc<SqliteOutbox>,
-    clock: super::SharedClock,
+    clock: SharedClock,
 }
 
 impl SqliteJournal {

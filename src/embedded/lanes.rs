@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::sqlite::SqliteConnection;
 use trackops_domain::time::Timestamp;
 
-use super::outbox::Owner;
+use super::outbox_owner::Owner;
 use crate::ports::outbox::LANES;
 
 /// Takes or renews leases until `until`; returns the lanes that `holder` has now.

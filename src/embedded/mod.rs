@@ -10,11 +10,13 @@ mod journal;
 mod lanes;
 mod membership;
 mod outbox;
+mod outbox_owner;
 mod outbox_rows;
 #[cfg(test)]
 mod plan_tests;
 mod retention;
 mod sagas;
+mod shared_clock;
 mod stock;
 mod text;
 mod writer;
@@ -31,7 +33,8 @@ use self::bus::{EmbeddedBus, Retention as BusRetention};
 use self::db::Db;
 use self::journal::SqliteJournal;
 use self::membership::SingleNode;
-use self::outbox::{Owner, SqliteOutbox};
+use self::outbox::SqliteOutbox;
+use self::outbox_owner::Owner;
 use self::retention::{Half, SqliteRetention};
 use self::stock::SqliteStock;
 use crate::ports::bus::Bus;
@@ -42,30 +45,6 @@ use crate::ports::outbox::Outbox;
 use crate::ports::retention::Retention;
 use crate::ports::sagas::Sagas;
 use crate::ports::stock::StockStore;
-
-/// A clock in a struct that derives `Debug`.
-#[derive(Clone)]
-struct SharedClock(Arc<dyn Clock>);
-
-impl From<Arc<dyn Clock>> for SharedClock {
-    fn from(clock: Arc<dyn Clock>) -> Self {
-        Self(clock)
-    }
-}
-
-impl std::ops::Deref for SharedClock {
-    type Target = dyn Clock;
-
-    fn deref(&self) -> &Self::Target {
-        &*self.0
-    }
-}
-
-impl std::fmt::Debug for SharedClock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clock")
-    }
-}
 
 /// Everything that one node needs, on one file.
 #[derive(Debug)]

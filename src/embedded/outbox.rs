@@ -13,6 +13,8 @@ use trackops_domain::time::Timestamp;
 
 use super::db::Db;
 use super::error::WriteError;
+use super::outbox_owner::Owner;
+use super::shared_clock::SharedClock;
 use super::text::{hex, json, plain, stored_json};
 use super::{lanes, outbox_rows as rows};
 use crate::model::outbox_row::{OutboxRow, RowId};
@@ -29,29 +31,12 @@ pub(super) const INSERT: &str = "
     FROM json_each(?1)
     ORDER BY key";
 
-/// Whose messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
-    Orders,
-    Inventory,
-}
-
-impl Owner {
-    /// As stored.
-    pub(super) const fn id(self) -> i64 {
-        match self {
-            Self::Orders => 0,
-            Self::Inventory => 1,
-        }
-    }
-}
-
 /// One owner's outbox.
 #[derive(Debug)]
 pub(super) struct SqliteOutbox {
     db: Arc<Db>,
     owner: Owner,
-    clock: super::SharedClock,
+    clock: SharedClock,
     /// Keeps one permit: what is announced while the relay works is seen at its next wait.
     work: Notify,
 }

@@ -6,7 +6,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use trackops_domain::ids::{MessageId, OrderId};
 use trackops_domain::time::Timestamp;
 
-use super::outbox::Owner;
+use super::outbox_owner::Owner;
 use super::text::json;
 use crate::model::outbox_row::{OutboxEntry, OutboxRow, RowId};
 use crate::model::topic::Topic;

@@ -1,6 +1,7 @@
 //! The inventory service's side of the bus: orders placed, cancelled and delivered become requests
 //! to the stock ledger. Replies leave by the inventory's own outbox.
 
+mod groups;
 mod handler;
 mod replied;
 mod requests;
@@ -8,20 +9,18 @@ mod requests;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use groups::{GROUP, REPLIED_GROUP};
 pub use handler::StockHandler;
-pub use replied::REPLIED_GROUP;
 use replied::Replied;
 use tokio_util::sync::CancellationToken;
 
-use crate::messaging::runner::{Runner, RunnerSettings};
+use crate::messaging::runner::Runner;
+use crate::messaging::settings::RunnerSettings;
 use crate::model::topic::Topic;
 use crate::ports::bus::{Bus, Subscription};
 use crate::ports::clock::Clock;
 use crate::ports::groups::Groups;
 use crate::ports::stock::StockStore;
-
-/// The consumer group.
-pub const GROUP: &str = "trackops-inventory";
 
 /// What it consumes.
 pub const TOPICS: [Topic; 3] = [

@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::groups::{GROUP, REPLIED_GROUP};
 use crate::model::topic::Topic;
 use crate::ports::bus::{
     Beside, Bus, BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage,
@@ -20,9 +21,6 @@ use crate::ports::bus::{
 use crate::ports::groups::Groups;
 use crate::ports::journal::BoxError;
 use crate::ports::stock::StockStore;
-
-/// The group whose offsets are the marks. It has no members.
-pub const REPLIED_GROUP: &str = "trackops-inventory-replied";
 
 /// Between two marks, and between two looks at the outbox: well under the time for which an order waits
 /// for one, and seldom enough not to be seen beside the work.
@@ -94,7 +92,7 @@ impl Replied {
             return Ok(());
         }
         let topics = MARKED.map(|topic| Arc::<str>::from(topic.as_str()));
-        let read = self.groups.progress(super::GROUP, &topics).await?;
+        let read = self.groups.progress(GROUP, &topics).await?;
         let marked = self.groups.progress(REPLIED_GROUP, &topics).await?;
         let mut known = self.committed.next.lock();
         for (topic, places) in &read {

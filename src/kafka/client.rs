@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use super::KafkaSettings;
+use super::settings::KafkaSettings;
 use crate::ports::bus::{BusError, Subscription};
 
 /// How long one question to the broker may take before the bus counts as away.

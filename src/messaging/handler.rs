@@ -34,10 +34,10 @@ pub enum Verdict {
     /// Nothing to do for it (any more); counted under this name.
     Drop(&'static str),
     /// Legal later but not now: tried again while its neighbours go on, and parked with this reason
-    /// after [`super::runner::RETRY_LIMIT`].
+    /// after [`super::settings::RETRY_LIMIT`].
     RetryLater(Reason),
     /// Whoever should handle it has too much to do or is starting again: tried again for
-    /// [`super::runner::BUSY_LIMIT`], because nothing is wrong with the message.
+    /// [`super::settings::BUSY_LIMIT`], because nothing is wrong with the message.
     Busy(Reason),
     /// Never: parked at once.
     DeadLetter(Reason),

@@ -16,6 +16,7 @@ pub mod orders;
 mod parking;
 mod partitions;
 pub mod runner;
+pub mod settings;
 mod upkeep;
 mod work;
 

@@ -13,7 +13,8 @@ use trackops_domain::time::Timestamp;
 
 use super::envelope::{self, Fields, MALFORMED, malformed};
 use super::handler::{Handler, Reason, Verdict};
-use super::runner::{Runner, RunnerSettings};
+use super::runner::Runner;
+use super::settings::RunnerSettings;
 use crate::model::order_request::CommandRequest;
 use crate::model::orders_error::OrdersError;
 use crate::model::topic::Topic;

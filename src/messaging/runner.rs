@@ -11,19 +11,12 @@ use super::backoff::Backoff;
 use super::desk::Desk;
 use super::handler::Handler;
 use super::lane::LaneKey;
+use super::settings::RunnerSettings;
 use super::upkeep::Upkeep;
 use super::work::Work;
 use crate::ports::bus::{Bus, BusError, Consumer, InMessage, Polled, Subscription};
 use crate::ports::clock::Clock;
 use crate::telemetry::repeated::RepeatedLog;
-
-/// How long a message that came too early is tried again: what it waits for comes within seconds,
-/// or never.
-pub const RETRY_LIMIT: Duration = Duration::from_secs(30);
-
-/// How long a message is tried again for which there was no room: a restart with all its backlog
-/// fits in.
-pub const BUSY_LIMIT: Duration = Duration::from_mins(5);
 
 /// Messages of one poll: what comes in between two polls at full speed, a few times over.
 const POLL_MAX: usize = 1_000;
@@ -36,18 +29,6 @@ const BUS_AWAY: Backoff = Backoff {
     first: Duration::from_millis(100),
     cap: Duration::from_secs(1),
 };
-
-/// How much is handled at once.
-#[derive(Clone, Copy, Debug)]
-pub struct RunnerSettings {
-    /// Messages in one call of the handler.
-    pub batch_max: usize,
-    /// Calls of the handler under way.
-    pub in_flight_max: usize,
-    /// Between a poll that brought messages and the next one: what comes meanwhile is handled
-    /// together. A message after a pause doesn't wait.
-    pub gather: Duration,
-}
 
 /// A consumer of one subscription, with its handler.
 pub struct Runner {

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::handler::{Handler, Reason, Verdict};
-use super::runner::{Runner, RunnerSettings};
+use super::runner::Runner;
+use super::settings::RunnerSettings;
 use super::testing::{Call, Double, Told};
 use crate::ports::bus::Subscription;
 use crate::ports::clock::SystemClock;

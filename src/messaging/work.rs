@@ -14,7 +14,7 @@ use super::desk::{Desk, Ticket, Wait};
 use super::handler::{Handler, Reason, Verdict};
 use super::lines::Lines;
 use super::parking::Kept;
-use super::runner::{BUSY_LIMIT, RETRY_LIMIT, RunnerSettings};
+use super::settings::{BUSY_LIMIT, RETRY_LIMIT, RunnerSettings};
 use crate::ports::bus::{Bus, PublishError};
 use crate::ports::clock::Clock;
 

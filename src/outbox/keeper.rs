@@ -10,34 +10,19 @@ use trackops_cluster::lease::{Lease, LeaseTiming};
 
 use super::message::reason;
 use super::pipeline::Pipeline;
-use super::relay::{Counters, RelaySettings};
-use crate::ports::bus::Bus;
-use crate::ports::outbox::Outbox;
+use super::relayed_outbox::RelayedOutbox;
 use crate::telemetry::names::{OUTBOX_OLDEST_AGE, OUTBOX_PENDING, OUTBOX_SET_ASIDE};
 use crate::telemetry::repeated::RepeatedLog;
 
 /// See the module.
 pub(super) struct Keeper {
-    pub(super) outbox: Arc<dyn Outbox>,
-    pub(super) bus: Arc<dyn Bus>,
-    pub(super) settings: RelaySettings,
-    pub(super) holder: Arc<str>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) relayed: Arc<RelayedOutbox>,
 }
 
 impl Keeper {
-    pub(super) fn new(
-        outbox: Arc<dyn Outbox>,
-        bus: Arc<dyn Bus>,
-        settings: RelaySettings,
-        holder: Arc<str>,
-    ) -> Self {
+    pub(super) fn new(relayed: RelayedOutbox) -> Self {
         Self {
-            outbox,
-            bus,
-            settings,
-            holder,
-            counters: Arc::default(),
+            relayed: Arc::new(relayed),
         }
     }
 
@@ -45,34 +30,38 @@ impl Keeper {
     pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let (lanes, held) = watch::channel(Vec::new());
         let lease = Lease::new();
-        let pipeline = Pipeline::new(Arc::clone(&self), lease.clone(), held);
+        let pipeline = Pipeline::new(Arc::clone(&self.relayed), lease.clone(), held);
         tokio::select! {
             () = pipeline.run(stop.clone()) => {}
             () = self.renew(lease, lanes) => {}
             () = self.measure() => {}
             () = self.patience(&stop) => tracing::warn!(
-                outbox = self.outbox.name(),
+                outbox = self.relayed.outbox.name(),
                 "what was on its way did not arrive in time"
             ),
         }
-        let released = timeout(self.settings.stop_limit, self.outbox.release(&self.holder)).await;
+        let released = timeout(
+            self.relayed.settings.stop_limit,
+            self.relayed.outbox.release(&self.relayed.holder),
+        )
+        .await;
         if !matches!(released, Ok(Ok(()))) {
             tracing::warn!(
-                outbox = self.outbox.name(),
+                outbox = self.relayed.outbox.name(),
                 "leases not given up, they will expire"
             );
         }
-        self.counters.lanes.lock().clear();
+        self.relayed.counters.lanes.lock().clear();
     }
 
     async fn patience(&self, stop: &CancellationToken) {
         stop.cancelled().await;
-        sleep(self.settings.stop_limit).await;
+        sleep(self.relayed.settings.stop_limit).await;
     }
 
     /// Renews the leases, and tells the pipeline which lanes are held. Never ends.
     async fn renew(&self, lease: Lease, lanes: watch::Sender<Vec<u16>>) {
-        let length = self.settings.lease;
+        let length = self.relayed.settings.lease;
         let timing = LeaseTiming {
             length,
             renew_every: length / 3,
@@ -84,12 +73,16 @@ impl Keeper {
         loop {
             ticks.tick().await;
             let sent = Instant::now();
-            let asked = timeout(length, self.outbox.lease(&self.holder, length)).await;
-            let outbox = self.outbox.name();
+            let asked = timeout(
+                length,
+                self.relayed.outbox.lease(&self.relayed.holder, length),
+            )
+            .await;
+            let outbox = self.relayed.outbox.name();
             let error = match asked {
                 Ok(Ok(held)) => {
                     lease.renewed(sent, &timing);
-                    self.counters.lanes.lock().clone_from(&held);
+                    self.relayed.counters.lanes.lock().clone_from(&held);
                     // Also where they are the same: a lease that had run out holds again.
                     lanes.send_replace(held);
                     if let Some(outage) = failures.recovered(Instant::now()) {
@@ -105,19 +98,24 @@ impl Keeper {
                 let failures = repeats.count;
                 tracing::warn!(outbox, error, failures, "lanes could not be leased");
             }
-            self.counters.failed(error);
+            self.relayed.counters.failed(error);
         }
     }
 
     /// Keeps the gauges. Never ends.
     async fn measure(&self) {
-        let mut ticks = interval(self.settings.stats_every);
+        let mut ticks = interval(self.relayed.settings.stats_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let outbox = self.outbox.name();
+        let outbox = self.relayed.outbox.name();
         loop {
             ticks.tick().await;
             // An outbox that can't be asked keeps its last figures; its failure shows elsewhere.
-            if let Ok(Ok(stats)) = timeout(self.settings.call_limit, self.outbox.stats()).await {
+            if let Ok(Ok(stats)) = timeout(
+                self.relayed.settings.call_limit,
+                self.relayed.outbox.stats(),
+            )
+            .await
+            {
                 let age = stats.oldest_age.unwrap_or_default();
                 metrics::gauge!(OUTBOX_PENDING, "outbox" => outbox).set(float(stats.pending));
                 metrics::gauge!(OUTBOX_SET_ASIDE, "outbox" => outbox).set(float(stats.set_aside));

@@ -14,8 +14,8 @@ use trackops_cluster::lease::Lease;
 
 use super::backoff::Backoff;
 use super::in_hand::InHand;
-use super::keeper::Keeper;
 use super::message::reason;
+use super::relayed_outbox::RelayedOutbox;
 use super::sending::{Batch, Sending};
 use crate::faults::{self, points};
 use crate::model::outbox_row::{OutboxEntry, RowId};
@@ -24,7 +24,7 @@ use crate::telemetry::repeated::RepeatedLog;
 
 /// See the module.
 pub(super) struct Pipeline {
-    keeper: Arc<Keeper>,
+    relayed: Arc<RelayedOutbox>,
     lease: Lease,
     held: watch::Receiver<Vec<u16>>,
     /// Of each lane that is worked on, from where it is read on.
@@ -53,12 +53,16 @@ struct Exchanged {
 }
 
 impl Pipeline {
-    pub(super) fn new(keeper: Arc<Keeper>, lease: Lease, held: watch::Receiver<Vec<u16>>) -> Self {
-        let settings = &keeper.settings;
+    pub(super) fn new(
+        relayed: Arc<RelayedOutbox>,
+        lease: Lease,
+        held: watch::Receiver<Vec<u16>>,
+    ) -> Self {
+        let settings = &relayed.settings;
         let backoff = Backoff::new(settings.backoff_base, settings.backoff_cap);
         Self {
-            sending: Sending::new(&keeper),
-            keeper,
+            sending: Sending::new(&relayed),
+            relayed,
             lease,
             held,
             positions: Vec::new(),
@@ -95,7 +99,7 @@ impl Pipeline {
             }
             let next = if stop.is_cancelled() {
                 // Nothing is begun any more.
-                Instant::now() + self.keeper.settings.poll
+                Instant::now() + self.relayed.settings.poll
             } else {
                 self.next_look(has_exchange)
             };
@@ -135,7 +139,7 @@ impl Pipeline {
 
     /// A signal of the outbox or the end of the poll time.
     fn signal(&self) -> BoxFuture<'static, ()> {
-        let (outbox, poll) = (Arc::clone(&self.keeper.outbox), self.keeper.settings.poll);
+        let (outbox, poll) = (Arc::clone(&self.relayed.outbox), self.relayed.settings.poll);
         Box::pin(async move { outbox.wait(poll).await })
     }
 
@@ -176,7 +180,7 @@ impl Pipeline {
 
     /// Begins the next exchange, if there is something to remove or to look for.
     fn begin_exchange(&mut self) -> Option<BoxFuture<'static, Exchanged>> {
-        let settings = &self.keeper.settings;
+        let settings = &self.relayed.settings;
         let (rows, bytes) = self.hand.size();
         let rows_max = settings
             .rows_max
@@ -217,8 +221,8 @@ impl Pipeline {
         wanted: Wanted,
         takes_back: bool,
     ) -> impl Future<Output = Exchanged> + Send + use<> {
-        let outbox = Arc::clone(&self.keeper.outbox);
-        let limit = self.keeper.settings.call_limit;
+        let outbox = Arc::clone(&self.relayed.outbox);
+        let limit = self.relayed.settings.call_limit;
         async move {
             let work = exchange(&*outbox, &removed, &wanted, takes_back);
             let result = timeout(limit, work).await;
@@ -250,7 +254,7 @@ impl Pipeline {
         };
         self.backoff.reset();
         if let Some(outage) = self.failures.recovered(Instant::now()) {
-            let (outbox, lasted) = (self.keeper.outbox.name(), outage.lasted);
+            let (outbox, lasted) = (self.relayed.outbox.name(), outage.lasted);
             tracing::info!(outbox, ?lasted, "the outbox answers again");
         }
         if !removed.is_empty() {
@@ -290,7 +294,7 @@ impl Pipeline {
     fn exchange_failed(&mut self, error: &OutboxError) {
         let text = reason(error);
         if let Some(repeats) = self.failures.failed(Instant::now()) {
-            let (outbox, failures) = (self.keeper.outbox.name(), repeats.count);
+            let (outbox, failures) = (self.relayed.outbox.name(), repeats.count);
             tracing::warn!(
                 outbox,
                 error = text,
@@ -298,7 +302,7 @@ impl Pipeline {
                 "rows could not be fetched or removed, to be tried again"
             );
         }
-        self.keeper.counters.failed(text);
+        self.relayed.counters.failed(text);
     }
 
     /// What has become of rows on their way. What the bus refuses goes to the dead letters.
@@ -340,7 +344,7 @@ impl Pipeline {
         if entries.is_empty() {
             return;
         }
-        let settings = &self.keeper.settings;
+        let settings = &self.relayed.settings;
         let first_pause = Backoff::new(settings.backoff_base, settings.backoff_cap);
         for entry in entries {
             let lane = entry.row_id.lane;
@@ -354,7 +358,7 @@ impl Pipeline {
 
     /// When to look again at the latest, without any event.
     fn next_look(&self, has_exchange: bool) -> Instant {
-        let mut next = Instant::now() + self.keeper.settings.poll;
+        let mut next = Instant::now() + self.relayed.settings.poll;
         if let Some(due) = self.hand.next_due() {
             next = next.min(due);
         }

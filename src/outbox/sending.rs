@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use trackops_domain::invariants::Invariant;
 
-use super::keeper::Keeper;
 use super::message::{REFUSED, dead_letter, index, message, reason};
+use super::relayed_outbox::RelayedOutbox;
 use super::watch::Watch;
 use crate::model::outbox_row::OutboxEntry;
 use crate::model::topic::Topic;
@@ -30,7 +30,7 @@ pub(super) struct Batch(u64);
 
 /// See the module.
 pub(super) struct Sending {
-    keeper: Arc<Keeper>,
+    relayed: Arc<RelayedOutbox>,
     inbox: Arc<Inbox>,
     batches: HashMap<Batch, Sent>,
     begun: u64,
@@ -74,9 +74,9 @@ impl Inbox {
 }
 
 impl Sending {
-    pub(super) fn new(keeper: &Arc<Keeper>) -> Self {
+    pub(super) fn new(relayed: &Arc<RelayedOutbox>) -> Self {
         Self {
-            keeper: Arc::clone(keeper),
+            relayed: Arc::clone(relayed),
             inbox: Arc::default(),
             batches: HashMap::new(),
             begun: 0,
@@ -96,7 +96,7 @@ impl Sending {
 
     /// Sends rows to their topics, when the future is polled. It ends when all is told.
     pub(super) fn begin(&mut self, entries: Vec<OutboxEntry>) -> BoxFuture<'static, Batch> {
-        let source = self.keeper.outbox.name();
+        let source = self.relayed.outbox.name();
         if source == ORDERS {
             self.check_order(&entries);
         }
@@ -110,7 +110,7 @@ impl Sending {
         &mut self,
         refused: Vec<(OutboxEntry, PublishError)>,
     ) -> BoxFuture<'static, Batch> {
-        let source = self.keeper.outbox.name();
+        let source = self.relayed.outbox.name();
         let letters = refused
             .iter()
             .map(|(entry, error)| dead_letter(entry, source, error))
@@ -132,7 +132,7 @@ impl Sending {
             are_letters,
         };
         self.batches.insert(batch, sent);
-        let (bus, inbox) = (Arc::clone(&self.keeper.bus), self.inbox());
+        let (bus, inbox) = (Arc::clone(&self.relayed.bus), self.inbox());
         Box::pin(async move {
             bus.publish_each(messages, &|told| inbox.put(batch, told))
                 .await;
@@ -155,7 +155,7 @@ impl Sending {
                 };
                 match result {
                     Ok(()) if sent.are_letters => {
-                        self.keeper.counters.parked.fetch_add(1, Ordering::Relaxed);
+                        self.relayed.counters.parked.fetch_add(1, Ordering::Relaxed);
                         let topic = entry.row.topic.as_str();
                         metrics::counter!(DEAD_LETTERS, "topic" => topic, "reason" => REFUSED)
                             .increment(1);
@@ -163,7 +163,7 @@ impl Sending {
                     }
                     Ok(()) => {
                         published[index(entry.row.topic)] += 1;
-                        if self.keeper.outbox.name() == ORDERS {
+                        if self.relayed.outbox.name() == ORDERS {
                             self.watch.published(&entry);
                         }
                         fates.arrived.push(entry);
@@ -173,7 +173,7 @@ impl Sending {
                         fates.refused.push((entry, error));
                     }
                     Err(error) => {
-                        failed(&self.keeper, &self.failures, &error);
+                        failed(&self.relayed, &self.failures, &error);
                         fates.came_back.push(entry);
                     }
                 }
@@ -195,7 +195,7 @@ impl Sending {
         for (topic, count) in Topic::ALL.into_iter().zip(published) {
             if count > 0 {
                 metrics::counter!(RELAY_PUBLISHED, "topic" => topic.as_str()).increment(count);
-                self.keeper
+                self.relayed
                     .counters
                     .published
                     .fetch_add(count, Ordering::Relaxed);
@@ -205,7 +205,7 @@ impl Sending {
             return;
         }
         if let Some(outage) = self.failures.recovered(Instant::now()) {
-            let (outbox, lasted) = (self.keeper.outbox.name(), outage.lasted);
+            let (outbox, lasted) = (self.relayed.outbox.name(), outage.lasted);
             tracing::info!(outbox, ?lasted, "the bus takes messages again");
         }
     }
@@ -230,10 +230,10 @@ fn refused(entry: &OutboxEntry, error: &PublishError) {
     tracing::error!(%id, %order, topic, error, "message refused by the bus, sent to the dead letters");
 }
 
-fn failed(keeper: &Keeper, log: &RepeatedLog, error: &PublishError) {
+fn failed(relayed: &RelayedOutbox, log: &RepeatedLog, error: &PublishError) {
     let text = reason(error);
     if let Some(repeats) = log.failed(Instant::now()) {
-        let (outbox, failures) = (keeper.outbox.name(), repeats.count);
+        let (outbox, failures) = (relayed.outbox.name(), repeats.count);
         tracing::warn!(
             outbox,
             error = text,
@@ -241,5 +241,5 @@ fn failed(keeper: &Keeper, log: &RepeatedLog, error: &PublishError) {
             "messages did not reach the bus, to be tried again"
         );
     }
-    keeper.counters.failed(text);
+    relayed.counters.failed(text);
 }

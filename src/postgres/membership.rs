@@ -16,7 +16,8 @@ use super::cluster_view::{self, RENEW, VIEW};
 use super::connections::{Connections, Limits, Turns};
 use super::error::Failure;
 use super::listener::{CLUSTER, Listener};
-use super::{OpenError, Settings, connect_options};
+use super::settings::Settings;
+use super::url::{self, OpenError};
 
 const CLAIM: &str = "
     SELECT shard, epoch, cache_generation FROM claim_shards_seen($1, $2, $3, $4)";
@@ -49,7 +50,7 @@ impl PgMembership {
     /// runtime that uses it.
     pub fn connect(url: &str) -> Result<Self, OpenError> {
         Ok(Self::new(
-            connect_options(url)?,
+            url::options(url)?,
             Settings::default(),
             Turns::default(),
         ))

@@ -13,7 +13,9 @@ use tokio::time::Instant;
 use trackops_cluster::ShardCount;
 
 use super::connections::Connections;
-use super::{Kind, OpenError, connect_options, pooler};
+use super::pooler;
+use super::settings::Kind;
+use super::url::{self, OpenError};
 use crate::ports::journal::BoxError;
 use crate::telemetry::repeated::RepeatedLog;
 
@@ -191,7 +193,7 @@ pub async fn migrate(
     may_create: bool,
     shards: ShardCount,
 ) -> Result<Migrated, MigrateError> {
-    let options = connect_options(url)?;
+    let options = url::options(url)?;
     let created = match options.connect().await {
         Ok(_) => false,
         Err(error) if is_code(&error, "3D000") && may_create => create(url).await?,
@@ -414,7 +416,7 @@ mod tests {
         let name = format!("trackops_test_{}", Uuid::new_v4().simple());
         let url = format!("{}/{name}", server.trim_end_matches('/'));
         create(&url).await.unwrap();
-        let options = connect_options(&url).unwrap();
+        let options = url::options(&url).unwrap();
         // The next one alters the outbox.
         bring_up_to_date(&options, Kind::Orders, Some(5), ShardCount::DEFAULT)
             .await

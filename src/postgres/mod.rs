@@ -20,6 +20,7 @@ mod plan_tests;
 mod pooler;
 mod retention;
 mod sagas;
+mod settings;
 mod stock;
 mod stock_apply;
 mod stock_items;
@@ -31,11 +32,8 @@ mod url;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use thiserror::Error;
+use sqlx::postgres::PgConnectOptions;
 
 use connections::{Connections, Limits, Turns};
 
@@ -45,69 +43,9 @@ pub use migrate::{MigrateError, Migrated, SchemaState, migrate};
 pub use outbox::PgOutbox;
 pub use retention::PgRetention;
 pub use sagas::PgSagas;
+pub use settings::{Kind, Settings};
 pub use stock::PgStock;
-
-/// Which of the two databases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The order role's: orders, events, shards, nodes, outbox.
-    Orders,
-    /// The inventory role's: items, reservations, outbox.
-    Inventory,
-}
-
-impl Kind {
-    /// The name in logs, metrics and the `source` attribute of messages.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Orders => "orders",
-            Self::Inventory => "inventory",
-        }
-    }
-}
-
-/// How many connections, and how long they may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Connections for appends. Reads have others, so that they never wait behind an append. Four
-    /// overlapping commits keep the disk busy; more only wait for each other in PostgreSQL.
-    pub append_connections: u32,
-    /// Connections for everything else; and half as many for pages of orders, which anyone may ask for
-    /// at any length: loads of orders and looks at the database's health must not wait behind them.
-    pub read_connections: u32,
-    /// How long to wait for a free connection, and for a new one to be made.
-    pub acquire: Duration,
-    /// How long an append or a transaction may run before it is given up as lost.
-    pub write: Duration,
-    /// How long a read may run.
-    pub read: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            append_connections: 4,
-            read_connections: 8,
-            acquire: Duration::from_secs(3),
-            write: Duration::from_secs(10),
-            read: Duration::from_secs(5),
-        }
-    }
-}
-
-/// Why a database can't be used at all.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// The URL can't be understood. The library's words are left out: they repeat parts of it.
-    #[error(
-        "the database URL isn't of the form postgres://user:password@host:port/database, or a parameter of \
-         it has no such value; what isn't a letter or a digit in a password is escaped, as in %40 for @"
-    )]
-    Url,
-    /// The URL asks for TLS.
-    #[error("sslmode={0} needs a build with the feature `tls`")]
-    TlsNotBuilt(&'static str),
-}
+pub use url::OpenError;
 
 /// One database. Connects when it is first used, and again whenever it has to.
 #[derive(Clone, Debug)]
@@ -127,7 +65,7 @@ pub struct Database {
 impl Database {
     /// The database at `url` (`postgres://…`). Doesn't connect yet.
     pub fn open(url: &str, kind: Kind, settings: Settings) -> Result<Self, OpenError> {
-        let options = connect_options(url)?;
+        let options = url::options(url)?;
         let reads = Limits {
             connections: settings.read_connections,
             acquire: settings.acquire,
@@ -231,21 +169,4 @@ impl Database {
     pub fn membership(&self) -> PgMembership {
         PgMembership::new(self.options.clone(), self.settings, self.turns.clone())
     }
-}
-
-fn connect_options(url: &str) -> Result<PgConnectOptions, OpenError> {
-    let options = url::options(url)?;
-    if !cfg!(feature = "tls") {
-        match options.get_ssl_mode() {
-            PgSslMode::Require => return Err(OpenError::TlsNotBuilt("require")),
-            PgSslMode::VerifyCa => return Err(OpenError::TlsNotBuilt("verify-ca")),
-            PgSslMode::VerifyFull => return Err(OpenError::TlsNotBuilt("verify-full")),
-            _ => {}
-        }
-    }
-    Ok(options
-        .application_name("trackops")
-        // A parameter of the start that poolers refuse, and that no number here needs.
-        .extra_float_digits(None)
-        .disable_statement_logging())
 }

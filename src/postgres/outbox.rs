@@ -13,7 +13,6 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::OnceCell;
 
-use super::Kind;
 use super::connections::Connections;
 use super::error::Failure;
 use super::listener::{Listener, OUTBOX};
@@ -21,6 +20,7 @@ use super::outbox_marks::Marks;
 use super::outbox_rows::{
     EXCHANGE, SET_ASIDE, STATS, TAKE_BACK, TAKE_BACK_MAX, Taken, number, parts, read,
 };
+use super::settings::Kind;
 use crate::model::outbox_row::RowId;
 use crate::model::topic::Topic;
 use crate::ports::outbox::{

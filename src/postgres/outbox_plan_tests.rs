@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::connections::session;
 use super::outbox::SESSION;
 use super::outbox_rows::{EXCHANGE, SET_ASIDE, STATS, TAKE_BACK};
-use super::{Kind, connect_options, migrate};
+use super::{Kind, migrate, url};
 
 const FILL: &str = "
     INSERT INTO outbox (lane, version, ordinal, at, id, order_id, topic, payload)
@@ -99,7 +99,7 @@ async fn no_plan_of_the_outbox_depends_on_statistics() {
         .unwrap();
     for (state, sql) in STATES {
         // Each state with a session of its own: what it has planned before is no excuse.
-        let mut connection = session(&connect_options(&url).unwrap(), Duration::from_secs(60))
+        let mut connection = session(&url::options(&url).unwrap(), Duration::from_secs(60))
             .await
             .unwrap();
         run(&mut connection, format!("{SESSION}; {sql}")).await;

@@ -16,9 +16,9 @@ use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
-use super::Kind;
 use super::connections::Connections;
 use super::error::Failure;
+use super::settings::Kind;
 use super::types::Millis;
 use crate::ports::retention::{Cursor, Mode, Page, Retention, RetentionError};
 

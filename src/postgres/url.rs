@@ -3,9 +3,23 @@
 
 use std::str::FromStr as _;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use thiserror::Error;
 
-use super::OpenError;
+/// Why a database can't be used at all.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The URL can't be understood. The library's words are left out: they repeat parts of it.
+    #[error(
+        "the database URL isn't of the form postgres://user:password@host:port/database, or a parameter of \
+         it has no such value; what isn't a letter or a digit in a password is escaped, as in %40 for @"
+    )]
+    Url,
+    /// The URL asks for TLS.
+    #[error("sslmode={0} needs a build with the feature `tls`")]
+    TlsNotBuilt(&'static str),
+}
 
 /// The parameters that the library understands.
 const KNOWN: [&str; 18] = [
@@ -29,8 +43,26 @@ const KNOWN: [&str; 18] = [
     "options",
 ];
 
-/// The options of `url`, without parameters that mean nothing, which are named in a warning.
+/// The options of `url` as every connection here has them.
 pub(super) fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
+    let options = known_options(url)?;
+    if !cfg!(feature = "tls") {
+        match options.get_ssl_mode() {
+            PgSslMode::Require => return Err(OpenError::TlsNotBuilt("require")),
+            PgSslMode::VerifyCa => return Err(OpenError::TlsNotBuilt("verify-ca")),
+            PgSslMode::VerifyFull => return Err(OpenError::TlsNotBuilt("verify-full")),
+            _ => {}
+        }
+    }
+    Ok(options
+        .application_name("trackops")
+        // A parameter of the start that poolers refuse, and that no number here needs.
+        .extra_float_digits(None)
+        .disable_statement_logging())
+}
+
+/// The options of `url`, without parameters that mean nothing, which are named in a warning.
+fn known_options(url: &str) -> Result<PgConnectOptions, OpenError> {
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let (known, unknown): (Vec<&str>, Vec<&str>) = pairs.partition(|pair| is_known(key(pair)));
@@ -63,11 +95,11 @@ mod tests {
     #[test]
     fn parameters_are_taken_and_what_means_nothing_is_left_out() {
         let url = "postgres://u:p@h:5433/db?application_name=x&channel_binding=require&passwrd=p";
-        let read = options(url).expect("a URL");
+        let read = known_options(url).expect("a URL");
         assert_eq!((read.get_host(), read.get_port()), ("h", 5433));
         assert_eq!(read.get_database(), Some("db"));
         assert_eq!(read.get_application_name(), Some("x"));
-        let read = options("postgres:///db?host=h&port=5434&user=u").expect("a URL");
+        let read = known_options("postgres:///db?host=h&port=5434&user=u").expect("a URL");
         assert_eq!((read.get_host(), read.get_port()), ("h", 5434));
     }
 
@@ -81,7 +113,7 @@ mod tests {
             "postgres://[hunter2",
             "host=h password=hunter2",
         ] {
-            let error = options(url).expect_err(url);
+            let error = known_options(url).expect_err(url);
             let debug = format!("{error:?}");
             let shown = format!("{debug} {:#}", anyhow::Error::new(error));
             assert!(!shown.contains("hunter2"), "{url}: {shown}");

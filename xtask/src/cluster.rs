@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::{cargo, need, services};
-use member::Member;
+use member::{LOOK_EVERY, Member};
 use plan::Plan;
 
 /// A build beside it makes a start slow.
@@ -28,7 +28,6 @@ const READY_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(15);
 /// Locked by whoever keeps the cluster in the foreground.
 const LOCK: &str = "lock";
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// What `trackops place` orders unless told otherwise.
 const SKU: &str = "PIZZA-MARGHERITA";
 

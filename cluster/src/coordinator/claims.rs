@@ -1,50 +1,12 @@
-//! Claiming what is free and falls to this replica, in bulk, within a bound against flapping. Offers
-//! that are taken have such a bound too.
+//! Claiming what is free and falls to this replica, in bulk. The bound against flapping is in
+//! [`super::budget`].
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::Shared;
+use super::shared::Shared;
 use crate::membership::{ClusterView, MembershipError, NodeId, ShardView};
 use crate::names;
 use crate::shard::{Epoch, ShardId};
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// What may still be claimed, or taken, in this minute.
-pub(super) struct Budget {
-    per_minute_max: usize,
-    claims: BTreeMap<ShardId, VecDeque<Instant>>,
-}
-
-impl Budget {
-    pub(super) fn new(per_minute_max: usize) -> Self {
-        Self {
-            per_minute_max,
-            claims: BTreeMap::new(),
-        }
-    }
-
-    /// Whether `shard` may be claimed once more.
-    pub(super) fn allows(&mut self, shard: ShardId) -> bool {
-        let claims = self.claims.entry(shard).or_default();
-        let now = Instant::now();
-        while claims.front().is_some_and(|at| now - *at > MINUTE) {
-            claims.pop_front();
-        }
-        claims.len() < self.per_minute_max
-    }
-
-    /// Only what was claimed counts: an authority that is away for a while must not cost the shard
-    /// its owner for the rest of the minute.
-    pub(super) fn count(&mut self, shard: ShardId) {
-        let claims = self.claims.entry(shard).or_default();
-        claims.push_back(Instant::now());
-    }
-}
 
 impl Shared {
     /// Claims what nobody alive owns and `wanted` gives to this replica; also what the authority
@@ -110,23 +72,5 @@ impl Shared {
             }
             _ => view.live_owner(shard.shard).is_none() && heir == Some(&self.parts.node),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn claims_of_a_shard_are_bounded_by_the_minute() {
-        let mut budget = Budget::new(2);
-        for _ in 0..2 {
-            assert!(budget.allows(ShardId(1)));
-            budget.count(ShardId(1));
-        }
-        assert!(!budget.allows(ShardId(1)), "a third claim in a minute");
-        assert!(budget.allows(ShardId(2)), "another shard has its own bound");
-        tokio::time::advance(MINUTE + Duration::from_secs(1)).await;
-        assert!(budget.allows(ShardId(1)));
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::{Shared, offer, peer};
+use super::offer;
+use super::shared::Shared;
 use crate::directory::Owner;
 use crate::link::Peer;
 use crate::membership::{Claimed, ClusterView, MembershipError, NodeId};
@@ -195,4 +196,14 @@ fn owner(peer: &Peer, epoch: Epoch) -> Owner {
         address: peer.address.clone(),
         epoch,
     }
+}
+
+/// Where `node` is reached, if it is alive.
+fn peer(view: &ClusterView, node: &NodeId) -> Option<Peer> {
+    let found = view.nodes.iter().find(|n| n.node == *node && n.is_live())?;
+    Some(Peer {
+        node: found.node.clone(),
+        incarnation: found.incarnation,
+        address: found.address.clone(),
+    })
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
-use super::Shared;
+use super::shared::Shared;
 use crate::membership::{Incarnation, NodeId};
 use crate::names;
 use crate::shard::{Epoch, ShardId};

@@ -9,11 +9,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio_util::sync::CancellationToken;
 
 use super::dialler::WINDOW_BYTES;
-use super::transport::TonicLinks;
-use super::{Service, grpc, inbound};
+use super::gate::Gate;
+use super::local_end::LocalEnd;
+use super::service::Service;
+use super::{grpc, inbound};
 use crate::names;
 
 /// After a failed accept: most likely there are no file descriptors left, and that passes.
@@ -25,26 +26,15 @@ const HEADER_BYTES_MAX: u32 = 8 * 1024;
 /// Answers that wait for room on the wire; further ones wait in their call's own task.
 const ANSWERS_MAX: usize = 1024;
 
-/// How a connection's stream tells the connection where it stands.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Gate {
-    pub authenticated: CancellationToken,
-    pub over: CancellationToken,
-}
-
 /// Takes connections until the links are stopped.
-pub(super) async fn accept(
-    links: Arc<TonicLinks>,
-    listener: TcpListener,
-    service: Arc<dyn Service>,
-) {
-    let settings = &links.dialler.settings;
+pub(super) async fn accept(end: Arc<LocalEnd>, listener: TcpListener, service: Arc<dyn Service>) {
+    let settings = &end.dialler.settings;
     let peers = Arc::new(Semaphore::new(settings.peers_max));
     let strangers = Arc::new(Semaphore::new(settings.strangers_max));
     loop {
         let accepted = tokio::select! {
             biased;
-            () = links.stopping.cancelled() => return,
+            () = end.stopping.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let socket = match accepted {
@@ -63,8 +53,8 @@ pub(super) async fn accept(
             metrics::counter!(names::LINK_REFUSED, "reason" => "busy").increment(1);
             continue;
         };
-        let connection = connection(Arc::clone(&links), socket, Arc::clone(&service), stranger);
-        links.tracker.spawn(async move {
+        let connection = connection(Arc::clone(&end), socket, Arc::clone(&service), stranger);
+        end.tracker.spawn(async move {
             connection.await;
             drop(peer);
         });
@@ -72,7 +62,7 @@ pub(super) async fn accept(
 }
 
 async fn connection(
-    links: Arc<TonicLinks>,
+    end: Arc<LocalEnd>,
     socket: TcpStream,
     service: Arc<dyn Service>,
     stranger: OwnedSemaphorePermit,
@@ -80,19 +70,19 @@ async fn connection(
     if socket.set_nodelay(true).is_err() {
         return;
     }
-    let settings = links.dialler.settings.clone();
+    let settings = end.dialler.settings.clone();
     let gate = Gate::default();
     let opened = AtomicBool::new(false);
     let method = service_fn(|request| {
         let again = opened.swap(true, Ordering::Relaxed);
-        let (links, service, gate) = (Arc::clone(&links), Arc::clone(&service), gate.clone());
+        let (end, service, gate) = (Arc::clone(&end), Arc::clone(&service), gate.clone());
         async move {
-            let message_bytes_max = links.dialler.settings.message_bytes_max;
+            let message_bytes_max = end.dialler.settings.message_bytes_max;
             let response = grpc::serve(request, message_bytes_max, |frames| {
                 let (out, answers) = mpsc::channel(ANSWERS_MAX);
                 if !again {
-                    let tracker = links.tracker.clone();
-                    tracker.spawn(inbound::run(links, service, frames, out, gate));
+                    let tracker = end.tracker.clone();
+                    tracker.spawn(inbound::run(end, service, frames, out, gate));
                 }
                 answers
             });
@@ -110,7 +100,7 @@ async fn connection(
         .serve_connection(TokioIo::new(socket), method);
     tokio::select! {
         biased;
-        () = links.killed.cancelled() => {}
+        () = end.killed.cancelled() => {}
         () = overdue(&gate, settings.connect_limit, stranger) => {}
         // How it ended is told by its stream.
         _ = connection => {}

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::codec::Streaming;
 
-use super::Peer;
 use super::error::Trouble;
+use super::peer::Peer;
 use super::secret::LinkSecret;
 use super::session::Session;
 use super::settings::LinkSettings;

@@ -15,8 +15,8 @@ use tonic::codec::Streaming;
 
 use crate::membership::{Incarnation, NodeId};
 
-use super::Peer;
 use super::error::{Refusal, Trouble};
+use super::peer::Peer;
 use super::secret::{End, Handshake, LinkSecret};
 use super::settings::{LinkSettings, WireVersions};
 use super::wire::{Body, Challenge, Frame, Hello, Proof, Refused};

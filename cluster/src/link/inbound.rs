@@ -12,15 +12,17 @@ use tonic::codec::Streaming;
 use crate::membership::{Incarnation, NodeId};
 use crate::names;
 
-use super::acceptor::Gate;
 use super::budget::{Budget, Weighed};
 use super::error::{LinkError, Refusal, Trouble};
+use super::gate::Gate;
+use super::local_end::LocalEnd;
+use super::peer::Peer;
 use super::pump::Request;
 use super::registry::Place;
+use super::service::Service;
 use super::settings::LinkSettings;
-use super::transport::TonicLinks;
 use super::wire::{Body, Call, FailureKind, Frame, Leaving, Refused, Relay};
-use super::{Peer, Service, handshake, metering};
+use super::{handshake, metering};
 
 /// The longest deadline that is believed; a peer can't make a call stay for longer.
 const LEFT_MAX: Duration = Duration::from_secs(3600);
@@ -29,7 +31,7 @@ type From = Arc<(NodeId, Incarnation)>;
 
 /// Serves the stream until it ends.
 pub(super) async fn run(
-    links: Arc<TonicLinks>,
+    end: Arc<LocalEnd>,
     service: Arc<dyn Service>,
     mut frames: Streaming<Frame>,
     out: mpsc::Sender<Frame>,
@@ -38,10 +40,10 @@ pub(super) async fn run(
     let _over = gate.over.clone().drop_guard();
     let entered = tokio::select! {
         biased;
-        () = links.killed.cancelled() => return,
+        () = end.killed.cancelled() => return,
         entered = tokio::time::timeout(
-            links.dialler.settings.connect_limit,
-            enter(&links, &mut frames, &out),
+            end.dialler.settings.connect_limit,
+            enter(&end, &mut frames, &out),
         ) => entered.unwrap_or(Err(Trouble::ConnectTimedOut)),
     };
     let (from, place) = match entered {
@@ -54,19 +56,19 @@ pub(super) async fn run(
         messages_bytes_max,
         calls_bytes_max,
         ..
-    } = links.dialler.settings;
+    } = end.dialler.settings;
     let (messages, queue) = mpsc::channel(messages_max);
     let receiving = receive(
-        Arc::clone(&links),
+        Arc::clone(&end),
         Arc::clone(&service),
         Arc::clone(&from),
         place.clone(),
         queue,
     );
-    links.tracker.spawn(receiving);
+    end.tracker.spawn(receiving);
     let mut serving = Serving {
         served: metering::served(&from.0.0),
-        links: Arc::clone(&links),
+        end: Arc::clone(&end),
         service,
         from,
         out,
@@ -75,7 +77,7 @@ pub(super) async fn run(
         calls: JoinSet::new(),
         calls_budget: Budget::new(calls_bytes_max),
     };
-    let killed = links.killed.cancelled();
+    let killed = end.killed.cancelled();
     tokio::select! {
         biased;
         () = killed => return,
@@ -87,18 +89,18 @@ pub(super) async fn run(
 
 /// The handshake, and a place among the peers.
 async fn enter(
-    links: &TonicLinks,
+    end: &LocalEnd,
     frames: &mut Streaming<Frame>,
     out: &mpsc::Sender<Frame>,
 ) -> Result<(From, Place), Trouble> {
-    let dialler = &links.dialler;
+    let dialler = &end.dialler;
     let accepted =
         handshake::accept(frames, out, &dialler.me, &dialler.secret, &dialler.settings).await?;
-    if links.stopping.is_cancelled() {
+    if end.stopping.is_cancelled() {
         return Err(Refusal::Stopping.into());
     }
-    let (place, before) = links.registry.enter(&accepted.from)?;
-    let held = Held(links, &accepted.from, &place);
+    let (place, before) = end.registry.enter(&accepted.from)?;
+    let held = Held(end, &accepted.from, &place);
     if let Some(before) = before {
         before.done.cancelled().await;
     }
@@ -110,7 +112,7 @@ async fn enter(
 }
 
 /// A place whose handshake hasn't come to its end; dropped, it is given up.
-struct Held<'a>(&'a TonicLinks, &'a (NodeId, Incarnation), &'a Place);
+struct Held<'a>(&'a LocalEnd, &'a (NodeId, Incarnation), &'a Place);
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
@@ -129,7 +131,7 @@ async fn refuse(trouble: &Trouble, out: &mpsc::Sender<Frame>) {
 }
 
 struct Serving {
-    links: Arc<TonicLinks>,
+    end: Arc<LocalEnd>,
     service: Arc<dyn Service>,
     from: From,
     out: mpsc::Sender<Frame>,
@@ -144,8 +146,8 @@ impl Serving {
     /// Takes frames until the dialler closes the stream or it breaks. Doesn't read while a queue
     /// is full, so HTTP/2 holds the dialler back.
     async fn read(&mut self, frames: &mut Streaming<Frame>) {
-        let links = Arc::clone(&self.links);
-        let mut stopping = pin!(links.stopping.cancelled());
+        let end = Arc::clone(&self.end);
+        let mut stopping = pin!(end.stopping.cancelled());
         let mut told = false;
         loop {
             let frame = tokio::select! {
@@ -183,7 +185,7 @@ impl Serving {
     /// Waits for the calls under way, whose answers still go out if the dialler listens.
     async fn finish(self) {
         let Self {
-            links,
+            end,
             mut calls,
             messages,
             out,
@@ -192,7 +194,7 @@ impl Serving {
         drop((messages, out));
         tokio::select! {
             biased;
-            () = links.killed.cancelled() => {}
+            () = end.killed.cancelled() => {}
             () = async { while calls.join_next().await.is_some() {} } => {}
         }
     }
@@ -204,7 +206,7 @@ impl Serving {
             Some(origin) => Arc::new((NodeId(origin.node), Incarnation(origin.incarnation))),
             None => Arc::clone(&self.from),
         };
-        let message_bytes_max = self.links.dialler.settings.message_bytes_max;
+        let message_bytes_max = self.end.dialler.settings.message_bytes_max;
         let service = Arc::clone(&self.service);
         let deadline = deadline(call.left_us);
         let reply = Reply::new(id, &self.out);
@@ -222,7 +224,7 @@ impl Serving {
 
     async fn relay(&mut self, id: u64, relay: Relay) {
         let taken = self.room(relay.payload.len()).await;
-        let links = Arc::clone(&self.links);
+        let end = Arc::clone(&self.end);
         let deadline = deadline(relay.left_us);
         let reply = Reply::new(id, &self.out);
         let request = Request::Call {
@@ -236,7 +238,7 @@ impl Serving {
         };
         self.calls.spawn(async move {
             let _taken = taken;
-            let frame = match links.request(&to, request, deadline).await {
+            let frame = match end.request(&to, request, deadline).await {
                 Ok(answer) => Frame::answer(id, answer),
                 Err(error) => Frame::failure(id, relay_failure(&error)),
             };
@@ -246,7 +248,7 @@ impl Serving {
 
     /// Waits until one more call, of so many bytes, may be served.
     async fn room(&mut self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        while self.calls.len() >= self.links.dialler.settings.calls_max {
+        while self.calls.len() >= self.end.dialler.settings.calls_max {
             self.calls.join_next().await;
         }
         self.calls_budget.take(bytes).await
@@ -299,7 +301,7 @@ impl Drop for Reply {
 
 /// Gives the messages to the service one by one, and tells it when there will be no more.
 async fn receive(
-    links: Arc<TonicLinks>,
+    end: Arc<LocalEnd>,
     service: Arc<dyn Service>,
     from: From,
     place: Place,
@@ -307,7 +309,7 @@ async fn receive(
 ) {
     let receiving = {
         let (service, from) = (Arc::clone(&service), Arc::clone(&from));
-        let (killed, replaced) = (links.killed.clone(), place.replaced.clone());
+        let (killed, replaced) = (end.killed.clone(), place.replaced.clone());
         // In a task of its own, so that a panic of the service doesn't keep `disconnected` from being called.
         tokio::spawn(async move {
             let all = async {
@@ -328,5 +330,5 @@ async fn receive(
         place.replaced.cancel();
     }
     service.disconnected(&from);
-    links.registry.leave(&from, &place);
+    end.registry.leave(&from, &place);
 }

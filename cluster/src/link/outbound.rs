@@ -13,10 +13,11 @@ use super::backoff::Backoff;
 use super::dialler::{Connected, Dialler};
 use super::error::{LinkError, Trouble};
 use super::metering::Meters;
+use super::peer::Peer;
 use super::pump::Request;
 use super::session::Session;
+use super::state::{LinkStanding, LinkState};
 use super::wire::{Body, Frame};
-use super::{LinkStanding, LinkState, Peer};
 
 /// One life of one peer, as this replica reaches it.
 pub(super) struct Link {

@@ -11,10 +11,10 @@ use tokio_stream::Stream;
 
 use crate::membership::{Incarnation, NodeId};
 
-use super::Peer;
 use super::budget::Weighed;
 use super::error::LinkError;
-use super::session::Waiting;
+use super::peer::Peer;
+use super::waiting::Waiting;
 use super::wire::{Body, Call, Frame, Origin, Relay};
 
 /// A call that waits to be written.

@@ -1,22 +1,19 @@
 //! One authenticated connection from the dialler's side: the calls that wait for answers on it.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::Peer;
 use super::budget::{Budget, Weighed};
 use super::error::{LinkError, Trouble};
+use super::peer::Peer;
 use super::pump::{Pump, Queued, Request};
 use super::settings::LinkSettings;
+use super::waiting::Waiting;
 use super::wire::{Body, FailureKind, Frame};
-
-type Reply = oneshot::Sender<Result<Bytes, LinkError>>;
 
 /// What callers hold while the link is up. It ends with its connection; the next has queues of its own.
 #[derive(Debug)]
@@ -31,41 +28,6 @@ pub(super) struct Session {
     calls_max: usize,
     message_bytes_max: usize,
     trouble: OnceLock<Trouble>,
-}
-
-/// The calls that have been written and not yet answered. A call that isn't in here was never
-/// written, which is how `NotSent` is told from `Lost`.
-#[derive(Debug, Default)]
-pub(super) struct Waiting(Mutex<Calls>);
-
-#[derive(Debug, Default)]
-struct Calls {
-    /// Looked up by id only, never walked but to fail all.
-    replies: HashMap<u64, Reply>,
-    ended: bool,
-}
-
-impl Waiting {
-    /// Notes that the call is about to be written. False if nobody waits for it any more.
-    pub fn enter(&self, id: u64, reply: Reply) -> bool {
-        let mut calls = self.0.lock();
-        // Under the lock: a caller that gives up first drops its receiver and then comes for the entry.
-        if calls.ended || reply.is_closed() {
-            return false;
-        }
-        calls.replies.insert(id, reply);
-        true
-    }
-
-    fn take(&self, id: u64) -> Option<Reply> {
-        self.0.lock().replies.remove(&id)
-    }
-
-    fn end(&self) -> HashMap<u64, Reply> {
-        let mut calls = self.0.lock();
-        calls.ended = true;
-        std::mem::take(&mut calls.replies)
-    }
 }
 
 impl Session {

@@ -1,26 +1,25 @@
 //! [`TonicLinks`]: gRPC over TCP, one connection from each replica to each that it calls.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::acceptor;
 use super::dialler::Dialler;
-use super::error::{LinkError, Trouble};
-use super::outbound::Link;
+use super::error::LinkError;
+use super::links::Links;
+use super::local_end::LocalEnd;
+use super::peer::Peer;
 use super::pump::Request;
-use super::registry::Registry;
 use super::secret::LinkSecret;
+use super::service::Service;
 use super::settings::LinkSettings;
-use super::{LinkState, Links, Peer, Service};
+use super::state::LinkState;
 
 /// The links of one life of a replica.
 ///
@@ -32,16 +31,8 @@ use super::{LinkState, Links, Peer, Service};
 ///
 /// The tasks behind it live until [`TonicLinks::stop`].
 pub struct TonicLinks {
-    pub(super) dialler: Arc<Dialler>,
-    /// By node id. Shared with the tasks that keep the links, each of which takes its own out in the end.
-    links: Arc<RwLock<BTreeMap<String, Arc<Link>>>>,
+    end: Arc<LocalEnd>,
     listener: Mutex<Option<TcpListener>>,
-    pub(super) registry: Registry,
-    pub(super) tracker: TaskTracker,
-    /// No new work; what is under way may end.
-    pub(super) stopping: CancellationToken,
-    /// Everything ends now.
-    pub(super) killed: CancellationToken,
 }
 
 impl TonicLinks {
@@ -53,26 +44,22 @@ impl TonicLinks {
         secret: LinkSecret,
         settings: LinkSettings,
     ) -> Arc<Self> {
+        let dialler = Dialler {
+            me,
+            secret,
+            settings,
+        };
         Arc::new(Self {
-            dialler: Arc::new(Dialler {
-                me,
-                secret,
-                settings,
-            }),
-            links: Arc::default(),
+            end: Arc::new(LocalEnd::new(dialler)),
             listener: Mutex::new(Some(listener)),
-            registry: Registry::default(),
-            tracker: TaskTracker::new(),
-            stopping: CancellationToken::new(),
-            killed: CancellationToken::new(),
         })
     }
 
     /// Starts to answer peers by `service`. The first call counts, further ones do nothing.
-    pub fn serve(self: &Arc<Self>, service: Arc<dyn Service>) {
+    pub fn serve(&self, service: Arc<dyn Service>) {
         if let Some(listener) = self.listener.lock().take() {
-            let accepting = acceptor::accept(Arc::clone(self), listener, service);
-            self.tracker.spawn(accepting);
+            let accepting = acceptor::accept(Arc::clone(&self.end), listener, service);
+            self.end.tracker.spawn(accepting);
         }
     }
 
@@ -80,78 +67,20 @@ impl TonicLinks {
     /// way in both directions up to `limit`, then drops the rest. Peers see the calls that come too late
     /// as [`LinkError::NotSent`].
     pub async fn stop(&self, limit: Duration) {
-        self.stopping.cancel();
+        self.end.stopping.cancel();
         drop(self.listener.lock().take());
-        self.tracker.close();
+        self.end.tracker.close();
         // If that takes too long, the rest of it is ended below.
-        drop(tokio::time::timeout(limit, self.tracker.wait()).await);
-        self.killed.cancel();
-        self.tracker.wait().await;
-    }
-
-    /// A call or a relay over the link to `to`.
-    pub(super) async fn request(
-        &self,
-        to: &Peer,
-        request: Request,
-        deadline: Instant,
-    ) -> Result<Bytes, LinkError> {
-        self.link(to)?.call(request, deadline).await
-    }
-
-    /// The link to this life of the peer; made if there is none, unless a newer life is known.
-    fn link(&self, to: &Peer) -> Result<Arc<Link>, LinkError> {
-        if let Some(link) = self.links.read().get(&to.node.0)
-            && link.peer == *to
-        {
-            return Ok(Arc::clone(link));
-        }
-        if self.stopping.is_cancelled() {
-            return Err(LinkError::NotSent(Trouble::Stopping));
-        }
-        let mut links = self.links.write();
-        if let Some(known) = links.get(&to.node.0) {
-            if known.peer == *to {
-                return Ok(Arc::clone(known));
-            }
-            if known.peer.incarnation > to.incarnation {
-                return Err(LinkError::NotSent(Trouble::Superseded));
-            }
-            known.supersede();
-        }
-        let link = Link::new(to.clone(), Arc::clone(&self.dialler));
-        links.insert(to.node.0.clone(), Arc::clone(&link));
-        self.tracker.spawn(keep(
-            Arc::clone(&link),
-            Arc::clone(&self.links),
-            self.stopping.clone(),
-            self.killed.clone(),
-        ));
-        Ok(link)
-    }
-}
-
-async fn keep(
-    link: Arc<Link>,
-    links: Arc<RwLock<BTreeMap<String, Arc<Link>>>>,
-    stopping: CancellationToken,
-    killed: CancellationToken,
-) {
-    link.keep(&stopping, &killed).await;
-    let mut links = links.write();
-    let node = &link.peer.node.0;
-    if links
-        .get(node)
-        .is_some_and(|known| Arc::ptr_eq(known, &link))
-    {
-        links.remove(node);
+        drop(tokio::time::timeout(limit, self.end.tracker.wait()).await);
+        self.end.killed.cancel();
+        self.end.tracker.wait().await;
     }
 }
 
 #[async_trait]
 impl Links for TonicLinks {
     async fn call(&self, to: &Peer, request: Bytes, deadline: Instant) -> Result<Bytes, LinkError> {
-        self.request(to, Request::own(request), deadline).await
+        self.end.request(to, Request::own(request), deadline).await
     }
 
     async fn relay(
@@ -162,18 +91,14 @@ impl Links for TonicLinks {
         deadline: Instant,
     ) -> Result<Bytes, LinkError> {
         let request = Request::relayed(request, to);
-        self.request(through, request, deadline).await
+        self.end.request(through, request, deadline).await
     }
 
     async fn send(&self, to: &Peer, message: Bytes) -> Result<(), LinkError> {
-        self.link(to)?.send(message).await
+        self.end.link(to)?.send(message).await
     }
 
     fn states(&self) -> Vec<LinkState> {
-        self.links
-            .read()
-            .values()
-            .map(|link| link.state())
-            .collect()
+        self.end.states()
     }
 }

@@ -37,7 +37,7 @@ struct Searched {
 
 /// Runs in a data directory of its own, under the reports: a temporary directory
 /// may lie in memory, where a flush costs nothing.
-pub async fn run(settings: &Settings) -> super::Found {
+pub async fn run(settings: &Settings) -> Result<Vec<Section>> {
     let folder = settings.output.join(format!("{}-data", settings.tag));
     std::fs::create_dir_all(&folder)?;
     let found = run_in(settings, &folder).await;

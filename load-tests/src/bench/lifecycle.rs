@@ -24,7 +24,7 @@ const STEADY_PERCENT_MAX: f64 = 60.0;
 const DRAIN_MAX: Duration = Duration::from_mins(2);
 
 /// Runs both parts on one deployment.
-pub async fn run(settings: &Settings, databases: &Databases) -> super::Found {
+pub async fn run(settings: &Settings, databases: &Databases) -> Result<Vec<Section>> {
     ensure_durable(settings).await?;
     let deployment = Deployment::create(settings, databases, "lifecycle").await?;
     let roles = start_all(&deployment, &[]).await?;

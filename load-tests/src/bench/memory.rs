@@ -28,7 +28,7 @@ const NEVER_MS: &str = "86400000";
 const SOON_MS: &str = "2000";
 
 /// Both deployments one after the other.
-pub async fn run(settings: &Settings, databases: &Databases) -> super::Found {
+pub async fn run(settings: &Settings, databases: &Databases) -> Result<Vec<Section>> {
     let mut section = Section::new("memory of the order role (VmRSS)");
     live_and_sockets(settings, databases, &mut section).await?;
     passivated(settings, databases, &mut section).await?;

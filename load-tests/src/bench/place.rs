@@ -29,7 +29,7 @@ const RISE_PERCENT: u32 = 6;
 const ROUNDS: usize = 4;
 
 /// Looks for the highest rate, then lets pgbench and the order role alternate.
-pub async fn run(settings: &Settings, databases: &Databases) -> super::Found {
+pub async fn run(settings: &Settings, databases: &Databases) -> Result<Vec<Section>> {
     ensure_durable(settings).await?;
     prepare(settings).await?;
     let mut baseline = pgbench::sweep(settings, databases).await?;

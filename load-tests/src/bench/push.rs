@@ -76,7 +76,7 @@ const QUICK: [Size; 3] = [
 ];
 
 /// Runs all sizes on one deployment.
-pub async fn run(settings: &Settings, databases: &Databases) -> super::Found {
+pub async fn run(settings: &Settings, databases: &Databases) -> Result<Vec<Section>> {
     ensure_durable(settings).await?;
     let deployment = Deployment::create(settings, databases, "push").await?;
     let roles = start_all(&deployment, &[]).await?;

@@ -6,24 +6,19 @@ mod full_speed;
 mod overload;
 mod windows;
 
-use std::time::Duration;
+use anyhow::Result;
 
-use self::windows::Window;
 use super::checks::ensure_durable;
 use super::server_log;
 use super::whole::{Subject, bring_up, deployments};
-use crate::report::Grid;
+use crate::report::Section;
 use crate::system::{Databases, Redis, Settings};
 
-/// What is looked at separately.
-const WINDOW: Duration = Duration::from_secs(10);
-/// Requests under way at most, and at full speed always.
-const CONNECTIONS: usize = 256;
 /// The cache of millions of orders would take the memory that PostgreSQL's pages are in.
 const REDIS_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Both parts of each `trackops`.
-pub async fn run(settings: &Settings, databases: &Databases) -> super::Found {
+pub async fn run(settings: &Settings, databases: &Databases) -> Result<Vec<Section>> {
     ensure_durable(settings).await?;
     let redis = Redis::parse(&settings.redis()?)?;
     let limit_before = redis.limit_memory(REDIS_BYTES_MAX).await?;
@@ -32,7 +27,7 @@ pub async fn run(settings: &Settings, databases: &Databases) -> super::Found {
     sections
 }
 
-async fn both_parts(settings: &Settings, databases: &Databases) -> super::Found {
+async fn both_parts(settings: &Settings, databases: &Databases) -> Result<Vec<Section>> {
     let mut sections = Vec::new();
     server_log::prepare(settings).await?;
     let mut subjects = Subject::all(settings, databases, "overload", &[]).await?;
@@ -48,29 +43,4 @@ async fn both_parts(settings: &Settings, databases: &Databases) -> super::Found 
         sections.push(full_speed::measure(settings, label, &deployment).await?);
     }
     Ok(sections)
-}
-
-/// Window by window.
-fn grid(windows: &[Window]) -> Grid {
-    let mut grid = Grid::new([
-        "at s",
-        "placed/s",
-        "confirmed/s",
-        "refused",
-        "p50 ms",
-        "p99 ms",
-        "order role MiB",
-    ]);
-    for window in windows {
-        grid.line([
-            format!("{:.0}", window.at_seconds),
-            format!("{:.0}", window.placed_per_second),
-            format!("{:.0}", window.confirmed_per_second),
-            window.refused.to_string(),
-            format!("{:.1}", window.latency.p50_ms),
-            format!("{:.1}", window.latency.p99_ms),
-            window.resident_mib.to_string(),
-        ]);
-    }
-    grid
 }

@@ -6,11 +6,12 @@ mod figures;
 mod probing;
 mod reading;
 mod rest;
+mod roles;
 mod step;
 mod subject;
 mod tables;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use self::figures::Figures;
 use self::probing::{next_rate, try_again};
@@ -21,8 +22,6 @@ use super::server_log;
 use crate::report::Section;
 use crate::system::{Databases, Settings};
 
-/// Requests under way at most.
-const CONNECTIONS: usize = 256;
 /// What is measured unless `--rates` says otherwise.
 const RATES: [u32; 7] = [200, 500, 1000, 2000, 3000, 4000, 6000];
 /// Before the first of them is measured.
@@ -34,14 +33,17 @@ const ORDER_SETTINGS: &[(&str, &str)] = &[("TRACKOPS_PASSIVATE_LIVE_MS", "20000"
 const PROBES_MAX: usize = 4;
 
 /// Rest, table and edges of each `trackops`.
-pub async fn run(settings: &Settings, databases: &Databases) -> super::Found {
+pub async fn run(settings: &Settings, databases: &Databases) -> Result<Vec<Section>> {
     ensure_durable(settings).await?;
     server_log::prepare(settings).await?;
     let mut subjects = Subject::all(settings, databases, "whole", ORDER_SETTINGS).await?;
     warm_up(&mut subjects, settings).await?;
     for number in 0..subjects.len() {
         let subject = bring_up(&mut subjects, number).await?;
-        subject.rest = Some(rest::measure(settings, subject).await?);
+        let roles = &subject.up.as_ref().context("the roles run")?.roles;
+        let rest = rest::measure(settings, &subject.deployment, roles).await?;
+        eprintln!("  {} at rest: {}", subject.label, rest.describe());
+        subject.rest = Some(rest);
     }
     for (round, rate) in rates(settings).into_iter().enumerate() {
         let mut order: Vec<usize> = (0..subjects.len()).collect();

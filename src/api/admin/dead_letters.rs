@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 
 use super::dead_letter_desk::{DeadLetter, DeadLetterDesk, DeadLetterId, DeskError, LIST_MAX};
 use crate::api::cursor;
+use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
-use crate::api::openapi::ReadErrors;
 use crate::api::params::{self, LIMIT_MAX, Query};
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;

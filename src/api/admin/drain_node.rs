@@ -10,8 +10,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::cluster_desk::ClusterDesk;
+use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
-use crate::api::openapi::ReadErrors;
 use crate::api::params;
 use crate::api::problem::Problem;
 use crate::api::request_headers::idempotency_key;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
-use crate::api::openapi::ReadErrors;
+use crate::api::error_answers::ReadErrors;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::codec::rfc3339;

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::cluster_desk::{
     ClusterDesk, ClusterDeskError, ClusterState, LinkReport, NodeLife, NodeState,
 };
-use crate::api::openapi::ReadErrors;
+use crate::api::error_answers::ReadErrors;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
 use crate::api::problem_of;

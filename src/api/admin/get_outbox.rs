@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::openapi::ReadErrors;
+use crate::api::error_answers::ReadErrors;
 use crate::api::problem::Problem;
 use crate::ports::outbox::Outbox;
 

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 
 use super::cluster_desk::ClusterDesk;
 use super::list_shards::ShardView;
-use crate::api::openapi::ReadErrors;
+use crate::api::error_answers::ReadErrors;
 use crate::api::params;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;

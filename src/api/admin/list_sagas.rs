@@ -1,8 +1,5 @@
 //! `GET /admin/v1/sagas`.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
@@ -11,24 +8,13 @@ use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
+use super::saga_desk::SagaDesk;
 use crate::api::cursor;
-use crate::api::openapi::ReadErrors;
+use crate::api::error_answers::ReadErrors;
 use crate::api::params::{Query, invalid};
 use crate::api::problem::Problem;
 use crate::codec::rfc3339;
-use crate::ports::clock::Clock;
-use crate::ports::sagas::{Sagas, Stuck, Waiting, WaitingFilter};
-
-/// What the route works with.
-#[derive(Clone)]
-pub struct SagaDesk {
-    /// The waiting orders.
-    pub sagas: Arc<dyn Sagas>,
-    /// Now.
-    pub clock: Arc<dyn Clock>,
-    /// An order that waits for longer is stuck.
-    pub stuck_after: Duration,
-}
+use crate::ports::sagas::{Stuck, Waiting, WaitingFilter};
 
 /// A page of the orders that wait for inventory.
 #[derive(Debug, Serialize, ToSchema)]

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::cluster_desk::{ClusterDesk, ShardState};
 use super::get_cluster::NodeLifeView;
-use crate::api::openapi::ReadErrors;
+use crate::api::error_answers::ReadErrors;
 use crate::api::problem::Problem;
 
 /// Every shard.

@@ -11,6 +11,7 @@ mod get_shard;
 mod list_sagas;
 mod list_shards;
 mod release_actor;
+mod saga_desk;
 
 pub use dead_letters::{
     __path_get_dead_letter, __path_list_dead_letters, __path_send_dead_letter, DeadLetterList,
@@ -23,8 +24,9 @@ pub use get_cluster::{
 };
 pub use get_outbox::{__path_get_outbox, OutboxList, OutboxView, get_outbox};
 pub use get_shard::{__path_get_shard, get_shard};
-pub use list_sagas::{__path_list_sagas, SagaDesk, SagaList, SagaView, list_sagas};
+pub use list_sagas::{__path_list_sagas, SagaList, SagaView, list_sagas};
 pub use list_shards::{
     __path_list_shards, LocalShardView, NodeShardsView, ShardList, ShardView, list_shards,
 };
 pub use release_actor::{__path_release_actor, ReleasedView, release_actor};
+pub use saga_desk::SagaDesk;

@@ -8,8 +8,8 @@ use axum::http::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
-use crate::api::openapi::ReadErrors;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::request_headers::idempotency_key;

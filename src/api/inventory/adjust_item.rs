@@ -10,11 +10,11 @@ use serde::Deserialize;
 use trackops_domain::stock::ON_HAND_MAX;
 use utoipa::ToSchema;
 
-use super::{AdjustmentView, mark_replayed};
-use crate::api::openapi::WriteErrors;
+use super::adjustment_view::AdjustmentView;
+use crate::api::error_answers::WriteErrors;
 use crate::api::params::SkuPath;
 use crate::api::problem::Problem;
-use crate::api::request_headers::idempotency_key;
+use crate::api::request_headers::{idempotency_key, mark_replayed};
 use crate::api::state::InventoryState;
 use crate::api::{etag, json};
 use crate::codec::content::FieldError;

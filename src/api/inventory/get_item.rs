@@ -6,9 +6,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::{ItemView, item_etag};
+use super::item_etag;
+use super::item_view::ItemView;
+use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
-use crate::api::openapi::ReadErrors;
 use crate::api::params::SkuPath;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;

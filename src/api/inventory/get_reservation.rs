@@ -9,8 +9,8 @@ use serde::Serialize;
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
+use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
-use crate::api::openapi::ReadErrors;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;

@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::AdjustmentView;
-use crate::api::openapi::ReadErrors;
+use super::adjustment_view::AdjustmentView;
+use crate::api::error_answers::ReadErrors;
 use crate::api::params::{Query, SkuPath};
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;

@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::ItemView;
-use crate::api::openapi::ReadErrors;
+use super::item_view::ItemView;
+use crate::api::error_answers::ReadErrors;
 use crate::api::params::Query;
 use crate::api::problem::Problem;
 use crate::api::state::InventoryState;

@@ -8,12 +8,13 @@ use serde::Deserialize;
 use trackops_domain::stock::ON_HAND_MAX;
 use utoipa::ToSchema;
 
-use super::{ItemView, item_etag, mark_replayed};
+use super::item_etag;
+use super::item_view::ItemView;
+use crate::api::error_answers::WriteErrors;
 use crate::api::json;
-use crate::api::openapi::WriteErrors;
 use crate::api::params::SkuPath;
 use crate::api::problem::Problem;
-use crate::api::request_headers::idempotency_key;
+use crate::api::request_headers::{idempotency_key, mark_replayed};
 use crate::api::state::InventoryState;
 use crate::codec::whole;
 

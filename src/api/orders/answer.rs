@@ -12,7 +12,7 @@ use trackops_domain::command::Command;
 use trackops_domain::ids::{CommandId, OrderId, Version};
 
 use crate::api::problem::Problem;
-use crate::api::request_headers::{IDEMPOTENCY_REPLAYED, idempotency_key, traceparent};
+use crate::api::request_headers::{idempotency_key, mark_replayed, traceparent};
 use crate::api::state::ApiState;
 use crate::api::{etag, problem_of};
 use crate::codec::view;
@@ -55,7 +55,7 @@ pub fn done(status: StatusCode, done: &Done) -> Response {
     let rendered = view::with_position(&view::of_done(done), done.position);
     let mut response = shown(status, done.order.version(), rendered);
     if done.replayed {
-        replayed(&mut response);
+        mark_replayed(&mut response);
     }
     response
 }
@@ -68,13 +68,6 @@ pub fn aged(mut response: Response, age: Option<Duration>) -> Response {
             .insert(header::AGE, HeaderValue::from(age.as_secs()));
     }
     response
-}
-
-/// Marks the answer to a repeat.
-pub fn replayed(response: &mut Response) {
-    response
-        .headers_mut()
-        .insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
 }
 
 /// SHA-256 of a body as we understand it: the order of keys, white space and unknown fields make no

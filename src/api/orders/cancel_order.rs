@@ -11,8 +11,8 @@ use trackops_domain::visible::has_visible;
 use utoipa::ToSchema;
 
 use super::answer::{self, CommandHeaders};
+use crate::api::error_answers::WriteErrors;
 use crate::api::json;
-use crate::api::openapi::WriteErrors;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::state::ApiState;

@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer;
+use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
-use crate::api::openapi::ReadErrors;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::state::ApiState;

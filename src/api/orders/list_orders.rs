@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 
 use super::answer;
 use crate::api::cursor;
+use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
-use crate::api::openapi::ReadErrors;
 use crate::api::params::{self, Query};
 use crate::api::problem::Problem;
 use crate::api::state::ApiState;

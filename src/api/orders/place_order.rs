@@ -8,9 +8,9 @@ use axum::response::Response;
 use trackops_domain::ids::OrderId;
 
 use super::answer;
+use crate::api::error_answers::WriteErrors;
 use crate::api::etag;
 use crate::api::json;
-use crate::api::openapi::WriteErrors;
 use crate::api::problem::Problem;
 use crate::api::request_headers::{idempotency_key, traceparent};
 use crate::api::state::ApiState;

@@ -11,12 +11,12 @@ use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
 use super::answer;
+use crate::api::error_answers::WriteErrors;
 use crate::api::etag;
 use crate::api::json;
-use crate::api::openapi::WriteErrors;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
-use crate::api::request_headers::idempotency_key;
+use crate::api::request_headers::{idempotency_key, mark_replayed};
 use crate::api::state::ApiState;
 use crate::codec::content::FieldError;
 use crate::codec::rfc3339;
@@ -84,7 +84,7 @@ pub async fn put_location(
     let is_repeat = state.orders.locate(id, position, key).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if is_repeat {
-        answer::replayed(&mut response);
+        mark_replayed(&mut response);
     }
     Ok(response)
 }

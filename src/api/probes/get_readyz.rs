@@ -7,7 +7,8 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::readiness::{Readiness, Verdict};
+use super::check_view::CheckView;
+use super::readiness::Readiness;
 use crate::api::problem::{Problem, ProblemBody};
 use crate::api::problem_code::Code;
 
@@ -19,35 +20,6 @@ pub struct ReadyView {
     pub status: &'static str,
     /// Every check.
     pub checks: Vec<CheckView>,
-}
-
-/// What a check found.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct CheckView {
-    /// What was looked at.
-    #[schema(value_type = String, example = "postgres")]
-    pub name: &'static str,
-    /// `ready`, `degraded` or `unready`.
-    #[schema(value_type = String, example = "ready")]
-    pub status: &'static str,
-    /// Why it isn't ready.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-impl CheckView {
-    fn of(name: &'static str, verdict: Verdict) -> Self {
-        let (status, reason) = match verdict {
-            Verdict::Ready => ("ready", None),
-            Verdict::Degraded(reason) => ("degraded", Some(reason)),
-            Verdict::Unready(reason) => ("unready", Some(reason)),
-        };
-        Self {
-            name,
-            status,
-            reason,
-        }
-    }
 }
 
 /// Whether requests should come here.

@@ -18,15 +18,18 @@ use tokio::time::Instant;
 use trackops_domain::ids::{OrderId, Version};
 
 use super::messages::problem_message;
-use super::{Place, TrackState};
+use super::state::{Place, TrackState};
+use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
-use crate::api::openapi::ReadErrors;
 use crate::api::params::{OrderPath, Query, invalid};
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
 use crate::live::backlog::{Frame, FrameKind};
 use crate::live::queue::Queue;
 use crate::telemetry::names;
+
+/// The path of an order's event stream.
+pub const EVENTS_PATH: &str = "/api/v1/orders/{id}/events";
 
 /// Frames that may be on their way to the socket before it is looked whether they are written.
 const UNWRITTEN_MAX: usize = 64;

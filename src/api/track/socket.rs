@@ -23,12 +23,15 @@ use tokio_tungstenite::tungstenite;
 use trackops_domain::ids::{OrderId, Version};
 
 use super::messages::{Wanted, error_message, parse};
-use super::{TRACK_PATH, TrackState};
-use crate::api::openapi::ReadErrors;
+use super::state::TrackState;
+use crate::api::error_answers::ReadErrors;
 use crate::api::problem::{Problem, ProblemBody};
 use crate::api::problem_code::Code;
 use crate::live::queue::Queue;
 use crate::telemetry::names;
+
+/// The path of the WebSocket.
+pub const TRACK_PATH: &str = "/api/v1/track";
 
 /// The library's is 128 KiB, zero-filled at the first read of every socket.
 const READ_BUFFER_BYTES: usize = 4 * 1024;

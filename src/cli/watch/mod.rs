@@ -6,7 +6,6 @@ mod message;
 mod progress;
 mod session;
 
-use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,13 +15,15 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::EXIT_INTERRUPTED;
 use super::client::{Ask, Client};
 use super::client_args::WatchArgs;
 use super::failure::CliError;
 use super::output::Output;
 use progress::Progress;
-use session::{Ended, Session};
+use session::{Ended, Session, Stop};
+
+/// Ended by Ctrl-C: 128 + SIGINT, as shells count.
+const EXIT_INTERRUPTED: u8 = 130;
 
 /// Orders that one command follows: all its subscriptions fit into a socket's smallest send buffer,
 /// so that asking never waits for answers to be read.
@@ -44,9 +45,6 @@ pub struct Watch {
     /// End when every order is final.
     pub until_final: bool,
 }
-
-/// Ctrl-C, or what a test has in its place.
-pub(super) type Stop<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
 
 #[derive(Deserialize)]
 struct Newest {

@@ -1,5 +1,6 @@
 //! One connection of `watch`: subscribe from where printing is, then print what comes.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -10,7 +11,6 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 use uuid::Uuid;
 
-use super::Stop;
 use super::line::line;
 use super::message::ServerMessage;
 use super::progress::{Next, Progress};
@@ -31,6 +31,9 @@ const SILENCE_MAX: Duration = Duration::from_secs(50);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Several times the largest snapshot (about 25 KiB).
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Ctrl-C, or what a test has in its place.
+pub(super) type Stop<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
 
 /// How a connection ended.
 pub enum Ended {

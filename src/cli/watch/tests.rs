@@ -1,6 +1,7 @@
 //! Watching a scripted server that loses connections, repeats itself and leaves gaps.
 
 use std::io::{self, Write};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt as _, StreamExt as _};

@@ -3,6 +3,7 @@
 
 mod assign;
 mod consumer;
+mod embedded_bus;
 mod headers;
 mod hub;
 mod progress;
@@ -14,68 +15,21 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use tokio_util::sync::CancellationToken;
 
+pub(super) use self::embedded_bus::EmbeddedBus;
 pub(super) use self::retention::Retention;
 
 use self::consumer::EmbeddedConsumer;
-use self::hub::{Hub, Partition};
+use self::hub::Partition;
 use self::publish::Message;
-use super::db::Db;
 use super::error::WriteError;
 use crate::ports::bus::{
     Bus, BusError, Consumer, InMessage, OutMessage, PublishError, RawMessage, Subscription,
 };
-use crate::ports::clock::Clock;
 use crate::ports::groups::{GroupProgress, Groups};
 
 /// Partitions of a topic: enough to see several at work, few enough for a laptop.
 const PARTITIONS: i32 = 4;
-
-/// The bus.
-#[derive(Debug)]
-pub(super) struct EmbeddedBus {
-    db: Arc<Db>,
-    clock: super::SharedClock,
-    hub: Arc<Hub>,
-    /// Counts messages without a key, which go round the partitions.
-    keyless: std::sync::atomic::AtomicUsize,
-    /// Ends the retention with the bus.
-    _retention: tokio_util::sync::DropGuard,
-}
-
-impl EmbeddedBus {
-    /// Reads where the partitions stand and starts the retention.
-    pub(super) async fn start(
-        db: Arc<Db>,
-        clock: Arc<dyn Clock>,
-        retention: Retention,
-    ) -> Result<Arc<Self>, WriteError> {
-        let hub = Arc::new(Hub::default());
-        // By the writer, as every later change of partitions: none can be missed.
-        let partitions = db
-            .writer
-            .write(|conn| async move { rows::partitions(conn, &[]).await }.boxed())
-            .await?;
-        hub.put(partitions);
-        let stop = CancellationToken::new();
-        let clean = retention::run(
-            Arc::clone(&db),
-            Arc::clone(&hub),
-            Arc::clone(&clock),
-            retention,
-            stop.clone(),
-        );
-        tokio::spawn(clean);
-        Ok(Arc::new(Self {
-            db,
-            clock: clock.into(),
-            hub,
-            keyless: std::sync::atomic::AtomicUsize::new(0),
-            _retention: stop.drop_guard(),
-        }))
-    }
-}
 
 #[async_trait]
 impl Bus for EmbeddedBus {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 
 use super::super::error::WriteError;
-use super::EmbeddedBus;
 use super::assign::Slot;
+use super::embedded_bus::EmbeddedBus;
 use super::rows;
 use crate::ports::bus::BusError;
 use crate::ports::groups::{GroupProgress, Progress};

@@ -11,8 +11,8 @@ use trackops_domain::time::Timestamp;
 
 use super::super::error::WriteError;
 use super::super::text::json;
-use super::EmbeddedBus;
 use super::assign::Slot;
+use super::embedded_bus::EmbeddedBus;
 use super::headers;
 use super::hub::Hub;
 use super::rows::key;

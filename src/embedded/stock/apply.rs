@@ -11,9 +11,10 @@ use trackops_domain::stock::{Ledger, Level, Outcome, Reply, Request, Reservation
 use trackops_domain::time::Timestamp;
 
 use super::super::error::{corrupt, refused};
-use super::super::outbox::{Owner, insert};
+use super::super::outbox::insert;
+use super::super::outbox_owner::Owner;
 use super::super::text::json as to_json;
-use super::level_of;
+use super::level::level_of;
 use super::reservations::{self, Stored};
 use crate::model::outbox_row::OutboxRow;
 use crate::ports::stock::{StockOutcome, StockRequest, check};

@@ -10,7 +10,7 @@ use trackops_domain::stock::{Level, Restock};
 use trackops_domain::time::Timestamp;
 
 use super::super::error::corrupt;
-use super::level_of;
+use super::level::level_of;
 use crate::ports::stock::{Adjustment, Condition, Item, StockError};
 
 /// How long a client's idempotency key is remembered. A client retries within minutes; a week

@@ -2,6 +2,7 @@
 
 mod apply;
 mod items;
+mod level;
 mod reservations;
 
 use std::sync::Arc;
@@ -9,12 +10,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use trackops_domain::ids::{OrderId, Sku};
-use trackops_domain::stock::Level;
 use trackops_domain::time::Timestamp;
 
 use super::db::Db;
 use super::error::WriteError;
 use super::outbox::SqliteOutbox;
+use super::shared_clock::SharedClock;
 use crate::ports::clock::Clock;
 use crate::ports::stock::{
     Adjustment, Condition, Item, Replies, ReservationView, StockError, StockOutcome, StockRequest,
@@ -27,7 +28,7 @@ use items::Restocking;
 pub(super) struct SqliteStock {
     db: Arc<Db>,
     outbox: Arc<SqliteOutbox>,
-    clock: super::SharedClock,
+    clock: SharedClock,
 }
 
 impl SqliteStock {
@@ -145,14 +146,6 @@ impl StockStore for SqliteStock {
     async fn ping(&self) -> Result<(), StockError> {
         let ping = sqlx::query("SELECT 1").execute(&self.db.reads);
         ping.await.map(drop).map_err(read_failed)
-    }
-}
-
-/// The schema keeps both from being negative.
-fn level_of(on_hand: i64, reserved: i64) -> Level {
-    Level {
-        on_hand: u64::try_from(on_hand).unwrap_or(0),
-        reserved: u64::try_from(reserved).unwrap_or(0),
     }
 }
 

@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use trackops_cluster::ShardCount;
 use uuid::Uuid;
 
-use super::{Database, Kind, Settings, connect_options, migrate};
+use super::{Database, Kind, Settings, migrate, url};
 use explain::Explained;
 
 /// What the server does for every connection of the adapters under test.
@@ -76,7 +76,7 @@ impl Scratch {
     }
 
     async fn run(&self, sql: &'static str) {
-        let options = connect_options(&self.url()).unwrap();
+        let options = url::options(&self.url()).unwrap();
         let mut connection = options.connect().await.unwrap();
         sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -12,6 +13,9 @@ use super::http;
 
 /// How much of a log explains a failed start.
 const LOG_LINES_SHOWN: usize = 20;
+
+/// Between two looks at a process.
+pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A process as it is started.
 pub struct Member {
@@ -45,7 +49,7 @@ impl Member {
             if written() {
                 break;
             }
-            std::thread::sleep(super::LOOK_EVERY);
+            std::thread::sleep(LOOK_EVERY);
         }
         Ok(())
     }

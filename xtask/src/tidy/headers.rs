@@ -1,6 +1,6 @@
 //! Every module opens by saying what it is for.
 
-use super::Finding;
+use super::finding::Finding;
 use super::source::Source;
 
 /// The first line that isn't blank has to be a `//!` with words.

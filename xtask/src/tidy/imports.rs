@@ -1,11 +1,17 @@
 //! Who may import whom: the table of the design, checked by text. `crate::<name>` (and
-//! enough `super::` to be the same) in a folder of `src/` has to be in the folder's row.
+//! enough `super::` to be the same) in a folder of `src/` has to be in the folder's row. Leaves circles between
+//! files to [`circles`].
 
-use super::Finding;
+use super::finding::Finding;
 use super::source::Source;
 use super::words::has_word;
 
+pub mod circles;
+mod modules;
+mod paths;
 mod references;
+mod resolve;
+mod tokens;
 use references::{Reference, references};
 
 const PURE: &[&str] = &["domain", "cluster"];

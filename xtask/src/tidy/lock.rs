@@ -1,7 +1,7 @@
 //! Dependencies come from the registry only: a build needs no other network, and a
 //! branch somewhere can't change under us.
 
-use super::Finding;
+use super::finding::Finding;
 
 /// Finds sources by git in `Cargo.lock`.
 pub fn check(lock: &str) -> Vec<Finding> {

@@ -1,7 +1,8 @@
 //! `cargo xtask tidy`: what the compiler doesn't check. Formatting and lints by cargo;
-//! the design's rules on the text of the sources, each finding one line.
+//! the design's rules on the text of the sources, each finding a place.
 
 mod files;
+mod finding;
 mod headers;
 mod imports;
 mod lock;
@@ -10,37 +11,13 @@ mod sleeps;
 mod source;
 mod words;
 
-use std::fmt;
 use std::fs;
 
 use anyhow::{Context, Result, bail};
 
 use crate::cargo;
+use finding::Finding;
 use source::Source;
-
-/// One place that breaks a rule.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Finding {
-    path: String,
-    line: usize,
-    message: String,
-}
-
-impl Finding {
-    fn new(source: &Source, line: usize, message: impl Into<String>) -> Self {
-        Self {
-            path: source.path.clone(),
-            line,
-            message: message.into(),
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.path, self.line, self.message)
-    }
-}
 
 /// All of it; what fails doesn't keep the rest from being told.
 pub fn run() -> Result<()> {
@@ -79,9 +56,11 @@ pub fn run_clippy() -> Result<()> {
 pub fn run_text_checks() -> Result<()> {
     let root = cargo::workspace();
     let mut findings = Vec::new();
-    for source in files::rust_sources(root)? {
-        check(&source, &mut findings);
+    let sources = files::rust_sources(root)?;
+    for source in &sources {
+        check(source, &mut findings);
     }
+    findings.extend(imports::circles::check(&sources));
     let lock = fs::read_to_string(root.join("Cargo.lock")).context("read Cargo.lock")?;
     findings.extend(lock::check(&lock));
     for finding in &findings {

@@ -1,6 +1,6 @@
 //! A file is read in one sitting.
 
-use super::Finding;
+use super::finding::Finding;
 use super::source::Source;
 
 /// House style, 1; tests at the end of the file don't count.

@@ -1,6 +1,6 @@
 //! Tests don't sleep to wait for something; one that sleeps for a reason says it.
 
-use super::Finding;
+use super::finding::Finding;
 use super::source::Source;
 use super::words::has_word;
 

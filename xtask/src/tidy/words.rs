@@ -1,6 +1,6 @@
 //! What is for the moment only and may not stay.
 
-use super::Finding;
+use super::finding::Finding;
 use super::source::{Source, is_word};
 
 const REFUSED: [(&str, &str); 3] = [

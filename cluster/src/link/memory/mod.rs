@@ -15,39 +15,19 @@
 
 mod links;
 mod net;
+mod settings;
 mod weather;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use links::MemoryLinks;
+pub use settings::MemorySettings;
 pub use weather::Weather;
 
 use net::Net;
 
 use super::Peer;
 use crate::membership::NodeId;
-
-/// The limits of a [`MemoryNetwork`]; the defaults are those of the real transport.
-#[derive(Clone, Copy, Debug)]
-pub struct MemorySettings {
-    /// How long after a cut a link is found dead.
-    pub silence_limit: Duration,
-    /// Calls on their way from one node to another.
-    pub calls_max: usize,
-    /// One-way messages on their way from one node to another.
-    pub messages_max: usize,
-}
-
-impl Default for MemorySettings {
-    fn default() -> Self {
-        Self {
-            silence_limit: Duration::from_millis(2500),
-            calls_max: 4096,
-            messages_max: 1024,
-        }
-    }
-}
 
 /// The simulated network; clones are the same network. Has to be used inside a tokio runtime.
 #[derive(Clone)]

@@ -12,9 +12,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::settings::MemorySettings;
 use super::weather::{Accident, Dice, Fate, Weather};
-use super::{MemorySettings, Peer};
-use crate::link::{LinkError, Refusal, Service, Trouble};
+use crate::link::{LinkError, Peer, Refusal, Service, Trouble};
 use crate::membership::{Incarnation, NodeId};
 
 pub(super) struct Net {

@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Answers, aim, place};
+use super::aim::aim;
+use super::answers::Answers;
+use super::replicas::place;
 use crate::http::Connection;
 use crate::load::{Latencies, Summary};
 use crate::numbers::{to_f64, to_u64};

@@ -9,7 +9,9 @@ use serde_json::json;
 
 use self::load::Load;
 use self::seen::{Phase, Seen, Summaries};
-use super::{Answers, REPLICAS, aim, place};
+use super::aim::aim;
+use super::answers::Answers;
+use super::replicas::{REPLICAS, place};
 use crate::bench::checks::ensure_no_violation;
 use crate::numbers::{per_second, to_f64, to_u64};
 use crate::report::Section;

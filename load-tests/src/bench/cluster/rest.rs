@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 
-use super::REPLICAS;
+use super::replicas::REPLICAS;
 use crate::numbers::to_f64;
 use crate::report::Section;
 use crate::system::{Deployment, Replicas, Settings, scalar, show};

@@ -12,7 +12,9 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{Answers, REPLICAS, aim, place};
+use super::aim::aim;
+use super::answers::Answers;
+use super::replicas::{REPLICAS, place};
 use crate::bench::checks::ensure_no_violation;
 use crate::http::Connection;
 use crate::load::{Latencies, Summary};

@@ -3,8 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use super::windows::{self, Window};
-use super::{CONNECTIONS, grid};
+use super::windows::{self, CONNECTIONS, Window, grid};
 use crate::bench::checks::{NO_TIME_OUT, Told, ensure_no_violation};
 use crate::load::{Plan, Pool};
 use crate::report::Section;

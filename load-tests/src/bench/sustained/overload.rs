@@ -3,8 +3,7 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::windows::{self, Window};
-use super::{CONNECTIONS, WINDOW, grid};
+use super::windows::{self, CONNECTIONS, WINDOW, Window, grid};
 use crate::bench::whole::{Subject, drained_within};
 use crate::load::Plan;
 use crate::report::Section;

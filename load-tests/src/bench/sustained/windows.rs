@@ -7,12 +7,17 @@ use anyhow::Result;
 use rand::rngs::SmallRng;
 use serde::Serialize;
 
-use super::WINDOW;
 use crate::bench::checks::{CONFIRMED, PLACED, TRANSITIONS};
 use crate::http::Response;
 use crate::load::{Latencies, Outcome, Plan, Pool, Summary, Timing, Traffic, run as run_load};
 use crate::order::PlaceOrders;
+use crate::report::Grid;
 use crate::system::{Metrics, Role};
+
+/// What is looked at separately.
+pub const WINDOW: Duration = Duration::from_secs(10);
+/// Requests under way at most, and at full speed always.
+pub const CONNECTIONS: usize = 256;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -135,4 +140,29 @@ impl Traffic for Watched {
             tally.refused += 1;
         }
     }
+}
+
+/// Window by window.
+pub fn grid(windows: &[Window]) -> Grid {
+    let mut grid = Grid::new([
+        "at s",
+        "placed/s",
+        "confirmed/s",
+        "refused",
+        "p50 ms",
+        "p99 ms",
+        "order role MiB",
+    ]);
+    for window in windows {
+        grid.line([
+            format!("{:.0}", window.at_seconds),
+            format!("{:.0}", window.placed_per_second),
+            format!("{:.0}", window.confirmed_per_second),
+            window.refused.to_string(),
+            format!("{:.1}", window.latency.p50_ms),
+            format!("{:.1}", window.latency.p99_ms),
+            window.resident_mib.to_string(),
+        ]);
+    }
+    grid
 }

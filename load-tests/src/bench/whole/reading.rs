@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::subject::Roles;
+use super::roles::Roles;
 use crate::bench::checks::{CONFIRMED, PLACED, SETTLED, TRANSITIONS};
 use crate::system::{
     Deployment, LogEnds, MachineTimes, Metrics, ProcessTable, Settings, listening_at,

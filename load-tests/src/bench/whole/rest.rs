@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use super::reading::{Reading, Servers};
-use super::subject::Subject;
+use super::roles::Roles;
 use crate::numbers::to_f64;
-use crate::system::Settings;
+use crate::system::{Deployment, Settings};
 
 /// CPU time of each process in percent of a core, and transactions a second.
 #[derive(Clone, Debug, Serialize)]
@@ -19,28 +19,29 @@ pub struct Rest {
     pub transactions_per_second: f64,
 }
 
-/// Looks at the subject, whose roles run, for a while. Before that it rests: backends that have become
-/// idle report their transactions up to 10 s late.
-pub async fn measure(settings: &Settings, subject: &Subject<'_>) -> Result<Rest> {
+/// Looks at the running roles for a while. Before that they rest: backends that have become idle report
+/// their transactions up to 10 s late.
+pub async fn measure(
+    settings: &Settings,
+    deployment: &Deployment<'_>,
+    roles: &Roles,
+) -> Result<Rest> {
     let servers = Servers::find(settings)?;
-    let up = subject.up.as_ref().context("the roles run")?;
     let (settle, window) = settings.pick((2, 3), (12, 15));
     tokio::time::sleep(Duration::from_secs(settle)).await;
-    let before = Reading::take(&subject.deployment, &up.roles, &servers).await?;
+    let before = Reading::take(deployment, roles, &servers).await?;
     tokio::time::sleep(Duration::from_secs(window)).await;
-    let after = Reading::take(&subject.deployment, &up.roles, &servers).await?;
+    let after = Reading::take(deployment, roles, &servers).await?;
     let seconds = (after.at - before.at).as_secs_f64();
     let used = after.processes.iter().filter_map(|(name, after)| {
         let used = after - before.processes.get(name)?;
         Some((*name, used * 100.0 / seconds))
     });
-    let rest = Rest {
+    Ok(Rest {
         seconds,
         core_percent: used.collect(),
         transactions_per_second: to_f64(after.commits.saturating_sub(before.commits)) / seconds,
-    };
-    eprintln!("  {} at rest: {}", subject.label, rest.describe());
-    Ok(rest)
+    })
 }
 
 impl Rest {

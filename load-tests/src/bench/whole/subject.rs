@@ -4,13 +4,15 @@
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::CONNECTIONS;
 use super::figures::Figures;
 use super::rest::Rest;
+use super::roles::Roles;
 use crate::bench::checks::{Told, ensure_no_violation};
 use crate::load::{Outcome, Pool};
-use crate::system::{Databases, Deployment, Role, Settings, scalar};
+use crate::system::{Databases, Deployment, Settings, scalar};
 
+/// Requests under way at most.
+pub const CONNECTIONS: usize = 256;
 /// One `trackops` under test.
 pub struct Subject<'a> {
     /// `this` or `before`.
@@ -31,13 +33,6 @@ pub struct Subject<'a> {
 pub struct Up {
     pub roles: Roles,
     pub pool: Pool,
-}
-
-/// The three roles of a whole system.
-pub struct Roles {
-    pub order: Role,
-    pub relay: Role,
-    pub inventory: Role,
 }
 
 /// What the databases hold at the end.
@@ -153,12 +148,5 @@ impl<'a> Subject<'a> {
         };
         self.deployment.forget_keys().await?;
         Ok(counted)
-    }
-}
-
-impl Roles {
-    /// All three.
-    pub fn all(&self) -> [&Role; 3] {
-        [&self.order, &self.relay, &self.inventory]
     }
 }

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::CONNECTIONS;
 use super::figures::Figures;
 use super::rest::Rest;
-use super::subject::{Counted, Subject};
+use super::subject::{CONNECTIONS, Counted, Subject};
 use crate::report::{Grid, Section};
 use crate::system::Settings;
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::super::Answers;
+use super::super::answers::Answers;
 use crate::http::{CallError, Response};
 use crate::load::{Latencies, Summary};
 

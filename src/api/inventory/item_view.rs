@@ -1,0 +1,46 @@
+//! An item as clients see it. Leaves what may change it to the stock ledger.
+
+use axum::Json;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use trackops_domain::ids::Sku;
+use utoipa::ToSchema;
+
+use super::item_etag;
+use crate::ports::stock::Item;
+
+/// What is known of one item.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemView {
+    /// The stock keeping unit.
+    pub sku: String,
+    /// In the house, reserved or not.
+    pub on_hand: u64,
+    /// Promised to orders.
+    pub reserved: u64,
+    /// What may still be promised.
+    pub available: u64,
+    /// Rises with every change, of what is reserved, too; the `ETag` without its quotes.
+    pub version: u64,
+}
+
+impl ItemView {
+    /// The view of `item`.
+    pub fn of(sku: &Sku, item: Item) -> Self {
+        Self {
+            sku: sku.as_str().into(),
+            on_hand: item.level.on_hand,
+            reserved: item.level.reserved,
+            available: item.level.available(),
+            version: item.version,
+        }
+    }
+
+    /// The answer that shows it, with its tag.
+    pub fn answer(sku: &Sku, item: Item) -> Response {
+        let tag = [(header::ETAG, item_etag::of(item.version))];
+        (tag, Json(Self::of(sku, item))).into_response()
+    }
+}

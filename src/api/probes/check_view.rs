@@ -1,0 +1,36 @@
+//! A readiness check as it is shown: in the answer of `/readyz`, and in the problem of a replica that is not
+//! ready. What a check looks at is in [`super::readiness`].
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::readiness::Verdict;
+
+/// What a check found.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CheckView {
+    /// What was looked at.
+    #[schema(value_type = String, example = "postgres")]
+    pub name: &'static str,
+    /// `ready`, `degraded` or `unready`.
+    #[schema(value_type = String, example = "ready")]
+    pub status: &'static str,
+    /// Why it isn't ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl CheckView {
+    pub(super) fn of(name: &'static str, verdict: Verdict) -> Self {
+        let (status, reason) = match verdict {
+            Verdict::Ready => ("ready", None),
+            Verdict::Degraded(reason) => ("degraded", Some(reason)),
+            Verdict::Unready(reason) => ("unready", Some(reason)),
+        };
+        Self {
+            name,
+            status,
+            reason,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What the live routes share: the way to subscriptions, and the places that connections take. Leaves the
+//! wire to [`super::socket`] and [`super::events`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::order::Order;
+
+use super::limits::Limits;
+use crate::api::problem::Problem;
+use crate::api::problem_code::Code;
+use crate::live::queue::Queue;
+use crate::model::orders_error::OrdersError;
+use crate::ports::live::LiveHub;
+use crate::ports::orders::Orders;
+
+/// What the handlers need.
+#[derive(Clone)]
+pub struct TrackState {
+    /// Subscriptions go through the order's actor.
+    pub orders: Arc<dyn Orders>,
+    /// Where subscriptions end.
+    pub hub: Arc<dyn LiveHub>,
+    /// Cancelled on shutdown and drain: sockets close with 1012, streams end, no new ones start.
+    pub shutdown: CancellationToken,
+    /// The open sockets and streams. A server's graceful shutdown doesn't wait for upgraded
+    /// connections: whoever stops the program closes this and waits for it, within its limit.
+    pub connections: TaskTracker,
+    /// The bounds.
+    pub limits: Arc<Limits>,
+    /// Of `limits.connections_max`: open, or about to be.
+    admitted: Arc<AtomicUsize>,
+}
+
+/// A place among the sockets and streams allowed, from the admission to the end.
+pub(super) struct Place {
+    admitted: Arc<AtomicUsize>,
+    _open: TaskTrackerToken,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// When a client should come back: to another replica, to this one started again, or once somebody
+/// has left.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The longest pause before an order that has too much to do is asked again.
+const CROWD_PAUSE: Duration = Duration::from_millis(200);
+
+impl TrackState {
+    /// State with the usual limits.
+    pub fn new(
+        orders: Arc<dyn Orders>,
+        hub: Arc<dyn LiveHub>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            orders,
+            hub,
+            shutdown,
+            connections: TaskTracker::new(),
+            limits: Arc::new(Limits::default()),
+            admitted: Arc::default(),
+        }
+    }
+
+    /// Subscribes `queue`, which follows `order` already; an answer comes in any case. An order that has
+    /// too much to do is asked again: when a crowd comes back at once, each gets its turn.
+    pub(super) async fn subscribe(
+        &self,
+        order: OrderId,
+        since: Option<Version>,
+        queue: Arc<Queue>,
+    ) -> Result<Arc<Order>, Problem> {
+        let begun = Instant::now();
+        let give_up = begun + self.limits.crowd_patience;
+        let asked = async {
+            loop {
+                let subscribed = self.orders.subscribe(order, since, Arc::clone(&queue) as _);
+                match subscribed.await {
+                    Err(OrdersError::Overloaded { .. }) if Instant::now() < give_up => {
+                        time::sleep(CROWD_PAUSE.mul_f64(rand::random_range(0.5..1.0))).await;
+                    }
+                    outcome => return outcome,
+                }
+            }
+        };
+        time::timeout_at(begun + self.limits.subscribe_timeout, asked)
+            .await
+            .map_err(|_| {
+                Problem::new(Code::Unavailable, "the order didn't answer in time")
+                    .retry_after(RETRY_AFTER)
+            })?
+            .map_err(Problem::from)
+    }
+
+    /// A place for another connection. Its work begins only with one, so that a crowd that waits for
+    /// its subscriptions is within the bound too.
+    pub(super) fn admit(&self) -> Result<Place, Problem> {
+        if self.shutdown.is_cancelled() {
+            let problem = Problem::new(Code::Unavailable, "this replica is stopping");
+            return Err(problem.retry_after(RETRY_AFTER));
+        }
+        let max = self.limits.connections_max;
+        let one_more = |open: usize| (open < max).then_some(open + 1);
+        self.admitted
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .map_err(|_| {
+                Problem::new(Code::Overloaded, "too many live connections are open")
+                    .retry_after(RETRY_AFTER)
+            })?;
+        Ok(Place {
+            admitted: Arc::clone(&self.admitted),
+            _open: self.connections.token(),
+        })
+    }
+}

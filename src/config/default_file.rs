@@ -1,0 +1,13 @@
+//! The default file and the keys in it that hold secrets. Leaves reading it to [`super::layers`].
+
+/// The default file: every key with a comment.
+pub const DEFAULT_FILE: &str = include_str!("default.toml");
+
+/// The keys of secrets: each may be given by a file, too, which its variable with `_FILE` at its end names.
+pub(super) const SECRETS: [&str; 5] = [
+    "link_secret",
+    "orders_database_url",
+    "inventory_database_url",
+    "kafka_sasl_password",
+    "redis_url",
+];

@@ -1,0 +1,47 @@
+//! Reading a configuration: layer over layer, then checked. Leaves what a layer may say to
+//! [`super::layers`], and the rules for values to [`super::check`].
+
+use std::path::Path;
+
+use super::error::ConfigError;
+use super::values::Config;
+use super::{check, environment, layers};
+
+/// Values from the command line, which win over everything else.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--strict`: a variable that means nothing is an error.
+    pub is_strict: bool,
+}
+
+impl Config {
+    /// Reads and checks the configuration.
+    pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Self, ConfigError> {
+        let mut table = layers::defaults()?;
+        if let Some(file) = file {
+            layers::add_file(&mut table, file)?;
+        }
+        layers::add_environment(&mut table, |name| std::env::var(name).ok())?;
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let misspelt = environment::misspelt(names, table.keys());
+        if flags.is_strict && !misspelt.is_empty() {
+            return Err(ConfigError::Misspelt(misspelt));
+        }
+        if let Some(listen) = &flags.listen {
+            table.insert("listen".into(), listen.clone().into());
+        }
+        let config = Self {
+            http: layers::part(&table)?,
+            replica: layers::part(&table)?,
+            stores: layers::part(&table)?,
+            orders: layers::part(&table)?,
+            live: layers::part(&table)?,
+            log: layers::part(&table)?,
+            misspelt,
+        };
+        check::values(&config)?;
+        Ok(config)
+    }
+}

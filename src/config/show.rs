@@ -1,0 +1,93 @@
+//! The configuration in force as TOML, for a person. Leaves what of a secret may be seen to
+//! [`super::mask`].
+
+use super::mask::{self, masked};
+use super::values::Config;
+
+impl Config {
+    /// Every key with its value in force as TOML, secrets masked, in the order of the default file.
+    pub fn show(&self) -> String {
+        let (http, stores, orders) = (&self.http, &self.stores, &self.orders);
+        let text = |value: &str| format!("{value:?}");
+        let rows: Vec<(&str, String)> = vec![
+            ("listen", text(&http.listen)),
+            ("management_listen", text(&http.management_listen)),
+            (
+                "http_connections_max",
+                http.http_connections_max.to_string(),
+            ),
+            ("http_idle_ms", http.http_idle_ms.to_string()),
+            ("shutdown_ms", http.shutdown_ms.to_string()),
+            ("unready_notice_ms", http.unready_notice_ms.to_string()),
+            ("node_id", text(&self.replica.node_id)),
+            ("lease_ms", self.replica.lease_ms.to_string()),
+            ("link_listen", text(&self.replica.link_listen)),
+            ("advertised_addr", text(&self.replica.advertised_addr)),
+            ("link_secret", text(mask::hidden(&self.replica.link_secret))),
+            (
+                "orders_database_url",
+                text(&masked(&stores.orders_database_url)),
+            ),
+            (
+                "inventory_database_url",
+                text(&masked(&stores.inventory_database_url)),
+            ),
+            ("shards", stores.shards.to_string()),
+            ("append_connections", stores.append_connections.to_string()),
+            ("read_connections", stores.read_connections.to_string()),
+            ("kafka_brokers", text(mask::brokers(&stores.kafka_brokers))),
+            (
+                "kafka_security_protocol",
+                text(&stores.kafka_security_protocol),
+            ),
+            ("kafka_sasl_mechanism", text(&stores.kafka_sasl_mechanism)),
+            ("kafka_sasl_username", text(&stores.kafka_sasl_username)),
+            (
+                "kafka_sasl_password",
+                text(mask::hidden(&stores.kafka_sasl_password)),
+            ),
+            ("kafka_prefix", text(&stores.kafka_prefix)),
+            ("kafka_partitions", stores.kafka_partitions.to_string()),
+            ("kafka_replication", stores.kafka_replication.to_string()),
+            ("redis_url", text(&masked(&stores.redis_url))),
+            ("redis_prefix", text(&stores.redis_prefix)),
+            (
+                "reservation_timeout_ms",
+                orders.reservation_timeout_ms.to_string(),
+            ),
+            (
+                "reservation_ask_again_max",
+                orders.reservation_ask_again_max.to_string(),
+            ),
+            (
+                "reservation_wait_max_ms",
+                orders.reservation_wait_max_ms.to_string(),
+            ),
+            ("release_timeout_ms", orders.release_timeout_ms.to_string()),
+            (
+                "saga_stuck_after_ms",
+                orders.saga_stuck_after_ms.to_string(),
+            ),
+            ("passivate_live_ms", orders.passivate_live_ms.to_string()),
+            ("passivate_final_ms", orders.passivate_final_ms.to_string()),
+            ("actors_max", orders.actors_max.to_string()),
+            ("actors_bytes_max", orders.actors_bytes_max.to_string()),
+            ("order_waiting_max", orders.order_waiting_max.to_string()),
+            ("node_waiting_max", orders.node_waiting_max.to_string()),
+            (
+                "node_waiting_bytes_max",
+                orders.node_waiting_bytes_max.to_string(),
+            ),
+            ("writer_lanes", orders.writer_lanes.to_string()),
+            ("retention_days", stores.retention_days.to_string()),
+            ("subscriptions_max", self.live.subscriptions_max.to_string()),
+            ("log", text(&self.log.log)),
+            ("log_format", text(&self.log.log_format)),
+        ];
+        let mut shown = String::new();
+        for (key, value) in rows {
+            shown.extend([key, " = ", &value, "\n"]);
+        }
+        shown
+    }
+}

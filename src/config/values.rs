@@ -1,0 +1,217 @@
+//! The values in force, one struct per concern, and what follows from one of them. Leaves where they come
+//! from to [`super::load`], and which of them are sound to [`super::check`].
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use trackops_cluster::ShardCount;
+
+use super::environment::Misspelt;
+use super::mask::{self, masked};
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub http: HttpConfig,
+    /// Who this replica is.
+    pub replica: ReplicaConfig,
+    /// PostgreSQL, Kafka, Redis.
+    pub stores: StoresConfig,
+    /// Actors and saga.
+    pub orders: OrdersConfig,
+    /// Sockets and streams.
+    pub live: LiveConfig,
+    /// Logs.
+    pub log: LogConfig,
+    /// Variables of the environment that mean nothing.
+    pub misspelt: Vec<Misspelt>,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HttpConfig {
+    /// Public address; empty for the role's.
+    pub listen: String,
+    /// Management address; empty for the role's.
+    pub management_listen: String,
+    /// Open connections at most.
+    pub http_connections_max: usize,
+    /// See the default file; milliseconds.
+    pub http_idle_ms: u64,
+    /// Limit of a graceful stop in milliseconds; 0 for the role's.
+    pub shutdown_ms: u64,
+    /// See the default file; milliseconds.
+    pub unready_notice_ms: u64,
+}
+
+/// Who this replica is, and how others reach it. Prints with the secret masked.
+#[derive(Clone, Deserialize)]
+pub struct ReplicaConfig {
+    /// Its name; empty for the host's.
+    pub node_id: String,
+    /// Length of the lease in milliseconds.
+    pub lease_ms: u64,
+    /// Address of the listener for links of other replicas.
+    pub link_listen: String,
+    /// Where others reach it; empty for the listener's address.
+    pub advertised_addr: String,
+    /// What all replicas share; empty for a replica that is alone.
+    pub link_secret: String,
+}
+
+/// Databases, bus and cache. Prints with secrets masked.
+#[derive(Clone, Deserialize)]
+pub struct StoresConfig {
+    /// The orders' database.
+    pub orders_database_url: String,
+    /// The inventory's database.
+    pub inventory_database_url: String,
+    /// Shards of the orders database; 0 if that is left to it.
+    pub shards: u16,
+    /// Connections for appends.
+    pub append_connections: u32,
+    /// Connections for the rest.
+    pub read_connections: u32,
+    /// Brokers, separated by commas.
+    pub kafka_brokers: String,
+    /// How the brokers are spoken to.
+    pub kafka_security_protocol: String,
+    /// How we say who we are; empty without SASL.
+    pub kafka_sasl_mechanism: String,
+    /// Who we are.
+    pub kafka_sasl_username: String,
+    /// What proves it.
+    pub kafka_sasl_password: String,
+    /// Before topics and groups.
+    pub kafka_prefix: String,
+    /// Partitions of new topics.
+    pub kafka_partitions: i32,
+    /// Replicas of new topics.
+    pub kafka_replication: i32,
+    /// The cache.
+    pub redis_url: String,
+    /// Before keys.
+    pub redis_prefix: String,
+    /// Days after which settled rows are removed; 0 for never.
+    pub retention_days: u32,
+}
+
+/// Actors and saga.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OrdersConfig {
+    /// See the default file; milliseconds.
+    pub reservation_timeout_ms: u64,
+    /// See the default file.
+    pub reservation_ask_again_max: u32,
+    /// See the default file; milliseconds.
+    pub reservation_wait_max_ms: u64,
+    /// See the default file; milliseconds.
+    pub release_timeout_ms: u64,
+    /// See the default file; milliseconds.
+    pub saga_stuck_after_ms: u64,
+    /// See the default file; milliseconds.
+    pub passivate_live_ms: u64,
+    /// See the default file; milliseconds.
+    pub passivate_final_ms: u64,
+    /// See the default file.
+    pub actors_max: usize,
+    /// See the default file.
+    pub actors_bytes_max: u64,
+    /// See the default file.
+    pub order_waiting_max: u32,
+    /// See the default file.
+    pub node_waiting_max: u32,
+    /// See the default file.
+    pub node_waiting_bytes_max: u64,
+    /// See the default file.
+    pub writer_lanes: usize,
+}
+
+impl OrdersConfig {
+    /// An order that waits for inventory for longer is stuck.
+    pub fn saga_stuck_after(&self) -> Duration {
+        Duration::from_millis(self.saga_stuck_after_ms)
+    }
+}
+
+/// Sockets and streams.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LiveConfig {
+    /// Orders that one socket may follow.
+    pub subscriptions_max: usize,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LogConfig {
+    /// Filter directives.
+    pub log: String,
+    /// `text` or `json`.
+    pub log_format: String,
+}
+
+impl HttpConfig {
+    /// The limit of a graceful stop; `otherwise` unless one is set.
+    pub fn shutdown(&self, otherwise: Duration) -> Duration {
+        if self.shutdown_ms == 0 {
+            otherwise
+        } else {
+            Duration::from_millis(self.shutdown_ms)
+        }
+    }
+
+    /// How long a replica goes on answering once it has said that it stops.
+    pub fn notice(&self) -> Duration {
+        Duration::from_millis(self.unready_notice_ms)
+    }
+}
+
+impl StoresConfig {
+    /// How many shards the orders database is said to have, if anything is said.
+    pub fn shards_set(&self) -> Option<ShardCount> {
+        ShardCount::new(self.shards)
+    }
+}
+
+impl ReplicaConfig {
+    /// The name in force.
+    pub fn name(&self) -> String {
+        if !self.node_id.is_empty() {
+            return self.node_id.clone();
+        }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let host = host.trim();
+        if host.is_empty() {
+            "node-1".into()
+        } else {
+            host.into()
+        }
+    }
+}
+
+impl std::fmt::Debug for ReplicaConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReplicaConfig")
+            .field("node_id", &self.node_id)
+            .field("lease_ms", &self.lease_ms)
+            .field("link_listen", &self.link_listen)
+            .field("advertised_addr", &self.advertised_addr)
+            .field("link_secret", &mask::hidden(&self.link_secret))
+            .finish()
+    }
+}
+
+impl std::fmt::Debug for StoresConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoresConfig")
+            .field("orders_database_url", &masked(&self.orders_database_url))
+            .field(
+                "inventory_database_url",
+                &masked(&self.inventory_database_url),
+            )
+            .field("kafka_brokers", &mask::brokers(&self.kafka_brokers))
+            .field("redis_url", &masked(&self.redis_url))
+            .finish_non_exhaustive()
+    }
+}
