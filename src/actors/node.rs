@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ractor::{Actor, ActorRef};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,7 +29,7 @@ use super::saga_route::SagaRoute;
 use super::settings::Settings;
 use super::shard::{Closed, Context, Entered, Shard};
 use super::supervisor::NodeSupervisor;
-use super::writer::{LOADS_AT_ONCE, Shared, Writer};
+use super::writer::{Shared, Writer};
 use super::{scanner, sweeper, weight};
 use crate::ports::cache::{Cache, Position};
 use crate::ports::clock::Clock;
@@ -41,7 +41,6 @@ use crate::ports::orders::{
 };
 use crate::ports::sagas::Sagas;
 use crate::telemetry::names;
-use crate::telemetry::repeated::RepeatedLog;
 
 /// Ids drawn until one falls on an owned shard; with any owned share worth serving from, a few do.
 const DRAWS_MAX: u32 = 4_096;
@@ -92,15 +91,13 @@ impl Node {
         let vital = Vital::default();
         let journal = Arc::clone(&parts.journal);
         let announcer = Announcer::start(journal, &tasks, &vital, stop.clone());
-        let shared = Arc::new(Shared {
-            journal: Arc::clone(&parts.journal),
-            ownership: Arc::clone(&parts.ownership),
-            gate: Arc::clone(&parts.gate),
+        let shared = Shared::new(
+            Arc::clone(&parts.journal),
+            Arc::clone(&parts.ownership),
+            Arc::clone(&parts.gate),
             announcer,
-            tasks: tasks.clone(),
-            loads: Semaphore::new(LOADS_AT_ONCE),
-            refusals: RepeatedLog::new(),
-        });
+            tasks.clone(),
+        );
         let context = Arc::new(Context {
             writer: Writer::start(&shared, settings.lanes, &vital, &stop),
             positions: Positions::start(parts.cache, Arc::clone(&parts.gate), &tasks, stop.clone()),
