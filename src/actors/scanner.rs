@@ -1,6 +1,5 @@
-//! The deadline scanner: one query for all shards of the replica wakes what is due, at a bounded
-//! rate. No actor has to stay alive for its timer. A deadline of an order whose request or answer is known
-//! to be on its way is moved on.
+//! The deadline scanner: one query for all shards of the replica finds what is due, and wakes it at a bounded
+//! rate. No actor has to stay alive for its timer. What a passed deadline means is the domain's to decide.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use trackops_cluster::outage::causes;
 use trackops_domain::command::{Command, HeldUp};
 use trackops_domain::ids::CommandId;
 
-use super::node::Node;
+use super::context::Context;
 use super::saga_route::{SagaRoute, Waits};
 use crate::codec::trace;
 use crate::ports::journal::{Due, Journal};
@@ -43,12 +42,12 @@ pub(super) struct Watched {
 
 /// Runs until `stop` is cancelled.
 pub(super) async fn run(
-    node: Arc<Node>,
+    context: Arc<Context>,
+    orders: Arc<dyn Orders>,
     journal: Arc<dyn Journal>,
     watched: Watched,
     stop: CancellationToken,
 ) {
-    let context = Arc::clone(node.context());
     let mut timer = tokio::time::interval(context.settings.scan_every);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Orders that stay due whatever is done would fill every round: each reaches past them.
@@ -94,7 +93,7 @@ pub(super) async fn run(
                 let left = found - woken.len();
                 stuck = left
                     + stream::iter(woken)
-                        .map(|(due, held_up)| wake(&node, due, held_up))
+                        .map(|(due, held_up)| wake(&*orders, due, held_up))
                         .buffer_unordered(AT_ONCE)
                         .filter(|is_stuck| std::future::ready(*is_stuck))
                         .count()
@@ -147,7 +146,7 @@ fn reach(wakes_max: u32, stuck: usize) -> u32 {
 }
 
 /// Whether the order can't be worked on until somebody has seen to it.
-async fn wake(node: &Node, due: Due, held_up: HeldUp) -> bool {
+async fn wake(orders: &dyn Orders, due: Due, held_up: HeldUp) -> bool {
     let name = format!("deadline {}", due.deadline.0);
     let request = CommandRequest {
         order: due.order,
@@ -162,7 +161,7 @@ async fn wake(node: &Node, due: Due, held_up: HeldUp) -> bool {
         traceparent: Some(trace::root()),
     };
     // A quarantined or busy order is looked at again in the next round.
-    let Err(error) = node.execute(request).await else {
+    let Err(error) = orders.execute(request).await else {
         return false;
     };
     tracing::debug!(order = %due.order, %error, "deadline not handled yet");
