@@ -39,7 +39,7 @@ pub struct State {
     loaded: bool,
     /// The listeners may lack something, which the next load tells them.
     restarted: bool,
-    /// Keys of the last positions that were taken, newest last.
+    /// Keys of the last positions that were taken, newest last; at most `REMEMBERED_MAX`.
     pub(super) located: SmallVec<[LocationKey; 0]>,
 }
 

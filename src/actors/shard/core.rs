@@ -8,9 +8,9 @@ use ractor::ActorCell;
 use trackops_cluster::ShardId;
 use trackops_domain::ids::OrderId;
 
-use crate::actors::admission::Hands;
 use crate::actors::context::Context;
 use crate::actors::failures::Failures;
+use crate::actors::hands::Hands;
 use crate::actors::live_orders::LiveOrders;
 use crate::actors::order::Entry;
 use crate::actors::slots::Slots;

@@ -2,8 +2,8 @@
 //! that is held is left to the caller.
 
 use super::core::Shard;
-use crate::actors::admission::InHand;
 use crate::actors::errors;
+use crate::actors::hands::InHand;
 use crate::actors::tenure::{Standing, Tenure};
 use crate::ports::orders::OrdersError;
 

@@ -8,7 +8,8 @@ use trackops_domain::ids::OrderId;
 
 use super::core::Shard;
 use super::enter::{Closed, Entered};
-use crate::actors::admission::{self, InHand, Ticket};
+use crate::actors::admission::{self, Ticket};
+use crate::actors::hands::InHand;
 use crate::actors::order::{Arguments, Entry, OrderActor, OrderMessage, Reply, Start};
 use crate::actors::slots::Slot;
 use crate::actors::tenure::Tenure;
