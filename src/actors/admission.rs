@@ -1,11 +1,11 @@
-//! Admission: ractor's mailboxes are unbounded, so what may enter one is counted before.
+//! Admission: ractor's mailboxes are unbounded, so what may enter one is counted before. What a refusal looks
+//! like on the wire is decided elsewhere.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
+use super::hands::InHand;
 use super::settings::Settings;
 use crate::model::orders_error::{Full, OrdersError};
 use crate::telemetry::names;
@@ -38,19 +38,6 @@ pub struct Place {
     of: Arc<AtomicU32>,
     bytes: u64,
 }
-
-/// What is in hand of one shard: requests that have found it open and are not done with.
-#[derive(Debug, Default)]
-pub struct Hands {
-    count: AtomicU32,
-    /// Somebody waits for the last one.
-    awaited: AtomicBool,
-    last: Notify,
-}
-
-/// One request in hand of a shard.
-#[derive(Debug)]
-pub struct InHand(Arc<Hands>);
 
 /// Refuses for want of room, and counts it.
 pub fn refused(full: Full) -> OrdersError {
@@ -148,42 +135,10 @@ impl Drop for Place {
     }
 }
 
-impl Hands {
-    /// One more. To be taken before the shard's standing is looked at: then either the look sees that
-    /// the shard is held, or whoever holds it sees this.
-    pub fn take(self: &Arc<Self>) -> InHand {
-        self.count.fetch_add(1, Ordering::SeqCst);
-        InHand(Arc::clone(self))
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> u32 {
-        self.count.load(Ordering::SeqCst)
-    }
-
-    /// Waits until there are none. For one caller at a time.
-    pub async fn empty(&self) {
-        self.awaited.store(true, Ordering::SeqCst);
-        while self.count() > 0 {
-            // The last one leaves its signal behind, so one that goes after the look isn't missed.
-            self.last.notified().await;
-        }
-        self.awaited.store(false, Ordering::SeqCst);
-    }
-}
-
-impl Drop for InHand {
-    fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.awaited.load(Ordering::SeqCst)
-        {
-            self.0.last.notify_one();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actors::hands::Hands;
 
     fn small() -> Arc<Admission> {
         Admission::new(&Settings {
@@ -250,17 +205,5 @@ mod tests {
         drop((first, second));
         assert!(admit(1_000).is_ok(), "alone, it is let in");
         assert_eq!((admission.waiting(), admission.waiting_bytes()), (0, 0));
-    }
-
-    #[tokio::test]
-    async fn a_shard_is_empty_when_the_last_one_is_done() {
-        let hands = Arc::new(Hands::default());
-        let (one, two) = (hands.take(), hands.take());
-        let mut empty = std::pin::pin!(hands.empty());
-        assert!(futures_util::poll!(empty.as_mut()).is_pending());
-        drop(one);
-        assert!(futures_util::poll!(empty.as_mut()).is_pending());
-        drop(two);
-        assert!(futures_util::poll!(empty.as_mut()).is_ready());
     }
 }

@@ -1,5 +1,5 @@
-//! Tells the relays that there is work: after commits, at most every 25 ms, never by the append
-//! itself (`NOTIFY` holds an instance-wide lock through its commit).
+//! Tells the relays that there is work: after commits, and at most every 25 ms. The append itself doesn't tell
+//! them, because `NOTIFY` holds an instance-wide lock through its commit. What the relays do is their own.
 
 use std::sync::Arc;
 use std::time::Duration;

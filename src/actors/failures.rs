@@ -1,4 +1,5 @@
-//! The memory of failures: how often an order has failed lately, and whether it is quarantined.
+//! The memory of failures: how often an order has failed lately, and whether it is quarantined. Starting it
+//! again is left to the supervisor, and releasing it to an operator.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

@@ -1,30 +1,31 @@
 //! The order actors and those above them: node supervisor, one shard supervisor per owned shard,
 //! one actor per live order. What an order does is decided in the domain; where it is stored, cached
 //! and shown is behind ports; this module owns who works on what, and when.
+
 pub mod admission;
 pub mod announcer;
 pub mod cache_gate;
+mod context;
+mod errors;
 pub mod failures;
-pub mod handover;
+mod hands;
+mod live_orders;
 pub mod node;
-pub mod order;
-mod order_append;
-mod order_location;
-mod order_place;
-mod order_settle;
+mod order;
 pub mod ownership;
 pub mod positions;
-pub mod reads;
 pub mod recency;
-mod room;
 pub mod saga_route;
-pub mod scanner;
+mod scanner;
 pub mod settings;
-pub mod shard;
-pub mod supervisor;
-pub mod sweeper;
+mod shard;
+mod slots;
+mod stuck;
+mod supervisor;
+mod sweeper;
 pub mod tenure;
 mod weight;
-pub mod writer;
+mod writer;
+
 pub use node::Node;
 pub use settings::Settings;

@@ -1,4 +1,5 @@
-//! Courier positions on their way to the cache: never in the way of an order's actor.
+//! Courier positions on their way to the cache. An order's actor never waits for them; which position is the
+//! newest is decided there.
 
 use std::sync::Arc;
 

@@ -5,6 +5,8 @@
 //! Whether an order may be ended is decided elsewhere, under its slot's lock. Nobody holds the lock
 //! in here while taking another.
 
+mod lists;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,14 +15,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use trackops_domain::ids::OrderId;
 
-/// Which list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rank {
-    /// The order goes on, or is not loaded yet.
-    Live = 0,
-    /// It is finished, or there is none.
-    Final = 1,
-}
+use self::lists::Lists;
+pub use self::lists::Rank;
 
 /// Tenths of a second: fine enough to tell who is idle for long, and most orders that are placed are
 /// answered within the one in which they came.
@@ -41,46 +37,10 @@ pub struct Recency {
 #[derive(Debug)]
 pub struct Place {
     recency: Arc<Recency>,
-    node: u32,
+    element: u32,
     /// Tick and rank of the last touch: one that changes neither is spared the lock.
     touched: AtomicU64,
     bytes: AtomicU32,
-}
-
-#[derive(Debug, Default)]
-struct Lists {
-    nodes: Vec<Node>,
-    /// Nodes that nobody has.
-    free: Vec<u32>,
-    ends: [Ends; 2],
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Node {
-    order: OrderId,
-    tick: u32,
-    rank: Rank,
-    before: u32,
-    after: u32,
-    is_listed: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Ends {
-    first: u32,
-    last: u32,
-}
-
-/// In place of a node's number.
-const NONE: u32 = u32::MAX;
-
-impl Default for Ends {
-    fn default() -> Self {
-        Self {
-            first: NONE,
-            last: NONE,
-        }
-    }
 }
 
 impl Recency {
@@ -98,11 +58,11 @@ impl Recency {
     pub fn enter(self: &Arc<Self>, order: OrderId) -> Place {
         let (tick, rank) = (self.tick(), Rank::Live);
         let mut lists = self.lists.lock();
-        let node = lists.insert(order);
-        lists.append(node, tick, rank);
+        let element = lists.insert(order);
+        lists.append(element, tick, rank);
         Place {
             recency: Arc::clone(self),
-            node,
+            element,
             touched: AtomicU64::new(pack(tick, rank)),
             bytes: AtomicU32::new(0),
         }
@@ -113,12 +73,11 @@ impl Recency {
     pub fn take_idlest(&self, only_due: bool) -> Option<OrderId> {
         let now = self.tick();
         let mut lists = self.lists.lock();
-        let share = |lists: &Lists, rank: Rank| {
-            let first = lists.nodes.get(lists.ends[rank as usize].first as usize)?;
-            let idle = f64::from(now.saturating_sub(first.tick));
+        let share = |rank: Rank| {
+            let idle = f64::from(now.saturating_sub(lists.first_tick(rank)?));
             Some(idle / f64::from(self.limits[rank as usize]))
         };
-        let (of_final, of_live) = (share(&lists, Rank::Final), share(&lists, Rank::Live));
+        let (of_final, of_live) = (share(Rank::Final), share(Rank::Live));
         let (rank, share) = match (of_final, of_live) {
             (Some(one), Some(other)) if other > one => (Rank::Live, other),
             (Some(share), _) => (Rank::Final, share),
@@ -128,9 +87,7 @@ impl Recency {
         if only_due && share < 1.0 {
             return None;
         }
-        let node = lists.ends[rank as usize].first;
-        lists.unlist(node);
-        Some(lists.nodes[node as usize].order)
+        lists.take_first(rank)
     }
 
     /// What the live orders weigh.
@@ -153,9 +110,9 @@ impl Place {
         }
         let mut lists = self.recency.lists.lock();
         // Out of the lists, it is in the hands of somebody who will put it back or end it.
-        if lists.nodes[self.node as usize].is_listed {
-            lists.unlist(self.node);
-            lists.append(self.node, tick, rank);
+        if lists.is_listed(self.element) {
+            lists.unlist(self.element);
+            lists.append(self.element, tick, rank);
         }
     }
 
@@ -163,8 +120,8 @@ impl Place {
     pub fn put_back(&self) {
         let (tick, rank) = unpack(self.touched.load(Ordering::Relaxed));
         let mut lists = self.recency.lists.lock();
-        if !lists.nodes[self.node as usize].is_listed {
-            lists.append(self.node, tick.max(self.recency.tick()), rank);
+        if !lists.is_listed(self.element) {
+            lists.append(self.element, tick.max(self.recency.tick()), rank);
         }
     }
 
@@ -182,66 +139,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.weigh(0);
         let mut lists = self.recency.lists.lock();
-        if lists.nodes[self.node as usize].is_listed {
-            lists.unlist(self.node);
-        }
-        lists.free.push(self.node);
-    }
-}
-
-impl Lists {
-    /// A node that is in no list.
-    fn insert(&mut self, order: OrderId) -> u32 {
-        let node = Node {
-            order,
-            tick: 0,
-            rank: Rank::Live,
-            before: NONE,
-            after: NONE,
-            is_listed: false,
-        };
-        if let Some(free) = self.free.pop() {
-            self.nodes[free as usize] = node;
-            return free;
-        }
-        self.nodes.push(node);
-        // Admission bounds the live orders far below.
-        u32::try_from(self.nodes.len() - 1).unwrap_or(NONE)
-    }
-
-    fn append(&mut self, index: u32, tick: u32, rank: Rank) {
-        let last = self.ends[rank as usize].last;
-        self.nodes[index as usize] = Node {
-            tick,
-            rank,
-            before: last,
-            after: NONE,
-            is_listed: true,
-            ..self.nodes[index as usize]
-        };
-        match last {
-            NONE => self.ends[rank as usize].first = index,
-            last => self.nodes[last as usize].after = index,
-        }
-        self.ends[rank as usize].last = index;
-    }
-
-    fn unlist(&mut self, index: u32) {
-        let Node {
-            rank,
-            before,
-            after,
-            ..
-        } = self.nodes[index as usize];
-        match before {
-            NONE => self.ends[rank as usize].first = after,
-            before => self.nodes[before as usize].after = after,
-        }
-        match after {
-            NONE => self.ends[rank as usize].last = before,
-            after => self.nodes[after as usize].before = before,
-        }
-        self.nodes[index as usize].is_listed = false;
+        lists.remove(self.element);
     }
 }
 

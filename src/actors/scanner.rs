@@ -1,28 +1,25 @@
-//! The deadline scanner: one query for all shards of the replica wakes what is due, at a bounded
-//! rate. No actor has to stay alive for its timer. A deadline of an order whose request or answer is known
-//! to be on its way is moved on.
+//! The deadline scanner: one query for all shards of the replica finds what is due, and wakes it at a bounded
+//! rate. No actor has to stay alive for its timer. What a passed deadline means is the domain's to decide.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use trackops_cluster::ShardId;
 use trackops_cluster::outage::causes;
 use trackops_domain::command::{Command, HeldUp};
 use trackops_domain::ids::CommandId;
 
-use super::node::Node;
+use super::context::Context;
 use super::saga_route::{SagaRoute, Waits};
+use super::stuck::StuckSagas;
 use crate::codec::trace;
 use crate::model::order_request::CommandRequest;
 use crate::model::orders_error::OrdersError;
 use crate::ports::journal::{Due, Journal};
-use crate::ports::orders::OrdersExt;
-use crate::ports::sagas::{Sagas, Stuck};
-use crate::telemetry::names;
+use crate::ports::orders::{Orders, OrdersExt};
+use crate::ports::sagas::Sagas;
 use crate::telemetry::repeated::RepeatedLog;
 
 /// Wakes under way at once: enough to fill a batch of the writer, too few to crowd out clients.
@@ -30,12 +27,6 @@ const AT_ONCE: usize = 64;
 
 /// A round looks at this many times its usual number of orders at most.
 const REACH_MAX: u32 = 10;
-
-/// Between two counts of what is stuck: it changes over minutes.
-const COUNT_EVERY: Duration = Duration::from_secs(15);
-
-/// Stuck orders are counted up to this: more is as bad, and takes longer to count.
-const COUNT_MAX: u32 = 10_000;
 
 /// What the scanner looks at besides deadlines; `None` where there is nothing to look at.
 pub(super) struct Watched {
@@ -45,18 +36,18 @@ pub(super) struct Watched {
 
 /// Runs until `stop` is cancelled.
 pub(super) async fn run(
-    node: Arc<Node>,
+    context: Arc<Context>,
+    orders: Arc<dyn Orders>,
     journal: Arc<dyn Journal>,
     watched: Watched,
     stop: CancellationToken,
 ) {
-    let context = Arc::clone(node.context());
     let mut timer = tokio::time::interval(context.settings.scan_every);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Orders that stay due whatever is done would fill every round: each reaches past them.
-    let mut stuck = 0;
+    let mut stay_due = 0;
     let mut waits = Waits::default();
-    let mut counted: Option<Instant> = None;
+    let mut stuck_sagas = StuckSagas::new(watched.sagas);
     let failures = RepeatedLog::new();
     loop {
         tokio::select! {
@@ -66,15 +57,9 @@ pub(super) async fn run(
         }
         let owned = context.ownership.open();
         let is_mine = !owned.is_empty() && context.ownership.lease_holds();
-        if counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY)
-            && let Some(sagas) = &watched.sagas
-        {
-            counted = Some(Instant::now());
-            // Whoever owns the others counts them.
-            let shards = if is_mine { &owned[..] } else { &[] };
-            let stuck = Stuck::at(context.clock.now(), context.settings.stuck_after);
-            report_stuck(&**sagas, shards, stuck).await;
-        }
+        // Whoever owns the others counts them.
+        let counted = if is_mine { &owned[..] } else { &[] };
+        stuck_sagas.report(&context, counted).await;
         if !is_mine {
             continue;
         }
@@ -82,7 +67,7 @@ pub(super) async fn run(
             .due(
                 &owned,
                 context.clock.now(),
-                reach(context.settings.wakes_per_scan_max, stuck),
+                reach(context.settings.wakes_per_scan_max, stay_due),
             )
             .await
         {
@@ -94,11 +79,11 @@ pub(super) async fn run(
                 let found = due.len();
                 let woken = judged(watched.route.as_ref(), &mut waits, due).await;
                 let left = found - woken.len();
-                stuck = left
+                stay_due = left
                     + stream::iter(woken)
-                        .map(|(due, held_up)| wake(&node, due, held_up))
+                        .map(|(due, held_up)| wake(&*orders, due, held_up))
                         .buffer_unordered(AT_ONCE)
-                        .filter(|is_stuck| std::future::ready(*is_stuck))
+                        .filter(|stays_due| std::future::ready(*stays_due))
                         .count()
                         .await;
             }
@@ -130,26 +115,14 @@ async fn judged(route: Option<&SagaRoute>, waits: &mut Waits, due: Vec<Due>) -> 
     waits.judge(route, due, seen.as_ref())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-async fn report_stuck(sagas: &dyn Sagas, shards: &[ShardId], stuck: Stuck) {
-    if shards.is_empty() {
-        metrics::gauge!(names::SAGA_STUCK).set(0.0);
-        return;
-    }
-    match sagas.count_stuck(shards, stuck, COUNT_MAX).await {
-        Ok(count) => metrics::gauge!(names::SAGA_STUCK).set(count as f64),
-        Err(error) => tracing::debug!(%error, "stuck orders can't be counted"),
-    }
-}
-
-/// How many orders a round looks at, when `stuck` of the last round's can't be worked on.
-fn reach(wakes_max: u32, stuck: usize) -> u32 {
-    let stuck = u32::try_from(stuck).unwrap_or(u32::MAX);
-    wakes_max.saturating_add(stuck.min(wakes_max.saturating_mul(REACH_MAX - 1)))
+/// How many orders a round looks at, when `stay_due` of the last round's can't be worked on.
+fn reach(wakes_max: u32, stay_due: usize) -> u32 {
+    let stay_due = u32::try_from(stay_due).unwrap_or(u32::MAX);
+    wakes_max.saturating_add(stay_due.min(wakes_max.saturating_mul(REACH_MAX - 1)))
 }
 
 /// Whether the order can't be worked on until somebody has seen to it.
-async fn wake(node: &Node, due: Due, held_up: HeldUp) -> bool {
+async fn wake(orders: &dyn Orders, due: Due, held_up: HeldUp) -> bool {
     let name = format!("deadline {}", due.deadline.0);
     let request = CommandRequest {
         order: due.order,
@@ -164,7 +137,7 @@ async fn wake(node: &Node, due: Due, held_up: HeldUp) -> bool {
         traceparent: Some(trace::root()),
     };
     // A quarantined or busy order is looked at again in the next round.
-    let Err(error) = node.execute(request).await else {
+    let Err(error) = orders.execute(request).await else {
         return false;
     };
     tracing::debug!(order = %due.order, %error, "deadline not handled yet");
@@ -176,8 +149,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_reaches_past_what_is_stuck() {
-        let rounds = [0, 3, 500, 1_000_000].map(|stuck| reach(500, stuck));
+    fn a_round_reaches_past_what_stays_due() {
+        let rounds = [0, 3, 500, 1_000_000].map(|stay_due| reach(500, stay_due));
         assert_eq!(rounds, [500, 503, 1_000, 5_000]);
     }
 }

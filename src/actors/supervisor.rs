@@ -1,4 +1,5 @@
-//! The supervisors: of a shard's orders, and of the shards.
+//! The supervisors: of a shard's orders, and of the shards. They start again what has failed; how often is too
+//! often is decided in `failures.rs`.
 
 use std::sync::Arc;
 

@@ -1,14 +1,15 @@
 //! Passivation: ends the actors of orders that nobody has touched for a while. A passive order costs
-//! nothing but its row.
+//! nothing but its row. Once a second the sweeper also reports what is in memory.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::shard::{Context, Shard};
+use super::context::Context;
+use super::live_orders::LiveOrders;
+use super::shard::Shard;
 use crate::telemetry::names;
 
 /// Between two looks at who is due. What is due is found at once, so a look that finds nothing is free.
@@ -21,10 +22,12 @@ const LOOKS_PER_REPORT: u32 = 10;
 const STEP: u32 = 64;
 
 /// Runs until `stop` is cancelled.
-pub(super) async fn run(shards: Arc<[Arc<Shard>]>, stop: CancellationToken) {
-    let Some(context) = shards.first().map(|shard| Arc::clone(&shard.context)) else {
-        return;
-    };
+pub(super) async fn run(
+    live: Arc<LiveOrders>,
+    context: Arc<Context>,
+    shards: Arc<[Arc<Shard>]>,
+    stop: CancellationToken,
+) {
     let mut timer = tokio::time::interval(LOOK);
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks = 0_u32;
@@ -35,28 +38,26 @@ pub(super) async fn run(shards: Arc<[Arc<Shard>]>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         // What is loaded weighs more than what was there when it was let in.
-        while end_some(&context, true) || (is_over(&context) && end_some(&context, false)) {
+        while end_some(&live, true) || (live.is_over() && end_some(&live, false)) {
             tokio::task::yield_now().await;
         }
         looks = looks.wrapping_add(1);
         if looks.is_multiple_of(LOOKS_PER_REPORT) {
-            for shard in &*shards {
-                shard.shrink();
-            }
-            report(&context, &shards);
+            live.shrink();
+            report(&live, &context, &shards);
         }
     }
 }
 
 /// Ends a step's worth of orders; whether there may be more. If all that were looked at are at work, the
 /// next look is early enough.
-fn end_some(context: &Context, only_due: bool) -> bool {
+fn end_some(live: &LiveOrders, only_due: bool) -> bool {
     let mut has_ended = false;
     for _ in 0..STEP {
-        if !only_due && !is_over(context) {
+        if !only_due && !live.is_over() {
             return false;
         }
-        match context.end_idlest(only_due) {
+        match live.end_idlest(only_due) {
             None => return false,
             Some(was_idle) => has_ended |= was_idle,
         }
@@ -64,14 +65,8 @@ fn end_some(context: &Context, only_due: bool) -> bool {
     has_ended
 }
 
-fn is_over(context: &Context) -> bool {
-    let settings = &context.settings;
-    context.live.load(Ordering::Relaxed) as usize > settings.actors_max
-        || context.recency.bytes() > settings.actors_bytes_max
-}
-
-fn report(context: &Context, shards: &[Arc<Shard>]) {
-    metrics::gauge!(names::ORDERS_LIVE).set(f64::from(context.live.load(Ordering::Relaxed)));
+fn report(live: &LiveOrders, context: &Context, shards: &[Arc<Shard>]) {
+    metrics::gauge!(names::ORDERS_LIVE).set(f64::from(live.actors()));
     metrics::gauge!(names::MAILBOX_DEPTH).set(f64::from(context.admission.waiting()));
     let quarantined: usize = shards.iter().map(|s| s.failures.quarantined()).sum();
     let owned = context.ownership.owned().len();
@@ -82,7 +77,7 @@ fn report(context: &Context, shards: &[Arc<Shard>]) {
     {
         metrics::gauge!(names::ACTORS_QUARANTINED).set(quarantined as f64);
         metrics::gauge!(names::SHARDS_OWNED).set(owned as f64);
-        metrics::gauge!(names::ORDERS_LIVE_BYTES).set(context.recency.bytes() as f64);
+        metrics::gauge!(names::ORDERS_LIVE_BYTES).set(live.bytes() as f64);
         metrics::gauge!(names::MAILBOX_BYTES).set(context.admission.waiting_bytes() as f64);
     }
 }

@@ -1,4 +1,5 @@
-//! Where each shard stands with this replica, and since which unbroken ownership.
+//! Where each shard stands with this replica, and since which unbroken ownership. Which change is allowed is left
+//! to the ownership.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 

@@ -13,7 +13,7 @@ use trackops_cluster::directory::{Directory, Owner};
 use trackops_cluster::link::{LinkError, Peer};
 use trackops_domain::ids::OrderId;
 
-use super::{ABANDONED, LATE, Router, Target};
+use super::core::{ABANDONED, LATE, Router, Target};
 use crate::actors::ownership::Ownership;
 use crate::codec::link::{Answer, Request};
 use crate::model::order_answer::{Done, OrderAnswer};

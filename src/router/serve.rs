@@ -10,7 +10,7 @@ use trackops_cluster::link::{Peer, Service};
 use trackops_cluster::membership::{Incarnation, NodeId};
 use trackops_domain::ids::OrderId;
 
-use super::{LATE, Router};
+use super::core::{LATE, Router};
 use crate::codec::link::{Answer, Message, Request};
 use crate::model::order_answer::OrderAnswer;
 use crate::model::order_request::OrderRequest;

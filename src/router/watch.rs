@@ -14,8 +14,8 @@ use trackops_cluster::directory::Owner;
 use trackops_cluster::link::Peer;
 use trackops_domain::ids::OrderId;
 
+use super::core::{Router, Target};
 use super::forward::{By, Routed};
-use super::{Router, Target};
 use crate::actors::tenure::Tenure;
 use crate::codec::link::{Answer, Request, Subscriber};
 use crate::live::mirror::{Upstream, Watched};

@@ -1,5 +1,5 @@
-//! Reads under way: those who want the same order wait for one of them. A flight that a write has
-//! overtaken takes nobody else on board.
+//! Single flight: readers who want the same order at the same time wait for one read. A flight that a write
+//! has overtaken takes nobody else on board. What is read, and how, is the caller's.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -7,11 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use thiserror::Error;
 use tokio::sync::OnceCell;
 use trackops_domain::ids::OrderId;
 
-use super::LoadError;
 use crate::ports::cache::CacheEntry;
+
+/// A load failed; shared by all who waited for it. The loader's own error is inside.
+#[derive(Clone, Debug, Error)]
+#[error("the order could not be loaded")]
+pub struct LoadError(#[source] pub Arc<dyn std::error::Error + Send + Sync>);
 
 /// The flights by order. As many as there are readers at once, which admission bounds.
 #[derive(Default)]

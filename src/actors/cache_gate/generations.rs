@@ -1,9 +1,20 @@
-//! Which generation each shard's cached entries must carry to be believed, if any.
+//! Which generation each shard's cached entries must carry to be believed, if any. Who raises one, and when, is
+//! decided by others.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
 use trackops_cluster::{ShardCount, ShardId};
+
+use crate::ports::journal::BoxError;
+
+/// Raises the cache generation of shards in the database.
+#[async_trait]
+pub trait GenerationRaiser: Send + Sync + 'static {
+    /// The new generations of those of `shards` that this replica still owns.
+    async fn raise(&self, shards: &[ShardId]) -> Result<Vec<(ShardId, i64)>, BoxError>;
+}
 
 /// One number per shard, changed by compare-and-set: `generation * 4 + tag`.
 pub(super) struct Generations {

@@ -1,5 +1,6 @@
-//! Putting the cache back into use: a probe until it answers, then higher generations for the shards
-//! that nobody may read meanwhile. Runs only while there is something to repair.
+//! Leaving the cache alone when it fails, and putting it back into use: a probe until it answers, then higher
+//! generations for the shards that nobody may read meanwhile. The repair runs only while there is something to
+//! repair.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -8,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use trackops_cluster::ShardId;
 
-use super::CacheGate;
+use super::core::CacheGate;
 
 /// What one step came to.
 enum Step {
@@ -17,6 +18,21 @@ enum Step {
 }
 
 impl CacheGate {
+    /// The cache is left alone.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Believes nothing any more if the cache has come to another connection.
+    pub(super) fn check_session(&self) {
+        if self.generations.note_session(|| self.cache.session()) {
+            tracing::info!(
+                "another connection to the cache: its entries are not read until raised"
+            );
+            self.repair();
+        }
+    }
+
     /// The cache failed: asks nothing of it until a probe succeeds.
     pub(super) fn trip(&self, why: &str) {
         self.failures.fetch_add(1, Ordering::SeqCst);

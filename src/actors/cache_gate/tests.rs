@@ -6,22 +6,28 @@ mod unconfirmed;
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use trackops_cluster::ShardId;
 use trackops_domain::ids::{CommandId, CustomerId, OrderId, Sku, Version};
 use trackops_domain::money::{Amount, Currency};
-use trackops_domain::order::LogEntry;
+use trackops_domain::order::{LogEntry, Order};
 use trackops_domain::placed::{Address, Item, Placed};
 use trackops_domain::saga::{Saga, Stock};
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 
 use super::*;
+use crate::codec::view;
 use crate::model::position::Position;
-use crate::ports::cache::CacheError;
+use crate::ports::cache::{Cache, CacheEntry, CacheError};
+use crate::ports::journal::BoxError;
 
 const S: ShardId = ShardId(3);
 const OTHER: ShardId = ShardId(4);

@@ -2,22 +2,17 @@
 //! is confirmed nothing that the cache holds of its orders is read: the live actor has the state, and
 //! where there is none the journal.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 use trackops_cluster::ShardId;
 use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
 
-use super::{CacheGate, count, entry_from};
+use super::core::CacheGate;
+use super::requests::{count, entry_from};
 use crate::ports::cache::CacheEntry;
-
-/// Writes under way of which the callers are not made to wait. A cache answers within a millisecond, or
-/// is left alone after fifty: past this it is too slow, and the replica goes at its pace.
-const AHEAD_MAX: usize = 16;
 
 /// A committed order, and its view.
 #[derive(Clone, Debug)]
@@ -28,20 +23,6 @@ pub struct Committed {
     pub order: Arc<Order>,
     /// `codec::view::render` of it.
     pub view: Bytes,
-}
-
-/// Whose writes are not confirmed yet.
-pub(super) struct Pending {
-    marks: Mutex<Marks>,
-    /// Told when some are confirmed.
-    fewer: Notify,
-    ahead: Semaphore,
-}
-
-#[derive(Default)]
-struct Marks {
-    orders: HashMap<OrderId, u32>,
-    shards: HashMap<ShardId, u32>,
 }
 
 /// A write to come. Until it is confirmed nothing of its orders is read from the cache. Dropped before, it
@@ -100,7 +81,7 @@ impl CacheGate {
 impl<'a> Unconfirmed<'a> {
     /// Leave to answer before the write is confirmed, if not too many are under way.
     pub fn ahead(&self) -> Option<SemaphorePermit<'a>> {
-        self.gate.pending.ahead.try_acquire().ok()
+        self.gate.pending.ahead()
     }
 
     /// Writes in one call to the cache. Never fails, and takes at most the write limit.
@@ -127,59 +108,5 @@ impl Drop for Unconfirmed<'_> {
             self.gate.repair();
         }
         self.gate.pending.clear(&self.marked);
-    }
-}
-
-impl Pending {
-    pub(super) fn new() -> Self {
-        Self {
-            marks: Mutex::default(),
-            fewer: Notify::new(),
-            ahead: Semaphore::new(AHEAD_MAX),
-        }
-    }
-
-    /// Whether a write of `order` is not confirmed.
-    pub(super) fn has(&self, order: OrderId) -> bool {
-        self.marks.lock().orders.contains_key(&order)
-    }
-
-    /// Waits until every write of `shard` is confirmed, or has made its entries unreadable.
-    pub(super) async fn none_of(&self, shard: ShardId) {
-        loop {
-            // Before the look: what is confirmed after it isn't missed.
-            let fewer = self.fewer.notified();
-            if !self.marks.lock().shards.contains_key(&shard) {
-                return;
-            }
-            fewer.await;
-        }
-    }
-
-    fn mark(&self, orders: &[(ShardId, OrderId)]) {
-        let mut marks = self.marks.lock();
-        for (shard, order) in orders {
-            *marks.orders.entry(*order).or_default() += 1;
-            *marks.shards.entry(*shard).or_default() += 1;
-        }
-    }
-
-    fn clear(&self, orders: &[(ShardId, OrderId)]) {
-        let mut marks = self.marks.lock();
-        for (shard, order) in orders {
-            less(&mut marks.orders, *order);
-            less(&mut marks.shards, *shard);
-        }
-        drop(marks);
-        self.fewer.notify_waiters();
-    }
-}
-
-fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, u32>, of: K) {
-    if let std::collections::hash_map::Entry::Occupied(mut count) = counts.entry(of) {
-        *count.get_mut() -= 1;
-        if *count.get() == 0 {
-            count.remove();
-        }
     }
 }

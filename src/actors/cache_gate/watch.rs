@@ -1,4 +1,5 @@
-//! I8 as seen from here: the versions lately written, to notice a cache that shows an older one.
+//! The versions lately written, to notice a cache that shows an older one (I8). What follows then is decided
+//! by the read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

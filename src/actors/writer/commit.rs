@@ -1,4 +1,5 @@
-//! Committing one batch: fence, halve on a bad row, settle an unknown outcome; then answers, cache.
+//! Commits one batch: gives each row its epoch, halves the batch on a bad row, and has an unknown outcome
+//! settled. Then it answers and writes to the cache.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,8 +10,10 @@ use trackops_cluster::ShardId;
 use trackops_cluster::outage::causes;
 use trackops_domain::order::Order;
 
-use super::{AppendJob, Shared, WriteError};
+use super::job::{AppendJob, WriteError};
+use super::shared::Shared;
 use crate::actors::cache_gate;
+use crate::actors::ownership::Unwritable;
 use crate::actors::tenure::{Standing, Tenure};
 use crate::faults;
 use crate::ports::journal::{AppendError, AppendRow, RowOutcome};
@@ -67,10 +70,17 @@ fn under_epochs(shared: &Shared, rows: Vec<AppendRow>, waiting: Vec<Waiting>) ->
                 part.0.push(row);
                 part.1.push(waiting);
             }
-            Err(error) => answer(waiting.reply, Err(error)),
+            Err(why) => answer(waiting.reply, Err(not_now(why))),
         }
     }
     part
+}
+
+fn not_now(why: Unwritable) -> WriteError {
+    match why {
+        Unwritable::NotOwned => WriteError::NotOwner,
+        Unwritable::Settling => WriteError::Unavailable,
+    }
 }
 
 fn refused(shared: &Shared, error: &(dyn std::error::Error + 'static), what: &str) {

@@ -1,4 +1,5 @@
-//! One lane: takes what waits, commits it as one batch, looks up what was asked for, and again.
+//! One lane, over and over: takes what waits, commits it as one batch, and starts the loads that were asked
+//! for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{AppendJob, Job, LoadJob, Shared, commit, load};
+use super::job::{AppendJob, Job, LoadJob};
+use super::shared::Shared;
+use super::{commit, load};
 use crate::actors::weight;
 use crate::ports::journal::{APPEND_BYTES_MAX, APPEND_ROWS_MAX};
 

@@ -1,8 +1,9 @@
-//! Loads of one batch, in one round trip.
+//! Loads the orders that one batch of jobs asks for, in one round trip.
 
 use std::sync::Arc;
 
-use super::{LoadJob, Shared};
+use super::job::LoadJob;
+use super::shared::Shared;
 use crate::ports::journal::{JournalError, LOAD_ORDERS_MAX};
 
 /// Loads every order of `jobs`, some at a time. One that can't be read fails alone.

@@ -12,10 +12,10 @@ use trackops_domain::ids::Version;
 use trackops_domain::order::Order;
 use trackops_domain::time::Timestamp;
 
+use super::envelope::{LinkFormError, close, open, read};
 use super::error::ErrorV1;
 use super::order::{OrderV1, PositionV1, bytes_of, raw};
 use super::request::PeerV1;
-use super::{LinkFormError, close, open, read};
 use crate::model::order_answer::{ActorReport, Done, History, OrderAnswer, Read};
 use crate::model::orders_error::OrdersError;
 use trackops_cluster::link::Peer;

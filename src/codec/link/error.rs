@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use trackops_domain::decide::Rejection;
 use trackops_domain::ids::Version;
 
-use super::LinkFormError;
+use super::envelope::LinkFormError;
 use super::order::status;
 use crate::model::orders_error::{Full, OrdersError};
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
 
+use super::envelope::{LinkFormError, close, open, read};
 use super::order::{OrderV1, PositionV1};
-use super::{LinkFormError, close, open, read};
 use crate::model::position::Position;
 
 /// One way, in order.

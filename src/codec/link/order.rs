@@ -11,7 +11,7 @@ use trackops_domain::order::Order;
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 
-use super::LinkFormError;
+use super::envelope::LinkFormError;
 use crate::codec::stored;
 use crate::model::event_row::EventRow;
 use crate::model::position::Position;

@@ -10,8 +10,8 @@ use trackops_domain::command::{Command, HeldUp};
 use trackops_domain::ids::{CommandId, OrderId, Version};
 use trackops_domain::time::Timestamp;
 
+use super::envelope::{LinkFormError, close, open, read};
 use super::order::{PositionV1, status};
-use super::{LinkFormError, close, open, read};
 use crate::codec::content::ContentV1;
 use crate::codec::stored;
 use crate::model::order_request::{

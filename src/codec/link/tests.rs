@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use trackops_domain::decide::Rejection;
 use trackops_domain::ids::Version;
 use trackops_domain::status::Status;
 
+use super::envelope::LinkFormError;
 use super::*;
 use crate::model::orders_error::OrdersError;
 

@@ -8,61 +8,13 @@ use super::resolve::{Import, Imports, imports};
 use crate::tidy::finding::Finding;
 use crate::tidy::source::Source;
 
-/// Circles that stand for now, each the files of one. A circle of some of them stands too.
-const KNOWN: &[&[&str]] = &[
-    &[
-        "src/codec/stored.rs",
-        "src/ports/journal.rs",
-        "src/ports/outbox.rs",
-    ],
-    &[
-        "src/codec/link.rs",
-        "src/codec/link/answer.rs",
-        "src/codec/link/error.rs",
-        "src/codec/link/message.rs",
-        "src/codec/link/order.rs",
-        "src/codec/link/request.rs",
-    ],
-    &[
-        "src/actors/cache_gate.rs",
-        "src/actors/cache_gate/flights.rs",
-        "src/actors/cache_gate/unconfirmed.rs",
-    ],
-    &[
-        "src/actors/ownership.rs",
-        "src/actors/writer/commit.rs",
-        "src/actors/writer/lane.rs",
-        "src/actors/writer/load.rs",
-        "src/actors/writer/mod.rs",
-    ],
-    &[
-        "src/actors/order.rs",
-        "src/actors/order_location.rs",
-        "src/actors/order_place.rs",
-        "src/actors/order_settle.rs",
-        "src/actors/shard.rs",
-    ],
-    &["src/actors/node.rs", "src/actors/scanner.rs"],
-    &[
-        "src/router/forward.rs",
-        "src/router/mod.rs",
-        "src/router/watch.rs",
-    ],
-];
-
 /// Finds the circles among all files.
 pub fn check(sources: &[Source]) -> Vec<Finding> {
-    check_beside(sources, KNOWN)
-}
-
-fn check_beside(sources: &[Source], known: &[&[&str]]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for of in &crates(sources) {
         let imports = imports(of);
         for circle in circles(&imports) {
-            if !is_known(&circle, known) {
-                findings.extend(finding(&circle, &imports));
-            }
+            findings.extend(finding(&circle, &imports));
         }
     }
     findings
@@ -106,12 +58,6 @@ fn reached_from<'i>(file: &str, imported: &BTreeMap<&'i str, Vec<&'i str>>) -> B
     reached
 }
 
-fn is_known(circle: &BTreeSet<&str>, known: &[&[&str]]) -> bool {
-    known
-        .iter()
-        .any(|known| circle.iter().all(|file| known.contains(file)))
-}
-
 /// Its files, and what ties them, a line for each import.
 fn finding(circle: &BTreeSet<&str>, imports: &Imports) -> Option<Finding> {
     let is_in = |(from, to): &(String, String)| {
@@ -139,7 +85,7 @@ mod tests {
 
     fn found(files: &[(&str, &str)]) -> Vec<String> {
         let sources = files.iter().map(|(path, text)| Source::new(path, text));
-        let findings = check_beside(&sources.collect::<Vec<_>>(), &[]);
+        let findings = check(&sources.collect::<Vec<_>>());
         findings.iter().map(ToString::to_string).collect()
     }
 
@@ -197,16 +143,5 @@ mod tests {
                 "{text}"
             );
         }
-    }
-
-    #[test]
-    fn a_known_circle_stands_and_a_larger_one_does_not() {
-        let sources = [
-            Source::new("src/a.rs", "use crate::b::B;\npub struct A;"),
-            Source::new("src/b.rs", "use crate::a::A;\npub struct B;"),
-        ];
-        let known: &[&str] = &["src/a.rs", "src/b.rs"];
-        assert!(check_beside(&sources, &[known]).is_empty());
-        assert_eq!(check_beside(&sources, &[&["src/a.rs"]]).len(), 1);
     }
 }

@@ -1,13 +1,14 @@
-//! After an append that failed or whose outcome is unknown: the journal says what is true.
+//! What an order's actor does after an append that failed, or whose outcome is unknown: it asks the journal
+//! what is true. Settling the shard itself is left to the ownership.
 
 use std::sync::Arc;
 
 use trackops_domain::invariants::Invariant;
 use trackops_domain::order::Order;
 
-use super::order::{SETTLE_MAX, State};
-use super::order_append as append;
-use super::writer::WriteError;
+use super::state::{SETTLE_MAX, State};
+use crate::actors::errors;
+use crate::actors::writer::WriteError;
 use crate::model::order_answer::Done;
 use crate::model::order_request::CommandRequest;
 use crate::model::orders_error::OrdersError;
@@ -16,14 +17,14 @@ use crate::telemetry;
 /// Waits until the shard's lost statement is settled, then loads the order again.
 pub(super) async fn settle(state: &mut State) -> Result<(), OrdersError> {
     state.unload();
-    let shard = state.shard.id;
-    let context = Arc::clone(&state.shard.context);
+    let shard = state.shard;
+    let context = Arc::clone(&state.context);
     if !context.ownership.settled(shard, SETTLE_MAX).await {
-        return Err(append::failed(WriteError::Unknown));
+        return Err(errors::failed(WriteError::Unknown));
     }
     state.load().await.map_err(|error| match error {
         // The shard went to another replica meanwhile: what became of the append only that one knows.
-        OrdersError::NotOwner => append::failed(WriteError::Unknown),
+        OrdersError::NotOwner => errors::failed(WriteError::Unknown),
         other => other,
     })
 }
@@ -44,10 +45,10 @@ pub(super) async fn after_failure(
     request: &CommandRequest,
 ) -> Result<Done, OrdersError> {
     match error {
-        WriteError::Unavailable | WriteError::Refused => Err(append::failed(error)),
+        WriteError::Unavailable | WriteError::Refused => Err(errors::failed(error)),
         WriteError::NotOwner => {
             state.unload();
-            Err(append::failed(error))
+            Err(errors::failed(error))
         }
         WriteError::Conflict => {
             // Under our own epoch nobody else writes: what was in memory was not what is stored.
@@ -63,7 +64,7 @@ pub(super) async fn after_failure(
                 let detail = format!("order {}: a committed version is gone", request.order);
                 telemetry::violated(Invariant::DurableFirst, &detail);
             }
-            Err(append::failed(error))
+            Err(errors::failed(error))
         }
         WriteError::Unknown => {
             settle(state).await?;
@@ -75,7 +76,7 @@ pub(super) async fn after_failure(
                     replayed: false,
                     position: None,
                 }),
-                None => Err(append::unavailable(
+                None => Err(errors::unavailable(
                     "the journal was lost; the command did not happen",
                 )),
             }

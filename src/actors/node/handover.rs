@@ -1,4 +1,5 @@
-//! Shards that come and go: adopting, draining, resuming and releasing them.
+//! Shards that come and go: adopting, draining, resuming and releasing them. Which shards move, and where to,
+//! is the coordinator's to decide.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use trackops_cluster::membership::Claimed;
 use trackops_cluster::{Epoch, ShardId};
 use trackops_domain::ids::OrderId;
 
-use super::node::Node;
+use super::core::Node;
 use crate::model::orders_error::OrdersError;
 use crate::ports::live::ShardChanges;
 
@@ -33,7 +34,7 @@ impl Node {
     /// their generations.
     pub fn adopt_shards(&self, claimed: &[Claimed], handed_over: bool) {
         for claim in claimed {
-            self.gate().adopt(claim.shard, claim.cache_generation);
+            self.gate.adopt(claim.shard, claim.cache_generation);
             // Nothing of an earlier tenure counts; this frees its memory.
             if self.ownership().epoch(claim.shard).is_none() {
                 self.shard(claim.shard).clear();
@@ -57,7 +58,7 @@ impl Node {
     }
 
     fn wake_watched_of(&self, shards: &[ShardId]) {
-        let watched = self.context().hub.watched();
+        let watched = self.context.hub.watched();
         let watched: Vec<OrderId> = watched
             .into_iter()
             .filter(|order| shards.contains(&self.ownership().shard_of(*order)))
@@ -82,7 +83,7 @@ impl Node {
     /// Tries until the order has told its listeners, or nobody listens, or it is another's.
     async fn wake_until_done(&self, order: OrderId) {
         let (mut pause, most) = WAKE_AGAIN;
-        while self.context().hub.is_watched(order) {
+        while self.context.hub.is_watched(order) {
             let (reply, answer) = oneshot::channel();
             let woken = match self.shard_of(order).wake(order, Some(reply)) {
                 Ok(()) => answer.await.unwrap_or(Err(OrdersError::Restarted)),
@@ -112,7 +113,7 @@ impl Node {
         };
         let in_time = tokio::time::timeout_at(deadline, async {
             self.shard(shard).hands.empty().await;
-            self.gate().hand_over(shard).await
+            self.gate.hand_over(shard).await
         });
         if in_time.await != Ok(true) || !self.ownership().drained(shard) {
             return false;
@@ -132,7 +133,7 @@ impl Node {
     pub fn release_shard(&self, shard: ShardId) {
         self.ownership().release(shard);
         self.shard(shard).clear();
-        self.gate().release(shard);
+        self.gate.release(shard);
     }
 }
 

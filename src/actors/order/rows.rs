@@ -1,7 +1,7 @@
-//! What an order's actor writes, and what a failed write means to the caller.
+//! The rows by which an order's actor commits what was decided: head, event, and outbox rows. Their epoch is
+//! left to the writer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -11,14 +11,10 @@ use trackops_domain::ids::Version;
 use trackops_domain::order::Order;
 use trackops_domain::saga::{Intent, intents, intents_of};
 
-use super::writer::WriteError;
 use crate::codec::{messages, stored};
 use crate::model::event_row::EventRow;
-use crate::model::orders_error::OrdersError;
-use crate::ports::journal::{AppendRow, Head, JournalError};
-
-/// When to come back after the journal was away: it is back within seconds or it takes minutes.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+use crate::model::outbox_row::OutboxRow;
+use crate::ports::journal::{AppendRow, Head};
 
 /// The row that commits `event`, which leads from the version `expected` to `after`.
 pub(super) fn event_row(
@@ -74,7 +70,7 @@ fn row(
     after: &Order,
     expected: Option<Version>,
     event: Option<EventRow>,
-    outbox: SmallVec<[crate::model::outbox_row::OutboxRow; 2]>,
+    outbox: SmallVec<[OutboxRow; 2]>,
 ) -> AppendRow {
     AppendRow {
         order: after.id,
@@ -93,39 +89,5 @@ fn row(
         },
         event,
         outbox,
-    }
-}
-
-/// The caller's error for a write that did not happen.
-pub(super) fn failed(error: WriteError) -> OrdersError {
-    match error {
-        WriteError::Unavailable => unavailable("the journal is away"),
-        WriteError::Unknown => unavailable("the journal was lost; the outcome is being settled"),
-        WriteError::NotOwner => OrdersError::NotOwner,
-        WriteError::Conflict => OrdersError::Restarted,
-        WriteError::Refused => OrdersError::Broken {
-            why: "the journal refuses the data",
-        },
-    }
-}
-
-/// The caller's error for a load that failed.
-pub(super) fn load_failed(error: JournalError) -> OrdersError {
-    match error {
-        JournalError::Unavailable(_) => unavailable("the journal is away"),
-        JournalError::Corrupt(source) => {
-            tracing::error!(%source, "a stored order can't be read");
-            OrdersError::Broken {
-                why: "the stored order can't be read",
-            }
-        }
-    }
-}
-
-/// Not now; `why` goes into the problem's detail.
-pub(super) fn unavailable(why: &'static str) -> OrdersError {
-    OrdersError::Unavailable {
-        why,
-        retry_after: RETRY_AFTER,
     }
 }

@@ -1,4 +1,5 @@
-//! Reads: the live actor's last state, else the cache, else the journal; under the lease.
+//! Reads: the live actor's last state, else the cache, else the journal. An answer is given only under the
+//! lease, or, where this replica may speak without it, with how old it may be.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +9,17 @@ use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
 use trackops_domain::status::Status;
 
-use super::cache_gate::LoadError;
-use super::node::Node;
-use super::order_append as append;
-use super::shard::Entered;
+use super::core::Node;
+use crate::actors::cache_gate::LoadError;
+use crate::actors::errors;
+use crate::actors::shard::Entered;
 use crate::codec::view;
 use crate::model::order_answer::{History, Read};
 use crate::model::orders_error::OrdersError;
+use crate::ports::journal::Journal;
 
 impl Node {
     pub(super) async fn read_view(&self, order: OrderId) -> Result<Read, OrdersError> {
-        let context = self.context();
         let shard = self.shard_of(order);
         let entered = self.enter_to_read(order).await?;
         // Cut off from the journal nobody can write: then what is in memory is the newest there is,
@@ -45,17 +46,17 @@ impl Node {
                 },
             );
         }
-        let journal = Arc::clone(self.journal());
+        let journal = Arc::clone(&self.journal);
         let load =
             async move { Ok::<_, OrdersError>(load_one(&*journal, order).await?.map(Arc::new)) };
         let entry = self
-            .gate()
+            .gate
             .get_or_load(shard.id, order, load)
             .await
             .map_err(|error| load_error(&error))?
             .ok_or(OrdersError::NotFound)?;
         let position = if is_in_transit(&entry.view) {
-            context.positions.get(order).await
+            self.context.positions.get(order).await
         } else {
             None
         };
@@ -82,7 +83,7 @@ impl Node {
         let found = match live {
             Some(state) => state,
             None => Arc::new(
-                load_one(&**self.journal(), order)
+                load_one(&*self.journal, order)
                     .await?
                     .ok_or(OrdersError::NotFound)?,
             ),
@@ -93,7 +94,7 @@ impl Node {
     /// How old an answer from memory may be: `None` under the lease. An error where this replica may
     /// not speak at all.
     fn age(&self) -> Result<Option<Duration>, OrdersError> {
-        if self.context().ownership.lease_holds() {
+        if self.context.ownership.lease_holds() {
             return Ok(None);
         }
         self.cut_off_for().map(Some).ok_or(OrdersError::LeaseOver)
@@ -108,21 +109,18 @@ impl Node {
         entered: &Entered,
         answer: T,
     ) -> Result<T, OrdersError> {
-        if !self.context().ownership.speaks(shard, entered.tenure) {
+        if !self.context.ownership.speaks(shard, entered.tenure) {
             return Err(OrdersError::NotOwner);
         }
-        if age.is_some() || self.context().ownership.lease_holds() {
+        if age.is_some() || self.context.ownership.lease_holds() {
             return Ok(answer);
         }
         Err(OrdersError::LeaseOver)
     }
 }
 
-async fn load_one(
-    journal: &dyn crate::ports::journal::Journal,
-    order: OrderId,
-) -> Result<Option<Order>, OrdersError> {
-    let loaded = journal.load(&[order]).await.map_err(append::load_failed)?;
+async fn load_one(journal: &dyn Journal, order: OrderId) -> Result<Option<Order>, OrdersError> {
+    let loaded = journal.load(&[order]).await.map_err(errors::load_failed)?;
     Ok(loaded.into_iter().next().flatten())
 }
 
@@ -131,7 +129,7 @@ fn load_error(error: &LoadError) -> OrdersError {
     tracing::debug!(error = %error.0, "order not loaded");
     match error.0.downcast_ref() {
         Some(OrdersError::Broken { why }) => OrdersError::Broken { why },
-        _ => append::unavailable("the journal is away"),
+        _ => errors::unavailable("the journal is away"),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Placing: the first command of an order, which creates it; repeats of it, and races.
+//! Placing: the first command of an order, which creates it. A repeat gets the same answer, and so does the
+//! loser of a race.
 
 use std::sync::Arc;
 
@@ -8,9 +9,10 @@ use trackops_domain::ids::{CommandId, Version};
 use trackops_domain::order::Order;
 use trackops_domain::saga::Saga;
 
-use super::order::{Answer, State};
-use super::writer::WriteError;
-use super::{order_append as append, order_settle as settle};
+use super::state::{Answer, State};
+use super::{rows, settle};
+use crate::actors::errors;
+use crate::actors::writer::WriteError;
 use crate::codec::view;
 use crate::model::order_answer::Done;
 use crate::model::order_request::PlaceRequest;
@@ -22,7 +24,7 @@ pub(super) async fn place(state: &mut State, request: PlaceRequest) -> Result<An
     if let Some(order) = &state.order {
         return placed_before(state, order, &request).map(|done| (done, None));
     }
-    let context = Arc::clone(&state.shard.context);
+    let context = Arc::clone(&state.context);
     let now = context.clock.now();
     let command = CommandId(state.id.0);
     let origin = Origin {
@@ -40,8 +42,8 @@ pub(super) async fn place(state: &mut State, request: PlaceRequest) -> Result<An
     let order = Arc::new(order);
     // Published, cached and answered: one and the same JSON.
     let view = view::render(&order);
-    let row = append::placed_row(
-        state.shard.id,
+    let row = rows::placed_row(
+        state.shard,
         &order,
         &event,
         &view,
@@ -68,10 +70,10 @@ pub(super) async fn place(state: &mut State, request: PlaceRequest) -> Result<An
                         None,
                     )
                 }),
-                None => Err(append::unavailable("the order was not stored")),
+                None => Err(errors::unavailable("the order was not stored")),
             }
         }
-        Err(error) => Err(append::failed(error)),
+        Err(error) => Err(errors::failed(error)),
     }
 }
 

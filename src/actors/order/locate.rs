@@ -1,21 +1,16 @@
-//! The courier's positions of an order: live data, kept in memory and cache, never journalled. The
-//! keys under which they came are live data too: an actor that ends (idle, failed, moved) forgets
-//! them, and a repeat after that counts as a new position.
+//! The courier's positions of an order. They are live data, kept in memory and cache, and never journalled.
+//! So are the keys under which they came: an actor that ends (idle, failed, moved) forgets them, and a repeat
+//! after that counts as a new position.
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
 use trackops_domain::order::REMEMBERED_MAX;
 use trackops_domain::status::Status;
 
-use super::order::State;
+use super::state::State;
 use crate::model::order_request::LocationKey;
 use crate::model::orders_error::OrdersError;
 use crate::model::position::Position;
-
-/// Keys of the last positions that were taken, newest last; at most [`REMEMBERED_MAX`]: couriers
-/// tell where they are every few seconds and repeat only the last word.
-pub type Known = SmallVec<[LocationKey; 0]>;
 
 /// Takes a position in; `true` if it was taken under this key before. Neither a late repeat nor an older
 /// measurement that comes late moves the courier back: the latter is a success that changes nothing.
@@ -42,10 +37,11 @@ pub(super) async fn locate(
     }
     if is_newest(state, position) {
         state.entry.position.store(Some(Arc::new(position)));
-        state.shard.context.positions.put(state.id, position);
-        state.shard.context.hub.locate(state.id, position);
+        state.context.positions.put(state.id, position);
+        state.context.hub.locate(state.id, position);
     }
     if let Some(key) = key {
+        // Couriers tell where they are every few seconds, and repeat only the last word.
         if state.located.len() >= REMEMBERED_MAX {
             state.located.remove(0);
         }
@@ -57,5 +53,5 @@ pub(super) async fn locate(
 fn is_newest(state: &State, position: Position) -> bool {
     let known = state.entry.position.load().as_deref().copied();
     // A replica of an older version passes on whatever it is told.
-    position.is_credible(state.shard.context.clock.now()) && position.replaces(known)
+    position.is_credible(state.context.clock.now()) && position.replaces(known)
 }

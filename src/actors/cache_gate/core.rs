@@ -1,0 +1,73 @@
+//! The gate's parts, and which shards' entries it believes. Asking the cache is in the files beside this one.
+
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Weak};
+
+use trackops_cluster::ShardId;
+
+use super::flights::Flights;
+use super::generations::{GenerationRaiser, Generations};
+use super::pending::Pending;
+use super::settings::CacheGateSettings;
+use super::watch::Watch;
+use crate::ports::cache::Cache;
+
+/// The guard between the order actors and the cache.
+pub struct CacheGate {
+    pub(super) cache: Arc<dyn Cache>,
+    pub(super) raiser: Arc<dyn GenerationRaiser>,
+    pub(super) settings: CacheGateSettings,
+    pub(super) generations: Generations,
+    pub(super) flights: Flights,
+    pub(super) pending: Pending,
+    pub(super) watch: Watch,
+    /// The cache failed: it is not asked until a probe succeeds.
+    pub(super) open: AtomicBool,
+    /// Failures since the last successful write, for the pause before the next probe.
+    pub(super) failures: AtomicU32,
+    pub(super) repairing: AtomicBool,
+    /// For the repair task, which must not keep a gate alive that nobody uses.
+    pub(super) itself: Weak<Self>,
+}
+
+impl CacheGate {
+    /// A gate that believes nothing until [`Self::adopt`]. Needs no task of the caller's: repair
+    /// runs by itself when there is something to repair.
+    pub fn new(
+        cache: Arc<dyn Cache>,
+        raiser: Arc<dyn GenerationRaiser>,
+        settings: CacheGateSettings,
+    ) -> Arc<Self> {
+        let session = cache.session();
+        Arc::new_cyclic(|itself| Self {
+            cache,
+            raiser,
+            settings,
+            generations: Generations::new(session),
+            flights: Flights::default(),
+            pending: Pending::new(),
+            watch: Watch::new(),
+            open: AtomicBool::new(false),
+            failures: AtomicU32::new(0),
+            repairing: AtomicBool::new(false),
+            itself: Weak::clone(itself),
+        })
+    }
+
+    /// The shard was claimed: its entries are believed if they carry `generation`. One that is not
+    /// higher than the last known is ignored.
+    pub fn adopt(&self, shard: ShardId, generation: i64) {
+        self.generations.claimed(shard, generation);
+    }
+
+    /// The shard is given up. The generation under which its entries may be believed by the next
+    /// owner; `None` if that one must raise it first.
+    pub fn release(&self, shard: ShardId) -> Option<i64> {
+        self.generations.released(shard)
+    }
+
+    /// The generation of `shard`, if its entries may be believed now.
+    pub fn generation(&self, shard: ShardId) -> Option<i64> {
+        self.generations.known(shard)
+    }
+}

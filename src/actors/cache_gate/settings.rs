@@ -1,0 +1,35 @@
+//! The limits of the cache gate, each with the reason for its default.
+
+use std::time::Duration;
+
+/// Limits of the gate.
+#[derive(Clone, Debug)]
+pub struct CacheGateSettings {
+    /// The most that one write takes.
+    pub write_limit: Duration,
+    /// The most that a read waits for the cache before it goes to the journal.
+    pub read_limit: Duration,
+    /// The most that one attempt to raise generations takes.
+    pub raise_limit: Duration,
+    /// First pause before a probe or between attempts to raise; doubled up to `repair_cap`.
+    pub repair_base: Duration,
+    /// The longest pause: within this a cache that is back is used again.
+    pub repair_cap: Duration,
+    /// Draws from 0 to 1: how much of a quarter a pause is shortened by, so that replicas which lost
+    /// the cache together don't come back together.
+    pub jitter: fn() -> f64,
+}
+
+impl Default for CacheGateSettings {
+    fn default() -> Self {
+        Self {
+            // For so long what a cache that hangs doesn't confirm is read elsewhere; then the breaker is open.
+            write_limit: Duration::from_millis(50),
+            read_limit: Duration::from_millis(50),
+            raise_limit: Duration::from_secs(2),
+            repair_base: Duration::from_millis(100),
+            repair_cap: Duration::from_secs(2),
+            jitter: rand::random,
+        }
+    }
+}

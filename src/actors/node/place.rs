@@ -1,0 +1,56 @@
+//! Placing: names the new order, so that it falls on a shard that is wanted, and has it placed.
+
+use tokio::time::Instant;
+use trackops_cluster::ShardId;
+use trackops_domain::ids::OrderId;
+
+use super::core::Node;
+use super::metrics::count;
+use crate::actors::order::{OrderMessage, Start};
+use crate::actors::weight;
+use crate::model::order_answer::Done;
+use crate::model::order_request::PlaceRequest;
+use crate::model::orders_error::OrdersError;
+
+/// Ids drawn until one falls on an owned shard; with any owned share worth serving from, a few do.
+const DRAWS_MAX: u32 = 4_096;
+
+impl Node {
+    /// A new id on a shard for which `wanted` holds.
+    pub fn draw_id(&self, wanted: impl Fn(ShardId) -> bool) -> Option<OrderId> {
+        let mut draws = (0..DRAWS_MAX).map(|_| OrderId(self.context.clock.uuid_v7()));
+        draws.find(|order| wanted(self.context.ownership.shard_of(*order)))
+    }
+
+    /// A new id on a shard that this replica owns and that takes new work.
+    pub fn draw_own_id(&self) -> Option<OrderId> {
+        if !self.shards.iter().any(|shard| shard.is_open()) {
+            return None;
+        }
+        self.draw_id(|shard| self.shard(shard).is_open())
+    }
+
+    /// Places under an id that was drawn or derived elsewhere. `is_fresh`: nobody can have used it.
+    pub async fn place_as(
+        &self,
+        order: OrderId,
+        is_fresh: bool,
+        request: PlaceRequest,
+    ) -> Result<Done, OrdersError> {
+        let started = Instant::now();
+        let start = if is_fresh {
+            Start::Fresh
+        } else {
+            Start::Stored
+        };
+        let bytes = weight::content(&request.content);
+        let request = Box::new(request);
+        let result = self
+            .request(order, start, bytes, |reply, ticket| {
+                OrderMessage::Place(request, reply, ticket)
+            })
+            .await;
+        count("place", started, &result);
+        result
+    }
+}

@@ -1,0 +1,83 @@
+//! The way of a request to its order's actor: waits where the shard is held, sends, and waits for the answer.
+//! Orders of other replicas are the router's.
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use trackops_domain::ids::OrderId;
+
+use super::core::Node;
+use crate::actors::admission::Ticket;
+use crate::actors::errors;
+use crate::actors::order::{OrderMessage, Reply, Start};
+use crate::actors::shard::{Closed, Entered, Shard};
+use crate::model::orders_error::OrdersError;
+use crate::telemetry::names;
+
+impl Node {
+    /// Lets a request in, which weighs `bytes`; waits while the shard is held.
+    /// `NotOwner` if it is, or has become, another's.
+    pub(super) async fn enter(&self, order: OrderId, bytes: usize) -> Result<Entered, OrdersError> {
+        self.enter_by(order, bytes, Shard::enter).await
+    }
+
+    /// The same for a read.
+    pub(super) async fn enter_to_read(&self, order: OrderId) -> Result<Entered, OrdersError> {
+        self.enter_by(order, 0, Shard::enter_to_read).await
+    }
+
+    async fn enter_by(
+        &self,
+        order: OrderId,
+        bytes: usize,
+        enter: impl Fn(&Shard) -> Result<Entered, Closed>,
+    ) -> Result<Entered, OrdersError> {
+        let shard = self.shard_of(order);
+        match enter(shard) {
+            Err(Closed::Held) => {}
+            decided => return decided.map_err(Closed::into_error),
+        }
+        let _place = self.context.admission.admit_held(&shard.held, bytes)?;
+        let mut changes = self.context.ownership.changes();
+        let decided = async {
+            loop {
+                // Seen before the look: a change after it ends the wait.
+                changes.borrow_and_update();
+                match enter(shard) {
+                    Err(Closed::Held) if changes.changed().await.is_ok() => {}
+                    decided => return decided,
+                }
+            }
+        };
+        let began = Instant::now();
+        let limit = self.context.settings.answer_timeout;
+        let decided = tokio::time::timeout(limit, decided).await;
+        metrics::histogram!(names::SHARD_HELD).record(began.elapsed());
+        decided
+            .unwrap_or(Err(Closed::Held))
+            .map_err(Closed::into_error)
+    }
+
+    /// Sends a message and waits for its answer.
+    pub(super) async fn request<T>(
+        &self,
+        order: OrderId,
+        start: Start,
+        bytes: usize,
+        message: impl FnOnce(Reply<T>, Ticket) -> OrderMessage,
+    ) -> Result<T, OrdersError> {
+        let entered = self.enter(order, bytes).await?;
+        let (reply, answer) = oneshot::channel();
+        self.shard_of(order)
+            .send(order, start, entered, bytes, |ticket| {
+                message(reply, ticket)
+            })?;
+        match tokio::time::timeout(self.context.settings.answer_timeout, answer).await {
+            Ok(Ok(result)) => result,
+            // The actor failed with the message in hand or in its mailbox.
+            Ok(Err(_)) => Err(OrdersError::Restarted),
+            Err(_) => Err(errors::unavailable(
+                "no answer in time; the command may still happen",
+            )),
+        }
+    }
+}

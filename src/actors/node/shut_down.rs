@@ -1,0 +1,33 @@
+//! Ending a replica within a limit: first what was admitted, then actors and writer, then the ownership.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::core::Node;
+
+impl Node {
+    /// Finishes what was admitted, at most for `limit`, then ends the actors and the writer and gives
+    /// up the shards. Nobody may send commands any more.
+    pub async fn shut_down(&self, limit: Duration) {
+        let end = Instant::now() + limit;
+        // The rest is for telling the authority, which spares the next owner the wait for the lease.
+        let deadline = end - limit / 4;
+        while self.context.admission.waiting() > 0 && Instant::now() < deadline {
+            // Nothing signals the last ticket, on purpose: a ticket is on every command's path.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout_at(deadline, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the writer did not finish in time");
+        }
+        self.supervisor.stop(None);
+        if let Err(error) = self.context.ownership.leave(end).await {
+            tracing::warn!(%error, "shards not given up: they are free when the lease ends");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What others may know of a live order without asking its actor, which alone writes here.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use arc_swap::ArcSwapOption;
+use trackops_domain::order::Order;
+
+use crate::actors::recency::Place;
+use crate::actors::tenure::Tenure;
+use crate::model::position::Position;
+
+/// A live order, as its actor shows it.
+pub struct Entry {
+    /// Since when its shard has been owned without a break.
+    pub tenure: Tenure,
+    /// The last committed state; `None` until loaded, or if there is no such order.
+    pub order: ArcSwapOption<Order>,
+    /// The courier.
+    pub position: ArcSwapOption<Position>,
+    /// Messages admitted and not yet done with.
+    pub waiting: Arc<AtomicU32>,
+    /// When it last had work, beside the others.
+    pub place: Place,
+}
+
+impl Entry {
+    /// Of an order that is not loaded yet.
+    pub fn new(tenure: Tenure, place: Place) -> Self {
+        Self {
+            tenure,
+            order: ArcSwapOption::empty(),
+            position: ArcSwapOption::empty(),
+            waiting: Arc::new(AtomicU32::new(0)),
+            place,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Claiming shards of the authority, and giving them up. Which shards to ask for is the caller's to say.
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+use trackops_cluster::ShardId;
+use trackops_cluster::membership::MembershipError;
+
+use super::table::Ownership;
+use crate::actors::cache_gate::{CacheGate, GenerationRaiser};
+use crate::ports::journal::BoxError;
+
+impl Ownership {
+    /// Claims what can be claimed of `shards`; returns what was.
+    pub async fn claim(
+        &self,
+        shards: &[ShardId],
+        gate: &CacheGate,
+    ) -> Result<Vec<ShardId>, MembershipError> {
+        let claimed = self.authority.claim(shards).await?;
+        for claim in &claimed {
+            gate.adopt(claim.shard, claim.cache_generation);
+            self.adopt(*claim);
+        }
+        Ok(claimed.into_iter().map(|claim| claim.shard).collect())
+    }
+
+    /// Those of `shards` of which the authority knows no living owner but this replica.
+    pub async fn without_live_owner(
+        &self,
+        shards: &[ShardId],
+    ) -> Result<Vec<ShardId>, MembershipError> {
+        self.authority.without_live_owner(shards).await
+    }
+
+    /// Gives up lease and shards, after the last append. An authority that hasn't answered at `end`
+    /// hears of it when the lease runs out.
+    pub async fn leave(&self, end: Instant) -> Result<(), MembershipError> {
+        self.suspend_all();
+        let left = tokio::time::timeout_at(end, self.authority.leave()).await;
+        self.lease.end();
+        left.unwrap_or_else(|late| Err(MembershipError::Unavailable(late.into())))
+    }
+}
+
+#[async_trait]
+impl GenerationRaiser for Ownership {
+    async fn raise(&self, shards: &[ShardId]) -> Result<Vec<(ShardId, i64)>, BoxError> {
+        Ok(self.authority.raise_cache_generation(shards).await?)
+    }
+}

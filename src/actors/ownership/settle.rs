@@ -1,0 +1,87 @@
+//! Finding out what became of appends of unknown outcome. Until then nothing is written to their shards;
+//! who waits for that is told by [`Ownership::settled`].
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use trackops_cluster::ShardId;
+use trackops_cluster::membership::MembershipError;
+use trackops_cluster::outage::causes;
+
+use super::table::Ownership;
+use crate::actors::cache_gate::CacheGate;
+use crate::actors::tenure::Standing;
+
+/// While the authority is away, a shard is claimed again no more often than this.
+const SETTLE_RETRY: Duration = Duration::from_millis(250);
+
+impl Ownership {
+    /// Settles appends of unknown outcome on `shards`, which are suspended: claims them again, which
+    /// waits for the lost statement or fences it. Tries until it works or this incarnation is over.
+    pub async fn settle(&self, shards: &[ShardId], gate: &CacheGate) {
+        let mut left = shards.to_vec();
+        loop {
+            left.retain(|shard| self.is_settling(*shard));
+            if left.is_empty() {
+                break;
+            }
+            match self.settle_once(&left, gate).await {
+                Ok(still) => left = still,
+                Err(MembershipError::Unavailable(error)) => {
+                    if let Some(repeats) = self.unsettled.failed(Instant::now()) {
+                        let (error, tries) = (causes(&*error), repeats.count);
+                        tracing::warn!(
+                            error,
+                            tries,
+                            shards = left.len(),
+                            "can't settle an append of unknown outcome yet"
+                        );
+                    }
+                    tokio::time::sleep(SETTLE_RETRY).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "an append of unknown outcome is the next owner's to settle");
+                    break;
+                }
+            }
+        }
+        if let Some(outage) = self.unsettled.recovered(Instant::now()) {
+            let lasted = outage.lasted;
+            tracing::info!(?lasted, "appends of unknown outcome are settled");
+        }
+        // What was not claimed again is another's.
+        for shard in shards {
+            if self.is_settling(*shard) {
+                self.release(*shard);
+            }
+        }
+    }
+
+    /// Waits until `shard` may be written again, at most `limit`; whether it may.
+    pub async fn settled(&self, shard: ShardId, limit: Duration) -> bool {
+        let mut changes = self.changes();
+        let wait = changes.wait_for(|_| !self.is_settling(shard));
+        let in_time = tokio::time::timeout(limit, wait).await;
+        in_time.is_ok_and(|seen| seen.is_ok()) && self.epoch(shard).is_some()
+    }
+
+    /// What is left to be claimed again. A claim whose answer was lost may have raised an epoch, so
+    /// a refusal doesn't say yet that the shard is another's.
+    async fn settle_once(
+        &self,
+        shards: &[ShardId],
+        gate: &CacheGate,
+    ) -> Result<Vec<ShardId>, MembershipError> {
+        let claimed = self.claim(shards, gate).await?;
+        let refused = shards.iter().filter(|shard| !claimed.contains(shard));
+        let refused: Vec<ShardId> = refused.copied().collect();
+        if refused.is_empty() {
+            return Ok(refused);
+        }
+        self.authority.still_ours(&refused).await
+    }
+
+    fn is_settling(&self, shard: ShardId) -> bool {
+        matches!(self.standing(shard).0, Standing::Settling(_))
+    }
+}

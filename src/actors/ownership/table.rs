@@ -1,0 +1,129 @@
+//! Where this replica's shards stand and whether its lease holds: what everybody asks before it writes or
+//! answers. The steps that change it are in `steps.rs`, the talk with the authority in `claims.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trackops_cluster::changes::{Changes, Watcher};
+use trackops_cluster::lease::Lease;
+use trackops_cluster::membership::{Incarnation, Membership, NodeId};
+use trackops_cluster::{Epoch, ShardCount, ShardId, shard_of};
+use trackops_domain::ids::OrderId;
+
+use super::authority::Authority;
+use crate::actors::tenure::{Standing, Tenure, Tenures};
+use crate::telemetry::repeated::RepeatedLog;
+
+/// The replica's shards.
+pub struct Ownership {
+    count: ShardCount,
+    pub(super) lease: Lease,
+    pub(super) authority: Authority,
+    pub(super) tenures: Tenures,
+    /// Rises whenever a shard's standing changes, for those who wait for it.
+    pub(super) changes: Changes,
+    /// Appends of unknown outcome that can't be settled.
+    pub(super) unsettled: RepeatedLog,
+}
+
+/// Why what was decided in a tenure may not be written now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwritable {
+    /// The shard is another replica's, or has been in between.
+    NotOwned,
+    /// A statement of unknown outcome is being settled.
+    Settling,
+}
+
+impl Ownership {
+    /// Owns nothing yet.
+    pub fn new(
+        membership: Arc<dyn Membership>,
+        node: NodeId,
+        incarnation: Incarnation,
+        lease: Lease,
+        count: ShardCount,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            count,
+            lease,
+            authority: Authority::new(membership, node, incarnation, count),
+            tenures: Tenures::new(count),
+            changes: Changes::default(),
+            unsettled: RepeatedLog::new(),
+        })
+    }
+
+    /// How many shards there are.
+    pub fn count(&self) -> ShardCount {
+        self.count
+    }
+
+    /// The shard of `order`.
+    pub fn shard_of(&self, order: OrderId) -> ShardId {
+        shard_of(order.0.as_bytes(), self.count)
+    }
+
+    /// Where `shard` stands, and in which tenure.
+    pub fn standing(&self, shard: ShardId) -> (Standing, Tenure) {
+        self.tenures.get(shard)
+    }
+
+    /// The epoch under which `shard` may be written now.
+    pub fn epoch(&self, shard: ShardId) -> Option<Epoch> {
+        match self.standing(shard).0 {
+            Standing::Owned(epoch) | Standing::Held(epoch) => Some(epoch),
+            Standing::Drained(_) | Standing::Settling(_) | Standing::Free(_) => None,
+        }
+    }
+
+    /// The epoch under which something that was decided in `tenure` may be written now.
+    pub fn epoch_in(&self, shard: ShardId, tenure: Tenure) -> Result<Epoch, Unwritable> {
+        match self.standing(shard) {
+            (_, current) if current != tenure => Err(Unwritable::NotOwned),
+            (Standing::Owned(epoch) | Standing::Held(epoch), _) => Ok(epoch),
+            (Standing::Settling(_), _) => Err(Unwritable::Settling),
+            (Standing::Drained(_) | Standing::Free(_), _) => Err(Unwritable::NotOwned),
+        }
+    }
+
+    /// Whether what is in memory since `tenure` may be spoken of: the shard is still owned, without
+    /// a break.
+    pub fn speaks(&self, shard: ShardId, tenure: Tenure) -> bool {
+        let (standing, current) = self.standing(shard);
+        current == tenure && !matches!(standing, Standing::Drained(_) | Standing::Free(_))
+    }
+
+    /// Whether this replica may answer from memory now.
+    pub fn lease_holds(&self) -> bool {
+        self.lease.holds()
+    }
+
+    /// Returns once the lease no longer holds if it `held`, or holds again if it didn't.
+    pub async fn lease_turned(&self, held: bool) {
+        self.lease.turned(held).await;
+    }
+
+    /// How long ago the lease ran out; zero while it holds.
+    pub fn lease_over_for(&self) -> Duration {
+        self.lease.over_for()
+    }
+
+    /// The shards that take new work now, ascending.
+    pub fn open(&self) -> Vec<ShardId> {
+        let is_open = |shard: &ShardId| matches!(self.standing(*shard).0, Standing::Owned(_));
+        self.count.iter().filter(is_open).collect()
+    }
+
+    /// The shards that are this replica's as far as it knows, also those that are held or being
+    /// settled; ascending.
+    pub fn owned(&self) -> Vec<(ShardId, Epoch)> {
+        let owned = |shard: ShardId| Some((shard, self.standing(shard).0.owned_under()?));
+        self.count.iter().filter_map(owned).collect()
+    }
+
+    /// Rises with every change of a standing.
+    pub fn changes(&self) -> Watcher {
+        self.changes.subscribe()
+    }
+}

@@ -1,0 +1,105 @@
+//! One shard of this replica: its live orders, their failures, and the supervisor of their actors.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use parking_lot::RwLock;
+use ractor::ActorCell;
+use trackops_cluster::ShardId;
+use trackops_domain::ids::OrderId;
+
+use crate::actors::context::Context;
+use crate::actors::failures::Failures;
+use crate::actors::hands::Hands;
+use crate::actors::live_orders::LiveOrders;
+use crate::actors::order::Entry;
+use crate::actors::slots::Slots;
+use crate::actors::tenure::Tenure;
+
+/// A shard of this replica.
+pub struct Shard {
+    /// Which.
+    pub id: ShardId,
+    /// What all share.
+    pub context: Arc<Context>,
+    /// Failures and quarantine.
+    pub failures: Failures,
+    /// What has been admitted to this shard and isn't done with.
+    pub hands: Arc<Hands>,
+    /// Requests that wait until the shard is no longer held.
+    pub held: Arc<AtomicU32>,
+    pub(super) live: Arc<LiveOrders>,
+    /// Its part of `live`.
+    pub(super) slots: Arc<Slots>,
+    /// The supervisor that new actors are linked to; `None` while it is being started again.
+    supervisor: RwLock<Option<ActorCell>>,
+}
+
+impl Shard {
+    /// An empty one.
+    pub fn new(id: ShardId, context: Arc<Context>, live: Arc<LiveOrders>) -> Arc<Self> {
+        let failures = Failures::new(
+            context.settings.failures_max,
+            context.settings.failure_window,
+        );
+        Arc::new(Self {
+            id,
+            context,
+            failures,
+            hands: Arc::default(),
+            held: Arc::default(),
+            slots: Arc::clone(live.slots(id)),
+            live,
+            supervisor: RwLock::new(None),
+        })
+    }
+
+    /// The live order's entry, if it is of `tenure`, without waking anything.
+    pub fn peek_in(&self, order: OrderId, tenure: Tenure) -> Option<Arc<Entry>> {
+        self.peek(order).filter(|entry| entry.tenure == tenure)
+    }
+
+    /// The live order's entry, without waking anything.
+    pub fn peek(&self, order: OrderId) -> Option<Arc<Entry>> {
+        self.slots.peek(order)
+    }
+
+    /// How many orders are in memory, those that are being started again too.
+    pub fn in_memory(&self) -> usize {
+        self.slots.in_memory()
+    }
+
+    /// Whether the order's actor is being started again.
+    pub fn is_restarting(&self, order: OrderId) -> bool {
+        self.slots.is_restarting(order)
+    }
+
+    /// Ends every actor and forgets what is known of failures: the shard is, or may be, another's.
+    pub fn clear(&self) {
+        self.slots.end_all();
+        self.failures.clear_all();
+    }
+
+    /// The supervisor for new actors; `None` while there is none. Forgets every actor: those of the
+    /// last supervisor have ended with it.
+    pub fn supervise(&self, supervisor: Option<ActorCell>) {
+        // Never both locks at once: `send` takes this one while it holds a slot's.
+        *self.supervisor.write() = None;
+        self.slots.forget_all();
+        *self.supervisor.write() = supervisor;
+    }
+
+    pub(super) fn supervisor(&self) -> Option<ActorCell> {
+        self.supervisor.read().clone()
+    }
+
+    /// Marks the order whose actor was `failed` as restarting; which it was.
+    pub fn failed(&self, failed: &ActorCell) -> Option<OrderId> {
+        self.slots.failed(failed)
+    }
+
+    /// Takes the order's mark away: the next message starts it.
+    pub fn forget(&self, order: OrderId) {
+        self.slots.forget(order);
+    }
+}

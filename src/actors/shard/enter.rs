@@ -1,0 +1,73 @@
+//! Who is let into a shard: requests while it takes new work, reads for a little longer. Waiting for a shard
+//! that is held is left to the caller.
+
+use super::core::Shard;
+use crate::actors::errors;
+use crate::actors::hands::InHand;
+use crate::actors::tenure::{Standing, Tenure};
+use crate::model::orders_error::OrdersError;
+
+/// A request that found its shard open.
+pub struct Entered {
+    /// Keeps the shard from being handed over until the request is done with.
+    pub in_hand: InHand,
+    /// In which tenure it was open.
+    pub tenure: Tenure,
+}
+
+/// Why a shard takes no new work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Not this replica's.
+    NotOwned,
+    /// On its way to another replica, which is decided in a moment.
+    Held,
+    /// A statement of unknown outcome is being settled.
+    Settling,
+}
+
+impl Closed {
+    /// What a caller that doesn't wait is told.
+    pub fn into_error(self) -> OrdersError {
+        match self {
+            Self::NotOwned => OrdersError::NotOwner,
+            Self::Held => errors::unavailable("the order's shard is moving to another replica"),
+            Self::Settling => {
+                errors::unavailable("a lost write of the order's shard is being settled")
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// Lets a request in, if the shard takes new work now.
+    pub fn enter(&self) -> Result<Entered, Closed> {
+        let in_hand = self.hands.take();
+        let (standing, tenure) = self.context.ownership.standing(self.id);
+        match standing {
+            Standing::Owned(_) => Ok(Entered { in_hand, tenure }),
+            Standing::Held(_) | Standing::Drained(_) => Err(Closed::Held),
+            Standing::Settling(_) => Err(Closed::Settling),
+            Standing::Free(_) => Err(Closed::NotOwned),
+        }
+    }
+
+    /// Whether the shard takes new work now.
+    pub fn is_open(&self) -> bool {
+        matches!(
+            self.context.ownership.standing(self.id).0,
+            Standing::Owned(_)
+        )
+    }
+
+    /// Lets a read in: what is committed may be shown also while a lost append is being settled.
+    pub fn enter_to_read(&self) -> Result<Entered, Closed> {
+        let in_hand = self.hands.take();
+        let (standing, tenure) = self.context.ownership.standing(self.id);
+        match standing {
+            Standing::Owned(_) | Standing::Settling(_) => Ok(Entered { in_hand, tenure }),
+            Standing::Held(_) | Standing::Drained(_) => Err(Closed::Held),
+            Standing::Free(_) => Err(Closed::NotOwned),
+        }
+    }
+}

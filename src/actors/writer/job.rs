@@ -1,0 +1,58 @@
+//! What the writer is asked for, and why an append may fail.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use trackops_domain::ids::OrderId;
+use trackops_domain::order::Order;
+
+use crate::actors::tenure::Tenure;
+use crate::ports::journal::{AppendRow, JournalError};
+
+/// Why an append was not committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum WriteError {
+    /// It certainly did not happen.
+    #[error("the journal is away")]
+    Unavailable,
+    /// It may have happened. The order has to be loaded again, once its shard is settled.
+    #[error("the outcome of the append is unknown")]
+    Unknown,
+    /// Another replica owns the shard.
+    #[error("another replica owns the shard")]
+    NotOwner,
+    /// The stored order has another version than the one in memory, or exists already.
+    #[error("the stored order is not the one in memory")]
+    Conflict,
+    /// The journal refuses the data, however often it is sent.
+    #[error("the journal refuses the data")]
+    Refused,
+}
+
+/// An append and what is to follow it.
+pub(super) struct AppendJob {
+    /// The row; its epoch is filled in by the lane.
+    pub row: AppendRow,
+    /// In which tenure it was decided.
+    pub tenure: Tenure,
+    /// The order as it will be, and its view: for the cache.
+    pub order: Arc<Order>,
+    pub view: Bytes,
+    /// Who waits.
+    pub reply: oneshot::Sender<Result<Instant, WriteError>>,
+}
+
+/// A load and who waits for it.
+pub(super) struct LoadJob {
+    pub order: OrderId,
+    pub reply: oneshot::Sender<Result<Option<Order>, JournalError>>,
+}
+
+/// What waits in a lane.
+pub(super) enum Job {
+    Append(Box<AppendJob>),
+    Load(LoadJob),
+}

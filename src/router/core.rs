@@ -1,0 +1,152 @@
+//! The router itself: its parts, and who is to work on an order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use trackops_cluster::ShardId;
+use trackops_cluster::directory::{Directory, Owner};
+use trackops_cluster::link::{Links, Peer};
+use trackops_cluster::vital::Vital;
+use trackops_domain::ids::OrderId;
+
+use crate::actors::Node;
+use crate::actors::tenure::Standing;
+use crate::live::feed::Feeds;
+use crate::live::mirror::{Mirror, MirrorSettings};
+use crate::model::orders_error::OrdersError;
+use crate::ports::live::LiveHub;
+
+/// Timings of the router.
+#[derive(Clone, Copy, Debug)]
+pub struct RouterSettings {
+    /// How long a caller waits at most, all attempts together.
+    pub deadline: Duration,
+    /// Between two attempts, unless the directory changes before; doubled up to `retry_most`.
+    pub retry: Duration,
+    /// See `retry`.
+    pub retry_most: Duration,
+    /// Of the mirrors.
+    pub mirror: MirrorSettings,
+}
+
+impl Default for RouterSettings {
+    fn default() -> Self {
+        Self {
+            // A takeover takes two or three seconds; past twice that something else is wrong.
+            deadline: Duration::from_secs(8),
+            retry: Duration::from_millis(2),
+            retry_most: Duration::from_millis(50),
+            mirror: MirrorSettings::default(),
+        }
+    }
+}
+
+/// What a router stands on.
+pub struct RouterParts {
+    /// This replica, as others reach it.
+    pub me: Peer,
+    /// Its actors.
+    pub node: Arc<Node>,
+    /// Who owns what.
+    pub directory: Arc<Directory>,
+    /// The way to others.
+    pub links: Arc<dyn Links>,
+    /// Its listeners; the same as the node's.
+    pub hub: Arc<dyn LiveHub>,
+}
+
+/// See the module. Its [`trackops_cluster::link::Service`] is what the links serve.
+pub struct Router {
+    pub(super) me: Peer,
+    pub(super) node: Arc<Node>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) links: Arc<dyn Links>,
+    pub(super) hub: Arc<dyn LiveHub>,
+    pub(super) mirror: Arc<Mirror>,
+    pub(super) feeds: Arc<Feeds>,
+    pub(super) settings: RouterSettings,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
+    /// Its incarnation has been deposed: nobody waits for what may follow.
+    pub(super) abandoned: CancellationToken,
+    pub(super) vital: Vital,
+}
+
+/// Who is to work on an order now.
+pub(super) enum Target {
+    Here,
+    /// This replica or nobody, as far as it knows; but its lease has run out, so that another may be by
+    /// now.
+    Perhaps,
+    There(Owner),
+    /// Nobody that is known.
+    Nobody,
+}
+
+impl Router {
+    /// What it can't do without.
+    pub fn vital(&self) -> &Vital {
+        &self.vital
+    }
+
+    /// Ends its tasks. What is under way ends by itself.
+    pub fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+    }
+
+    /// As [`Self::stop`]; and who waits for an owner is told to come again, because the next incarnation knows
+    /// better.
+    pub fn abandon(&self) {
+        self.stop();
+        self.abandoned.cancel();
+    }
+
+    /// Orders of other replicas that clients here watch; for tests and gauges.
+    pub fn mirrored(&self) -> usize {
+        self.mirror.mirrored()
+    }
+
+    /// Orders of this replica that clients of others watch; for tests and gauges.
+    pub fn watched_by_others(&self) -> usize {
+        self.feeds.watched()
+    }
+
+    pub(super) fn shard_of(&self, order: OrderId) -> ShardId {
+        self.node.ownership().shard_of(order)
+    }
+
+    pub(super) fn target(&self, shard: ShardId) -> Target {
+        let (standing, _) = self.node.ownership().standing(shard);
+        let other = self
+            .directory
+            .owner(shard)
+            .filter(|owner| !self.is_me(owner));
+        match (standing, other) {
+            (Standing::Free(_), Some(owner)) => Target::There(owner),
+            // Others know better: this replica has been deposed and hasn't noticed.
+            (mine, Some(owner)) if owner.epoch > mine.epoch() => Target::There(owner),
+            _ if !self.node.ownership().lease_holds() => Target::Perhaps,
+            (Standing::Free(_), None) => Target::Nobody,
+            _ => Target::Here,
+        }
+    }
+
+    pub(super) fn is_me(&self, owner: &Owner) -> bool {
+        owner.node == self.me.node && owner.incarnation == self.me.incarnation
+    }
+}
+
+/// The answer to a request whose incarnation was deposed.
+pub(super) const ABANDONED: OrdersError = OrdersError::Unavailable {
+    why: "this replica is coming back as a new incarnation",
+    retry_after: Duration::from_secs(1),
+};
+
+/// The answer to a request that took too long.
+pub(super) const LATE: OrdersError = OrdersError::Unavailable {
+    why: "no answer in time; the command may still happen",
+    retry_after: Duration::from_secs(1),
+};
