@@ -11,4 +11,5 @@ mod membership;
 mod moves;
 mod offers;
 pub mod processes;
+mod replicas;
 mod rig;

@@ -97,7 +97,7 @@ mod tests {
             ("src/a/b.rs", ""),
             ("tool/src/main.rs", ""),
             ("tool/src/c.rs", ""),
-            ("tests/it.rs", ""),
+            ("tests/it/main.rs", ""),
             ("tool/tests/d.rs", ""),
         ]);
         assert_eq!(found, [vec!["", "a", "a::b"], vec!["", "c"]]);

@@ -19,8 +19,8 @@ use trackops_domain::status::Status;
 use uuid::Uuid;
 
 use crate::contract::bus::BusFixture;
-use crate::kafka::Kafka;
-use crate::world::World;
+use crate::contract::kafka::Kafka;
+use crate::saga::world::World;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -9,7 +9,7 @@ use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;
 use uuid::Uuid;
 
-use crate::world::{World, sku};
+use crate::saga::world::{World, sku};
 
 /// What happens next; numbers choose among what there is.
 #[derive(Clone, Debug)]

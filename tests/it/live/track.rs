@@ -13,8 +13,8 @@ use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;
 use uuid::Uuid;
 
-use crate::live_support::{Follower, SOMEWHERE};
-use crate::track_support::{PATIENCE, Server, next_event};
+use crate::live::live_support::{Follower, SOMEWHERE};
+use crate::live::track_support::{PATIENCE, Server, next_event};
 
 /// A crowd comes back at once: whoever finds no room asks again, and is told if there is none for long.
 #[tokio::test]

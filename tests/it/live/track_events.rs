@@ -11,8 +11,8 @@ use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;
 use uuid::Uuid;
 
-use crate::live_support::SOMEWHERE;
-use crate::track_support::{PATIENCE, Server, next_event};
+use crate::live::live_support::SOMEWHERE;
+use crate::live::track_support::{PATIENCE, Server, next_event};
 
 #[tokio::test]
 async fn a_stream_goes_on_where_it_was_and_ends_with_204() {

@@ -1,6 +1,9 @@
 //! What has to work for clients in both modes: the whole life of an order, live, and the answers to
 //! repeats, races and bad input. Each scenario has orders of its own, so they run side by side.
 
+mod bad_input;
+mod end_to_end;
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;

@@ -16,7 +16,7 @@ use trackops::api::track::{Limits, TrackState, routes};
 use trackops::live::hub::Hub;
 use trackops_domain::ids::OrderId;
 
-use crate::live_support::TestOrders;
+use crate::live::live_support::TestOrders;
 use crate::support::wait::until;
 
 /// Longer than anything here takes, shorter than a person's patience.

@@ -13,7 +13,7 @@ use trackops::ports::live::LiveHub;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::status::Status;
 
-use crate::live_support::{Follower, SOMEWHERE, TestOrders};
+use crate::live::live_support::{Follower, SOMEWHERE, TestOrders};
 
 /// So small that most runs overflow; an update has about 220 bytes.
 const TIGHT: QueueLimits = QueueLimits {

@@ -1,6 +1,8 @@
 //! One suite per port, run against every adapter of it.
 
 mod cache;
+mod embedded;
+pub(crate) mod kafka;
 #[macro_use]
 pub mod bus;
 #[macro_use]

@@ -21,9 +21,9 @@ use trackops::ports::clock::SystemClock;
 use uuid::Uuid;
 
 use crate::contract::bus::BusFixture;
-use crate::kafka::Kafka;
+use crate::contract::kafka::Kafka;
+use crate::saga::world::World;
 use crate::support::wait::within;
-use crate::world::World;
 
 /// More than a consumer takes in hand of each partition, a few times over.
 const FLOOD: usize = 20_000;

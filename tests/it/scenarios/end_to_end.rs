@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::bad_input;
 use crate::scenarios;
+use crate::scenarios::bad_input;
 use crate::support::acknowledged::Acknowledged;
 use crate::support::check::assert_invariants;
 use crate::support::client::Client;

@@ -1,0 +1,8 @@
+//! The binary as a person or an operator starts it, asks it and stops it.
+
+mod cli;
+mod demo_command;
+mod dev_command;
+mod metrics;
+mod shutdown;
+mod start;
