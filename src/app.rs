@@ -3,19 +3,19 @@
 
 mod checks;
 mod cluster;
+mod cluster_admin;
 mod cluster_clock;
-mod cluster_desk;
 mod consumer;
 mod core;
-mod desk;
+mod dead_letter_admin;
 mod dev;
-mod face;
 mod inventory;
-mod late;
+mod late_bound;
 mod lifecycle;
 mod listeners;
 mod migrate;
 mod order;
+mod order_routes;
 mod prune;
 mod relay;
 mod replica;

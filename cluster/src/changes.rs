@@ -20,7 +20,7 @@ pub struct Changes(Arc<Inner>);
 
 /// One who is told.
 #[derive(Clone, Debug)]
-pub struct Watcher {
+pub struct ChangeReceiver {
     inner: Arc<Inner>,
     seen: u64,
 }
@@ -40,8 +40,8 @@ impl Changes {
     }
 
     /// Watches from now on.
-    pub fn subscribe(&self) -> Watcher {
-        Watcher {
+    pub fn subscribe(&self) -> ChangeReceiver {
+        ChangeReceiver {
             inner: Arc::clone(&self.0),
             seen: self.0.count.load(Ordering::SeqCst),
         }
@@ -55,7 +55,7 @@ impl Drop for Changes {
     }
 }
 
-impl Watcher {
+impl ChangeReceiver {
     /// What has changed so far counts as seen.
     pub fn mark_unchanged(&mut self) {
         self.seen = self.inner.count.load(Ordering::SeqCst);

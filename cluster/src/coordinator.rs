@@ -75,7 +75,7 @@ impl Coordinator {
     }
 
     /// Waits until the first look is through: what was free and falls to this replica is claimed.
-    pub async fn settled_in(&self) {
+    pub async fn first_claims_done(&self) {
         let mut looks = self.shared.looks.subscribe();
         // The sender lives as long as `self`.
         let _ = looks.wait_for(|looks| *looks > 0).await;

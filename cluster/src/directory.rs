@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::changes::{Changes, Watcher};
+use crate::changes::{ChangeReceiver, Changes};
 use crate::membership::{ClusterView, Incarnation, NodeId, NodeView, ShardView};
 use crate::shard::{Epoch, ShardCount, ShardId};
 
@@ -195,7 +195,7 @@ impl Directory {
     }
 
     /// Rises when an owner, an epoch, or a node has changed; not with every renewal.
-    pub fn changes(&self) -> Watcher {
+    pub fn changes(&self) -> ChangeReceiver {
         self.changes.subscribe()
     }
 

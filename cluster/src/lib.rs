@@ -8,7 +8,7 @@
 //! 1. **Key to shard.** [`shard_of`] gives the shard of a 16-byte key; [`ShardCount`] is fixed when the
 //!    authority is first set up.
 //! 2. **Join.** [`membership::Membership::join`] gives this life of the node an incarnation and a lease; a
-//!    [`keeper::Keeper`] renews it on a thread of its own and feeds a [`directory::Directory`].
+//!    [`lease_keeper::LeaseKeeper`] renews it on a thread of its own and feeds a [`directory::Directory`].
 //! 3. **Host shards.** Implement [`coordinator::Shards`]: `adopt` begins to serve shards under the epochs of
 //!    their claims, `drain` holds new work and finishes what is in hand, `resume` and `release` end that one
 //!    way or the other. A [`coordinator::Coordinator`] calls it: it claims what is free and falls to this
@@ -27,8 +27,8 @@ pub mod assignment;
 pub mod changes;
 pub mod coordinator;
 pub mod directory;
-pub mod keeper;
 pub mod lease;
+pub mod lease_keeper;
 pub mod link;
 pub mod membership;
 pub mod names;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::hands::InHand;
+use super::in_flight::InFlightGuard;
 use super::settings::Settings;
 use crate::model::orders_error::{Full, OrdersError};
 use crate::telemetry::names;
@@ -26,14 +26,14 @@ pub struct Admission {
 
 /// A place in a mailbox. Travels with the message; given back when the message is done with or lost.
 #[derive(Debug)]
-pub struct Ticket {
-    _place: Place,
-    _in_hand: InHand,
+pub struct Permit {
+    _place: BoundShare,
+    _in_hand: InFlightGuard,
 }
 
 /// A place that is counted for the replica and for whatever else `of` counts.
 #[derive(Debug)]
-pub struct Place {
+pub struct BoundShare {
     node: Arc<Admission>,
     of: Arc<AtomicU32>,
     bytes: u64,
@@ -76,10 +76,10 @@ impl Admission {
     pub fn admit(
         self: &Arc<Self>,
         order: &Arc<AtomicU32>,
-        in_hand: InHand,
+        in_hand: InFlightGuard,
         bytes: usize,
-    ) -> Result<Ticket, OrdersError> {
-        Ok(Ticket {
+    ) -> Result<Permit, OrdersError> {
+        Ok(Permit {
             _place: self.place(order, (self.order_max, Full::Order), bytes)?,
             _in_hand: in_hand,
         })
@@ -91,7 +91,7 @@ impl Admission {
         self: &Arc<Self>,
         held: &Arc<AtomicU32>,
         bytes: usize,
-    ) -> Result<Place, OrdersError> {
+    ) -> Result<BoundShare, OrdersError> {
         self.place(held, (self.held_max, Full::Move), bytes)
     }
 
@@ -100,9 +100,9 @@ impl Admission {
         of: &Arc<AtomicU32>,
         (of_max, of_full): (u32, Full),
         bytes: usize,
-    ) -> Result<Place, OrdersError> {
+    ) -> Result<BoundShare, OrdersError> {
         // All three are taken at once; dropped, they are given back.
-        let place = Place {
+        let place = BoundShare {
             node: Arc::clone(self),
             of: Arc::clone(of),
             bytes: bytes as u64,
@@ -125,7 +125,7 @@ impl Admission {
     }
 }
 
-impl Drop for Place {
+impl Drop for BoundShare {
     fn drop(&mut self) {
         self.of.fetch_sub(1, Ordering::AcqRel);
         self.node
@@ -138,7 +138,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actors::hands::Hands;
+    use crate::actors::in_flight::InFlightCount;
 
     fn small() -> Arc<Admission> {
         Admission::new(&Settings {
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn both_bounds_hold_and_tickets_come_back() {
         let admission = small();
-        let hands = Arc::new(Hands::default());
+        let hands = Arc::new(InFlightCount::default());
         let admit = |order| admission.admit(order, hands.take(), 0);
         let (one, two) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let first = admit(&one).expect("room");
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(full(admit(&two)), Full::Replica);
         assert_eq!(hands.count(), 3, "what was refused is not in hand");
         drop(first);
-        assert!(admit(&two).is_ok(), "a ticket came back");
+        assert!(admit(&two).is_ok(), "a permit came back");
         assert_eq!(admission.waiting(), 2);
     }
 
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_by_its_weight_too() {
         let admission = small();
-        let hands = Arc::new(Hands::default());
+        let hands = Arc::new(InFlightCount::default());
         let admit = |bytes| {
             let order = Arc::new(AtomicU32::new(0));
             admission.admit(&order, hands.take(), bytes)

@@ -8,6 +8,7 @@
 
 mod core;
 mod flights;
+mod freshness;
 mod generations;
 mod hand_over;
 mod pending;
@@ -18,7 +19,6 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod unconfirmed;
-mod watch;
 
 pub use self::core::CacheGate;
 pub use self::flights::LoadError;

@@ -18,7 +18,7 @@ const ERROR_CHARS_MAX: usize = 500;
 
 /// What the supervisor does about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FailureAction {
     /// Start it again after this long.
     Restart(Duration),
     /// Leave it to an operator.
@@ -63,7 +63,7 @@ impl Failures {
     }
 
     /// Counts a failure.
-    pub fn record(&self, order: OrderId, error: &str, now: Timestamp) -> Verdict {
+    pub fn record(&self, order: OrderId, error: &str, now: Timestamp) -> FailureAction {
         let instant = Instant::now();
         let mut records = self.records.lock();
         if records.len() >= RECORDS_MAX && !records.contains_key(&order) {
@@ -87,11 +87,11 @@ impl Failures {
         record.last_at = now;
         if record.times.len() >= self.max {
             record.quarantined = true;
-            return Verdict::Quarantine;
+            return FailureAction::Quarantine;
         }
         // At once, then 100 ms, 200 ms, 400 ms: all five fit into the window with room to spare.
         let step = u32::try_from(record.times.len() - 1).unwrap_or(0);
-        Verdict::Restart(if step == 0 {
+        FailureAction::Restart(if step == 0 {
             Duration::ZERO
         } else {
             Duration::from_millis(50) * 2_u32.pow(step.min(6))
@@ -156,17 +156,17 @@ mod tests {
         let mut last = Duration::ZERO;
         for round in 0..4 {
             match failures.record(order, "boom", Timestamp(0)) {
-                Verdict::Restart(after) => {
+                FailureAction::Restart(after) => {
                     assert!(round == 0 || after > last, "backoff grows");
                     last = after;
                 }
-                Verdict::Quarantine => panic!("too early"),
+                FailureAction::Quarantine => panic!("too early"),
             }
             tokio::time::advance(Duration::from_secs(10)).await;
         }
         assert_eq!(
             failures.record(order, "boom", Timestamp(0)),
-            Verdict::Quarantine
+            FailureAction::Quarantine
         );
         assert!(failures.clear(order));
         assert!(failures.get(order).is_none());
@@ -177,7 +177,7 @@ mod tests {
         let failures = Failures::new(5, Duration::from_secs(60));
         for _ in 0..20 {
             let verdict = failures.record(OrderId(uuid::Uuid::from_u128(1)), "boom", Timestamp(0));
-            assert!(matches!(verdict, Verdict::Restart(_)));
+            assert!(matches!(verdict, FailureAction::Restart(_)));
             tokio::time::advance(Duration::from_secs(20)).await;
         }
     }

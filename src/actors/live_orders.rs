@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use trackops_cluster::{ShardCount, ShardId, shard_of};
 use trackops_domain::ids::OrderId;
 
-use super::recency::{Place, Recency};
+use super::recency::{Recency, RecencyEntry};
 use super::settings::Settings;
 use super::slots::Slots;
 
@@ -63,7 +63,7 @@ impl LiveOrders {
     }
 
     /// A place for `order` among those that have just had work.
-    pub fn enter(&self, order: OrderId) -> Place {
+    pub fn enter(&self, order: OrderId) -> RecencyEntry {
         self.recency.enter(order)
     }
 

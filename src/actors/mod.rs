@@ -8,7 +8,7 @@ pub mod cache_gate;
 mod context;
 mod errors;
 pub mod failures;
-mod hands;
+mod in_flight;
 mod live_orders;
 pub mod node;
 mod order;

@@ -27,7 +27,7 @@ use crate::model::order_request::{
     CommandRequest, LocateRequest, OrderRequest, PlaceRequest, keyed_order_id,
 };
 use crate::model::orders_error::OrdersError;
-use crate::ports::live::Session;
+use crate::ports::live::LiveListener;
 use crate::ports::orders::Orders;
 
 #[async_trait]
@@ -52,10 +52,10 @@ impl Orders for Node {
         &self,
         order: OrderId,
         since: Option<Version>,
-        session: Arc<dyn Session>,
+        session: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError> {
-        self.request(order, Start::Stored, 0, |reply, ticket| {
-            OrderMessage::Subscribe(session, since, reply, ticket)
+        self.request(order, Start::Stored, 0, |reply, permit| {
+            OrderMessage::Subscribe(session, since, reply, permit)
         })
         .await
     }
@@ -77,8 +77,8 @@ impl Node {
         let bytes = weight::command(&request.command);
         let request = Box::new(request);
         let result = self
-            .request(order, Start::Stored, bytes, |reply, ticket| {
-                OrderMessage::Execute(request, reply, ticket)
+            .request(order, Start::Stored, bytes, |reply, permit| {
+                OrderMessage::Execute(request, reply, permit)
             })
             .await;
         count(command, started, &result);
@@ -91,8 +91,8 @@ impl Node {
             position,
             key,
         } = request;
-        self.request(order, Start::Stored, 0, |reply, ticket| {
-            OrderMessage::Locate(position, key, reply, ticket)
+        self.request(order, Start::Stored, 0, |reply, permit| {
+            OrderMessage::Locate(position, key, reply, permit)
         })
         .await
     }

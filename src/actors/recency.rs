@@ -35,7 +35,7 @@ pub struct Recency {
 
 /// An order's place, for as long as its actor or anybody else knows it.
 #[derive(Debug)]
-pub struct Place {
+pub struct RecencyEntry {
     recency: Arc<Recency>,
     element: u32,
     /// Tick and rank of the last touch: one that changes neither is spared the lock.
@@ -55,12 +55,12 @@ impl Recency {
     }
 
     /// A place at the end of its list.
-    pub fn enter(self: &Arc<Self>, order: OrderId) -> Place {
+    pub fn enter(self: &Arc<Self>, order: OrderId) -> RecencyEntry {
         let (tick, rank) = (self.tick(), Rank::Live);
         let mut lists = self.lists.lock();
         let element = lists.insert(order);
         lists.append(element, tick, rank);
-        Place {
+        RecencyEntry {
             recency: Arc::clone(self),
             element,
             touched: AtomicU64::new(pack(tick, rank)),
@@ -69,7 +69,7 @@ impl Recency {
     }
 
     /// Takes the order out that has used up the most of its limit; `only_due`: only if it has used up
-    /// all of it. Whoever takes it ends it or puts it back ([`Place::put_back`]).
+    /// all of it. Whoever takes it ends it or puts it back ([`RecencyEntry::put_back`]).
     pub fn take_idlest(&self, only_due: bool) -> Option<OrderId> {
         let now = self.tick();
         let mut lists = self.lists.lock();
@@ -100,7 +100,7 @@ impl Recency {
     }
 }
 
-impl Place {
+impl RecencyEntry {
     /// The order has had work just now.
     pub fn touch(&self, rank: Rank) {
         let tick = self.recency.tick();
@@ -135,7 +135,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for RecencyEntry {
     fn drop(&mut self) {
         self.weigh(0);
         let mut lists = self.recency.lists.lock();

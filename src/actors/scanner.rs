@@ -29,7 +29,7 @@ const AT_ONCE: usize = 64;
 const REACH_MAX: u32 = 10;
 
 /// What the scanner looks at besides deadlines; `None` where there is nothing to look at.
-pub(super) struct Watched {
+pub(super) struct ScannerParts {
     pub route: Option<SagaRoute>,
     pub sagas: Option<Arc<dyn Sagas>>,
 }
@@ -39,7 +39,7 @@ pub(super) async fn run(
     context: Arc<Context>,
     orders: Arc<dyn Orders>,
     journal: Arc<dyn Journal>,
-    watched: Watched,
+    watched: ScannerParts,
     stop: CancellationToken,
 ) {
     let mut timer = tokio::time::interval(context.settings.scan_every);

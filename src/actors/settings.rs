@@ -33,7 +33,7 @@ pub struct Settings {
     /// See [`Settings::failures_max`].
     pub failure_window: Duration,
     /// Parallel commits. Two overlap one's flush with the other's execution; more only shrink batches.
-    pub lanes: usize,
+    pub commit_queues: usize,
     /// How often the scanner looks for passed deadlines.
     pub scan_every: Duration,
     /// An order that waits for inventory for longer is stuck: a few deadlines have passed by then.
@@ -58,7 +58,7 @@ impl Default for Settings {
             shard_held_max: 2_000,
             failures_max: 5,
             failure_window: Duration::from_secs(60),
-            lanes: 2,
+            commit_queues: 2,
             scan_every: Duration::from_secs(1),
             stuck_after: Duration::from_mins(5),
             wakes_per_scan_max: 500,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use trackops_domain::ids::OrderId;
 
-use super::failures::Verdict;
+use super::failures::FailureAction;
 use super::shard::Shard;
 use crate::telemetry::names;
 
@@ -69,16 +69,16 @@ fn order_failed(myself: &ActorRef<ShardMessage>, shard: &Arc<Shard>, order: Orde
         .failures
         .record(order, error, shard.context.clock.now())
     {
-        Verdict::Restart(after) if after.is_zero() => {
+        FailureAction::Restart(after) if after.is_zero() => {
             tracing::error!(%order, error, "order failed: starting again");
             // An error means that this supervisor is ending, and its orders with it.
             drop(myself.cast(ShardMessage::Restart(order)));
         }
-        Verdict::Restart(after) => {
+        FailureAction::Restart(after) => {
             tracing::error!(%order, error, ?after, "order failed: starting again after a while");
             drop(myself.send_after(after, move || ShardMessage::Restart(order)));
         }
-        Verdict::Quarantine => {
+        FailureAction::Quarantine => {
             tracing::error!(%order, error, "order failed again and again: quarantined");
             shard.forget(order);
         }

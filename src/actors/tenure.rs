@@ -7,7 +7,7 @@ use trackops_cluster::{Epoch, ShardCount, ShardId};
 
 /// Where a shard stands. Each carries the last epoch known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum LocalShardState {
     /// Another's, nobody's, or never known (epoch -1).
     Free(Epoch),
     /// This replica's; takes new work.
@@ -25,7 +25,7 @@ pub enum Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tenure(pub(crate) u32);
 
-impl Standing {
+impl LocalShardState {
     /// The last epoch known.
     pub const fn epoch(self) -> Epoch {
         match self {
@@ -86,7 +86,7 @@ pub(super) struct Tenures(Box<[(AtomicI64, AtomicU32)]>);
 impl Tenures {
     /// All free.
     pub(super) fn new(count: ShardCount) -> Self {
-        let free = Standing::Free(Epoch(-1)).pack();
+        let free = LocalShardState::Free(Epoch(-1)).pack();
         let shards = count
             .iter()
             .map(|_| (AtomicI64::new(free), AtomicU32::new(0)));
@@ -95,11 +95,11 @@ impl Tenures {
 
     /// The standing, and a tenure that is at least as young: whoever finds an owned standing with the
     /// tenure that it knows was within that tenure when the standing was read.
-    pub(super) fn get(&self, shard: ShardId) -> (Standing, Tenure) {
+    pub(super) fn get(&self, shard: ShardId) -> (LocalShardState, Tenure) {
         let Some((standing, tenure)) = self.0.get(usize::from(shard.0)) else {
-            return (Standing::Free(Epoch(-1)), Tenure(0));
+            return (LocalShardState::Free(Epoch(-1)), Tenure(0));
         };
-        let standing = Standing::unpack(standing.load(Ordering::SeqCst));
+        let standing = LocalShardState::unpack(standing.load(Ordering::SeqCst));
         (standing, Tenure(tenure.load(Ordering::SeqCst)))
     }
 
@@ -108,15 +108,18 @@ impl Tenures {
     pub(super) fn change(
         &self,
         shard: ShardId,
-        to: impl Fn(Standing) -> Option<Standing>,
-    ) -> Option<Standing> {
+        to: impl Fn(LocalShardState) -> Option<LocalShardState>,
+    ) -> Option<LocalShardState> {
         let (standing, tenure) = self.0.get(usize::from(shard.0))?;
         let mut current = standing.load(Ordering::SeqCst);
         loop {
-            let before = Standing::unpack(current);
+            let before = LocalShardState::unpack(current);
             let after = to(before)?;
-            let may_be_broken = matches!(before, Standing::Free(_) | Standing::Drained(_));
-            if may_be_broken && matches!(after, Standing::Owned(_)) {
+            let may_be_broken = matches!(
+                before,
+                LocalShardState::Free(_) | LocalShardState::Drained(_)
+            );
+            if may_be_broken && matches!(after, LocalShardState::Owned(_)) {
                 // Before the standing says so; a tenure that is never used does no harm.
                 tenure.fetch_add(1, Ordering::SeqCst);
             }
@@ -143,13 +146,13 @@ mod tests {
         for epoch in [-1, 0, 1, 1 << 40] {
             let epoch = Epoch(epoch);
             for standing in [
-                Standing::Free(epoch),
-                Standing::Owned(epoch),
-                Standing::Held(epoch),
-                Standing::Drained(epoch),
-                Standing::Settling(epoch),
+                LocalShardState::Free(epoch),
+                LocalShardState::Owned(epoch),
+                LocalShardState::Held(epoch),
+                LocalShardState::Drained(epoch),
+                LocalShardState::Settling(epoch),
             ] {
-                assert_eq!(Standing::unpack(standing.pack()), standing);
+                assert_eq!(LocalShardState::unpack(standing.pack()), standing);
             }
         }
     }
@@ -160,14 +163,14 @@ mod tests {
         let shard = ShardId(3);
         let mut seen = Vec::new();
         for standing in [
-            Standing::Owned(Epoch(1)),
-            Standing::Settling(Epoch(1)),
-            Standing::Owned(Epoch(2)),
-            Standing::Free(Epoch(2)),
-            Standing::Owned(Epoch(4)),
-            Standing::Held(Epoch(4)),
-            Standing::Drained(Epoch(4)),
-            Standing::Owned(Epoch(5)),
+            LocalShardState::Owned(Epoch(1)),
+            LocalShardState::Settling(Epoch(1)),
+            LocalShardState::Owned(Epoch(2)),
+            LocalShardState::Free(Epoch(2)),
+            LocalShardState::Owned(Epoch(4)),
+            LocalShardState::Held(Epoch(4)),
+            LocalShardState::Drained(Epoch(4)),
+            LocalShardState::Owned(Epoch(5)),
         ] {
             tenures.change(shard, |_| Some(standing));
             seen.push(tenures.get(shard).1.0);

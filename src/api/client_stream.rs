@@ -15,9 +15,9 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 /// Whose turn it is on a connection: the client's, while a request's head is awaited (even), or the
 /// server's, while one is answered (odd). Counted, so that a short turn isn't missed.
 #[derive(Clone, Debug, Default)]
-pub struct Turns(Arc<AtomicU64>);
+pub struct RequestPhase(Arc<AtomicU64>);
 
-impl Turns {
+impl RequestPhase {
     /// A request's head is there: the server's turn.
     pub fn answer(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
@@ -41,7 +41,7 @@ pub struct ClientStream<S> {
     /// Runs while the peer takes nothing. Most connections never have one.
     writing: Option<Pin<Box<Sleep>>>,
     head_limit: Duration,
-    turns: Turns,
+    turns: RequestPhase,
     /// The one that `head` is of.
     turn: u64,
     head: Head,
@@ -63,7 +63,12 @@ enum Head {
 impl<S> ClientStream<S> {
     /// `stream`, whose peer may leave a write blocked for `write_limit`, and has `head_limit` for each
     /// head, from its first byte on.
-    pub fn new(stream: S, write_limit: Duration, head_limit: Duration, turns: Turns) -> Self {
+    pub fn new(
+        stream: S,
+        write_limit: Duration,
+        head_limit: Duration,
+        turns: RequestPhase,
+    ) -> Self {
         Self {
             stream,
             write_limit,

@@ -21,7 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::client_stream::{ClientStream, Turns};
+use super::client_stream::{ClientStream, RequestPhase};
 use super::problem::Problem;
 use super::problem_code::Code;
 use super::server_limits::Limits;
@@ -71,7 +71,7 @@ impl Connection {
         }
         let (limits, cut) = (self.limits, self.cut);
         let (write_limit, head_limit) = (limits.write_timeout, limits.head_timeout);
-        let turns = Turns::default();
+        let turns = RequestPhase::default();
         let stream = ClientStream::new(stream, write_limit, head_limit, turns.clone());
         let answering = Arc::new(Answering {
             service: self.service,
@@ -139,7 +139,7 @@ struct Answering {
     service: ApiService,
     closing: CancellationToken,
     stop: CancellationToken,
-    turns: Turns,
+    turns: RequestPhase,
     /// Cancelled by the first request.
     begun: CancellationToken,
     /// The last answer left something of its request unread.

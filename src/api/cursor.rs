@@ -4,7 +4,7 @@ use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
-use super::admin::dead_letter_desk::DeadLetterId;
+use super::admin::dead_letter_admin::DeadLetterId;
 use super::problem::Problem;
 use super::problem_code::Code;
 

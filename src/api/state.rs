@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::admin::SagaDesk;
-use super::admin::cluster_desk::ClusterDesk;
-use super::admin::dead_letter_desk::DeadLetterDesk;
+use super::admin::SagaAdmin;
+use super::admin::cluster_admin::ClusterAdmin;
+use super::admin::dead_letter_admin::DeadLetterAdmin;
 use super::probes::readiness::Readiness;
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
@@ -43,11 +43,11 @@ pub struct ManagementState {
     pub orders: Option<Arc<dyn Orders>>,
     /// The cluster that this replica is part of, be it alone in it; without it (another role)
     /// `/admin/v1/cluster` and `/admin/v1/shards` are not there.
-    pub cluster: Option<Arc<dyn ClusterDesk>>,
+    pub cluster: Option<Arc<dyn ClusterAdmin>>,
     /// The orders that wait for inventory; without it (another role) `/admin/v1/sagas` is not there.
-    pub sagas: Option<SagaDesk>,
+    pub sagas: Option<SagaAdmin>,
     /// The outboxes that this role writes or relays; without any `/admin/v1/outbox` is not there.
     pub outboxes: Vec<Arc<dyn Outbox>>,
     /// The parked messages; without it `/admin/v1/dead-letters` is not there.
-    pub dead_letters: Option<Arc<dyn DeadLetterDesk>>,
+    pub dead_letters: Option<Arc<dyn DeadLetterAdmin>>,
 }

@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use trackops_cluster::outage::causes;
 
-use super::cluster_desk::LateClusterDesk;
-use super::late::LateTenure;
+use super::cluster_admin::LateBoundClusterAdmin;
+use super::late_bound::LateBoundOwnership;
 use super::lifecycle::Lifecycle;
-use crate::api::probes::readiness::{Need, Readiness, Verdict};
+use crate::api::probes::readiness::{CheckResult, Need, Readiness};
 use crate::model::topic::Topic;
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
@@ -75,10 +75,10 @@ pub(super) fn database(readiness: &Readiness, name: &'static str, database: &Dat
         let database = database.clone();
         async move {
             match database.schema_state().await {
-                Ok(SchemaState::Migrated) => Verdict::Ready,
-                Ok(state @ SchemaState::Ahead { .. }) => Verdict::Degraded(state.to_string()),
-                Ok(state) => Verdict::Unready(state.to_string()),
-                Err(error) => Verdict::Unready(causes(&*error)),
+                Ok(SchemaState::Migrated) => CheckResult::Ready,
+                Ok(state @ SchemaState::Ahead { .. }) => CheckResult::Degraded(state.to_string()),
+                Ok(state) => CheckResult::Unready(state.to_string()),
+                Err(error) => CheckResult::Unready(causes(&*error)),
             }
         }
     });
@@ -87,7 +87,7 @@ pub(super) fn database(readiness: &Readiness, name: &'static str, database: &Dat
 /// Not ready while a topic is missing; ready, and saying so, while the bus is away.
 pub(super) fn bus(readiness: &Readiness, bus: &Arc<dyn Bus>) {
     let bus = Arc::clone(bus);
-    let last: Arc<Mutex<Option<(Instant, Verdict)>>> = Arc::default();
+    let last: Arc<Mutex<Option<(Instant, CheckResult)>>> = Arc::default();
     readiness.check("kafka", Need::Optional, move || {
         let (bus, last) = (Arc::clone(&bus), Arc::clone(&last));
         async move {
@@ -96,12 +96,12 @@ pub(super) fn bus(readiness: &Readiness, bus: &Arc<dyn Bus>) {
                 return verdict;
             }
             let verdict = match bus.missing_topics(&topics()).await {
-                Ok(missing) if missing.is_empty() => Verdict::Ready,
-                Ok(missing) => Verdict::Unready(format!(
+                Ok(missing) if missing.is_empty() => CheckResult::Ready,
+                Ok(missing) => CheckResult::Unready(format!(
                     "missing topics: {}: run `trackops migrate`",
                     missing.join(", ")
                 )),
-                Err(error) => Verdict::Degraded(causes(&error)),
+                Err(error) => CheckResult::Degraded(causes(&error)),
             };
             *last.lock() = Some((Instant::now(), verdict.clone()));
             verdict
@@ -127,9 +127,9 @@ pub(super) fn started(readiness: &Arc<Readiness>) {
             .is_some_and(|readiness| readiness.has_started());
         async move {
             if started {
-                Verdict::Ready
+                CheckResult::Ready
             } else {
-                Verdict::Unready("waiting for the lease or for shards".into())
+                CheckResult::Unready("waiting for the lease or for shards".into())
             }
         }
     });
@@ -137,28 +137,28 @@ pub(super) fn started(readiness: &Arc<Readiness>) {
 
 /// Not ready while nothing can be written: before the replica has its lease and shards, between two
 /// incarnations, and once the lease has ended.
-pub(super) fn tenure(readiness: &Readiness, tenure: &Arc<LateTenure>) {
+pub(super) fn tenure(readiness: &Readiness, tenure: &Arc<LateBoundOwnership>) {
     let tenure = Arc::clone(tenure);
     readiness.check("shards", Need::Required, move || {
         let trouble = tenure.trouble();
-        async move { trouble.map_or(Verdict::Ready, Verdict::Unready) }
+        async move { trouble.map_or(CheckResult::Ready, CheckResult::Unready) }
     });
 }
 
 /// Not ready while it owns nothing and reaches nobody who does: whatever it was asked, it would fail.
-pub(super) fn links(readiness: &Readiness, desk: &Arc<LateClusterDesk>) {
+pub(super) fn links(readiness: &Readiness, desk: &Arc<LateBoundClusterAdmin>) {
     let desk = Arc::clone(desk);
     readiness.check("links", Need::Required, move || {
         let is_cut_off = desk.is_cut_off();
         async move {
             if is_cut_off {
-                Verdict::Unready(
+                CheckResult::Unready(
                     "no other replica can be reached, and this one owns nothing: is the link secret \
                      the same everywhere, and are the addresses right?"
                         .into(),
                 )
             } else {
-                Verdict::Ready
+                CheckResult::Ready
             }
         }
     });

@@ -14,7 +14,7 @@ use trackops_cluster::link::channel::{self, Switch};
 use trackops_cluster::link::{LinkSecret, LinkSettings, Links, Peer, TonicLinks};
 use trackops_cluster::membership::Membership;
 
-use super::cluster_desk::{self, LateClusterDesk};
+use super::cluster_admin::{self, LateBoundClusterAdmin};
 use super::lifecycle::Lifecycle;
 use crate::actors::Node;
 use crate::config::ReplicaConfig;
@@ -25,7 +25,7 @@ use crate::router::{Router, RouterParts, RouterSettings};
 
 /// The listener for links, and where others reach it. Open as long as the process lives: between two
 /// incarnations callers wait rather than be refused.
-pub(super) struct LinkDoor {
+pub(super) struct LinkListener {
     listener: std::net::TcpListener,
     address: String,
     secret: String,
@@ -39,7 +39,7 @@ pub(super) struct LinkPort {
     secret: LinkSecret,
 }
 
-impl LinkDoor {
+impl LinkListener {
     /// Opens what the configuration says; `None` for a replica that is alone.
     pub async fn open(config: &ReplicaConfig) -> anyhow::Result<Option<Self>> {
         if config.link_secret.is_empty() {
@@ -86,7 +86,7 @@ pub(super) struct ClusterParts {
     pub hub: Arc<dyn LiveHub>,
     pub port: LinkPort,
     /// What operations sees of the cluster.
-    pub desk: Arc<LateClusterDesk>,
+    pub desk: Arc<LateBoundClusterAdmin>,
     pub clock: Arc<dyn Clock>,
     pub shards: ShardCount,
 }
@@ -119,12 +119,12 @@ impl Cluster {
             },
             RouterSettings::default(),
         );
-        parts.desk.set(cluster_desk::ClusterParts {
+        parts.desk.set(cluster_admin::ClusterParts {
             me: parts.me.identity(),
             directory: Arc::clone(&parts.directory),
             links: Some(Arc::clone(&between)),
             membership: Arc::clone(&parts.membership),
-            local: cluster_desk::local_shards(Arc::clone(&parts.node)),
+            local: cluster_admin::local_shards(Arc::clone(&parts.node)),
             clock: parts.clock,
         });
         let coordinator = Coordinator::start(
@@ -161,9 +161,9 @@ impl Cluster {
     }
 
     /// Waits until what was free is claimed; `false` if it is time to stop.
-    pub async fn settled_in(&self, life: &Lifecycle) -> bool {
+    pub async fn first_claims_done(&self, life: &Lifecycle) -> bool {
         tokio::select! {
-            () = self.coordinator.settled_in() => true,
+            () = self.coordinator.first_claims_done() => true,
             () = life.stopped() => false,
         }
     }

@@ -6,15 +6,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use trackops_cluster::ShardCount;
 use trackops_cluster::directory::Directory;
-use trackops_cluster::keeper::{Keeper, Kept, Standing, Ways};
 use trackops_cluster::lease::{Lease, LeaseTiming};
+use trackops_cluster::lease_keeper::{Kept, LeaseKeeper, LeaseState, MembershipConnections};
 use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Incarnation, Membership, NodeId};
 
 use super::cluster::{Cluster, ClusterParts, LinkPort};
+use super::cluster_admin::{ClusterParts as ClusterDeskParts, LateBoundClusterAdmin};
 use super::cluster_clock::ClusterClock;
-use super::cluster_desk::{ClusterParts as ClusterDeskParts, LateClusterDesk};
-use super::late::LateOrders;
+use super::late_bound::LateBoundOrders;
 use super::lifecycle::{Ending, Lifecycle};
 use super::replica::{self, Deposed};
 use crate::actors::cache_gate::{CacheGate, CacheGateSettings};
@@ -34,7 +34,7 @@ use crate::ports::orders::Orders;
 use crate::ports::sagas::Sagas;
 
 /// Makes memberships on connections of their own, within the runtime that calls it.
-pub(super) type MembershipFactory = Box<dyn FnOnce() -> Ways + Send>;
+pub(super) type MembershipFactory = Box<dyn FnOnce() -> MembershipConnections + Send>;
 
 /// What the order service works with.
 pub(super) struct CoreParts {
@@ -54,7 +54,7 @@ pub(super) struct CoreParts {
     /// It was deposed before: another owner of shards isn't waited for.
     pub returning: bool,
     /// What operations sees of nodes and shards.
-    pub desk: Arc<LateClusterDesk>,
+    pub desk: Arc<LateBoundClusterAdmin>,
     /// For links to other replicas; `None` for one that is alone and owns every shard.
     pub links: Option<LinkPort>,
 }
@@ -63,14 +63,14 @@ pub(super) struct CoreParts {
 pub(super) struct Core {
     node: Arc<Node>,
     cluster: Option<Cluster>,
-    keeper: Option<Keeper>,
+    keeper: Option<LeaseKeeper>,
 }
 
 /// Joins, claims, starts; then `orders` answers. `None` if it was time to stop before that.
 pub(super) async fn start(
     parts: CoreParts,
     settings: Settings,
-    orders: &LateOrders,
+    orders: &LateBoundOrders,
     life: &Lifecycle,
 ) -> anyhow::Result<Option<Core>> {
     let Some((count, incarnation, sent)) = enter(&parts, life).await? else {
@@ -98,8 +98,8 @@ pub(super) async fn start(
         CacheGateSettings::default(),
     );
     if let Some(keeper) = &keeper {
-        tokio::spawn(watch_standing(
-            keeper.standing(),
+        tokio::spawn(watch_lease(
+            keeper.lease_state(),
             ownership.clone(),
             life.clone(),
         ));
@@ -117,7 +117,10 @@ pub(super) async fn start(
     }
     // Whoever is alone may answer from memory while the database is away: then nobody can write. Where
     // others are alive a renewal that times out says nothing of that: they may own the shards by now.
-    let standing = keeper.as_ref().map(Keeper::standing).filter(|_| is_alone);
+    let lease_state = keeper
+        .as_ref()
+        .map(LeaseKeeper::lease_state)
+        .filter(|_| is_alone);
     let node_parts = Parts {
         journal: parts.journal,
         cache: parts.cache,
@@ -125,7 +128,7 @@ pub(super) async fn start(
         hub: Arc::clone(&parts.hub),
         clock: Arc::clone(&parts.clock) as _,
         ownership,
-        standing,
+        lease_state,
         saga_route: Some(saga_route(parts.groups)),
         sagas: Some(parts.sagas),
     };
@@ -164,7 +167,7 @@ pub(super) async fn start(
     if let Some(cluster) = &cluster {
         // A stop that comes now is the caller's to notice: what was started is stopped like the rest.
         cluster.depend(life);
-        cluster.settled_in(life).await;
+        cluster.first_claims_done(life).await;
         answering = Arc::clone(cluster.router()) as _;
     }
     orders.set(answering);
@@ -222,22 +225,22 @@ fn keep_lease(
     factory: Option<MembershipFactory>,
     kept: Kept,
     sent: Instant,
-) -> std::io::Result<(Lease, Option<Keeper>)> {
+) -> std::io::Result<(Lease, Option<LeaseKeeper>)> {
     let Some(factory) = factory else {
         return Ok((Lease::unlimited(), None));
     };
     let lease = kept.lease.clone();
-    let keeper = Keeper::start(factory, kept, sent)?;
+    let keeper = LeaseKeeper::start(factory, kept, sent)?;
     Ok((lease, Some(keeper)))
 }
 
 /// A deposed replica writes and answers nothing any more, and ends.
-async fn watch_standing(
-    mut standing: tokio::sync::watch::Receiver<Standing>,
+async fn watch_lease(
+    mut lease_state: tokio::sync::watch::Receiver<LeaseState>,
     ownership: Arc<Ownership>,
     life: Lifecycle,
 ) {
-    let deposed = standing.wait_for(|standing| *standing == Standing::Deposed);
+    let deposed = lease_state.wait_for(|lease_state| *lease_state == LeaseState::Deposed);
     tokio::select! {
         // A keeper that is gone renews no more, whatever ended it.
         seen = deposed => if seen.is_ok() || !life.is_stopping() {
@@ -293,7 +296,7 @@ impl Core {
     }
 }
 
-async fn stop_keeper(keeper: Option<Keeper>, end: Instant) {
+async fn stop_keeper(keeper: Option<LeaseKeeper>, end: Instant) {
     let Some(keeper) = keeper else { return };
     // Joins a thread: not on the runtime's own.
     let stopped = tokio::task::spawn_blocking(|| keeper.stop());
@@ -312,7 +315,7 @@ pub(super) fn settings(config: &OrdersConfig) -> Settings {
         order_waiting_max: config.order_waiting_max,
         node_waiting_max: config.node_waiting_max,
         node_waiting_bytes_max: config.node_waiting_bytes_max,
-        lanes: config.writer_lanes,
+        commit_queues: config.writer_lanes,
         ..Settings::default()
     };
     settings.policy.reservation_timeout = Duration::from_millis(config.reservation_timeout_ms);

@@ -15,15 +15,15 @@ use trackops_cluster::membership::NodeId;
 use trackops_cluster::outage::causes;
 use trackops_cluster::vital::Vital;
 
+use super::cluster_admin::LateBoundClusterAdmin;
 use super::cluster_clock::ClusterClock;
-use super::cluster_desk::LateClusterDesk;
 use super::consumer::Consumer;
 use super::core::{self, CoreParts};
-use super::late::LateOrders;
+use super::late_bound::LateBoundOrders;
 use super::lifecycle::{DEV_STOP, Ending, Lifecycle};
 use super::listeners::Port;
-use super::{checks, desk, face};
-use crate::api::admin::SagaDesk;
+use super::{checks, dead_letter_admin, order_routes};
+use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::{Need, Readiness};
 use crate::api::router;
 use crate::api::state::{InventoryState, ManagementState};
@@ -60,10 +60,10 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
 
     let cache: Arc<dyn Cache> = Arc::new(MemoryCache::new());
     let letters = DeadLetters::new(Arc::clone(&bus));
-    let orders = LateOrders::new(letters.clone());
+    let orders = LateBoundOrders::new(letters.clone());
     let hub = Hub::new();
     let readiness = readiness(&store);
-    let desk = LateClusterDesk::new();
+    let desk = LateBoundClusterAdmin::new();
     let journal = store.journal();
 
     let background = CancellationToken::new();
@@ -73,7 +73,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         let clock = Arc::clone(&clock) as _;
         tokio::spawn(retention::daily(half, days, clock, background.clone()));
     }
-    let (routes, watchers) = face::routes(
+    let (routes, watchers) = order_routes::routes(
         &orders,
         hub.clone(),
         Arc::clone(&journal),
@@ -87,9 +87,9 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
             metrics,
             orders: Some(Arc::clone(&orders) as _),
             cluster: Some(Arc::clone(&desk) as _),
-            sagas: Some(saga_desk(&store, &clock, &config)),
+            sagas: Some(saga_admin(&store, &clock, &config)),
             outboxes: vec![store.orders_outbox(), store.inventory_outbox()],
-            dead_letters: Some(desk::of(letters)),
+            dead_letters: Some(dead_letter_admin::of(letters)),
         },
     ));
 
@@ -164,8 +164,8 @@ async fn close(store: &Embedded, end: Instant) {
     }
 }
 
-fn saga_desk(store: &Embedded, clock: &Arc<ClusterClock>, config: &Config) -> SagaDesk {
-    SagaDesk {
+fn saga_admin(store: &Embedded, clock: &Arc<ClusterClock>, config: &Config) -> SagaAdmin {
+    SagaAdmin {
         sagas: store.sagas(),
         clock: Arc::clone(clock) as _,
         stuck_after: config.orders.saga_stuck_after(),

@@ -7,7 +7,7 @@ use trackops_cluster::vital::Vital;
 
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::Port;
-use super::{checks, desk, order};
+use super::{checks, dead_letter_admin, order};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::{InventoryState, ManagementState};
@@ -67,7 +67,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         cluster: None,
         sagas: None,
         outboxes: vec![Arc::new(database.outbox())],
-        dead_letters: Some(desk::of(DeadLetters::new(Arc::clone(&bus)))),
+        dead_letters: Some(dead_letter_admin::of(DeadLetters::new(Arc::clone(&bus)))),
     });
     let management = management.serve(
         management_routes.merge(router::problem_routes()),

@@ -12,7 +12,7 @@ use crate::api::service::ApiService;
 use crate::config::HttpConfig;
 
 /// A listener that serves.
-pub(super) struct Listener {
+pub(super) struct HttpListener {
     addr: SocketAddr,
     until: Until,
     served: JoinHandle<Stopped>,
@@ -51,11 +51,11 @@ impl Port {
     }
 
     /// Serves `router`; once stopped, what is left after `grace` is cut.
-    pub fn serve(self, router: Router, grace: Duration) -> Listener {
+    pub fn serve(self, router: Router, grace: Duration) -> HttpListener {
         let (addr, until) = (self.addr(), Until::default());
         let service = ApiService::new(router);
         let served = tokio::spawn(self.0.serve(service, until.clone(), grace));
-        Listener {
+        HttpListener {
             addr,
             until,
             served,
@@ -63,7 +63,7 @@ impl Port {
     }
 }
 
-impl Listener {
+impl HttpListener {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr

@@ -7,22 +7,22 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use trackops_cluster::keeper::Ways;
 use trackops_cluster::lease::LeaseTiming;
+use trackops_cluster::lease_keeper::MembershipConnections;
 use trackops_cluster::membership::NodeId;
 
-use super::cluster::{LinkDoor, LinkPort};
+use super::cluster::{LinkListener, LinkPort};
+use super::cluster_admin::LateBoundClusterAdmin;
 use super::cluster_clock::ClusterClock;
-use super::cluster_desk::LateClusterDesk;
 use super::consumer::Consumer;
 use super::core::{self, Core, CoreParts};
-use super::face::{self, LiveConnections};
-use super::late::{LateOrders, LateTenure};
+use super::late_bound::{LateBoundOrders, LateBoundOwnership};
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
-use super::listeners::{Listener, Port};
+use super::listeners::{HttpListener, Port};
+use super::order_routes::{self, LiveConnections};
 use super::replica::Deposed;
-use super::{checks, desk};
-use crate::api::admin::SagaDesk;
+use super::{checks, dead_letter_admin};
+use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::ManagementState;
@@ -54,15 +54,15 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         "TRACKOPS_MANAGEMENT_LISTEN",
         &config.http,
     )?;
-    let door = LinkDoor::open(&config.replica).await?;
+    let link_listener = LinkListener::open(&config.replica).await?;
     let adapters = Adapters::open(&config).await?;
     let letters = DeadLetters::new(Arc::clone(&adapters.bus));
-    let orders = LateOrders::new(letters.clone());
+    let orders = LateBoundOrders::new(letters.clone());
     let hub = Hub::new();
-    let desk = LateClusterDesk::new();
-    let tenure = Arc::new(LateTenure::default());
+    let desk = LateBoundClusterAdmin::new();
+    let tenure = Arc::new(LateBoundOwnership::default());
     let readiness = adapters.readiness(&tenure);
-    if door.is_some() {
+    if link_listener.is_some() {
         checks::links(&readiness, &desk);
     }
 
@@ -74,7 +74,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         Arc::clone(&adapters.clock) as _,
         background.clone(),
     ));
-    let (public_routes, watchers) = face::routes(
+    let (public_routes, watchers) = order_routes::routes(
         &orders,
         hub.clone(),
         Arc::clone(&adapters.journal),
@@ -86,13 +86,13 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         metrics,
         orders: Some(Arc::clone(&orders) as _),
         cluster: Some(Arc::clone(&desk) as _),
-        sagas: Some(SagaDesk {
+        sagas: Some(SagaAdmin {
             sagas: Arc::new(adapters.database.sagas()),
             clock: Arc::clone(&adapters.clock) as _,
             stuck_after: config.orders.saga_stuck_after(),
         }),
         outboxes: vec![Arc::new(adapters.database.outbox())],
-        dead_letters: Some(desk::of(letters)),
+        dead_letters: Some(dead_letter_admin::of(letters)),
     });
     let management = management.serve(
         management_routes.merge(router::problem_routes()),
@@ -104,7 +104,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let mut replica = Replica {
         config: &config,
         adapters,
-        door,
+        link_listener,
         hub,
         orders,
         desk,
@@ -129,11 +129,11 @@ struct Replica<'a> {
     config: &'a Config,
     adapters: Adapters,
     /// For links to other replicas; `None` for one that is alone.
-    door: Option<LinkDoor>,
+    link_listener: Option<LinkListener>,
     hub: Arc<Hub>,
-    orders: Arc<LateOrders>,
-    desk: Arc<LateClusterDesk>,
-    tenure: Arc<LateTenure>,
+    orders: Arc<LateBoundOrders>,
+    desk: Arc<LateBoundClusterAdmin>,
+    tenure: Arc<LateBoundOwnership>,
     readiness: Arc<Readiness>,
     /// Since the first incarnation: it asks whoever answers.
     consumer: Option<Consumer>,
@@ -186,7 +186,11 @@ impl Replica<'_> {
         if !checks::until_migrated(database, life).await? {
             return Ok(None);
         }
-        let links = self.door.as_ref().map(LinkDoor::port).transpose()?;
+        let links = self
+            .link_listener
+            .as_ref()
+            .map(LinkListener::port)
+            .transpose()?;
         let parts = self.parts(returning, links);
         core::start(
             parts,
@@ -211,7 +215,7 @@ impl Replica<'_> {
     async fn stop(
         self,
         running: Option<Core>,
-        public: Listener,
+        public: HttpListener,
         watchers: LiveConnections,
         has_failed: bool,
     ) {
@@ -238,7 +242,7 @@ impl Replica<'_> {
         };
         tokio::join!(watchers.stop(public, limit / 4), finished);
         // New connections are refused from here on, as those of links are, instead of waiting unanswered.
-        drop(self.door);
+        drop(self.link_listener);
         if let Some(running) = running {
             running.stop(ending).await;
         }
@@ -267,7 +271,7 @@ impl Replica<'_> {
             hub: Arc::clone(&self.hub) as _,
             clock: Arc::clone(&adapters.clock),
             membership: Arc::new(adapters.database.membership()),
-            keeper: Some(Box::new(move || Ways {
+            keeper: Some(Box::new(move || MembershipConnections {
                 renewals: Arc::new(keeper_database.membership()),
                 looks: Arc::new(keeper_database.membership()),
             })),
@@ -307,7 +311,7 @@ impl Adapters {
         })
     }
 
-    fn readiness(&self, tenure: &Arc<LateTenure>) -> Arc<Readiness> {
+    fn readiness(&self, tenure: &Arc<LateBoundOwnership>) -> Arc<Readiness> {
         let readiness = Readiness::new();
         checks::database(&readiness, "postgres", &self.database);
         checks::tenure(&readiness, tenure);

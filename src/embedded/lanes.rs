@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteConnection;
 use trackops_domain::time::Timestamp;
 
 use super::outbox_owner::Owner;
-use crate::ports::outbox::LANES;
+use crate::ports::outbox::OUTBOX_LANES;
 
 /// Takes or renews leases until `until`; returns the lanes that `holder` has now.
 pub(super) async fn lease(
@@ -89,10 +89,10 @@ pub(super) async fn release(
 fn share(holders: &[String], held: &BTreeMap<u16, String>, me: &str) -> Vec<u16> {
     let count = holders.len().max(1);
     let rank = holders.iter().position(|holder| holder == me).unwrap_or(0);
-    let lanes = usize::from(LANES);
+    let lanes = usize::from(OUTBOX_LANES);
     let share = lanes / count + usize::from(rank < lanes % count);
-    let mine = (0..LANES).filter(|lane| held.get(lane).is_some_and(|holder| holder == me));
-    let free = (0..LANES).filter(|lane| !held.contains_key(lane));
+    let mine = (0..OUTBOX_LANES).filter(|lane| held.get(lane).is_some_and(|holder| holder == me));
+    let free = (0..OUTBOX_LANES).filter(|lane| !held.contains_key(lane));
     mine.chain(free).take(share).collect()
 }
 
@@ -111,7 +111,7 @@ mod tests {
                 held.retain(|_, holder| holder != me);
                 held.extend(lanes.into_iter().map(|lane| (lane, me.clone())));
             }
-            assert_eq!(held.len(), usize::from(LANES), "{count} holders");
+            assert_eq!(held.len(), usize::from(OUTBOX_LANES), "{count} holders");
         }
     }
 }

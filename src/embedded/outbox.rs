@@ -20,7 +20,7 @@ use super::{lanes, outbox_rows as rows};
 use crate::model::outbox_row::{OutboxRow, RowId};
 use crate::ports::clock::Clock;
 use crate::ports::outbox::{
-    Fetched, LANES, Outbox, OutboxError, OutboxStats, UnreadableRow, Wanted,
+    Fetched, OUTBOX_LANES, Outbox, OutboxError, OutboxStats, UnreadableRow, Wanted,
 };
 
 pub(super) const INSERT: &str = "
@@ -78,7 +78,7 @@ pub(super) async fn insert(
 ) -> sqlx::Result<()> {
     let rows = messages
         .iter()
-        .map(|(order, place, row)| message(*order, place % LANES, row))
+        .map(|(order, place, row)| message(*order, place % OUTBOX_LANES, row))
         .collect::<sqlx::Result<Vec<_>>>()?;
     if rows.is_empty() {
         return Ok(());

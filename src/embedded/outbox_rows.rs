@@ -11,7 +11,7 @@ use super::text::json;
 use crate::model::outbox_row::{OutboxEntry, OutboxRow, RowId};
 use crate::model::topic::Topic;
 use crate::ports::outbox::{
-    COUNTED_MAX, Fetched, LANES, LanePosition, UNKNOWN_TOPIC, UnreadableRow, Wanted,
+    COUNTED_MAX, Fetched, OUTBOX_LANES, OutboxLanePosition, UNKNOWN_TOPIC, UnreadableRow, Wanted,
 };
 
 /// Rows after every lane's position, each lane's after its own: `?3` is the positions, null for a lane that
@@ -87,7 +87,7 @@ pub(super) async fn fetch(
     // What is being removed may be seen or not.
     let known = wanted.except.iter().chain(removed).map(|row| row.seq);
     let known = json(&known.collect::<Vec<_>>());
-    let mut after = [None; LANES as usize];
+    let mut after = [None; OUTBOX_LANES as usize];
     for from in &wanted.lanes {
         if let Some(after) = after.get_mut(usize::from(from.lane)) {
             *after = Some(from.after);
@@ -120,7 +120,7 @@ pub(super) async fn fetch(
     fetched.next = wanted
         .lanes
         .iter()
-        .map(|from| LanePosition {
+        .map(|from| OutboxLanePosition {
             lane: from.lane,
             after: last.max(from.after),
         })

@@ -8,7 +8,7 @@ use trackops_cluster::outage::causes;
 
 use super::requests::stock_request;
 use crate::faults;
-use crate::messaging::handler::{Handler, Reason, Verdict};
+use crate::messaging::handler::{Handler, HandlerOutcome, Reason};
 use crate::ports::bus::InMessage;
 use crate::ports::clock::Clock;
 use crate::ports::stock::{StockError, StockOutcome, StockRequest, StockStore};
@@ -39,7 +39,7 @@ impl StockHandler {
 
     /// Applies what it can: a batch that holds data which the database refuses is halved until the
     /// culprit is alone. Once the database is away, the rest isn't tried.
-    async fn apply(&self, requests: &[StockRequest]) -> Vec<Verdict> {
+    async fn apply(&self, requests: &[StockRequest]) -> Vec<HandlerOutcome> {
         let mut verdicts = Vec::with_capacity(requests.len());
         // Parts still to do, the next one last; at most one more for each halving.
         let mut parts = vec![requests];
@@ -58,13 +58,13 @@ impl StockHandler {
                     parts.push(first);
                 }
                 Err(StockError::Unavailable(error)) => {
-                    let down = Verdict::DependencyDown(error.to_string());
+                    let down = HandlerOutcome::DependencyDown(error.to_string());
                     verdicts.resize(requests.len(), down);
                     return verdicts;
                 }
                 Err(error) => {
                     // A single request that the database refuses; nothing else can fail here.
-                    let verdict = Verdict::DeadLetter(Reason::new(REFUSED, causes(&error)));
+                    let verdict = HandlerOutcome::DeadLetter(Reason::new(REFUSED, causes(&error)));
                     verdicts.extend(part.iter().map(|_| verdict.clone()));
                 }
             }
@@ -75,7 +75,7 @@ impl StockHandler {
 
 #[async_trait]
 impl Handler for StockHandler {
-    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<Verdict> {
+    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<HandlerOutcome> {
         let read: Vec<Result<StockRequest, Reason>> =
             batch.iter().map(|message| stock_request(message)).collect();
         let requests: Vec<StockRequest> = read.iter().flatten().cloned().collect();
@@ -85,20 +85,22 @@ impl Handler for StockHandler {
         read.into_iter()
             .map(|read| match read {
                 Ok(_) => applied.next().unwrap_or_else(unanswered),
-                Err(reason) => Verdict::DeadLetter(reason),
+                Err(reason) => HandlerOutcome::DeadLetter(reason),
             })
             .collect()
     }
 }
 
-fn verdict(outcome: StockOutcome) -> Verdict {
+fn verdict(outcome: StockOutcome) -> HandlerOutcome {
     match outcome {
-        StockOutcome::Applied(_) | StockOutcome::Repeated | StockOutcome::Ignored => Verdict::Done,
-        StockOutcome::Unreadable(why) => Verdict::DeadLetter(Reason::new(UNREADABLE, why)),
+        StockOutcome::Applied(_) | StockOutcome::Repeated | StockOutcome::Ignored => {
+            HandlerOutcome::Done
+        }
+        StockOutcome::Unreadable(why) => HandlerOutcome::DeadLetter(Reason::new(UNREADABLE, why)),
     }
 }
 
 /// For a request without a verdict, which `apply` never leaves: tried again rather than lost.
-fn unanswered() -> Verdict {
-    Verdict::Busy(Reason::new("unanswered", "the request was not answered"))
+fn unanswered() -> HandlerOutcome {
+    HandlerOutcome::Busy(Reason::new("unanswered", "the request was not answered"))
 }

@@ -53,7 +53,7 @@ impl Replied {
         store: Arc<dyn StockStore>,
     ) -> (Arc<dyn Bus>, Self) {
         let committed = Arc::new(Committed::default());
-        let watched = Watched {
+        let watched = CommitObservingBus {
             bus,
             committed: Arc::clone(&committed),
         };
@@ -166,18 +166,18 @@ impl Committed {
 }
 
 /// The bus, with consumers that note what they commit.
-struct Watched {
+struct CommitObservingBus {
     bus: Arc<dyn Bus>,
     committed: Arc<Committed>,
 }
 
-struct WatchedConsumer {
+struct CommitObservingConsumer {
     consumer: Box<dyn Consumer>,
     committed: Arc<Committed>,
 }
 
 #[async_trait]
-impl Bus for Watched {
+impl Bus for CommitObservingBus {
     async fn publish(&self, messages: Vec<OutMessage>) -> Vec<Result<(), PublishError>> {
         self.bus.publish(messages).await
     }
@@ -187,7 +187,7 @@ impl Bus for Watched {
     }
 
     async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>, BusError> {
-        Ok(Box::new(WatchedConsumer {
+        Ok(Box::new(CommitObservingConsumer {
             consumer: self.bus.subscribe(subscription).await?,
             committed: Arc::clone(&self.committed),
         }))
@@ -212,7 +212,7 @@ impl Bus for Watched {
 }
 
 #[async_trait]
-impl Consumer for WatchedConsumer {
+impl Consumer for CommitObservingConsumer {
     async fn poll(&mut self, max: usize, timeout: Duration) -> Result<Polled, BusError> {
         let polled = self.consumer.poll(max, timeout).await?;
         if let Polled::Revoked(revoked) = &polled {

@@ -15,7 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::{Client, blocking};
-use super::context::{Assigned, Place};
+use super::context::{Assigned, TopicPartition};
 use super::convert;
 use crate::ports::bus::{Beside, BusError, Consumer, InMessage, Polled, Subscription};
 use crate::telemetry::repeated::RepeatedLog;
@@ -41,7 +41,7 @@ pub(super) struct KafkaConsumer {
     /// The last error of the client that no poll has reported yet.
     failure: Option<KafkaError>,
     /// Taken away with a consumer that had to be made anew.
-    lost: Vec<Place>,
+    lost: Vec<TopicPartition>,
     unreadable: RepeatedLog,
     /// Of members of one name that end each other.
     ended: RepeatedLog,
@@ -84,7 +84,7 @@ impl KafkaConsumer {
         Ok(native)
     }
 
-    fn ours(&self, places: Vec<Place>) -> Vec<(Arc<str>, i32)> {
+    fn ours(&self, places: Vec<TopicPartition>) -> Vec<(Arc<str>, i32)> {
         places
             .into_iter()
             .filter_map(|(topic, partition)| Some((Arc::clone(self.names.get(&topic)?), partition)))
@@ -134,7 +134,7 @@ impl KafkaConsumer {
     }
 
     /// What the last rebalance has taken away, and what was read of the rest before it.
-    fn revoked(&mut self, revoked: Vec<Place>, mut messages: Vec<InMessage>) -> Polled {
+    fn revoked(&mut self, revoked: Vec<TopicPartition>, mut messages: Vec<InMessage>) -> Polled {
         let revoked = self.ours(revoked);
         messages.retain(|m: &InMessage| {
             !revoked

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::telemetry::repeated::{RepeatedLog, Repeats};
 
 /// A topic's name on the broker and a partition.
-pub(super) type Place = (String, i32);
+pub(super) type TopicPartition = (String, i32);
 
 /// Logs only.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,18 +36,18 @@ impl ConsumerContext for Logged {}
 /// A group member's partitions.
 #[derive(Debug, Default)]
 pub(super) struct Assigned {
-    places: Mutex<Places>,
+    places: Mutex<TopicPartitions>,
 }
 
 #[derive(Debug, Default)]
-struct Places {
-    assigned: BTreeSet<Place>,
-    revoked: Vec<Place>,
+struct TopicPartitions {
+    assigned: BTreeSet<TopicPartition>,
+    revoked: Vec<TopicPartition>,
 }
 
 impl Assigned {
     /// What has been taken away since the last call.
-    pub(super) fn take_revoked(&self) -> Vec<Place> {
+    pub(super) fn take_revoked(&self) -> Vec<TopicPartition> {
         std::mem::take(&mut self.places.lock().revoked)
     }
 
@@ -57,7 +57,7 @@ impl Assigned {
     }
 
     /// Everything that is assigned now, and what has been taken away and not been told.
-    pub(super) fn take_all(&self) -> Vec<Place> {
+    pub(super) fn take_all(&self) -> Vec<TopicPartition> {
         let mut places = self.places.lock();
         let mut all = std::mem::take(&mut places.revoked);
         all.extend(std::mem::take(&mut places.assigned));
@@ -121,7 +121,7 @@ impl ConsumerContext for Assigned {
     }
 }
 
-fn named(list: &TopicPartitionList) -> impl Iterator<Item = Place> {
+fn named(list: &TopicPartitionList) -> impl Iterator<Item = TopicPartition> {
     list.elements()
         .into_iter()
         .map(|element| (element.topic().to_owned(), element.partition()))

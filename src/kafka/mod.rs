@@ -8,9 +8,9 @@ mod context;
 mod convert;
 mod producer;
 mod progress;
+mod publish_batch;
 mod read;
 mod settings;
-mod wave;
 
 use std::sync::Arc;
 

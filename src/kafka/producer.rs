@@ -12,7 +12,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use super::acknowledged::Acknowledged;
 use super::client::Client;
 use super::convert;
-use super::wave::{Deliveries, Fate, Slot, Wave};
+use super::publish_batch::{Deliveries, Fate, PublishBatch, Slot};
 use crate::ports::bus::{BusError, PublishError, RawMessage, Told};
 
 /// How often a full local queue is looked at again, and how far apart: together as long as a
@@ -71,7 +71,7 @@ impl Producer {
     /// Publishes in order, and tells of each message once its fate is known.
     pub(super) async fn publish_each(&self, messages: Vec<RawMessage>, tell: Tell<'_>) {
         let life = self.life.load_full();
-        let wave = Arc::new(Wave::default());
+        let wave = Arc::new(PublishBatch::default());
         // A broker that finds a request too large refuses all of it. Alone, only the culprit is.
         let suspects = Mutex::new(Vec::new());
         let is_alone = messages.len() == 1;
@@ -113,7 +113,7 @@ impl Producer {
     }
 
     async fn send_alone(&self, life: &Arc<Life>, message: &RawMessage) -> Result<(), Failed> {
-        let wave = Arc::new(Wave::default());
+        let wave = Arc::new(PublishBatch::default());
         let enqueued = self.enqueue(&life.native, &wave, 0, message);
         enqueued.map_err(Failed::AtOnce)?;
         let fates = wave.next().await.unwrap_or_default();
@@ -129,7 +129,7 @@ impl Producer {
     async fn send(
         &self,
         life: &Life,
-        wave: &Arc<Wave>,
+        wave: &Arc<PublishBatch>,
         at: usize,
         message: &RawMessage,
         note: &(dyn Fn(Vec<Fate>) + Send + Sync),
@@ -157,7 +157,7 @@ impl Producer {
     fn enqueue(
         &self,
         native: &Native,
-        wave: &Arc<Wave>,
+        wave: &Arc<PublishBatch>,
         at: usize,
         message: &RawMessage,
     ) -> Result<(), KafkaError> {

@@ -21,7 +21,7 @@ use super::queue::session_id;
 use crate::codec::link::{Message, Subscriber};
 use crate::model::orders_error::{Full, OrdersError};
 use crate::model::position::Position;
-use crate::ports::live::{LiveHub, LiveItem, Session};
+use crate::ports::live::{LiveHub, LiveItem, LiveListener};
 use crate::ports::orders::Orders;
 
 /// Orders that one replica may watch: as many as its sockets can follow, and each costs one state.
@@ -319,7 +319,7 @@ impl Feed {
     }
 }
 
-impl Session for Feed {
+impl LiveListener for Feed {
     fn id(&self) -> u64 {
         self.id
     }

@@ -17,38 +17,38 @@ use trackops_domain::order::Order;
 
 use crate::codec::live;
 use crate::model::position::Position;
-use crate::ports::live::{LiveHub, LiveItem, Session};
+use crate::ports::live::{LiveHub, LiveItem, LiveListener};
 
 /// The hub of one replica.
 #[derive(Default)]
 pub struct Hub {
-    orders: DashMap<OrderId, Arc<Watchers>>,
+    orders: DashMap<OrderId, Arc<OrderListeners>>,
 }
 
 /// The listeners of one order.
 #[derive(Default)]
-struct Watchers {
-    state: Mutex<WatchersState>,
+struct OrderListeners {
+    state: Mutex<OrderListenersState>,
 }
 
 #[derive(Default)]
-struct WatchersState {
+struct OrderListenersState {
     /// Most orders are watched by one customer.
-    listeners: SmallVec<[Listener; 1]>,
+    listeners: SmallVec<[AttachedListener; 1]>,
     /// Taken out of the map when it became empty: whoever still holds it must look again.
     is_closed: bool,
 }
 
-struct Listener {
+struct AttachedListener {
     id: u64,
     last: Version,
-    session: Weak<dyn Session>,
+    session: Weak<dyn LiveListener>,
 }
 
 /// Sessions that were alive during a walk over the listeners. The last reference to a session takes
 /// its entries out of the hub as it goes, so it must not go while an entry is locked: declare this
 /// before taking the lock.
-type Held = Vec<Arc<dyn Session>>;
+type Held = Vec<Arc<dyn LiveListener>>;
 
 impl Hub {
     /// An empty hub.
@@ -62,7 +62,11 @@ impl Hub {
     }
 
     /// Runs `serve` on every listener of `order` that is alive, and forgets the others.
-    fn for_each(&self, order: OrderId, mut serve: impl FnMut(&mut Listener, &dyn Session)) {
+    fn for_each(
+        &self,
+        order: OrderId,
+        mut serve: impl FnMut(&mut AttachedListener, &dyn LiveListener),
+    ) {
         let Some(watchers) = self.find(order) else {
             return;
         };
@@ -85,11 +89,11 @@ impl Hub {
         }
     }
 
-    fn find(&self, order: OrderId) -> Option<Arc<Watchers>> {
+    fn find(&self, order: OrderId) -> Option<Arc<OrderListeners>> {
         self.orders.get(&order).map(|entry| Arc::clone(&entry))
     }
 
-    fn forget(&self, order: OrderId, closed: &Arc<Watchers>) {
+    fn forget(&self, order: OrderId, closed: &Arc<OrderListeners>) {
         self.orders
             .remove_if(&order, |_, current| Arc::ptr_eq(current, closed));
     }
@@ -98,12 +102,12 @@ impl Hub {
 impl LiveHub for Hub {
     fn attach(
         &self,
-        session: Arc<dyn Session>,
+        session: Arc<dyn LiveListener>,
         since: Option<Version>,
         order: &Arc<Order>,
         position: Option<Position>,
     ) {
-        let listener = Listener {
+        let listener = AttachedListener {
             id: session.id(),
             last: order.version(),
             session: Arc::downgrade(&session),
@@ -191,7 +195,7 @@ impl LiveHub for Hub {
     }
 }
 
-impl WatchersState {
+impl OrderListenersState {
     fn close_if_empty(&mut self) -> bool {
         self.is_closed |= self.listeners.is_empty();
         self.is_closed
@@ -200,7 +204,7 @@ impl WatchersState {
 
 /// What a new listener lacks.
 fn catch_up(
-    session: &dyn Session,
+    session: &dyn LiveListener,
     since: Option<Version>,
     order: &Arc<Order>,
     position: Option<Position>,

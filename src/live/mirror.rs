@@ -25,14 +25,14 @@ use trackops_domain::status::Status;
 use crate::faults;
 use crate::model::orders_error::OrdersError;
 use crate::model::position::Position;
-use crate::ports::live::{LiveHub, Session};
+use crate::ports::live::{LiveHub, LiveListener};
 
 /// The way to the owner of an order.
 #[async_trait]
 pub trait Upstream: Send + Sync + 'static {
     /// The order as it is now, from its owner, which tells of every change from then on under
     /// `number`. Finds the owner, and tries again within a time of its own.
-    async fn watch(&self, order: OrderId, number: u64) -> Result<Watched, OrdersError>;
+    async fn watch(&self, order: OrderId, number: u64) -> Result<UpstreamAnswer, OrdersError>;
 
     /// Nobody here watches any more.
     async fn unwatch(&self, order: OrderId, number: u64, source: &Peer);
@@ -40,7 +40,7 @@ pub trait Upstream: Send + Sync + 'static {
 
 /// What became of a watch.
 #[derive(Clone, Debug)]
-pub enum Watched {
+pub enum UpstreamAnswer {
     /// This replica owns the order.
     Here,
     /// It is at another.
@@ -177,7 +177,7 @@ impl Mirror {
         self: &Arc<Self>,
         order: OrderId,
         since: Option<Version>,
-        session: Arc<dyn Session>,
+        session: Arc<dyn LiveListener>,
     ) -> Result<Subscribed, OrdersError> {
         let deadline = Instant::now() + self.settings.wait;
         let waiting = self.wait_in(order);
@@ -360,11 +360,11 @@ impl Mirror {
             };
             let answer = self.ask(mirrored.order, number).await;
             let failed = match answer {
-                Ok(Watched::Here) => {
+                Ok(UpstreamAnswer::Here) => {
                     mirrored.state.lock().is_closed = true;
                     return self.forget(&mirrored);
                 }
-                Ok(Watched::There {
+                Ok(UpstreamAnswer::There {
                     order,
                     source,
                     is_pushed,
@@ -402,7 +402,7 @@ impl Mirror {
         }
     }
 
-    async fn ask(&self, order: OrderId, number: u64) -> Result<Watched, OrdersError> {
+    async fn ask(&self, order: OrderId, number: u64) -> Result<UpstreamAnswer, OrdersError> {
         // Never closed.
         let _turn = self.asking.acquire().await;
         let Some(upstream) = self.upstream.upgrade() else {
@@ -510,7 +510,7 @@ mod tests {
 
     #[async_trait]
     impl Upstream for Nobody {
-        async fn watch(&self, _: OrderId, _: u64) -> Result<Watched, OrdersError> {
+        async fn watch(&self, _: OrderId, _: u64) -> Result<UpstreamAnswer, OrdersError> {
             Err(OrdersError::NotOwner)
         }
 

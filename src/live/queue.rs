@@ -11,7 +11,7 @@ use trackops_domain::ids::{OrderId, Version};
 
 use super::backlog::{Backlog, BrokenSequence, Frame, FrameKind, Next, QueueLimits};
 use crate::codec::live;
-use crate::ports::live::{LiveHub, LiveItem, Session};
+use crate::ports::live::{LiveHub, LiveItem, LiveListener};
 use crate::telemetry::names;
 
 /// A queue of frames for one socket or stream.
@@ -109,7 +109,7 @@ impl Queue {
     }
 }
 
-impl Session for Queue {
+impl LiveListener for Queue {
     fn id(&self) -> u64 {
         self.id
     }

@@ -1,4 +1,4 @@
-//! Whether what a handler needs is away: several messages of different lanes were failed by it and none
+//! Whether what a handler needs is away: several messages of different queues were failed by it and none
 //! got through in between. One that fails alone is its own trouble, and stops nobody.
 
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::lane::LaneId;
+use super::key_queue::KeyQueueId;
 
 /// Lanes that must have been failed in a row: more than one order in trouble, or a few of one shard,
 /// fewer than a batch of the stock's.
-const LANES_FAILED_MIN: usize = 8;
+const QUEUES_FAILED_MIN: usize = 8;
 
 /// Between two tries while it is away: its return is noticed within a second.
 const AWAY: Backoff = Backoff {
@@ -21,8 +21,8 @@ const AWAY: Backoff = Backoff {
 /// What the handler's answers say of it.
 #[derive(Debug, Default)]
 pub(super) struct Dependency {
-    /// Lanes failed since something got through; at most [`LANES_FAILED_MIN`].
-    failed: Vec<LaneId>,
+    /// Lanes failed since something got through; at most [`QUEUES_FAILED_MIN`].
+    failed: Vec<KeyQueueId>,
     passed: u64,
     away: Option<Away>,
 }
@@ -43,8 +43,8 @@ pub(super) enum Change {
 }
 
 impl Dependency {
-    /// A message of `lane` could not be handled for want of it.
-    pub(super) fn failed(&mut self, lane: &LaneId, now: Instant) -> Option<Change> {
+    /// A message of `queue` could not be handled for want of it.
+    pub(super) fn failed(&mut self, queue: &KeyQueueId, now: Instant) -> Option<Change> {
         if let Some(away) = &mut self.away {
             // Otherwise of a call that was under way when the pause began.
             if now >= away.until {
@@ -53,10 +53,10 @@ impl Dependency {
             }
             return None;
         }
-        if !self.failed.contains(lane) {
-            self.failed.push(lane.clone());
+        if !self.failed.contains(queue) {
+            self.failed.push(queue.clone());
         }
-        if self.failed.len() < LANES_FAILED_MIN {
+        if self.failed.len() < QUEUES_FAILED_MIN {
             return None;
         }
         self.failed.clear();

@@ -28,7 +28,7 @@ impl Reason {
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum HandlerOutcome {
     /// Handled and durable.
     Done,
     /// Nothing to do for it (any more); counted under this name.
@@ -49,12 +49,12 @@ pub enum Verdict {
 /// crash, a rebalance or a time-out.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Handles a batch in which no two messages share a lane; one verdict each, in order.
-    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<Verdict>;
+    /// Handles a batch in which no two messages share a queue; one verdict each, in order.
+    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<HandlerOutcome>;
 
-    /// Messages of one partition with the same lane are handled one after the other; `None` needs
+    /// Messages of one partition with the same queue are handled one after the other; `None` needs
     /// no order at all.
-    fn lane(&self, message: &InMessage) -> Option<Bytes> {
+    fn queue_key(&self, message: &InMessage) -> Option<Bytes> {
         message.key.clone()
     }
 }

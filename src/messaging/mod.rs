@@ -2,21 +2,21 @@
 //! and commits offsets; and the order service's handlers. Leaves what a message means to its handler.
 
 mod backoff;
-mod calls;
 mod counters;
 pub mod dead_letters;
 mod dependency;
-mod desk;
 pub mod envelope;
 pub mod handler;
-mod lane;
-mod lines;
+mod handler_calls;
+mod in_flight;
+mod key_queue;
 mod offsets;
 pub mod orders;
 mod parking;
 mod partitions;
 pub mod runner;
 pub mod settings;
+mod trouble_log;
 mod upkeep;
 mod work;
 

@@ -12,7 +12,7 @@ use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 
 use super::envelope::{self, Fields, MALFORMED, malformed};
-use super::handler::{Handler, Reason, Verdict};
+use super::handler::{Handler, HandlerOutcome, Reason};
 use super::runner::Runner;
 use super::settings::RunnerSettings;
 use crate::model::order_request::CommandRequest;
@@ -87,13 +87,13 @@ impl OrderHandler {
         Self { orders, clock }
     }
 
-    async fn handle_one(&self, message: &InMessage) -> Verdict {
+    async fn handle_one(&self, message: &InMessage) -> HandlerOutcome {
         let request = match command_request(message, self.clock.now()) {
             Ok(request) => request,
-            Err(reason) => return Verdict::DeadLetter(reason),
+            Err(reason) => return HandlerOutcome::DeadLetter(reason),
         };
         match self.orders.execute(request).await {
-            Ok(_) => Verdict::Done,
+            Ok(_) => HandlerOutcome::Done,
             Err(error) => verdict(&error),
         }
     }
@@ -101,12 +101,12 @@ impl OrderHandler {
 
 #[async_trait]
 impl Handler for OrderHandler {
-    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<Verdict> {
+    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<HandlerOutcome> {
         futures_util::future::join_all(batch.iter().map(|message| self.handle_one(message))).await
     }
 
     /// By order, also where a sender sets no key.
-    fn lane(&self, message: &InMessage) -> Option<Bytes> {
+    fn queue_key(&self, message: &InMessage) -> Option<Bytes> {
         message.key.clone().or_else(|| {
             let order = envelope::order_of(message)?;
             Some(order.to_string().into())
@@ -181,18 +181,20 @@ fn progress(fields: &Fields, now: Timestamp) -> Result<(&str, Command), Reason> 
     Ok((by, command))
 }
 
-fn verdict(error: &OrdersError) -> Verdict {
+fn verdict(error: &OrdersError) -> HandlerOutcome {
     match error {
-        OrdersError::NotFound => Verdict::DeadLetter(Reason::new("unknown-order", "no such order")),
+        OrdersError::NotFound => {
+            HandlerOutcome::DeadLetter(Reason::new("unknown-order", "no such order"))
+        }
         OrdersError::Rejected(rejection) if rejection.may_come() => {
-            Verdict::RetryLater(Reason::new("too-early", rejection.to_string()))
+            HandlerOutcome::RetryLater(Reason::new("too-early", rejection.to_string()))
         }
         OrdersError::Rejected(rejection) if rejection.current.is_final() => {
-            Verdict::Drop("final-order")
+            HandlerOutcome::Drop("final-order")
         }
-        OrdersError::Rejected(_) => Verdict::Drop("earlier-step"),
+        OrdersError::Rejected(_) => HandlerOutcome::Drop("earlier-step"),
         OrdersError::Quarantined => {
-            Verdict::DeadLetter(Reason::new(QUARANTINED, error.to_string()))
+            HandlerOutcome::DeadLetter(Reason::new(QUARANTINED, error.to_string()))
         }
         // One shard's owner can't be found or can't answer just now: no reason to stop the others.
         OrdersError::Restarted
@@ -200,14 +202,16 @@ fn verdict(error: &OrdersError) -> Verdict {
         | OrdersError::NotOwner
         | OrdersError::LeaseOver
         | OrdersError::OwnerUnavailable { .. } => {
-            Verdict::Busy(Reason::new("busy", error.to_string()))
+            HandlerOutcome::Busy(Reason::new("busy", error.to_string()))
         }
-        OrdersError::Broken { why } => Verdict::DeadLetter(Reason::new("broken-order", *why)),
-        OrdersError::Unavailable { why, .. } => Verdict::DependencyDown((*why).into()),
+        OrdersError::Broken { why } => {
+            HandlerOutcome::DeadLetter(Reason::new("broken-order", *why))
+        }
+        OrdersError::Unavailable { why, .. } => HandlerOutcome::DependencyDown((*why).into()),
         OrdersError::PreconditionFailed { .. }
         | OrdersError::KeyReused
         | OrdersError::NotInTransit { .. } => {
-            Verdict::DeadLetter(Reason::new("unexpected", error.to_string()))
+            HandlerOutcome::DeadLetter(Reason::new("unexpected", error.to_string()))
         }
     }
 }
@@ -259,8 +263,11 @@ mod tests {
     fn one_owner_that_is_not_available_stops_nobody_elses_messages() {
         let (why, retry_after) = ("it rains there", Duration::from_secs(1));
         let there = verdict(&OrdersError::OwnerUnavailable { why, retry_after });
-        assert!(matches!(there, Verdict::Busy(_)), "{there:?}");
+        assert!(matches!(there, HandlerOutcome::Busy(_)), "{there:?}");
         let here = verdict(&OrdersError::Unavailable { why, retry_after });
-        assert!(matches!(here, Verdict::DependencyDown(_)), "{here:?}");
+        assert!(
+            matches!(here, HandlerOutcome::DependencyDown(_)),
+            "{here:?}"
+        );
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::lane::Place;
+use super::key_queue::TopicPartition;
 use super::offsets::Offsets;
 use crate::ports::bus::InMessage;
 
@@ -30,7 +30,7 @@ struct Partition {
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
-    by_place: HashMap<Place, Partition>,
+    by_place: HashMap<TopicPartition, Partition>,
     generations: u64,
     total: usize,
     total_bytes: usize,
@@ -41,7 +41,7 @@ pub(super) struct Partitions {
 /// An offset to commit.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
-    pub(super) place: Place,
+    pub(super) place: TopicPartition,
     /// The next offset to read.
     pub(super) next: i64,
     generation: u64,
@@ -49,7 +49,7 @@ pub(super) struct Progress {
 
 impl Partitions {
     /// Notes a message that was read; `false` if it is in hand or behind already.
-    pub(super) fn read(&mut self, place: &Place, message: &InMessage) -> bool {
+    pub(super) fn read(&mut self, place: &TopicPartition, message: &InMessage) -> bool {
         let generations = &mut self.generations;
         let partition = self.by_place.entry(place.clone()).or_insert_with(|| {
             *generations += 1;
@@ -72,7 +72,7 @@ impl Partitions {
     }
 
     /// A message in hand is done with.
-    pub(super) fn finish(&mut self, place: &Place, message: &InMessage) {
+    pub(super) fn finish(&mut self, place: &TopicPartition, message: &InMessage) {
         let Some(partition) = self.by_place.get_mut(place) else {
             return;
         };
@@ -85,7 +85,7 @@ impl Partitions {
     }
 
     /// Forgets these.
-    pub(super) fn revoke(&mut self, places: &[Place]) {
+    pub(super) fn revoke(&mut self, places: &[TopicPartition]) {
         for place in places {
             if let Some(partition) = self.by_place.remove(place) {
                 self.total -= partition.unfinished;
@@ -95,7 +95,7 @@ impl Partitions {
     }
 
     /// The current assignment of a partition.
-    pub(super) fn generation(&self, place: &Place) -> Option<u64> {
+    pub(super) fn generation(&self, place: &TopicPartition) -> Option<u64> {
         self.by_place.get(place).map(|state| state.generation)
     }
 
@@ -141,13 +141,13 @@ impl Partitions {
     }
 
     /// Those that have enough in hand and are still being fetched from.
-    pub(super) fn to_pause(&self) -> Vec<Place> {
+    pub(super) fn to_pause(&self) -> Vec<TopicPartition> {
         self.which(|state| self.is_to_pause(state))
     }
 
     /// Paused ones that have room again, at half of each limit so that it isn't done message by
     /// message.
-    pub(super) fn to_resume(&self) -> Vec<Place> {
+    pub(super) fn to_resume(&self) -> Vec<TopicPartition> {
         self.which(|state| self.is_to_resume(state))
     }
 
@@ -172,7 +172,7 @@ impl Partitions {
     }
 
     /// The consumer has paused or resumed these.
-    pub(super) fn set_paused(&mut self, places: &[Place], paused: bool) {
+    pub(super) fn set_paused(&mut self, places: &[TopicPartition], paused: bool) {
         for place in places {
             if let Some(state) = self.by_place.get_mut(place) {
                 state.paused = paused;
@@ -189,7 +189,7 @@ impl Partitions {
         by_topic
     }
 
-    fn which(&self, wanted: impl Fn(&Partition) -> bool) -> Vec<Place> {
+    fn which(&self, wanted: impl Fn(&Partition) -> bool) -> Vec<TopicPartition> {
         let matching = self.by_place.iter().filter(|(_, state)| wanted(state));
         matching.map(|(place, _)| place.clone()).collect()
     }

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::desk::Desk;
 use super::handler::Handler;
-use super::lane::LaneKey;
+use super::in_flight::InFlightMessages;
+use super::key_queue::QueueKey;
 use super::settings::RunnerSettings;
 use super::upkeep::Upkeep;
 use super::work::Work;
@@ -77,7 +77,7 @@ impl Runner {
             handler: self.handler,
             upkeep: Upkeep::new(Arc::clone(&group)),
             group,
-            desk: Desk::default(),
+            in_flight: InFlightMessages::default(),
             work,
             gather: self.settings.gather,
             poll_at: Instant::now(),
@@ -115,7 +115,7 @@ struct Running {
     consumer: Box<dyn Consumer>,
     handler: Arc<dyn Handler>,
     group: Arc<str>,
-    desk: Desk,
+    in_flight: InFlightMessages,
     work: Work,
     upkeep: Upkeep,
     gather: Duration,
@@ -129,10 +129,10 @@ impl Running {
         tracing::info!(group = &*self.group, "consumer started");
         while !shutdown.is_cancelled() {
             self.throttle().await;
-            let partitions = &mut self.desk.partitions;
+            let partitions = &mut self.in_flight.partitions;
             self.upkeep
                 .begin(&mut *self.consumer, partitions, Instant::now());
-            self.work.start(&mut self.desk);
+            self.work.start(&mut self.in_flight);
             match self.poll(shutdown).await {
                 None => {}
                 Some(Ok(polled)) => self.polled(polled),
@@ -155,13 +155,13 @@ impl Running {
                     self.poll_at = now + self.gather;
                 }
                 let handler = &self.handler;
-                self.desk
-                    .absorb(messages, |message| lane(&**handler, message));
+                self.in_flight
+                    .absorb(messages, |message| queue_key(&**handler, message));
             }
             Polled::Revoked(places) => {
                 let count = places.len();
                 tracing::info!(group = &*self.group, count, "partitions revoked");
-                self.desk.revoke(&places);
+                self.in_flight.revoke(&places);
             }
         }
     }
@@ -171,7 +171,7 @@ impl Running {
     async fn poll(&mut self, shutdown: &CancellationToken) -> Option<Result<Polled, BusError>> {
         let Self {
             consumer,
-            desk,
+            in_flight,
             work,
             upkeep,
             poll_at,
@@ -186,20 +186,25 @@ impl Running {
         tokio::pin!(polled);
         loop {
             let now = Instant::now();
-            let upkeep_due = upkeep.next_due(&desk.partitions);
-            let throttle = (!is_failing || now >= poll_at) && desk.partitions.wants_throttling();
+            let upkeep_due = upkeep.next_due(&in_flight.partitions);
+            let throttle =
+                (!is_failing || now >= poll_at) && in_flight.partitions.wants_throttling();
             if throttle || upkeep_due.is_some_and(|due| due <= now) {
                 return None;
             }
-            let due = work.next_due(desk, now).into_iter().chain(upkeep_due).min();
+            let due = work
+                .next_due(in_flight, now)
+                .into_iter()
+                .chain(upkeep_due)
+                .min();
             tokio::select! {
                 () = shutdown.cancelled() => return None,
                 result = &mut polled => return Some(result),
-                answers = work.answers() => work.settle(answers, desk),
-                ended = upkeep.next() => upkeep.settle(ended, &mut desk.partitions),
+                answers = work.answers() => work.apply_answers(answers, in_flight),
+                ended = upkeep.next() => upkeep.apply_answers(ended, &mut in_flight.partitions),
                 () = sleep_until(due), if due.is_some() => {}
             }
-            work.start(desk);
+            work.start(in_flight);
         }
     }
 
@@ -208,17 +213,17 @@ impl Running {
         if self.bus_failures > 0 && Instant::now() < self.poll_at {
             return;
         }
-        let pause = self.desk.partitions.to_pause();
+        let pause = self.in_flight.partitions.to_pause();
         if !pause.is_empty() {
             match self.consumer.pause(&pause).await {
-                Ok(()) => self.desk.partitions.set_paused(&pause, true),
+                Ok(()) => self.in_flight.partitions.set_paused(&pause, true),
                 Err(error) => self.bus_failed("pausing partitions", &error),
             }
         }
-        let resume = self.desk.partitions.to_resume();
+        let resume = self.in_flight.partitions.to_resume();
         if !resume.is_empty() {
             match self.consumer.resume(&resume).await {
-                Ok(()) => self.desk.partitions.set_paused(&resume, false),
+                Ok(()) => self.in_flight.partitions.set_paused(&resume, false),
                 Err(error) => self.bus_failed("resuming partitions", &error),
             }
         }
@@ -228,7 +233,7 @@ impl Running {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
         while self.work.is_busy() {
             match tokio::time::timeout_at(deadline, self.work.answers()).await {
-                Ok(answers) => self.work.settle(answers, &mut self.desk),
+                Ok(answers) => self.work.apply_answers(answers, &mut self.in_flight),
                 Err(_elapsed) => {
                     tracing::warn!(
                         group = &*self.group,
@@ -238,7 +243,7 @@ impl Running {
                 }
             }
         }
-        let partitions = &mut self.desk.partitions;
+        let partitions = &mut self.in_flight.partitions;
         self.upkeep.finish(&mut *self.consumer, partitions).await;
         self.consumer.close().await;
         tracing::info!(group = &*self.group, "consumer ended");
@@ -251,10 +256,10 @@ impl Running {
     }
 }
 
-fn lane(handler: &dyn Handler, message: &InMessage) -> LaneKey {
+fn queue_key(handler: &dyn Handler, message: &InMessage) -> QueueKey {
     handler
-        .lane(message)
-        .map_or(LaneKey::Alone(message.offset), LaneKey::Shared)
+        .queue_key(message)
+        .map_or(QueueKey::Alone(message.offset), QueueKey::Shared)
 }
 
 async fn sleep_until(due: Option<Instant>) {

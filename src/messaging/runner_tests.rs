@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::handler::{Handler, Reason, Verdict};
+use super::handler::{Handler, HandlerOutcome, Reason};
 use super::runner::Runner;
 use super::settings::RunnerSettings;
 use super::testing::{Call, Double, Told};
@@ -59,8 +59,8 @@ pub(super) async fn wait_for(done: impl Fn() -> bool) {
     }
 }
 
-fn too_early() -> Verdict {
-    Verdict::RetryLater(Reason::new("too-early", "not yet"))
+fn too_early() -> HandlerOutcome {
+    HandlerOutcome::RetryLater(Reason::new("too-early", "not yet"))
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,7 +68,7 @@ async fn a_retried_message_holds_up_its_own_key_only() {
     let bus = Double::default();
     let handler = Told::new(&bus, |payload, times| match (payload, times) {
         ("a1", ..6) => too_early(),
-        _ => Verdict::Done,
+        _ => HandlerOutcome::Done,
     });
     for (key, payload) in [
         ("a", "a1"),
@@ -89,7 +89,7 @@ async fn what_stays_too_early_is_parked_after_the_limit() {
     let bus = Double::default();
     let handler = Told::new(&bus, |payload, _| match payload {
         "early" => too_early(),
-        _ => Verdict::Done,
+        _ => HandlerOutcome::Done,
     });
     bus.put("T", "a", "early");
     bus.put("T", "a", "next");
@@ -118,7 +118,7 @@ async fn a_neighbour_of_the_same_key_ends_the_wait() {
     let bus = Double::default();
     let handler = Told::new(&bus, |payload, _| match payload {
         "step" => too_early(),
-        _ => Verdict::Done,
+        _ => HandlerOutcome::Done,
     });
     bus.put("T", "a", "step");
     let shutdown = CancellationToken::new();
@@ -149,10 +149,10 @@ async fn a_dead_dependency_loses_and_parks_nothing() {
             // One of them was waiting for something else when the dependency went away.
             return match payload {
                 "m0" if begin.elapsed() < Duration::from_secs(20) => too_early(),
-                _ => Verdict::DependencyDown("database".into()),
+                _ => HandlerOutcome::DependencyDown("database".into()),
             };
         }
-        Verdict::Done
+        HandlerOutcome::Done
     });
     for n in 0..20 {
         bus.put("T", &format!("k{}", n % 10), &format!("m{n}"));
@@ -174,8 +174,8 @@ async fn a_dead_dependency_loses_and_parks_nothing() {
 async fn the_offset_waits_for_the_dead_letter() {
     let bus = Double::default();
     let handler = Told::new(&bus, |payload, _| match payload {
-        "bad" => Verdict::DeadLetter(Reason::new("malformed", "status is missing")),
-        _ => Verdict::Done,
+        "bad" => HandlerOutcome::DeadLetter(Reason::new("malformed", "status is missing")),
+        _ => HandlerOutcome::Done,
     });
     bus.fail(Call::Forward, 200);
     bus.put("T", "a", "good");
@@ -204,7 +204,7 @@ async fn the_offset_waits_for_the_dead_letter() {
 async fn a_refused_dead_letter_is_parked_without_its_content() {
     let bus = Double::default();
     let handler = Told::new(&bus, |_, _| {
-        Verdict::DeadLetter(Reason::new("malformed", "x"))
+        HandlerOutcome::DeadLetter(Reason::new("malformed", "x"))
     });
     bus.fail(Call::Refuse, 1);
     bus.put("T", "a", "huge");
@@ -218,7 +218,7 @@ async fn a_refused_dead_letter_is_parked_without_its_content() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_commit_is_made_up_for() {
     let bus = Double::default();
-    let handler = Told::new(&bus, |_, _| Verdict::Done);
+    let handler = Told::new(&bus, |_, _| HandlerOutcome::Done);
     bus.fail(Call::Commit, 5);
     bus.put("T", "a", "1");
     run_until(&bus, handler.clone(), 1, || bus.committed("T") == 1).await;
@@ -231,7 +231,7 @@ async fn nothing_of_a_revoked_partition_is_committed_or_handled_again() {
     let bus = Double::default();
     let handler = Told::new(&bus, |payload, _| match payload {
         "stuck" => too_early(),
-        _ => Verdict::Done,
+        _ => HandlerOutcome::Done,
     });
     bus.put("T", "a", "stuck");
     bus.put("T", "a", "behind");
@@ -257,7 +257,7 @@ async fn a_panicking_handler_is_asked_again() {
     let bus = Double::default();
     let handler = Told::new(&bus, |payload, times| {
         assert!(payload != "boom" || times > 2, "told to panic");
-        Verdict::Done
+        HandlerOutcome::Done
     });
     bus.put("T", "a", "boom");
     bus.put("T", "a", "next");

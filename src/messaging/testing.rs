@@ -14,8 +14,8 @@ use futures_util::future::{pending, ready};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::handler::{Handler, Verdict};
-use super::lane::Place;
+use super::handler::{Handler, HandlerOutcome};
+use super::key_queue::TopicPartition;
 use crate::ports::bus::{
     Beside, Bus, BusError, Consumer, InMessage, OutMessage, Polled, PublishError, RawMessage,
     Subscription,
@@ -34,14 +34,14 @@ pub(super) enum Call {
 #[derive(Default)]
 struct State {
     waiting: Vec<InMessage>,
-    revoked: Vec<Place>,
-    next_offset: BTreeMap<Place, i64>,
-    committed: BTreeMap<Place, i64>,
+    revoked: Vec<TopicPartition>,
+    next_offset: BTreeMap<TopicPartition, i64>,
+    committed: BTreeMap<TopicPartition, i64>,
     forwarded: Vec<RawMessage>,
     failures: HashMap<Call, u32>,
     failed: HashMap<Call, u32>,
     /// Settled messages: what a commit may pass.
-    settled: BTreeSet<(Place, i64)>,
+    settled: BTreeSet<(TopicPartition, i64)>,
 }
 
 /// The bus.
@@ -114,7 +114,7 @@ impl Double {
     }
 
     /// A message is handled.
-    pub(super) fn settle(&self, message: &InMessage) {
+    pub(super) fn apply_answers(&self, message: &InMessage) {
         let place = (Arc::clone(&message.topic), message.partition);
         self.state.lock().settled.insert((place, message.offset));
     }
@@ -216,11 +216,11 @@ impl Consumer for Double {
         ready(Ok(())).boxed()
     }
 
-    async fn pause(&mut self, _: &[Place]) -> Result<(), BusError> {
+    async fn pause(&mut self, _: &[TopicPartition]) -> Result<(), BusError> {
         Ok(())
     }
 
-    async fn resume(&mut self, _: &[Place]) -> Result<(), BusError> {
+    async fn resume(&mut self, _: &[TopicPartition]) -> Result<(), BusError> {
         Ok(())
     }
 
@@ -242,7 +242,7 @@ pub(super) struct Told<F> {
     asked: Mutex<Vec<String>>,
 }
 
-impl<F: Fn(&str, usize) -> Verdict> Told<F> {
+impl<F: Fn(&str, usize) -> HandlerOutcome> Told<F> {
     /// `tell` gets the payload and how often it has been asked about it, from 1.
     pub(super) fn new(bus: &Double, tell: F) -> Arc<Self> {
         Arc::new(Self {
@@ -265,8 +265,8 @@ impl<F: Fn(&str, usize) -> Verdict> Told<F> {
 }
 
 #[async_trait]
-impl<F: Fn(&str, usize) -> Verdict + Send + Sync + 'static> Handler for Told<F> {
-    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<Verdict> {
+impl<F: Fn(&str, usize) -> HandlerOutcome + Send + Sync + 'static> Handler for Told<F> {
+    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<HandlerOutcome> {
         tokio::task::yield_now().await;
         let mut verdicts = Vec::new();
         for message in batch {
@@ -277,8 +277,8 @@ impl<F: Fn(&str, usize) -> Verdict + Send + Sync + 'static> Handler for Told<F> 
                 asked.iter().filter(|one| **one == payload).count()
             };
             let verdict = (self.tell)(&payload, times);
-            if matches!(verdict, Verdict::Done | Verdict::Drop(_)) {
-                self.bus.settle(message);
+            if matches!(verdict, HandlerOutcome::Done | HandlerOutcome::Drop(_)) {
+                self.bus.apply_answers(message);
                 self.settled.lock().push(payload);
             }
             verdicts.push(verdict);

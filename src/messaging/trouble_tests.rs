@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::handler::{Handler, Reason, Verdict};
+use super::handler::{Handler, HandlerOutcome, Reason};
 use super::runner_tests::{start, wait_for};
 use super::testing::{Call, Double, Told};
 use crate::ports::bus::{InMessage, RawMessage};
@@ -20,7 +20,7 @@ use crate::ports::bus::{InMessage, RawMessage};
 #[tokio::test(start_paused = true)]
 async fn a_commit_and_a_question_for_the_lag_that_hang_stop_nothing() {
     let bus = Double::default();
-    let handler = Told::new(&bus, |_, _| Verdict::Done);
+    let handler = Told::new(&bus, |_, _| HandlerOutcome::Done);
     bus.fail(Call::CommitHangs, 1);
     bus.fail(Call::LagHangs, 1);
     bus.put("T", "a", "0");
@@ -45,8 +45,8 @@ async fn a_commit_and_a_question_for_the_lag_that_hang_stop_nothing() {
 async fn a_neighbour_that_ends_the_wait_early_costs_no_patience() {
     let bus = Double::default();
     let handler = Told::new(&bus, |payload, _| match payload {
-        "busy" => Verdict::Busy(Reason::new("busy", "no room")),
-        _ => Verdict::Done,
+        "busy" => HandlerOutcome::Busy(Reason::new("busy", "no room")),
+        _ => HandlerOutcome::Done,
     });
     bus.put("T", "a", "busy");
     let shutdown = CancellationToken::new();
@@ -75,8 +75,8 @@ async fn a_neighbour_that_ends_the_wait_early_costs_no_patience() {
 async fn one_message_without_its_dependency_stops_nobody() {
     let bus = Double::default();
     let handler = Told::new(&bus, |payload, _| match payload {
-        "sick" => Verdict::DependencyDown("its shard is being settled".into()),
-        _ => Verdict::Done,
+        "sick" => HandlerOutcome::DependencyDown("its shard is being settled".into()),
+        _ => HandlerOutcome::Done,
     });
     bus.put("T", "a", "sick");
     bus.put("T", "a", "behind");
@@ -112,8 +112,8 @@ struct AllOrNothing<F> {
 }
 
 #[async_trait]
-impl<F: Fn(usize) -> Vec<Verdict> + Send + Sync + 'static> Handler for AllOrNothing<F> {
-    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<Verdict> {
+impl<F: Fn(usize) -> Vec<HandlerOutcome> + Send + Sync + 'static> Handler for AllOrNothing<F> {
+    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<HandlerOutcome> {
         tokio::task::yield_now().await;
         let payload = |m: &Arc<InMessage>| {
             String::from_utf8(m.payload.clone().unwrap_or_default().to_vec()).unwrap()
@@ -124,16 +124,16 @@ impl<F: Fn(usize) -> Vec<Verdict> + Send + Sync + 'static> Handler for AllOrNoth
             return (self.fail)(batch.len());
         }
         for message in batch {
-            self.bus.settle(message);
+            self.bus.apply_answers(message);
         }
-        vec![Verdict::Done; batch.len()]
+        vec![HandlerOutcome::Done; batch.len()]
     }
 }
 
 /// What becomes of a batch of 20 with a bad message: when the others are done, and what is parked once
 /// an hour has passed in which others get through.
 async fn with_a_bad_one(
-    fail: impl Fn(usize) -> Vec<Verdict> + Send + Sync + 'static,
+    fail: impl Fn(usize) -> Vec<HandlerOutcome> + Send + Sync + 'static,
 ) -> (Duration, Vec<RawMessage>) {
     let bus = Double::default();
     let handler = Arc::new(AllOrNothing {
@@ -162,7 +162,7 @@ async fn with_a_bad_one(
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_fails_its_whole_batch_fails_alone() {
-    let down = |count| vec![Verdict::DependencyDown("no answer".into()); count];
+    let down = |count| vec![HandlerOutcome::DependencyDown("no answer".into()); count];
     let (took, letters) = with_a_bad_one(down).await;
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert_eq!(letters.len(), 1);
@@ -183,14 +183,14 @@ struct Hanging(Double);
 
 #[async_trait]
 impl Handler for Hanging {
-    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<Verdict> {
+    async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<HandlerOutcome> {
         if batch.iter().any(|m| m.payload.as_deref() == Some(b"hangs")) {
             return pending().await;
         }
         for message in batch {
-            self.0.settle(message);
+            self.0.apply_answers(message);
         }
-        vec![Verdict::Done; batch.len()]
+        vec![HandlerOutcome::Done; batch.len()]
     }
 }
 
@@ -235,7 +235,7 @@ async fn a_bad_producer_does_not_fill_the_log() {
     let _guard = tracing::subscriber::set_default(subscriber);
     let bus = Double::default();
     let handler = Told::new(&bus, |_, _| {
-        Verdict::DeadLetter(Reason::new("malformed", "x"))
+        HandlerOutcome::DeadLetter(Reason::new("malformed", "x"))
     });
     let shutdown = CancellationToken::new();
     let running = start(&bus, handler, 1, &shutdown);

@@ -123,7 +123,7 @@ impl Upkeep {
     }
 
     /// Takes in what [`Self::next`] gave.
-    pub(super) fn settle(&mut self, ended: Ended, partitions: &mut Partitions) {
+    pub(super) fn apply_answers(&mut self, ended: Ended, partitions: &mut Partitions) {
         match ended {
             Ended::Commit(result) => self.committed(result, partitions),
             Ended::Lag(result) => {

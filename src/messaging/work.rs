@@ -7,14 +7,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trackops_cluster::outage::causes;
 
-use super::calls::{self, Answer, Answers, HANDLE_TIMEOUT, Outcome};
 use super::counters::Counters;
 use super::dependency::{Change, Dependency};
-use super::desk::{Desk, Ticket, Wait};
-use super::handler::{Handler, Reason, Verdict};
-use super::lines::Lines;
+use super::handler::{Handler, HandlerOutcome, Reason};
+use super::handler_calls::{self, Answer, Answers, HANDLE_TIMEOUT, Outcome};
+use super::in_flight::{DispatchedMessage, InFlightMessages, Wait};
 use super::parking::Kept;
 use super::settings::{BUSY_LIMIT, RETRY_LIMIT, RunnerSettings};
+use super::trouble_log::TroubleLog;
 use crate::ports::bus::{Bus, PublishError};
 use crate::ports::clock::Clock;
 
@@ -35,7 +35,7 @@ pub(super) struct Work {
     handling: usize,
     parking: usize,
     dependency: Dependency,
-    lines: Lines,
+    lines: TroubleLog,
     counters: Counters,
 }
 
@@ -50,7 +50,7 @@ impl Work {
         Self {
             handler,
             bus,
-            lines: Lines::new(Arc::clone(&group)),
+            lines: TroubleLog::new(Arc::clone(&group)),
             counters: Counters::of(&group),
             group,
             settings,
@@ -69,33 +69,34 @@ impl Work {
     }
 
     /// When there may be something to start or to say.
-    pub(super) fn next_due(&self, desk: &Desk, now: Instant) -> Option<Instant> {
+    pub(super) fn next_due(&self, in_flight: &InFlightMessages, now: Instant) -> Option<Instant> {
         // A pause that is over is no reason to wake: `start` has begun what was due by then.
         let pause = self.dependency.pause().filter(|until| *until > now);
-        let times = [pause, desk.next_due(), self.lines.next_look()];
+        let times = [pause, in_flight.next_due(), self.lines.next_look()];
         times.into_iter().flatten().min()
     }
 
     /// Starts what can be started.
-    pub(super) fn start(&mut self, desk: &mut Desk) {
+    pub(super) fn start(&mut self, in_flight: &mut InFlightMessages) {
         let now = Instant::now();
         self.lines.look(now);
         self.reap();
-        desk.wake_due(now);
-        self.park(desk);
+        in_flight.wake_due(now);
+        self.park(in_flight);
         let (calls_max, batch_max) = self.allowed(now);
         let mut calls = Vec::new();
         while self.handling < calls_max {
-            let tickets = desk.take(batch_max);
-            if tickets.is_empty() {
+            let dispatched = in_flight.take(batch_max);
+            if dispatched.is_empty() {
                 break;
             }
             self.handling += 1;
-            calls.push(tickets);
+            calls.push(dispatched);
         }
         if !calls.is_empty() {
             let (handler, answers) = (Arc::clone(&self.handler), Arc::clone(&self.answers));
-            self.waves.spawn(calls::handle(handler, calls, answers));
+            self.waves
+                .spawn(handler_calls::handle(handler, calls, answers));
         }
     }
 
@@ -108,10 +109,10 @@ impl Work {
         }
     }
 
-    fn park(&mut self, desk: &mut Desk) {
+    fn park(&mut self, in_flight: &mut InFlightMessages) {
         let mut letters = Vec::new();
         while self.parking < PARKING_MAX
-            && let Some(letter) = desk.take_parking()
+            && let Some(letter) = in_flight.take_parking()
         {
             self.parking += 1;
             letters.push(letter);
@@ -121,7 +122,7 @@ impl Work {
         }
         let (bus, group) = (Arc::clone(&self.bus), Arc::clone(&self.group));
         let answers = Arc::clone(&self.answers);
-        let parking = calls::park(bus, group, letters, self.clock.now(), answers);
+        let parking = handler_calls::park(bus, group, letters, self.clock.now(), answers);
         self.waves.spawn(parking);
     }
 
@@ -142,28 +143,34 @@ impl Work {
     }
 
     /// Takes in what [`Self::answers`] gave.
-    pub(super) fn settle(&mut self, answers: Vec<Answer>, desk: &mut Desk) {
+    pub(super) fn apply_answers(&mut self, answers: Vec<Answer>, in_flight: &mut InFlightMessages) {
         let now = Instant::now();
         for answer in answers {
             match answer {
-                Answer::Handled(tickets, outcome) => {
+                Answer::Handled(dispatched, outcome) => {
                     self.handling -= 1;
-                    self.handled(&tickets, outcome, desk, now);
+                    self.handled(&dispatched, outcome, in_flight, now);
                 }
                 Answer::Parked(ticket, reason, result) => {
                     self.parking -= 1;
-                    self.parked(&ticket, &reason, result, desk, now);
+                    self.parked(&ticket, &reason, result, in_flight, now);
                 }
             }
         }
     }
 
-    fn handled(&mut self, tickets: &[Ticket], outcome: Outcome, desk: &mut Desk, now: Instant) {
-        let together = tickets.len();
+    fn handled(
+        &mut self,
+        dispatched: &[DispatchedMessage],
+        outcome: Outcome,
+        in_flight: &mut InFlightMessages,
+        now: Instant,
+    ) {
+        let together = dispatched.len();
         let why = match outcome {
             Outcome::Verdicts(verdicts) if verdicts.len() == together => {
-                for (ticket, verdict) in tickets.iter().zip(verdicts) {
-                    self.apply(ticket, verdict, together, desk, now);
+                for (ticket, verdict) in dispatched.iter().zip(verdicts) {
+                    self.apply(ticket, verdict, together, in_flight, now);
                 }
                 return;
             }
@@ -172,9 +179,9 @@ impl Work {
             Outcome::TimedOut => {
                 let why = "the handler took too long";
                 self.lines.handler_failed(why, together, now);
-                for ticket in tickets {
-                    if self.failed_by_dependency(ticket, why, together, desk, now) {
-                        desk.charge_busy(ticket, HANDLE_TIMEOUT);
+                for ticket in dispatched {
+                    if self.failed_by_dependency(ticket, why, together, in_flight, now) {
+                        in_flight.charge_busy(ticket, HANDLE_TIMEOUT);
                     }
                     self.counters.count(&ticket.message.topic, "timed_out");
                 }
@@ -182,41 +189,41 @@ impl Work {
             }
         };
         self.lines.handler_failed(&why, together, now);
-        for ticket in tickets {
+        for ticket in dispatched {
             self.counters.count(&ticket.message.topic, "failed");
             // In company it may be another one's fault: each goes alone from now on.
             let limit = if together > 1 {
-                desk.part(ticket, 1);
+                in_flight.part(ticket, 1);
                 Wait::Free
             } else {
                 Wait::Retry(RETRY_LIMIT)
             };
-            desk.retry(ticket, Reason::new("handler-failed", &*why), limit, now);
+            in_flight.retry(ticket, Reason::new("handler-failed", &*why), limit, now);
         }
     }
 
     fn apply(
         &mut self,
-        ticket: &Ticket,
-        verdict: Verdict,
+        ticket: &DispatchedMessage,
+        verdict: HandlerOutcome,
         together: usize,
-        desk: &mut Desk,
+        in_flight: &mut InFlightMessages,
         now: Instant,
     ) {
         // A busy handler and a message that can't be read say nothing of what it depends on.
         let got_through = matches!(
             verdict,
-            Verdict::Done | Verdict::Drop(_) | Verdict::RetryLater(_)
+            HandlerOutcome::Done | HandlerOutcome::Drop(_) | HandlerOutcome::RetryLater(_)
         );
         if got_through && self.dependency.passed(now) == Some(Change::Returned) {
             self.lines.goes_on(now);
         }
         let outcome = match verdict {
-            Verdict::Done => {
-                desk.finish(ticket, now);
+            HandlerOutcome::Done => {
+                in_flight.finish(ticket, now);
                 "done"
             }
-            Verdict::Drop(why) => {
+            HandlerOutcome::Drop(why) => {
                 tracing::debug!(
                     group = &*self.group,
                     topic = &*ticket.message.topic,
@@ -225,23 +232,23 @@ impl Work {
                     why,
                     "message dropped"
                 );
-                desk.finish(ticket, now);
+                in_flight.finish(ticket, now);
                 why
             }
-            Verdict::RetryLater(reason) => {
-                desk.retry(ticket, reason, Wait::Retry(RETRY_LIMIT), now);
+            HandlerOutcome::RetryLater(reason) => {
+                in_flight.retry(ticket, reason, Wait::Retry(RETRY_LIMIT), now);
                 "retried"
             }
-            Verdict::Busy(reason) => {
-                desk.retry(ticket, reason, Wait::Busy(BUSY_LIMIT), now);
+            HandlerOutcome::Busy(reason) => {
+                in_flight.retry(ticket, reason, Wait::Busy(BUSY_LIMIT), now);
                 "busy"
             }
-            Verdict::DeadLetter(reason) => {
-                desk.park(ticket, reason);
+            HandlerOutcome::DeadLetter(reason) => {
+                in_flight.park(ticket, reason);
                 "dead_letter"
             }
-            Verdict::DependencyDown(why) => {
-                self.failed_by_dependency(ticket, &why, together, desk, now);
+            HandlerOutcome::DependencyDown(why) => {
+                self.failed_by_dependency(ticket, &why, together, in_flight, now);
                 "dependency_down"
             }
         };
@@ -252,21 +259,21 @@ impl Work {
     /// has to answer for it, because others got through meanwhile.
     fn failed_by_dependency(
         &mut self,
-        ticket: &Ticket,
+        ticket: &DispatchedMessage,
         why: &str,
         together: usize,
-        desk: &mut Desk,
+        in_flight: &mut InFlightMessages,
         now: Instant,
     ) -> bool {
         if together > 1 {
             // One among them may be what fails them all.
-            desk.part(ticket, together / 2);
+            in_flight.part(ticket, together / 2);
         }
-        let is_its_own = desk.let_down(ticket, self.dependency.passed_count());
-        self.dependency.failed(&ticket.lane, now);
+        let is_its_own = in_flight.let_down(ticket, self.dependency.passed_count());
+        self.dependency.failed(&ticket.queue, now);
         if self.dependency.is_away() {
             self.lines.paused(why, now);
-            desk.put_back(ticket);
+            in_flight.put_back(ticket);
             return false;
         }
         self.lines.let_down(&ticket.message, why, now);
@@ -275,16 +282,16 @@ impl Work {
         } else {
             Wait::Free
         };
-        desk.retry(ticket, Reason::new("dependency-down", why), wait, now);
+        in_flight.retry(ticket, Reason::new("dependency-down", why), wait, now);
         is_its_own
     }
 
     fn parked(
         &mut self,
-        ticket: &Ticket,
+        ticket: &DispatchedMessage,
         reason: &Reason,
         result: Result<Kept, PublishError>,
-        desk: &mut Desk,
+        in_flight: &mut InFlightMessages,
         now: Instant,
     ) {
         let message = &ticket.message;
@@ -292,12 +299,12 @@ impl Work {
             Ok(kept) => {
                 self.lines.parked(message, reason, kept, now);
                 self.counters.parked(&message.topic, reason.code);
-                desk.finish(ticket, now);
+                in_flight.finish(ticket, now);
             }
             // The offset stays where it is until the bus has the letter.
             Err(error) => {
                 self.lines.unpublished(message, &causes(&error), now);
-                desk.park_again(ticket, now);
+                in_flight.park_again(ticket, now);
             }
         }
     }

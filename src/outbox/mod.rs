@@ -2,12 +2,13 @@
 //!
 //! Reading order: `relay` (what is started), `relayed_outbox` (one outbox and what is counted of it), `keeper`
 //! (its leases), `pipeline` (fetch, send, remove), `in_hand` (what may go when), `sending` (batches on their
-//! way), `watch` (I5).
+//! way), `ordering` (I5).
 
 pub mod backoff;
-mod in_hand;
-mod keeper;
+mod fetched_rows;
 mod message;
+mod ordering;
+mod outbox_relay;
 mod pipeline;
 pub mod relay;
 mod relayed_outbox;
@@ -15,7 +16,6 @@ mod sending;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 pub use relay::Relay;
 pub use relayed_outbox::OutboxReport;

@@ -13,13 +13,15 @@ use tokio_util::sync::CancellationToken;
 use trackops_cluster::lease::Lease;
 
 use super::backoff::Backoff;
-use super::in_hand::InHand;
+use super::fetched_rows::FetchedRows;
 use super::message::reason;
 use super::relayed_outbox::RelayedOutbox;
 use super::sending::{Batch, Sending};
 use crate::faults::{self, points};
 use crate::model::outbox_row::{OutboxEntry, RowId};
-use crate::ports::outbox::{Fetched, LanePosition, Outbox, OutboxError, UnreadableRow, Wanted};
+use crate::ports::outbox::{
+    Fetched, Outbox, OutboxError, OutboxLanePosition, UnreadableRow, Wanted,
+};
 use crate::telemetry::repeated::RepeatedLog;
 
 /// See the module.
@@ -28,8 +30,8 @@ pub(super) struct Pipeline {
     lease: Lease,
     held: watch::Receiver<Vec<u16>>,
     /// Of each lane that is worked on, from where it is read on.
-    positions: Vec<LanePosition>,
-    hand: InHand,
+    positions: Vec<OutboxLanePosition>,
+    hand: FetchedRows,
     sending: Sending,
     /// Lanes taken up since the exchange under way began: what it says of them is of before.
     taken_up: Vec<u16>,
@@ -67,7 +69,7 @@ impl Pipeline {
             held,
             positions: Vec::new(),
             taken_up: Vec::new(),
-            hand: InHand::default(),
+            hand: FetchedRows::default(),
             arrived: Vec::new(),
             may_have_rows: true,
             pace: Instant::now(),
@@ -164,7 +166,7 @@ impl Pipeline {
         }
         for lane in held {
             if self.positions.iter().all(|known| known.lane != lane) {
-                self.positions.push(LanePosition::start(lane));
+                self.positions.push(OutboxLanePosition::start(lane));
                 self.taken_up.push(lane);
                 self.may_have_rows = true;
                 self.take_back_at = Instant::now();

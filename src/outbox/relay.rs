@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::keeper::Keeper;
+use super::outbox_relay::OutboxRelay;
 use super::relayed_outbox::{Counters, OutboxReport, RelayedOutbox};
 use super::settings::RelaySettings;
 use crate::ports::bus::Bus;
@@ -15,7 +15,7 @@ use crate::ports::outbox::Outbox;
 
 /// The relay of one process. Cheap to share; [`Self::run`] is to be called once.
 pub struct Relay {
-    keepers: Vec<Arc<Keeper>>,
+    keepers: Vec<Arc<OutboxRelay>>,
 }
 
 impl Relay {
@@ -36,7 +36,7 @@ impl Relay {
                 holder,
                 counters: Counters::default(),
             };
-            Arc::new(Keeper::new(relayed))
+            Arc::new(OutboxRelay::new(relayed))
         };
         Self {
             keepers: outboxes.into_iter().map(keeper).collect(),

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use trackops_domain::invariants::Invariant;
 
 use super::message::{REFUSED, dead_letter, index, message, reason};
+use super::ordering::OrderingCheck;
 use super::relayed_outbox::RelayedOutbox;
-use super::watch::Watch;
 use crate::model::outbox_row::OutboxEntry;
 use crate::model::topic::Topic;
 use crate::ports::bus::{OutMessage, PublishError, Told};
@@ -34,7 +34,7 @@ pub(super) struct Sending {
     inbox: Arc<Inbox>,
     batches: HashMap<Batch, Sent>,
     begun: u64,
-    watch: Watch,
+    watch: OrderingCheck,
     failures: RepeatedLog,
 }
 
@@ -80,7 +80,7 @@ impl Sending {
             inbox: Arc::default(),
             batches: HashMap::new(),
             begun: 0,
-            watch: Watch::default(),
+            watch: OrderingCheck::default(),
             failures: RepeatedLog::new(),
         }
     }

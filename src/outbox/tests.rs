@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use self::doubles::{Answer, Log, Store, order};
 use super::{Relay, RelaySettings};
 use crate::ports::bus::Bus;
-use crate::ports::outbox::{LANES, Outbox};
+use crate::ports::outbox::{OUTBOX_LANES, Outbox};
 
 fn start(store: &Arc<Store>, log: &Arc<Log>, holder: &str) -> (JoinHandle<()>, CancellationToken) {
     let outboxes = vec![Arc::clone(store) as Arc<dyn Outbox>];
@@ -101,7 +101,7 @@ async fn refused_messages_become_dead_letters() {
     };
     assert_eq!(
         (report.outbox, report.lanes.len()),
-        ("orders", LANES.into())
+        ("orders", OUTBOX_LANES.into())
     );
     assert_eq!((report.published, report.parked), (3, 1), "{report:?}");
     assert!(report.failures > 0, "{report:?}");
@@ -321,7 +321,7 @@ async fn a_lane_that_is_lost_on_the_way_is_left_alone() {
         }
     }
     until("the first versions are on their way", || log.len() > 0).await;
-    let lanes: Vec<u16> = (0..LANES).collect();
+    let lanes: Vec<u16> = (0..OUTBOX_LANES).collect();
     store.seize(&lanes, "nobody");
     // Those on their way arrive after the next renewal has told of the loss.
     sleep(Duration::from_millis(4500)).await;

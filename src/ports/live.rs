@@ -11,7 +11,7 @@ use trackops_domain::order::Order;
 use crate::model::position::Position;
 
 /// One listener: a socket, an SSE stream, or (later) a link to another replica. Never blocks.
-pub trait Session: Send + Sync + 'static {
+pub trait LiveListener: Send + Sync + 'static {
     /// Distinguishes listeners.
     fn id(&self) -> u64;
 
@@ -58,7 +58,7 @@ pub trait LiveHub: Send + Sync + 'static {
     /// current version), then everything that follows. A second call starts again from its `since`.
     fn attach(
         &self,
-        session: Arc<dyn Session>,
+        session: Arc<dyn LiveListener>,
         since: Option<Version>,
         order: &Arc<Order>,
         position: Option<Position>,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
-use super::live::Session;
+use super::live::LiveListener;
 use crate::model::order_answer::{ActorReport, Done, History, OrderAnswer, Read};
 use crate::model::order_request::{
     CommandRequest, LocateRequest, LocationKey, OrderRequest, PlaceRequest,
@@ -25,7 +25,7 @@ pub trait Orders: Send + Sync + 'static {
         &self,
         order: OrderId,
         since: Option<Version>,
-        session: Arc<dyn Session>,
+        session: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError>;
 }
 

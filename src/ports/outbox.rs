@@ -10,9 +10,9 @@ use super::journal::BoxError;
 use crate::model::outbox_row::{OutboxEntry, RowId};
 
 /// How many lanes an outbox has: the unit of work that relays share by lease. An order's rows are
-/// all in the lane `shard % LANES` (inventory: of the order's hash), so one relay sees them in order.
+/// all in the lane `shard % OUTBOX_LANES` (inventory: of the order's hash), so one relay sees them in order.
 /// The tables of PostgreSQL have their own eight (`0001_outbox.sql`); the contract suite compares.
-pub const LANES: u16 = 8;
+pub const OUTBOX_LANES: u16 = 8;
 
 /// A row that this program can't read, perhaps because a newer one wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,14 +29,14 @@ pub const UNKNOWN_TOPIC: &str = "unknown topic";
 
 /// From where a lane is read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LanePosition {
+pub struct OutboxLanePosition {
     /// The lane.
     pub lane: u16,
     /// Rows up to this number aren't looked for.
     pub after: i64,
 }
 
-impl LanePosition {
+impl OutboxLanePosition {
     /// The beginning of a lane.
     pub const fn start(lane: u16) -> Self {
         Self { lane, after: 0 }
@@ -48,7 +48,7 @@ impl LanePosition {
 pub struct Wanted {
     /// The lanes, each as the fetch before gave it, or from its start. Whoever has let go of a row
     /// without removing it reads its lane from the start again.
-    pub lanes: Vec<LanePosition>,
+    pub lanes: Vec<OutboxLanePosition>,
     /// Rows beyond these positions that the caller has already.
     pub except: Vec<RowId>,
     /// The most rows: each lane may have its share, or more where others have less.
@@ -64,7 +64,7 @@ pub struct Fetched {
     /// the store had to begin anew, rows come again that the caller has.
     pub rows: Vec<Result<OutboxEntry, UnreadableRow>>,
     /// From where each lane is to be read on.
-    pub next: Vec<LanePosition>,
+    pub next: Vec<OutboxLanePosition>,
     /// A lane had as many rows as were asked for, so there may be more.
     pub has_more: bool,
 }

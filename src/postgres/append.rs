@@ -15,7 +15,7 @@ use crate::faults;
 use crate::model::event_row::EventRow;
 use crate::model::outbox_row::OutboxRow;
 use crate::ports::journal::{APPEND_ROWS_MAX, AppendError, AppendRow, Head, RowOutcome};
-use crate::ports::outbox::LANES;
+use crate::ports::outbox::OUTBOX_LANES;
 
 const APPEND: &str = "SELECT fenced, created, updated FROM append_orders(
     $1, $2,
@@ -220,7 +220,7 @@ impl<'a> Call<'a> {
             .bind(
                 self.messages
                     .iter()
-                    .map(|(row, _)| int2(row.shard.0 % LANES))
+                    .map(|(row, _)| int2(row.shard.0 % OUTBOX_LANES))
                     .bind_iter(),
             )
             .bind(messages().map(|message| message.id.0).bind_iter())

@@ -47,9 +47,9 @@ const SESSION: &str = "
 /// Rises when a server has said that it isn't the one that writes, or not any more: connections from before
 /// lead nowhere. Shared by all that lead to one database.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Turns(Arc<AtomicU64>);
+pub(super) struct ServerGeneration(Arc<AtomicU64>);
 
-impl Turns {
+impl ServerGeneration {
     fn now(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
@@ -95,7 +95,7 @@ pub(super) struct Limits {
 pub(super) struct Connections {
     options: PgConnectOptions,
     limits: Limits,
-    turns: Turns,
+    turns: ServerGeneration,
     permits: Semaphore,
     idle: Mutex<Vec<Idle>>,
     /// Connections made so far.
@@ -121,7 +121,7 @@ pub(super) struct Taken<'a> {
 
 impl Connections {
     /// Connects to nothing yet.
-    pub fn new(options: PgConnectOptions, limits: Limits, turns: Turns) -> Self {
+    pub fn new(options: PgConnectOptions, limits: Limits, turns: ServerGeneration) -> Self {
         Self {
             options,
             limits,

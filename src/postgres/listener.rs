@@ -36,12 +36,12 @@ pub(super) async fn announce(connections: &Connections) -> Result<(), Failure> {
 
 /// A running listener; ends when dropped.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct NotificationListener {
     signal: Arc<Notify>,
     task: AbortHandle,
 }
 
-impl Listener {
+impl NotificationListener {
     /// Starts the task on the current runtime.
     pub fn start(options: PgConnectOptions, channel: &'static str) -> Self {
         let signal = Arc::new(Notify::new());
@@ -55,7 +55,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for NotificationListener {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -13,9 +13,9 @@ use trackops_cluster::membership::{
 use trackops_cluster::{Epoch, ShardCount, ShardId};
 
 use super::cluster_view::{self, RENEW, VIEW};
-use super::connections::{Connections, Limits, Turns};
+use super::connections::{Connections, Limits, ServerGeneration};
 use super::error::Failure;
-use super::listener::{CLUSTER, Listener};
+use super::listener::{CLUSTER, NotificationListener};
 use super::settings::Settings;
 use super::url::{self, OpenError};
 
@@ -42,7 +42,7 @@ const RAISE: &str = "
 pub struct PgMembership {
     connection: Arc<Connections>,
     options: PgConnectOptions,
-    listener: Arc<OnceCell<Listener>>,
+    listener: Arc<OnceCell<NotificationListener>>,
 }
 
 impl PgMembership {
@@ -52,11 +52,15 @@ impl PgMembership {
         Ok(Self::new(
             url::options(url)?,
             Settings::default(),
-            Turns::default(),
+            ServerGeneration::default(),
         ))
     }
 
-    pub(super) fn new(options: PgConnectOptions, settings: Settings, turns: Turns) -> Self {
+    pub(super) fn new(
+        options: PgConnectOptions,
+        settings: Settings,
+        turns: ServerGeneration,
+    ) -> Self {
         let limits = Limits {
             connections: 1,
             acquire: settings.acquire,
@@ -249,7 +253,7 @@ impl Membership for PgMembership {
 
     async fn changed(&self) -> Result<(), MembershipError> {
         self.listener
-            .get_or_init(async || Listener::start(self.options.clone(), CLUSTER))
+            .get_or_init(async || NotificationListener::start(self.options.clone(), CLUSTER))
             .await
             .signalled()
             .await;

@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::postgres::PgConnectOptions;
 
-use connections::{Connections, Limits, Turns};
+use connections::{Connections, Limits, ServerGeneration};
 
 pub use journal::PgJournal;
 pub use membership::PgMembership;
@@ -53,7 +53,7 @@ pub struct Database {
     kind: Kind,
     options: PgConnectOptions,
     settings: Settings,
-    turns: Turns,
+    turns: ServerGeneration,
     /// Once seen, not asked for again.
     has_shards: Arc<AtomicBool>,
     has_sessions: Arc<AtomicBool>,
@@ -80,7 +80,7 @@ impl Database {
             acquire: settings.acquire,
             run: settings.write,
         };
-        let turns = Turns::default();
+        let turns = ServerGeneration::default();
         let connections =
             |limits| Arc::new(Connections::new(options.clone(), limits, turns.clone()));
         Ok(Self {

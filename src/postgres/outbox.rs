@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use super::connections::Connections;
 use super::error::Failure;
-use super::listener::{Listener, OUTBOX};
+use super::listener::{NotificationListener, OUTBOX};
 use super::outbox_marks::Marks;
 use super::outbox_rows::{
     EXCHANGE, SET_ASIDE, STATS, TAKE_BACK, TAKE_BACK_MAX, Taken, number, parts, read,
@@ -24,8 +24,8 @@ use super::settings::Kind;
 use crate::model::outbox_row::RowId;
 use crate::model::topic::Topic;
 use crate::ports::outbox::{
-    COUNTED_MAX, Fetched, LANES, LanePosition, Outbox, OutboxError, OutboxStats, UNKNOWN_TOPIC,
-    UnreadableRow, Wanted,
+    COUNTED_MAX, Fetched, OUTBOX_LANES, Outbox, OutboxError, OutboxLanePosition, OutboxStats,
+    UNKNOWN_TOPIC, UnreadableRow, Wanted,
 };
 
 /// For what may be done twice: commits don't wait for the disk. And plans are made once, by the index.
@@ -44,13 +44,13 @@ const ESTIMATE: &str = "SELECT pg_stat_get_live_tuples('outbox'::regclass)";
 #[derive(Debug)]
 pub struct PgOutbox {
     kind: Kind,
-    exchange: Session,
-    leases: Session,
-    rest: Session,
+    exchange: PreparedConnection,
+    leases: PreparedConnection,
+    rest: PreparedConnection,
     known: Mutex<Known>,
     options: PgConnectOptions,
     /// Started by the first wait: who never waits needs no connection for it.
-    listener: OnceCell<Listener>,
+    listener: OnceCell<NotificationListener>,
 }
 
 /// What is known of the rows, for as long as the connection of the exchange lasts.
@@ -62,18 +62,18 @@ struct Known {
     has_fetched: bool,
     marks: Marks,
     /// For each lane, up to where all rows are gone.
-    gone: [i64; LANES as usize],
+    gone: [i64; OUTBOX_LANES as usize],
 }
 
 /// A connection that is made ready when it is new.
 #[derive(Debug)]
-struct Session {
+struct PreparedConnection {
     connections: Connections,
     setup: Arc<str>,
     ready: AtomicU64,
 }
 
-impl Session {
+impl PreparedConnection {
     /// The server ends a statement a little before `run` has passed, after which its caller stops waiting.
     fn new(connections: Connections, run: Duration, more: &str) -> Self {
         let limit_ms = run.as_millis() * 9 / 10;
@@ -115,10 +115,10 @@ impl PgOutbox {
     ) -> Self {
         Self {
             kind,
-            exchange: Session::new(one(), run, ""),
-            leases: Session::new(one(), run, ""),
+            exchange: PreparedConnection::new(one(), run, ""),
+            leases: PreparedConnection::new(one(), run, ""),
             // It inserts rows: their numbers must not be drawn again after a crash.
-            rest: Session::new(one(), run, "; SET synchronous_commit = on"),
+            rest: PreparedConnection::new(one(), run, "; SET synchronous_commit = on"),
             known: Mutex::default(),
             options,
             listener: OnceCell::new(),
@@ -127,7 +127,7 @@ impl PgOutbox {
 
     /// Brings up to date what is known of the rows. Returns up to where none can turn up any more, and
     /// whether nothing of before counts.
-    async fn settle(
+    async fn refresh_marks(
         &self,
         connection: &mut PgConnection,
         number: u64,
@@ -191,8 +191,9 @@ impl Outbox for PgOutbox {
         let (rows, settled, started_over) = self
             .exchange
             .run(async |connection, number| {
-                let (settled, started_over) =
-                    self.settle(connection, number, removed.len()).await?;
+                let (settled, started_over) = self
+                    .refresh_marks(connection, number, removed.len())
+                    .await?;
                 let after: Vec<i64> = wanted
                     .lanes
                     .iter()
@@ -223,7 +224,7 @@ impl Outbox for PgOutbox {
         fetched.next = wanted
             .lanes
             .iter()
-            .map(|from| LanePosition {
+            .map(|from| OutboxLanePosition {
                 lane: from.lane,
                 after: taken.next(*from, settled, started_over),
             })
@@ -275,7 +276,7 @@ impl Outbox for PgOutbox {
     async fn wait(&self, timeout: Duration) {
         let listener = self
             .listener
-            .get_or_init(async || Listener::start(self.options.clone(), OUTBOX))
+            .get_or_init(async || NotificationListener::start(self.options.clone(), OUTBOX))
             .await;
         // Running out of time is the other way to be woken.
         let _ = tokio::time::timeout(timeout, listener.signalled()).await;
@@ -290,7 +291,7 @@ impl Outbox for PgOutbox {
         let (lanes, estimate) = self
             .rest
             .run(async |connection, _| {
-                let lanes: Vec<LaneStats> = sqlx::query_as(STATS)
+                let lanes: Vec<OutboxLaneStats> = sqlx::query_as(STATS)
                     .bind(gone.as_slice())
                     .bind(limit)
                     .fetch_all(&mut *connection)
@@ -328,4 +329,4 @@ impl Outbox for PgOutbox {
 }
 
 /// Lane, first row, its age, rows counted, rows set aside of all lanes.
-type LaneStats = (i16, Option<i64>, Option<f64>, Option<i64>, i64);
+type OutboxLaneStats = (i16, Option<i64>, Option<f64>, Option<i64>, i64);

@@ -10,7 +10,7 @@ use super::types::{Millis, Text};
 use crate::model::outbox_row::{OutboxEntry, OutboxRow, RowId};
 use crate::model::topic::Topic;
 use crate::ports::outbox::{
-    LANES, LanePosition, OutboxError, UNKNOWN_TOPIC, UnreadableRow, Wanted,
+    OUTBOX_LANES, OutboxError, OutboxLanePosition, UNKNOWN_TOPIC, UnreadableRow, Wanted,
 };
 
 /// Removes rows, and gives the first rows of each lane after its position that aren't known yet. No choice
@@ -98,11 +98,11 @@ pub(super) struct Taken {
     /// A lane's share.
     pub(super) rows_max: u32,
     pub(super) bytes_max: u32,
-    lanes: [OfLane; LANES as usize],
+    lanes: [OutboxLaneRow; OUTBOX_LANES as usize],
 }
 
 #[derive(Clone, Copy, Default)]
-struct OfLane {
+struct OutboxLaneRow {
     rows: u32,
     bytes: usize,
     last: i64,
@@ -138,7 +138,7 @@ impl Taken {
     }
 
     /// From where a lane is to be read on: all up to it has been given, is known, or is gone.
-    pub(super) fn next(&self, from: LanePosition, settled: i64, started_over: bool) -> i64 {
+    pub(super) fn next(&self, from: OutboxLanePosition, settled: i64, started_over: bool) -> i64 {
         let lane = self.lanes.get(usize::from(from.lane));
         let seen = match lane {
             Some(lane) if lane.is_cut => lane.last.min(settled),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::stock_record::{Message, Record};
 use super::types::{Json, Millis, Text};
-use crate::ports::outbox::LANES;
+use crate::ports::outbox::OUTBOX_LANES;
 use crate::ports::stock::StockRequest;
 
 const RESERVATION: &str = "
@@ -273,8 +273,8 @@ pub(super) const REPLIES: &str = "
 
 fn lane(order: OrderId) -> i16 {
     let hash = xxhash_rust::xxh3::xxh3_64(order.0.as_bytes());
-    // Below LANES by the modulo.
-    i16::try_from(hash % u64::from(LANES)).unwrap_or(0)
+    // Below OUTBOX_LANES by the modulo.
+    i16::try_from(hash % u64::from(OUTBOX_LANES)).unwrap_or(0)
 }
 
 fn items_json(items: &[(Sku, u64)]) -> Vec<u8> {

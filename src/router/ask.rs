@@ -14,7 +14,7 @@ use crate::live::mirror::Subscribed;
 use crate::model::order_answer::OrderAnswer;
 use crate::model::order_request::OrderRequest;
 use crate::model::orders_error::OrdersError;
-use crate::ports::live::Session;
+use crate::ports::live::LiveListener;
 use crate::ports::orders::Orders;
 
 impl Router {
@@ -63,7 +63,7 @@ impl Orders for Router {
         &self,
         order: OrderId,
         since: Option<Version>,
-        session: Arc<dyn Session>,
+        session: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError> {
         let deadline = Instant::now() + self.settings.deadline;
         let mut retry = self.retry(self.shard_of(order), deadline);

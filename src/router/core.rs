@@ -12,7 +12,7 @@ use trackops_cluster::vital::Vital;
 use trackops_domain::ids::OrderId;
 
 use crate::actors::Node;
-use crate::actors::tenure::Standing;
+use crate::actors::tenure::LocalShardState;
 use crate::live::feed::Feeds;
 use crate::live::mirror::{Mirror, MirrorSettings};
 use crate::model::orders_error::OrdersError;
@@ -125,11 +125,11 @@ impl Router {
             .owner(shard)
             .filter(|owner| !self.is_me(owner));
         match (standing, other) {
-            (Standing::Free(_), Some(owner)) => Target::There(owner),
+            (LocalShardState::Free(_), Some(owner)) => Target::There(owner),
             // Others know better: this replica has been deposed and hasn't noticed.
             (mine, Some(owner)) if owner.epoch > mine.epoch() => Target::There(owner),
             _ if !self.node.ownership().lease_holds() => Target::Perhaps,
-            (Standing::Free(_), None) => Target::Nobody,
+            (LocalShardState::Free(_), None) => Target::Nobody,
             _ => Target::Here,
         }
     }

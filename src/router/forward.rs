@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use trackops_cluster::ShardId;
-use trackops_cluster::changes::Watcher;
+use trackops_cluster::changes::ChangeReceiver;
 use trackops_cluster::directory::{Directory, Owner};
 use trackops_cluster::link::{LinkError, Peer};
 use trackops_domain::ids::OrderId;
@@ -290,8 +290,8 @@ pub(super) struct Retry<'a> {
     ownership: &'a Ownership,
     /// The owner that the last attempt went by.
     known: Option<Owner>,
-    changes: Watcher,
-    own: Watcher,
+    changes: ChangeReceiver,
+    own: ChangeReceiver,
     abandoned: &'a CancellationToken,
     shard: ShardId,
     pause: Duration,

@@ -8,6 +8,6 @@ mod core;
 mod forward;
 mod serve;
 mod start;
-mod watch;
+mod subscriptions;
 
 pub use self::core::{Router, RouterParts, RouterSettings};

@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 use trackops_cluster::vital::Vital;
 
 use super::core::{Router, RouterParts, RouterSettings};
-use super::watch;
+use super::subscriptions;
 use crate::live::feed::Feeds;
 use crate::live::mirror::Mirror;
 
@@ -41,7 +41,7 @@ impl Router {
         });
         let weak: Weak<Self> = Arc::downgrade(&router);
         router.node.follow(weak);
-        let keeping_up = watch::keep_up(
+        let keeping_up = subscriptions::keep_up(
             Arc::downgrade(&router),
             router.directory.changes(),
             router.node.ownership().changes(),

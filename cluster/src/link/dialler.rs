@@ -10,8 +10,8 @@ use tonic::codec::Streaming;
 
 use super::error::Trouble;
 use super::peer::Peer;
+use super::peer_connection::PeerConnection;
 use super::secret::LinkSecret;
-use super::session::Session;
 use super::settings::LinkSettings;
 use super::wire::{Body, Frame};
 use super::{grpc, handshake};
@@ -21,7 +21,7 @@ pub(super) const WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// A link that has just been made.
 pub(super) struct Connected {
-    pub session: Arc<Session>,
+    pub session: Arc<PeerConnection>,
     /// What both ends speak on it.
     pub version: u32,
     /// The peer's answers.
@@ -78,7 +78,7 @@ impl Dialler {
         }));
         // Room for the two frames of the handshake.
         let (open, control) = mpsc::channel(2);
-        let (session, pump) = Session::new(control, settings);
+        let (session, pump) = PeerConnection::new(control, settings);
         let hello = handshake::hello(&self.me, to, settings);
         let first = Frame::of(Body::Hello(hello.clone()));
         open.send(first).await.map_err(|_| Trouble::Closed)?;

@@ -18,7 +18,7 @@ use super::gate::Gate;
 use super::local_end::LocalEnd;
 use super::peer::Peer;
 use super::pump::Request;
-use super::registry::Place;
+use super::registry::Registration;
 use super::service::Service;
 use super::settings::LinkSettings;
 use super::wire::{Body, Call, FailureKind, Frame, Leaving, Refused, Relay};
@@ -92,7 +92,7 @@ async fn enter(
     end: &LocalEnd,
     frames: &mut Streaming<Frame>,
     out: &mpsc::Sender<Frame>,
-) -> Result<(From, Place), Trouble> {
+) -> Result<(From, Registration), Trouble> {
     let dialler = &end.dialler;
     let accepted =
         handshake::accept(frames, out, &dialler.me, &dialler.secret, &dialler.settings).await?;
@@ -112,7 +112,7 @@ async fn enter(
 }
 
 /// A place whose handshake hasn't come to its end; dropped, it is given up.
-struct Held<'a>(&'a LocalEnd, &'a (NodeId, Incarnation), &'a Place);
+struct Held<'a>(&'a LocalEnd, &'a (NodeId, Incarnation), &'a Registration);
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
@@ -304,7 +304,7 @@ async fn receive(
     end: Arc<LocalEnd>,
     service: Arc<dyn Service>,
     from: From,
-    place: Place,
+    place: Registration,
     mut queue: mpsc::Receiver<Weighed>,
 ) {
     let receiving = {

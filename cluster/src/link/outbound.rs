@@ -14,9 +14,9 @@ use super::dialler::{Connected, Dialler};
 use super::error::{LinkError, Trouble};
 use super::metering::Meters;
 use super::peer::Peer;
+use super::peer_connection::PeerConnection;
 use super::pump::Request;
-use super::session::Session;
-use super::state::{LinkStanding, LinkState};
+use super::state::{LinkState, LinkStatus};
 use super::wire::{Body, Frame};
 
 /// One life of one peer, as this replica reaches it.
@@ -38,7 +38,7 @@ struct Status {
 #[derive(Clone)]
 enum Stand {
     Connecting,
-    Up(Arc<Session>),
+    Up(Arc<PeerConnection>),
     Down(Trouble),
 }
 
@@ -88,9 +88,9 @@ impl Link {
     pub fn state(&self) -> LinkState {
         let status = self.status.borrow();
         let (standing, calls_in_flight) = match &status.stand {
-            Stand::Connecting => (LinkStanding::Connecting, 0),
-            Stand::Up(session) => (LinkStanding::Up, session.in_flight()),
-            Stand::Down(_) => (LinkStanding::Down, 0),
+            Stand::Connecting => (LinkStatus::Connecting, 0),
+            Stand::Up(session) => (LinkStatus::Up, session.in_flight()),
+            Stand::Down(_) => (LinkStatus::Down, 0),
         };
         LinkState {
             node: self.peer.node.clone(),
@@ -104,7 +104,7 @@ impl Link {
     }
 
     /// The session, if there is one or will be soon.
-    async fn session(&self) -> Result<Arc<Session>, LinkError> {
+    async fn session(&self) -> Result<Arc<PeerConnection>, LinkError> {
         *self.asked.lock() = Instant::now();
         if let Stand::Up(session) = &self.status.borrow().stand {
             return Ok(Arc::clone(session));
@@ -240,7 +240,7 @@ impl Link {
 }
 
 /// Fails what waits on a session whose keeper was told to let it go.
-struct Ended<'a>(&'a Link, &'a Session);
+struct Ended<'a>(&'a Link, &'a PeerConnection);
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {

@@ -25,12 +25,12 @@ struct Known {
 #[derive(Debug)]
 struct Seen {
     newest: Incarnation,
-    live: Option<Place>,
+    live: Option<Registration>,
 }
 
 /// An accepted connection's place.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Registration {
     number: u64,
     /// Ends the connection.
     pub replaced: CancellationToken,
@@ -40,10 +40,13 @@ pub(super) struct Place {
 
 impl Registry {
     /// Takes the place of `from`. Whoever held it is told to end, and comes back, to be waited for.
-    pub fn enter(&self, from: &(NodeId, Incarnation)) -> Result<(Place, Option<Place>), Refusal> {
+    pub fn enter(
+        &self,
+        from: &(NodeId, Incarnation),
+    ) -> Result<(Registration, Option<Registration>), Refusal> {
         let mut known = self.0.lock();
         known.entered += 1;
-        let place = Place {
+        let place = Registration {
             number: known.entered,
             replaced: CancellationToken::new(),
             done: CancellationToken::new(),
@@ -68,7 +71,7 @@ impl Registry {
     }
 
     /// Gives the place up, unless it has been taken by another.
-    pub fn leave(&self, from: &(NodeId, Incarnation), place: &Place) {
+    pub fn leave(&self, from: &(NodeId, Incarnation), place: &Registration) {
         place.done.cancel();
         if let Some(seen) = self.0.lock().nodes.get_mut(&from.0.0)
             && seen

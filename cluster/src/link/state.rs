@@ -15,7 +15,7 @@ pub struct LinkState {
     /// Where it is reached.
     pub address: String,
     /// Whether it can be used.
-    pub standing: LinkStanding,
+    pub standing: LinkStatus,
     /// Since when it has stood so.
     pub since: Instant,
     /// Calls that wait for an answer.
@@ -26,7 +26,7 @@ pub struct LinkState {
 
 /// Whether a link can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkStanding {
+pub enum LinkStatus {
     /// Authenticated and working.
     Up,
     /// The first attempt, or the first after a break. Calls wait for its outcome.
@@ -35,7 +35,7 @@ pub enum LinkStanding {
     Down,
 }
 
-impl LinkStanding {
+impl LinkStatus {
     /// The word for it on pages and in logs.
     pub fn as_str(self) -> &'static str {
         match self {

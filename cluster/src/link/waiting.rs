@@ -15,10 +15,10 @@ pub(super) type Reply = oneshot::Sender<Result<Bytes, LinkError>>;
 /// The calls that have been written and not yet answered. A call that isn't in here was never
 /// written, which is how `NotSent` is told from `Lost`.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(Mutex<Calls>);
+pub(super) struct Waiting(Mutex<PendingCalls>);
 
 #[derive(Debug, Default)]
-struct Calls {
+struct PendingCalls {
     /// Looked up by id only, never walked but to fail all.
     replies: HashMap<u64, Reply>,
     ended: bool,

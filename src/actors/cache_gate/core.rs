@@ -6,10 +6,10 @@ use std::sync::{Arc, Weak};
 use trackops_cluster::ShardId;
 
 use super::flights::Flights;
+use super::freshness::FreshnessCheck;
 use super::generations::{GenerationRaiser, Generations};
 use super::pending::Pending;
 use super::settings::CacheGateSettings;
-use super::watch::Watch;
 use crate::ports::cache::Cache;
 
 /// The guard between the order actors and the cache.
@@ -20,7 +20,7 @@ pub struct CacheGate {
     pub(super) generations: Generations,
     pub(super) flights: Flights,
     pub(super) pending: Pending,
-    pub(super) watch: Watch,
+    pub(super) watch: FreshnessCheck,
     /// The cache failed: it is not asked until a probe succeeds.
     pub(super) open: AtomicBool,
     /// Failures since the last successful write, for the pause before the next probe.
@@ -46,7 +46,7 @@ impl CacheGate {
             generations: Generations::new(session),
             flights: Flights::default(),
             pending: Pending::new(),
-            watch: Watch::new(),
+            watch: FreshnessCheck::new(),
             open: AtomicBool::new(false),
             failures: AtomicU32::new(0),
             repairing: AtomicBool::new(false),

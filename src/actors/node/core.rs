@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::ShardId;
-use trackops_cluster::keeper::Standing;
+use trackops_cluster::lease_keeper::LeaseState;
 use trackops_cluster::vital::Vital;
 use trackops_domain::ids::OrderId;
 
@@ -27,7 +27,7 @@ pub struct Node {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) gate: Arc<CacheGate>,
     pub(super) shards: Arc<[Arc<Shard>]>,
-    pub(super) standing: Option<watch::Receiver<Standing>>,
+    pub(super) lease_state: Option<watch::Receiver<LeaseState>>,
     pub(super) supervisor: ActorRef<()>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -64,8 +64,8 @@ impl Node {
     /// Since when the authority has not answered, if that is why the lease has run out. `None` if
     /// the lease holds, or if this replica was told that it is over.
     pub(super) fn cut_off_for(&self) -> Option<Duration> {
-        let standing = self.standing.as_ref()?;
-        (*standing.borrow() == Standing::Unreachable)
+        let lease_state = self.lease_state.as_ref()?;
+        (*lease_state.borrow() == LeaseState::Unreachable)
             .then(|| self.context.ownership.lease_over_for())
     }
 }

@@ -46,8 +46,8 @@ impl Node {
         let bytes = weight::content(&request.content);
         let request = Box::new(request);
         let result = self
-            .request(order, start, bytes, |reply, ticket| {
-                OrderMessage::Place(request, reply, ticket)
+            .request(order, start, bytes, |reply, permit| {
+                OrderMessage::Place(request, reply, permit)
             })
             .await;
         count("place", started, &result);

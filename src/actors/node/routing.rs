@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use trackops_domain::ids::OrderId;
 
 use super::core::Node;
-use crate::actors::admission::Ticket;
+use crate::actors::admission::Permit;
 use crate::actors::errors;
 use crate::actors::order::{OrderMessage, Reply, Start};
 use crate::actors::shard::{Closed, Entered, Shard};
@@ -63,13 +63,13 @@ impl Node {
         order: OrderId,
         start: Start,
         bytes: usize,
-        message: impl FnOnce(Reply<T>, Ticket) -> OrderMessage,
+        message: impl FnOnce(Reply<T>, Permit) -> OrderMessage,
     ) -> Result<T, OrdersError> {
         let entered = self.enter(order, bytes).await?;
         let (reply, answer) = oneshot::channel();
         self.shard_of(order)
-            .send(order, start, entered, bytes, |ticket| {
-                message(reply, ticket)
+            .send(order, start, entered, bytes, |permit| {
+                message(reply, permit)
             })?;
         match tokio::time::timeout(self.context.settings.answer_timeout, answer).await {
             Ok(Ok(result)) => result,

@@ -14,7 +14,7 @@ impl Node {
         // The rest is for telling the authority, which spares the next owner the wait for the lease.
         let deadline = end - limit / 4;
         while self.context.admission.waiting() > 0 && Instant::now() < deadline {
-            // Nothing signals the last ticket, on purpose: a ticket is on every command's path.
+            // Nothing signals the last permit, on purpose: a permit is on every command's path.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.stop.cancel();

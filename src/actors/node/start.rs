@@ -7,7 +7,7 @@ use ractor::Actor;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use trackops_cluster::keeper::Standing;
+use trackops_cluster::lease_keeper::LeaseState;
 use trackops_cluster::vital::Vital;
 
 use super::core::Node;
@@ -19,7 +19,7 @@ use crate::actors::live_orders::LiveOrders;
 use crate::actors::ownership::Ownership;
 use crate::actors::positions::Positions;
 use crate::actors::saga_route::SagaRoute;
-use crate::actors::scanner::{self, Watched};
+use crate::actors::scanner::{self, ScannerParts};
 use crate::actors::settings::Settings;
 use crate::actors::shard::Shard;
 use crate::actors::supervisor::NodeSupervisor;
@@ -47,7 +47,7 @@ pub struct Parts {
     /// Shards and lease, claimed.
     pub ownership: Arc<Ownership>,
     /// What the lease keeper knows; `None` where the node is alone by construction.
-    pub standing: Option<watch::Receiver<Standing>>,
+    pub lease_state: Option<watch::Receiver<LeaseState>>,
     /// Whom requests for stock pass; `None` where nobody can be asked: then nobody is known to be behind.
     pub saga_route: Option<SagaRoute>,
     /// The waiting orders, to count those that are stuck; `None` where nobody wants to know.
@@ -69,7 +69,7 @@ impl Node {
             tasks.clone(),
         );
         let context = Arc::new(Context {
-            writer: Writer::start(&shared, settings.lanes, &vital, &stop),
+            writer: Writer::start(&shared, settings.commit_queues, &vital, &stop),
             positions: Positions::start(parts.cache, Arc::clone(&parts.gate), &tasks, stop.clone()),
             admission: Admission::new(&settings),
             clock: parts.clock,
@@ -90,7 +90,7 @@ impl Node {
             journal: parts.journal,
             gate: parts.gate,
             shards,
-            standing: parts.standing,
+            lease_state: parts.lease_state,
             supervisor,
             tasks,
             stop,
@@ -99,7 +99,7 @@ impl Node {
         });
         node.spawn_tasks(
             live,
-            Watched {
+            ScannerParts {
                 route: parts.saga_route,
                 sagas: parts.sagas,
             },
@@ -108,7 +108,7 @@ impl Node {
     }
 
     /// Starts the sweeper and the deadline scanner.
-    fn spawn_tasks(self: &Arc<Self>, live: Arc<LiveOrders>, watched: Watched) {
+    fn spawn_tasks(self: &Arc<Self>, live: Arc<LiveOrders>, watched: ScannerParts) {
         let context = Arc::clone(&self.context);
         let shards = Arc::clone(&self.shards);
         let sweeping = sweeper::run(live, Arc::clone(&context), shards, self.stop.clone());

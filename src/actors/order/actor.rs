@@ -19,7 +19,7 @@ use crate::actors::recency::Rank;
 use crate::faults;
 use crate::model::order_answer::Done;
 use crate::model::orders_error::OrdersError;
-use crate::ports::live::Session;
+use crate::ports::live::LiveListener;
 
 /// The stateless half; see [`State`].
 pub struct OrderActor;
@@ -73,7 +73,7 @@ impl Actor for OrderActor {
 
 impl State {
     async fn handle(&mut self, message: OrderMessage) {
-        // The ticket goes only after the answer, so that an actor with work never counts as idle.
+        // The permit goes only after the answer, so that an actor with work never counts as idle.
         match message {
             OrderMessage::Place(request, reply, _ticket) => {
                 let result = place(self, *request).await;
@@ -115,7 +115,7 @@ impl State {
 
     async fn subscribe(
         &mut self,
-        session: Arc<dyn Session>,
+        session: Arc<dyn LiveListener>,
         since: Option<Version>,
     ) -> Result<Arc<Order>, OrdersError> {
         self.load().await?;

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU32;
 use arc_swap::ArcSwapOption;
 use trackops_domain::order::Order;
 
-use crate::actors::recency::Place;
+use crate::actors::recency::RecencyEntry;
 use crate::actors::tenure::Tenure;
 use crate::model::position::Position;
 
@@ -21,12 +21,12 @@ pub struct Entry {
     /// Messages admitted and not yet done with.
     pub waiting: Arc<AtomicU32>,
     /// When it last had work, beside the others.
-    pub place: Place,
+    pub place: RecencyEntry,
 }
 
 impl Entry {
     /// Of an order that is not loaded yet.
-    pub fn new(tenure: Tenure, place: Place) -> Self {
+    pub fn new(tenure: Tenure, place: RecencyEntry) -> Self {
         Self {
             tenure,
             order: ArcSwapOption::empty(),

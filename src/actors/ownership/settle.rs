@@ -10,7 +10,7 @@ use trackops_cluster::outage::causes;
 
 use super::table::Ownership;
 use crate::actors::cache_gate::CacheGate;
-use crate::actors::tenure::Standing;
+use crate::actors::tenure::LocalShardState;
 
 /// While the authority is away, a shard is claimed again no more often than this.
 const SETTLE_RETRY: Duration = Duration::from_millis(250);
@@ -82,6 +82,6 @@ impl Ownership {
     }
 
     fn is_settling(&self, shard: ShardId) -> bool {
-        matches!(self.standing(shard).0, Standing::Settling(_))
+        matches!(self.standing(shard).0, LocalShardState::Settling(_))
     }
 }

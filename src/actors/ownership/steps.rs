@@ -5,7 +5,7 @@ use trackops_cluster::membership::Claimed;
 use trackops_cluster::{Epoch, ShardId};
 
 use super::table::Ownership;
-use crate::actors::tenure::Standing;
+use crate::actors::tenure::LocalShardState;
 
 impl Ownership {
     /// `claimed` is this replica's from now on and takes new work. Whatever is in memory from
@@ -13,14 +13,14 @@ impl Ownership {
     pub fn adopt(&self, claimed: Claimed) {
         self.authority.learn(claimed.shard, claimed.epoch);
         self.step(claimed.shard, |standing| {
-            (standing.epoch() < claimed.epoch).then_some(Standing::Owned(claimed.epoch))
+            (standing.epoch() < claimed.epoch).then_some(LocalShardState::Owned(claimed.epoch))
         });
     }
 
     /// New work on `shard` waits from here on; `false` if it isn't there to be held.
     pub fn hold(&self, shard: ShardId) -> bool {
         self.step(shard, |standing| match standing {
-            Standing::Owned(epoch) => Some(Standing::Held(epoch)),
+            LocalShardState::Owned(epoch) => Some(LocalShardState::Held(epoch)),
             _ => None,
         })
     }
@@ -28,7 +28,7 @@ impl Ownership {
     /// New work on `shard` goes on, if it is held and not yet drained.
     pub(in crate::actors) fn resume_held(&self, shard: ShardId) -> bool {
         self.step(shard, |standing| match standing {
-            Standing::Held(epoch) => Some(Standing::Owned(epoch)),
+            LocalShardState::Held(epoch) => Some(LocalShardState::Owned(epoch)),
             _ => None,
         })
     }
@@ -36,7 +36,7 @@ impl Ownership {
     /// Nothing is in hand of a held `shard`: it is neither written nor answered for any more.
     pub fn drained(&self, shard: ShardId) -> bool {
         self.step(shard, |standing| match standing {
-            Standing::Held(epoch) => Some(Standing::Drained(epoch)),
+            LocalShardState::Held(epoch) => Some(LocalShardState::Drained(epoch)),
             _ => None,
         })
     }
@@ -44,7 +44,7 @@ impl Ownership {
     /// `shard` is another's, or nobody's.
     pub fn release(&self, shard: ShardId) -> bool {
         self.step(shard, |standing| {
-            Some(Standing::Free(standing.owned_under()?))
+            Some(LocalShardState::Free(standing.owned_under()?))
         })
     }
 
@@ -52,14 +52,16 @@ impl Ownership {
     /// Whether it was.
     pub(in crate::actors) fn fenced(&self, shard: ShardId, epoch: Epoch) -> bool {
         self.step(shard, |standing| {
-            (standing.owned_under()? == epoch).then_some(Standing::Free(epoch))
+            (standing.owned_under()? == epoch).then_some(LocalShardState::Free(epoch))
         })
     }
 
     /// Stops writing to `shard` until [`Self::settle`] has found out what became of a lost append.
     pub(in crate::actors) fn suspend(&self, shard: ShardId) {
         self.step(shard, |standing| match standing {
-            Standing::Owned(epoch) | Standing::Held(epoch) => Some(Standing::Settling(epoch)),
+            LocalShardState::Owned(epoch) | LocalShardState::Held(epoch) => {
+                Some(LocalShardState::Settling(epoch))
+            }
             _ => None,
         });
     }
@@ -68,13 +70,17 @@ impl Ownership {
     pub fn suspend_all(&self) {
         for shard in self.count().iter() {
             self.tenures.change(shard, |standing| {
-                Some(Standing::Free(standing.owned_under()?))
+                Some(LocalShardState::Free(standing.owned_under()?))
             });
         }
         self.changes.tell();
     }
 
-    fn step(&self, shard: ShardId, to: impl Fn(Standing) -> Option<Standing>) -> bool {
+    fn step(
+        &self,
+        shard: ShardId,
+        to: impl Fn(LocalShardState) -> Option<LocalShardState>,
+    ) -> bool {
         let changed = self.tenures.change(shard, to).is_some();
         if changed {
             self.changes.tell();

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use trackops_cluster::changes::{Changes, Watcher};
+use trackops_cluster::changes::{ChangeReceiver, Changes};
 use trackops_cluster::lease::Lease;
 use trackops_cluster::membership::{Incarnation, Membership, NodeId};
 use trackops_cluster::{Epoch, ShardCount, ShardId, shard_of};
 use trackops_domain::ids::OrderId;
 
 use super::authority::Authority;
-use crate::actors::tenure::{Standing, Tenure, Tenures};
+use crate::actors::tenure::{LocalShardState, Tenure, Tenures};
 use crate::telemetry::repeated::RepeatedLog;
 
 /// The replica's shards.
@@ -65,15 +65,17 @@ impl Ownership {
     }
 
     /// Where `shard` stands, and in which tenure.
-    pub fn standing(&self, shard: ShardId) -> (Standing, Tenure) {
+    pub fn standing(&self, shard: ShardId) -> (LocalShardState, Tenure) {
         self.tenures.get(shard)
     }
 
     /// The epoch under which `shard` may be written now.
     pub fn epoch(&self, shard: ShardId) -> Option<Epoch> {
         match self.standing(shard).0 {
-            Standing::Owned(epoch) | Standing::Held(epoch) => Some(epoch),
-            Standing::Drained(_) | Standing::Settling(_) | Standing::Free(_) => None,
+            LocalShardState::Owned(epoch) | LocalShardState::Held(epoch) => Some(epoch),
+            LocalShardState::Drained(_)
+            | LocalShardState::Settling(_)
+            | LocalShardState::Free(_) => None,
         }
     }
 
@@ -81,9 +83,11 @@ impl Ownership {
     pub fn epoch_in(&self, shard: ShardId, tenure: Tenure) -> Result<Epoch, Unwritable> {
         match self.standing(shard) {
             (_, current) if current != tenure => Err(Unwritable::NotOwned),
-            (Standing::Owned(epoch) | Standing::Held(epoch), _) => Ok(epoch),
-            (Standing::Settling(_), _) => Err(Unwritable::Settling),
-            (Standing::Drained(_) | Standing::Free(_), _) => Err(Unwritable::NotOwned),
+            (LocalShardState::Owned(epoch) | LocalShardState::Held(epoch), _) => Ok(epoch),
+            (LocalShardState::Settling(_), _) => Err(Unwritable::Settling),
+            (LocalShardState::Drained(_) | LocalShardState::Free(_), _) => {
+                Err(Unwritable::NotOwned)
+            }
         }
     }
 
@@ -91,7 +95,11 @@ impl Ownership {
     /// a break.
     pub fn speaks(&self, shard: ShardId, tenure: Tenure) -> bool {
         let (standing, current) = self.standing(shard);
-        current == tenure && !matches!(standing, Standing::Drained(_) | Standing::Free(_))
+        current == tenure
+            && !matches!(
+                standing,
+                LocalShardState::Drained(_) | LocalShardState::Free(_)
+            )
     }
 
     /// Whether this replica may answer from memory now.
@@ -111,7 +119,8 @@ impl Ownership {
 
     /// The shards that take new work now, ascending.
     pub fn open(&self) -> Vec<ShardId> {
-        let is_open = |shard: &ShardId| matches!(self.standing(*shard).0, Standing::Owned(_));
+        let is_open =
+            |shard: &ShardId| matches!(self.standing(*shard).0, LocalShardState::Owned(_));
         self.count.iter().filter(is_open).collect()
     }
 
@@ -123,7 +132,7 @@ impl Ownership {
     }
 
     /// Rises with every change of a standing.
-    pub fn changes(&self) -> Watcher {
+    pub fn changes(&self) -> ChangeReceiver {
         self.changes.subscribe()
     }
 }

@@ -10,7 +10,7 @@ use trackops_domain::ids::OrderId;
 
 use crate::actors::context::Context;
 use crate::actors::failures::Failures;
-use crate::actors::hands::Hands;
+use crate::actors::in_flight::InFlightCount;
 use crate::actors::live_orders::LiveOrders;
 use crate::actors::order::Entry;
 use crate::actors::slots::Slots;
@@ -25,7 +25,7 @@ pub struct Shard {
     /// Failures and quarantine.
     pub failures: Failures,
     /// What has been admitted to this shard and isn't done with.
-    pub hands: Arc<Hands>,
+    pub hands: Arc<InFlightCount>,
     /// Requests that wait until the shard is no longer held.
     pub held: Arc<AtomicU32>,
     pub(super) live: Arc<LiveOrders>,

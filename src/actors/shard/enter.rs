@@ -3,14 +3,14 @@
 
 use super::core::Shard;
 use crate::actors::errors;
-use crate::actors::hands::InHand;
-use crate::actors::tenure::{Standing, Tenure};
+use crate::actors::in_flight::InFlightGuard;
+use crate::actors::tenure::{LocalShardState, Tenure};
 use crate::model::orders_error::OrdersError;
 
 /// A request that found its shard open.
 pub struct Entered {
     /// Keeps the shard from being handed over until the request is done with.
-    pub in_hand: InHand,
+    pub in_hand: InFlightGuard,
     /// In which tenure it was open.
     pub tenure: Tenure,
 }
@@ -45,10 +45,10 @@ impl Shard {
         let in_hand = self.hands.take();
         let (standing, tenure) = self.context.ownership.standing(self.id);
         match standing {
-            Standing::Owned(_) => Ok(Entered { in_hand, tenure }),
-            Standing::Held(_) | Standing::Drained(_) => Err(Closed::Held),
-            Standing::Settling(_) => Err(Closed::Settling),
-            Standing::Free(_) => Err(Closed::NotOwned),
+            LocalShardState::Owned(_) => Ok(Entered { in_hand, tenure }),
+            LocalShardState::Held(_) | LocalShardState::Drained(_) => Err(Closed::Held),
+            LocalShardState::Settling(_) => Err(Closed::Settling),
+            LocalShardState::Free(_) => Err(Closed::NotOwned),
         }
     }
 
@@ -56,7 +56,7 @@ impl Shard {
     pub fn is_open(&self) -> bool {
         matches!(
             self.context.ownership.standing(self.id).0,
-            Standing::Owned(_)
+            LocalShardState::Owned(_)
         )
     }
 
@@ -65,9 +65,11 @@ impl Shard {
         let in_hand = self.hands.take();
         let (standing, tenure) = self.context.ownership.standing(self.id);
         match standing {
-            Standing::Owned(_) | Standing::Settling(_) => Ok(Entered { in_hand, tenure }),
-            Standing::Held(_) | Standing::Drained(_) => Err(Closed::Held),
-            Standing::Free(_) => Err(Closed::NotOwned),
+            LocalShardState::Owned(_) | LocalShardState::Settling(_) => {
+                Ok(Entered { in_hand, tenure })
+            }
+            LocalShardState::Held(_) | LocalShardState::Drained(_) => Err(Closed::Held),
+            LocalShardState::Free(_) => Err(Closed::NotOwned),
         }
     }
 }

@@ -8,8 +8,8 @@ use trackops_domain::ids::OrderId;
 
 use super::core::Shard;
 use super::enter::{Closed, Entered};
-use crate::actors::admission::{self, Ticket};
-use crate::actors::hands::InHand;
+use crate::actors::admission::{self, Permit};
+use crate::actors::in_flight::InFlightGuard;
 use crate::actors::order::{Arguments, Entry, OrderActor, OrderMessage, Reply, Start};
 use crate::actors::slots::Slot;
 use crate::actors::tenure::Tenure;
@@ -17,14 +17,14 @@ use crate::model::orders_error::{Full, OrdersError};
 
 impl Shard {
     /// Sends a message that holds `bytes` to the order's actor, starting it if need be. `message` is
-    /// made with the ticket of its admission. `start` says what a new actor has to load.
+    /// made with the permit of its admission. `start` says what a new actor has to load.
     pub fn send(
         &self,
         order: OrderId,
         start: Start,
         entered: Entered,
         bytes: usize,
-        message: impl FnOnce(Ticket) -> OrderMessage,
+        message: impl FnOnce(Permit) -> OrderMessage,
     ) -> Result<(), OrdersError> {
         if self.failures.is_quarantined(order) {
             return Err(OrdersError::Quarantined);
@@ -80,8 +80,8 @@ impl Shard {
     /// Has the order's actor load it and tell the listeners what they lack; `reply` hears of it.
     pub fn wake(&self, order: OrderId, reply: Option<Reply<()>>) -> Result<(), OrdersError> {
         let entered = self.enter().map_err(Closed::into_error)?;
-        self.send(order, Start::Restarted, entered, 0, |ticket| {
-            OrderMessage::Wake(reply, ticket)
+        self.send(order, Start::Restarted, entered, 0, |permit| {
+            OrderMessage::Wake(reply, permit)
         })
     }
 
@@ -89,17 +89,17 @@ impl Shard {
         &self,
         entry: &Entry,
         actor: &ActorRef<OrderMessage>,
-        in_hand: InHand,
+        in_hand: InFlightGuard,
         bytes: usize,
-        message: impl FnOnce(Ticket) -> OrderMessage,
+        message: impl FnOnce(Permit) -> OrderMessage,
     ) -> Result<(), OrdersError> {
-        let ticket = self
+        let permit = self
             .context
             .admission
             .admit(&entry.waiting, in_hand, bytes)?;
         // The actor has just ended by a failure whose report is still on its way.
         actor
-            .cast(message(ticket))
+            .cast(message(permit))
             .map_err(|_| OrdersError::Restarted)
     }
 

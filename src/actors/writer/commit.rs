@@ -14,7 +14,7 @@ use super::job::{AppendJob, WriteError};
 use super::shared::Shared;
 use crate::actors::cache_gate;
 use crate::actors::ownership::Unwritable;
-use crate::actors::tenure::{Standing, Tenure};
+use crate::actors::tenure::{LocalShardState, Tenure};
 use crate::faults;
 use crate::ports::journal::{AppendError, AppendRow, RowOutcome};
 use crate::telemetry::names;
@@ -46,7 +46,7 @@ pub(super) async fn commit(shared: &Arc<Shared>, jobs: Vec<AppendJob>) {
             (job.row, waiting)
         })
         .unzip();
-    // Halves are worked off one after the other, so that at most one statement of a lane is out.
+    // Halves are worked off one after the other, so that at most one statement of a commit queue is out.
     let mut parts = vec![part];
     while let Some((rows, waiting)) = parts.pop() {
         if let Some(halves) = commit_part(shared, rows, waiting).await {
@@ -213,7 +213,7 @@ fn fenced(shared: &Shared, row: &AppendRow) -> WriteError {
         return WriteError::NotOwner;
     }
     match shared.ownership.standing(row.shard).0 {
-        Standing::Free(_) => WriteError::NotOwner,
+        LocalShardState::Free(_) => WriteError::NotOwner,
         _ => WriteError::Unavailable,
     }
 }

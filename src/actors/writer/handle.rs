@@ -1,4 +1,4 @@
-//! The handle by which actors append and load: puts each job into the lane of its shard, and waits.
+//! The handle by which actors append and load: puts each job into the commit queue of its shard, and waits.
 
 use std::sync::Arc;
 
@@ -11,38 +11,38 @@ use trackops_cluster::vital::Vital;
 use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
 
+use super::commit_queue;
 use super::job::{AppendJob, Job, LoadJob, WriteError};
-use super::lane;
 use super::shared::Shared;
 use crate::actors::tenure::Tenure;
 use crate::ports::journal::{AppendRow, JournalError};
 
-/// Jobs waiting in one lane at most. Admission bounds the commands of a replica below the sum of
-/// the lanes; past it a sender waits.
-const LANE_JOBS_MAX: usize = 16_384;
+/// Jobs waiting in one commit queue at most. Admission bounds the commands of a replica below the sum of
+/// the commit queues; past it a sender waits.
+const COMMIT_QUEUE_JOBS_MAX: usize = 16_384;
 
 /// The writer's handle.
 pub struct Writer {
-    lanes: Box<[mpsc::Sender<Job>]>,
+    commit_queues: Box<[mpsc::Sender<Job>]>,
 }
 
 impl Writer {
-    /// Starts `lanes` lanes, tracked by `tasks`, which end when `stop` is cancelled and their queues are empty.
+    /// Starts `commit queues` commit queues, tracked by `tasks`, which end when `stop` is cancelled and their queues are empty.
     pub(in crate::actors) fn start(
         shared: &Arc<Shared>,
-        lanes: usize,
+        commit_queues: usize,
         vital: &Vital,
         stop: &CancellationToken,
     ) -> Self {
-        let lanes = (0..lanes.max(1)).map(|_| {
-            let (jobs, queue) = mpsc::channel(LANE_JOBS_MAX);
-            let lane = lane::run(Arc::clone(shared), queue, stop.clone());
-            let guard = vital.guard("writer lane", stop);
-            shared.tasks.spawn(guard.over(lane));
+        let commit_queues = (0..commit_queues.max(1)).map(|_| {
+            let (jobs, queue) = mpsc::channel(COMMIT_QUEUE_JOBS_MAX);
+            let commit_queue = commit_queue::run(Arc::clone(shared), queue, stop.clone());
+            let guard = vital.guard("writer commit queue", stop);
+            shared.tasks.spawn(guard.over(commit_queue));
             jobs
         });
         Self {
-            lanes: lanes.collect(),
+            commit_queues: commit_queues.collect(),
         }
     }
 
@@ -56,7 +56,7 @@ impl Writer {
         tenure: Tenure,
     ) -> Result<Instant, WriteError> {
         let (reply, answer) = oneshot::channel();
-        let lane = self.lane(row.shard);
+        let commit_queue = self.commit_queue(row.shard);
         let job = Job::Append(Box::new(AppendJob {
             row,
             tenure,
@@ -64,8 +64,11 @@ impl Writer {
             view,
             reply,
         }));
-        lane.send(job).await.map_err(|_| WriteError::Unavailable)?;
-        // A lane that ends drops its jobs only after it has sent none of them.
+        commit_queue
+            .send(job)
+            .await
+            .map_err(|_| WriteError::Unavailable)?;
+        // A commit queue that ends drops its jobs only after it has sent none of them.
         answer.await.unwrap_or(Err(WriteError::Unknown))
     }
 
@@ -77,14 +80,14 @@ impl Writer {
     ) -> Result<Option<Order>, JournalError> {
         let (reply, answer) = oneshot::channel();
         let gone = || JournalError::Unavailable("the writer has stopped".into());
-        self.lane(shard)
+        self.commit_queue(shard)
             .send(Job::Load(LoadJob { order, reply }))
             .await
             .map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    fn lane(&self, shard: ShardId) -> &mpsc::Sender<Job> {
-        &self.lanes[usize::from(shard.0) % self.lanes.len()]
+    fn commit_queue(&self, shard: ShardId) -> &mpsc::Sender<Job> {
+        &self.commit_queues[usize::from(shard.0) % self.commit_queues.len()]
     }
 }

@@ -34,7 +34,7 @@ pub enum WriteError {
 
 /// An append and what is to follow it.
 pub(super) struct AppendJob {
-    /// The row; its epoch is filled in by the lane.
+    /// The row; its epoch is filled in by the commit queue.
     pub row: AppendRow,
     /// In which tenure it was decided.
     pub tenure: Tenure,
@@ -51,7 +51,7 @@ pub(super) struct LoadJob {
     pub reply: oneshot::Sender<Result<Option<Order>, JournalError>>,
 }
 
-/// What waits in a lane.
+/// What waits in a commit queue.
 pub(super) enum Job {
     Append(Box<AppendJob>),
     Load(LoadJob),

@@ -1,13 +1,13 @@
 //! The journal writer: group commit. Appends that arrive while a commit is under way ride in the
-//! next one. An append after a pause commits at once; otherwise a lane begins a commit every 5 ms at most.
+//! next one. An append after a pause commits at once; otherwise a commit queue begins a commit every 5 ms at most.
 //!
-//! A shard always uses the same lane, so a load that is queued behind an append sees it. How rows are stored
+//! A shard always uses the same commit queue, so a load that is queued behind an append sees it. How rows are stored
 //! is the journal's to know.
 
 mod commit;
+mod commit_queue;
 mod handle;
 mod job;
-mod lane;
 mod load;
 mod shared;
 

@@ -1,4 +1,4 @@
-//! What the lanes of the writer share.
+//! What the commit queues of the writer share.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::telemetry::repeated::RepeatedLog;
 /// [`LOAD_ORDERS_MAX`]: crate::ports::journal::LOAD_ORDERS_MAX
 const LOADS_AT_ONCE: usize = 4;
 
-/// What all lanes share.
+/// What all commit queues share.
 pub(in crate::actors) struct Shared {
     pub journal: Arc<dyn Journal>,
     pub ownership: Arc<Ownership>,
@@ -31,7 +31,7 @@ pub(in crate::actors) struct Shared {
 }
 
 impl Shared {
-    /// For lanes whose tasks are tracked by `tasks`.
+    /// For commit queues whose tasks are tracked by `tasks`.
     pub fn new(
         journal: Arc<dyn Journal>,
         ownership: Arc<Ownership>,

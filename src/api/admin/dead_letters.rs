@@ -10,7 +10,9 @@ use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::dead_letter_desk::{DeadLetter, DeadLetterDesk, DeadLetterId, DeskError, LIST_MAX};
+use super::dead_letter_admin::{
+    DeadLetter, DeadLetterAdmin, DeadLetterAdminError, DeadLetterId, LIST_MAX,
+};
 use crate::api::cursor;
 use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
@@ -112,13 +114,17 @@ impl From<DeadLetter> for DeadLetterView {
     }
 }
 
-impl From<DeskError> for Problem {
-    fn from(error: DeskError) -> Self {
+impl From<DeadLetterAdminError> for Problem {
+    fn from(error: DeadLetterAdminError) -> Self {
         match &error {
-            DeskError::Unavailable(_) => problem_of::unavailable(&error),
-            DeskError::UnknownTopic => Self::new(Code::InvalidParameter, error.to_string()),
-            DeskError::NotFound => Self::new(Code::DeadLetterNotFound, error.to_string()),
-            DeskError::LeftOut => Self::new(Code::ContentLeftOut, error.to_string()),
+            DeadLetterAdminError::Unavailable(_) => problem_of::unavailable(&error),
+            DeadLetterAdminError::UnknownTopic => {
+                Self::new(Code::InvalidParameter, error.to_string())
+            }
+            DeadLetterAdminError::NotFound => {
+                Self::new(Code::DeadLetterNotFound, error.to_string())
+            }
+            DeadLetterAdminError::LeftOut => Self::new(Code::ContentLeftOut, error.to_string()),
         }
     }
 }
@@ -152,7 +158,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LetterPath {
     responses((status = 200, description = "Dead letters", body = DeadLetterList), ReadErrors)
 )]
 pub async fn list_dead_letters(
-    State(desk): State<Arc<dyn DeadLetterDesk>>,
+    State(desk): State<Arc<dyn DeadLetterAdmin>>,
     uri: Uri,
 ) -> Result<Json<DeadLetterList>, Problem> {
     let query = Query::of(&uri);
@@ -175,10 +181,13 @@ pub async fn list_dead_letters(
     responses((status = 200, description = "The dead letter", body = DeadLetterView), ReadErrors)
 )]
 pub async fn get_dead_letter(
-    State(desk): State<Arc<dyn DeadLetterDesk>>,
+    State(desk): State<Arc<dyn DeadLetterAdmin>>,
     LetterPath(id): LetterPath,
 ) -> Result<Json<DeadLetterView>, Problem> {
-    let letter = desk.show(&id).await?.ok_or(DeskError::NotFound)?;
+    let letter = desk
+        .show(&id)
+        .await?
+        .ok_or(DeadLetterAdminError::NotFound)?;
     Ok(Json(letter.into()))
 }
 
@@ -192,7 +201,7 @@ pub async fn get_dead_letter(
         ReadErrors)
 )]
 pub async fn send_dead_letter(
-    State(desk): State<Arc<dyn DeadLetterDesk>>,
+    State(desk): State<Arc<dyn DeadLetterAdmin>>,
     LetterPath(id): LetterPath,
     headers: HeaderMap,
 ) -> Result<Json<SentView>, Problem> {

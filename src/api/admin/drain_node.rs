@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::cluster_desk::ClusterDesk;
+use super::cluster_admin::ClusterAdmin;
 use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
 use crate::api::params;
@@ -33,7 +33,7 @@ pub struct DrainView {
     responses((status = 200, description = "It drains, now or before", body = DrainView), ReadErrors)
 )]
 pub async fn drain_node(
-    State(desk): State<Arc<dyn ClusterDesk>>,
+    State(desk): State<Arc<dyn ClusterAdmin>>,
     node: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<DrainView>, Problem> {

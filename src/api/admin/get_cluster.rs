@@ -9,8 +9,8 @@ use serde::Serialize;
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
-use super::cluster_desk::{
-    ClusterDesk, ClusterDeskError, ClusterState, LinkReport, NodeLife, NodeState,
+use super::cluster_admin::{
+    ClusterAdmin, ClusterAdminError, ClusterState, LinkReport, NodeLife, NodeState,
 };
 use crate::api::error_answers::ReadErrors;
 use crate::api::problem::Problem;
@@ -133,14 +133,14 @@ impl From<ClusterState> for ClusterView {
     }
 }
 
-impl From<ClusterDeskError> for Problem {
-    fn from(error: ClusterDeskError) -> Self {
+impl From<ClusterAdminError> for Problem {
+    fn from(error: ClusterAdminError) -> Self {
         match &error {
-            ClusterDeskError::Starting => {
+            ClusterAdminError::Starting => {
                 Self::new(Code::Unavailable, error.to_string()).retry_after(Duration::from_secs(1))
             }
-            ClusterDeskError::Unavailable(_) => problem_of::unavailable(&error),
-            ClusterDeskError::UnknownNode => Self::new(Code::NodeNotFound, error.to_string()),
+            ClusterAdminError::Unavailable(_) => problem_of::unavailable(&error),
+            ClusterAdminError::UnknownNode => Self::new(Code::NodeNotFound, error.to_string()),
         }
     }
 }
@@ -155,7 +155,7 @@ fn millis(duration: Duration) -> u64 {
     responses((status = 200, description = "Replicas and links", body = ClusterView), ReadErrors)
 )]
 pub async fn get_cluster(
-    State(desk): State<Arc<dyn ClusterDesk>>,
+    State(desk): State<Arc<dyn ClusterAdmin>>,
 ) -> Result<Json<ClusterView>, Problem> {
     Ok(Json(desk.cluster()?.into()))
 }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 
-use super::cluster_desk::ClusterDesk;
+use super::cluster_admin::ClusterAdmin;
 use super::list_shards::ShardView;
 use crate::api::error_answers::ReadErrors;
 use crate::api::params;
@@ -20,7 +20,7 @@ use crate::api::problem_code::Code;
     responses((status = 200, description = "The shard", body = ShardView), ReadErrors)
 )]
 pub async fn get_shard(
-    State(desk): State<Arc<dyn ClusterDesk>>,
+    State(desk): State<Arc<dyn ClusterAdmin>>,
     number: Result<Path<u64>, PathRejection>,
 ) -> Result<Json<ShardView>, Problem> {
     let Path(number) =

@@ -8,7 +8,7 @@ use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
-use super::saga_desk::SagaDesk;
+use super::saga_admin::SagaAdmin;
 use crate::api::cursor;
 use crate::api::error_answers::ReadErrors;
 use crate::api::params::{Query, invalid};
@@ -77,7 +77,10 @@ impl SagaView {
             minimum = 1, maximum = 200)),
     responses((status = 200, description = "A page", body = SagaList), ReadErrors)
 )]
-pub async fn list_sagas(State(desk): State<SagaDesk>, uri: Uri) -> Result<Json<SagaList>, Problem> {
+pub async fn list_sagas(
+    State(desk): State<SagaAdmin>,
+    uri: Uri,
+) -> Result<Json<SagaList>, Problem> {
     let query = Query::of(&uri);
     let stuck = match query.get("state")? {
         None => None,

@@ -8,7 +8,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::cluster_desk::{ClusterDesk, ShardState};
+use super::cluster_admin::{ClusterAdmin, ShardState};
 use super::get_cluster::NodeLifeView;
 use crate::api::error_answers::ReadErrors;
 use crate::api::problem::Problem;
@@ -107,7 +107,7 @@ impl ShardList {
     responses((status = 200, description = "Every shard", body = ShardList), ReadErrors)
 )]
 pub async fn list_shards(
-    State(desk): State<Arc<dyn ClusterDesk>>,
+    State(desk): State<Arc<dyn ClusterAdmin>>,
 ) -> Result<Json<ShardList>, Problem> {
     Ok(Json(ShardList::of(desk.shards()?)))
 }

@@ -1,7 +1,7 @@
 //! What operations sees and does, under `/admin/v1` of the management listener.
 
-pub mod cluster_desk;
-pub mod dead_letter_desk;
+pub mod cluster_admin;
+pub mod dead_letter_admin;
 mod dead_letters;
 mod drain_node;
 mod get_actor;
@@ -11,7 +11,7 @@ mod get_shard;
 mod list_sagas;
 mod list_shards;
 mod release_actor;
-mod saga_desk;
+mod saga_admin;
 
 pub use dead_letters::{
     __path_get_dead_letter, __path_list_dead_letters, __path_send_dead_letter, DeadLetterList,
@@ -29,4 +29,4 @@ pub use list_shards::{
     __path_list_shards, LocalShardView, NodeShardsView, ShardList, ShardView, list_shards,
 };
 pub use release_actor::{__path_release_actor, ReleasedView, release_actor};
-pub use saga_desk::SagaDesk;
+pub use saga_admin::SagaAdmin;

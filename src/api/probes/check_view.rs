@@ -4,7 +4,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::readiness::Verdict;
+use super::readiness::CheckResult;
 
 /// What a check found.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -21,11 +21,11 @@ pub struct CheckView {
 }
 
 impl CheckView {
-    pub(super) fn of(name: &'static str, verdict: Verdict) -> Self {
+    pub(super) fn of(name: &'static str, verdict: CheckResult) -> Self {
         let (status, reason) = match verdict {
-            Verdict::Ready => ("ready", None),
-            Verdict::Degraded(reason) => ("degraded", Some(reason)),
-            Verdict::Unready(reason) => ("unready", Some(reason)),
+            CheckResult::Ready => ("ready", None),
+            CheckResult::Degraded(reason) => ("degraded", Some(reason)),
+            CheckResult::Unready(reason) => ("unready", Some(reason)),
         };
         Self {
             name,

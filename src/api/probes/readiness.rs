@@ -15,7 +15,7 @@ const CHECK_MAX: Duration = Duration::from_millis(800);
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CheckResult {
     /// As it should be.
     Ready,
     /// Something is away that requests can do without; still ready.
@@ -33,7 +33,7 @@ pub enum Need {
     Optional,
 }
 
-type Pending = Pin<Box<dyn Future<Output = Verdict> + Send>>;
+type Pending = Pin<Box<dyn Future<Output = CheckResult> + Send>>;
 type Check = Arc<dyn Fn() -> Pending + Send + Sync>;
 
 struct Named {
@@ -59,7 +59,7 @@ pub struct Report {
     /// Requests should come.
     pub ready: bool,
     /// Each check's name and verdict; `process` says where the process is in its life.
-    pub checks: Vec<(&'static str, Verdict)>,
+    pub checks: Vec<(&'static str, CheckResult)>,
 }
 
 impl Readiness {
@@ -72,7 +72,7 @@ impl Readiness {
     pub fn check<F, Fut>(&self, name: &'static str, need: Need, check: F)
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Verdict> + Send + 'static,
+        Fut: Future<Output = CheckResult> + Send + 'static,
     {
         let check: Check = Arc::new(move || Box::pin(check()));
         self.checks
@@ -91,7 +91,7 @@ impl Readiness {
             let pinged = ping();
             async move {
                 match pinged.await {
-                    Ok(()) => Verdict::Ready,
+                    Ok(()) => CheckResult::Ready,
                     Err(error) => failed(need, error.to_string()),
                 }
             }
@@ -139,18 +139,18 @@ impl Readiness {
         Report::of(all)
     }
 
-    fn process(&self) -> Verdict {
+    fn process(&self) -> CheckResult {
         match self.phase.load(Ordering::Acquire) {
-            STARTING => Verdict::Unready("starting".into()),
-            STARTED => Verdict::Ready,
-            _ => Verdict::Unready("draining".into()),
+            STARTING => CheckResult::Unready("starting".into()),
+            STARTED => CheckResult::Ready,
+            _ => CheckResult::Unready("draining".into()),
         }
     }
 }
 
 impl Report {
-    fn of(checks: Vec<(&'static str, Verdict)>) -> Self {
-        let is_unready = |verdict: &Verdict| matches!(verdict, Verdict::Unready(_));
+    fn of(checks: Vec<(&'static str, CheckResult)>) -> Self {
+        let is_unready = |verdict: &CheckResult| matches!(verdict, CheckResult::Unready(_));
         Self {
             ready: !checks.iter().any(|(_, verdict)| is_unready(verdict)),
             checks,
@@ -158,9 +158,9 @@ impl Report {
     }
 }
 
-fn failed(need: Need, reason: String) -> Verdict {
+fn failed(need: Need, reason: String) -> CheckResult {
     match need {
-        Need::Required => Verdict::Unready(reason),
-        Need::Optional => Verdict::Degraded(reason),
+        Need::Required => CheckResult::Unready(reason),
+        Need::Optional => CheckResult::Degraded(reason),
     }
 }

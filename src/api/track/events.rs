@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use trackops_domain::ids::{OrderId, Version};
 
 use super::messages::problem_message;
-use super::state::{Place, TrackState};
+use super::state::{ConnectionPermit, TrackState};
 use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
 use crate::api::params::{OrderPath, Query, invalid};
@@ -168,7 +168,7 @@ struct Events {
     push_duration: Histogram,
     /// The commits of what was given to the connection, which has it in hand.
     unwritten: SmallVec<[Instant; 4]>,
-    _place: Place,
+    _place: ConnectionPermit,
 }
 
 impl Events {

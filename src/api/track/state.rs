@@ -39,12 +39,12 @@ pub struct TrackState {
 }
 
 /// A place among the sockets and streams allowed, from the admission to the end.
-pub(super) struct Place {
+pub(super) struct ConnectionPermit {
     admitted: Arc<AtomicUsize>,
     _open: TaskTrackerToken,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.admitted.fetch_sub(1, Ordering::Relaxed);
     }
@@ -105,7 +105,7 @@ impl TrackState {
 
     /// A place for another connection. Its work begins only with one, so that a crowd that waits for
     /// its subscriptions is within the bound too.
-    pub(super) fn admit(&self) -> Result<Place, Problem> {
+    pub(super) fn admit(&self) -> Result<ConnectionPermit, Problem> {
         if self.shutdown.is_cancelled() {
             let problem = Problem::new(Code::Unavailable, "this replica is stopping");
             return Err(problem.retry_after(RETRY_AFTER));
@@ -118,7 +118,7 @@ impl TrackState {
                 Problem::new(Code::Overloaded, "too many live connections are open")
                     .retry_after(RETRY_AFTER)
             })?;
-        Ok(Place {
+        Ok(ConnectionPermit {
             admitted: Arc::clone(&self.admitted),
             _open: self.connections.token(),
         })

@@ -1,10 +1,10 @@
 //! `trackops watch`: every live update of some orders, a line each, over lost connections without
 //! gap or repeat. The order of versions is [`progress`]'s, the wire [`session`]'s.
 
+mod connection;
 mod line;
 mod message;
 mod progress;
-mod session;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use super::client::{Ask, Client};
 use super::client_args::WatchArgs;
 use super::failure::CliError;
 use super::output::Output;
+use connection::{Ended, Stop, TrackConnection};
 use progress::Progress;
-use session::{Ended, Session, Stop};
 
 /// Ended by Ctrl-C: 128 + SIGINT, as shells count.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -103,7 +103,7 @@ async fn follow_until(
     let mut was_connected = false;
     loop {
         let connected = tokio::select! {
-            connected = Session::open(client) => connected,
+            connected = TrackConnection::open(client) => connected,
             () = &mut stop => return Ok(interrupted(watch.until_final)),
         };
         let lost = match connected {

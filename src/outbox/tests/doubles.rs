@@ -19,8 +19,8 @@ use crate::ports::bus::{
     Bus, BusError, Consumer, InMessage, OutMessage, PublishError, RawMessage, Subscription, Told,
 };
 use crate::ports::outbox::{
-    Fetched, LANES, LanePosition, Outbox, OutboxError, OutboxStats, UNKNOWN_TOPIC, UnreadableRow,
-    Wanted,
+    Fetched, OUTBOX_LANES, Outbox, OutboxError, OutboxLanePosition, OutboxStats, UNKNOWN_TOPIC,
+    UnreadableRow, Wanted,
 };
 
 pub fn order() -> OrderId {
@@ -84,7 +84,7 @@ impl Store {
                 payload: Bytes::from_static(b"{}"),
                 traceparent: None,
             };
-            let lane = u16::from(order.0.as_bytes()[15]) % LANES;
+            let lane = u16::from(order.0.as_bytes()[15]) % OUTBOX_LANES;
             let row_id = RowId { lane, seq };
             rows.insert(seq, OutboxEntry { row_id, order, row });
         }
@@ -142,9 +142,13 @@ impl Outbox for Store {
         let mut leases = self.leases.lock();
         leases.retain(|_, (_, until)| *until > now);
         let others = leases.values().any(|(other, _)| other != holder);
-        let share = if others { LANES / 2 } else { LANES };
+        let share = if others {
+            OUTBOX_LANES / 2
+        } else {
+            OUTBOX_LANES
+        };
         let mut held = Vec::new();
-        for lane in 0..LANES {
+        for lane in 0..OUTBOX_LANES {
             let mine = leases.get(&lane).is_none_or(|(other, _)| other == holder);
             if mine && held.len() < usize::from(share) {
                 leases.insert(lane, (holder.to_owned(), now + ttl));
@@ -192,7 +196,7 @@ impl Outbox for Store {
                 Ok(entry) => entry.row_id.seq,
                 Err(unreadable) => unreadable.row_id.seq,
             });
-            fetched.next.push(LanePosition {
+            fetched.next.push(OutboxLanePosition {
                 lane: from.lane,
                 after: last.max().unwrap_or(from.after),
             });

@@ -22,7 +22,7 @@ use crate::doubles::session::Recorder;
 #[tokio::test]
 async fn appends_that_arrive_during_a_commit_ride_in_the_next() {
     let rig = Rig::new(Settings {
-        lanes: 1,
+        commit_queues: 1,
         ..settings()
     })
     .await;
@@ -40,7 +40,7 @@ async fn appends_that_arrive_during_a_commit_ride_in_the_next() {
 #[tokio::test(start_paused = true)]
 async fn a_lane_begins_no_two_commits_within_its_pace() {
     let settings = Settings {
-        lanes: 1,
+        commit_queues: 1,
         ..settings()
     };
     let rig = Rig::new(settings).await;
@@ -74,7 +74,7 @@ async fn a_lane_begins_no_two_commits_within_its_pace() {
 async fn a_bad_row_fails_alone() {
     let rig = Arc::new(
         Rig::new(Settings {
-            lanes: 1,
+            commit_queues: 1,
             ..settings()
         })
         .await,

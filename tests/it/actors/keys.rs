@@ -9,7 +9,7 @@ use trackops::model::orders_error::OrdersError;
 use trackops::model::position::Position;
 use trackops::ports::cache::Cache;
 use trackops::ports::clock::{Clock as _, SystemClock};
-use trackops::ports::live::{LiveItem, Session};
+use trackops::ports::live::{LiveItem, LiveListener};
 use trackops::ports::orders::{Orders, OrdersExt};
 use trackops_domain::command::Command;
 use trackops_domain::ids::OrderId;
@@ -35,7 +35,7 @@ async fn under_way(rig: &Rig) -> OrderId {
 #[derive(Default)]
 struct Map(Mutex<Vec<Position>>);
 
-impl Session for Map {
+impl LiveListener for Map {
     fn id(&self) -> u64 {
         1
     }

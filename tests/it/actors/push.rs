@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use trackops::actors::Settings;
 use trackops::model::position::Position;
 use trackops::ports::cache::{Cache, CacheEntry, CacheError};
-use trackops::ports::live::{LiveItem, Session};
+use trackops::ports::live::{LiveItem, LiveListener};
 use trackops::ports::orders::{Orders as _, OrdersExt as _};
 use trackops_domain::command::Command;
 use trackops_domain::ids::OrderId;
@@ -53,7 +53,7 @@ impl Cache for SlowCache {
 #[derive(Default)]
 struct Stopwatch(Mutex<Vec<Duration>>);
 
-impl Session for Stopwatch {
+impl LiveListener for Stopwatch {
     fn id(&self) -> u64 {
         7
     }
@@ -75,7 +75,7 @@ const AHEAD: usize = 16;
 async fn watched(rig: &Rig) -> (OrderId, Arc<Stopwatch>) {
     let order = rig.place().await;
     let listener = Arc::new(Stopwatch::default());
-    let session: Arc<dyn Session> = listener.clone();
+    let session: Arc<dyn LiveListener> = listener.clone();
     rig.node
         .subscribe(order, None, session)
         .await
@@ -108,9 +108,9 @@ async fn neither_caller_nor_listener_waits_for_the_cache() {
 
 #[tokio::test(start_paused = true)]
 async fn the_way_to_a_listener_is_measured_from_the_commit_on() {
-    // A lane a shard: what is placed one by one is committed one by one, well within a write to the cache.
+    // A commit queue a shard: what is placed one by one is committed one by one, well within a write to the cache.
     let settings = Settings {
-        lanes: 8,
+        commit_queues: 8,
         ..settings()
     };
     let rig = Rig::over(settings, Arc::new(SlowCache)).await;

@@ -91,7 +91,7 @@ impl Rig {
             hub: Hub::new() as Arc<dyn LiveHub>,
             clock,
             ownership: ownership.clone(),
-            standing: None,
+            lease_state: None,
             saga_route,
             sagas: None,
         };

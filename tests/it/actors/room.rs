@@ -125,7 +125,7 @@ async fn every_want_of_room_has_its_own_name() {
 #[tokio::test]
 async fn a_statement_is_bounded_by_its_weight() {
     let rig = Rig::new(Settings {
-        lanes: 1,
+        commit_queues: 1,
         ..settings()
     })
     .await;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use trackops::actors::Settings;
 use trackops::model::orders_error::{Full, OrdersError};
-use trackops::ports::live::{LiveItem, Session};
+use trackops::ports::live::{LiveItem, LiveListener};
 use trackops::ports::orders::{Orders, OrdersExt};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{OrderId, Version};
@@ -19,7 +19,7 @@ use crate::doubles::session::Recorder;
 /// A listener whose delivery panics in the order's actor: the failure of one order.
 struct Explosive;
 
-impl Session for Explosive {
+impl LiveListener for Explosive {
     fn id(&self) -> u64 {
         1
     }

@@ -12,9 +12,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 use trackops_cluster::coordinator::{Coordinator, CoordinatorParts, CoordinatorSettings, Shards};
 use trackops_cluster::directory::Directory;
-use trackops_cluster::keeper::{Kept, Standing, Ways, keep};
 use trackops_cluster::lease::{Lease, LeaseTiming};
-use trackops_cluster::link::memory::{MemoryNetwork, MemorySettings, Weather};
+use trackops_cluster::lease_keeper::{Kept, LeaseState, MembershipConnections, keep};
+use trackops_cluster::link::memory::{MemoryNetwork, MemorySettings, NetworkFaults};
 use trackops_cluster::link::{Peer, Service};
 use trackops_cluster::membership::{Claimed, Incarnation, Membership as _, NodeId};
 use trackops_cluster::{Epoch, ShardCount, ShardId};
@@ -168,9 +168,9 @@ impl Rig {
             lease: Lease::new(),
             directory: Arc::clone(&directory),
         };
-        let (told, _) = watch::channel(Standing::Held);
+        let (told, _) = watch::channel(LeaseState::Held);
         let (stop, stopped) = oneshot::channel();
-        let ways = Ways {
+        let ways = MembershipConnections {
             renewals: Arc::new(self.authority.caller(&format!("{name} renews"))),
             looks: Arc::new(self.authority.caller(&format!("{name} looks"))),
         };
@@ -262,7 +262,7 @@ fn seconds(count: u64) -> Duration {
 async fn what_is_free_is_claimed_and_balanced_by_moves_when_others_come() {
     let rig = Rig::new();
     let a = rig.join("a").await;
-    a.coordinator.settled_in().await;
+    a.coordinator.first_claims_done().await;
     rig.until(Duration::from_millis(10), &[(&a, 16)]).await;
     assert_eq!(a.claims.calls(Call::Claim), 1, "in bulk");
     let b = rig.join("b").await;
@@ -289,14 +289,14 @@ async fn a_lost_answer_to_an_offer_is_settled() {
         let rig = Rig::new();
         let a = rig.join("a").await;
         rig.until(seconds(1), &[(&a, 16)]).await;
-        rig.network.set_weather(Weather {
+        rig.network.set_faults(NetworkFaults {
             lost_requests_per_mille,
             lost_answers_per_mille,
-            ..Weather::default()
+            ..NetworkFaults::default()
         });
         let b = rig.join("b").await;
         passes(seconds(8)).await;
-        rig.network.set_weather(Weather::default());
+        rig.network.set_faults(NetworkFaults::default());
         rig.until(seconds(8), &[(&a, 8), (&b, 8)]).await;
     }
 }
@@ -406,9 +406,9 @@ async fn stopping_ends_also_while_a_move_cannot_be_settled() {
     let rig = Rig::new();
     let a = rig.join("a").await;
     rig.until(seconds(1), &[(&a, 16)]).await;
-    rig.network.set_weather(Weather {
+    rig.network.set_faults(NetworkFaults {
         lost_requests_per_mille: 1000,
-        ..Weather::default()
+        ..NetworkFaults::default()
     });
     let _b = rig.join("b").await;
     passes(Duration::from_millis(100)).await;

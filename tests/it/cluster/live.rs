@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::{Duration, Instant};
 use trackops::model::orders_error::OrdersError;
-use trackops::ports::live::{LiveHub as _, Session};
+use trackops::ports::live::{LiveHub as _, LiveListener};
 use trackops::ports::orders::{Orders, OrdersExt};
 use trackops_cluster::lease::LeaseTiming;
 use trackops_domain::command::Command;

@@ -4,7 +4,7 @@
 
 mod commands;
 mod coordinator;
-mod keeper;
+mod lease_keeper;
 mod links;
 mod live;
 mod membership;

@@ -261,7 +261,7 @@ async fn start(
         hub: hub.clone() as Arc<dyn LiveHub>,
         clock: Arc::new(SystemClock),
         ownership,
-        standing: None,
+        lease_state: None,
         saga_route: None,
         sagas: None,
     };

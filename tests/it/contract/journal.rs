@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use trackops::model::outbox_row::OutboxEntry;
 use trackops::ports::journal::{AppendError, ListFilter, RowOutcome};
-use trackops::ports::outbox::LANES;
+use trackops::ports::outbox::OUTBOX_LANES;
 use trackops_cluster::{ShardCount, ShardId, shard_of};
 use trackops_domain::command::Command;
 use trackops_domain::event::Change;
@@ -63,7 +63,7 @@ async fn load<F: OrdersFixture>(db: &Owned<F>, order: OrderId) -> Option<Order> 
 
 async fn outbox_of<F: OrdersFixture>(db: &Owned<F>, order: OrderId) -> Vec<OutboxEntry> {
     let shard = shard_of(order.0.as_bytes(), ShardCount::DEFAULT);
-    let rows = rows_of(&*db.fixture.outbox(), &[shard.0 % LANES], 10_000).await;
+    let rows = rows_of(&*db.fixture.outbox(), &[shard.0 % OUTBOX_LANES], 10_000).await;
     rows.into_iter().filter(|row| row.order == order).collect()
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use trackops::model::outbox_row::{OutboxEntry, RowId};
 use trackops::ports::journal::RowOutcome;
 use trackops::ports::outbox::{
-    LANES, LanePosition, Outbox, OutboxStats, UNKNOWN_TOPIC, UnreadableRow, Wanted,
+    OUTBOX_LANES, Outbox, OutboxLanePosition, OutboxStats, UNKNOWN_TOPIC, UnreadableRow, Wanted,
 };
 use trackops_domain::ids::OrderId;
 
@@ -58,7 +58,7 @@ pub async fn rows_of(outbox: &dyn Outbox, lanes: &[u16], rows_max: u32) -> Vec<O
 
 /// All rows of all lanes.
 pub async fn all_rows(outbox: &dyn Outbox) -> Vec<OutboxEntry> {
-    let lanes: Vec<u16> = (0..LANES).collect();
+    let lanes: Vec<u16> = (0..OUTBOX_LANES).collect();
     rows_of(outbox, &lanes, 80_000).await
 }
 
@@ -70,7 +70,11 @@ pub async fn remove(outbox: &dyn Outbox, rows: &[RowId]) {
 
 fn wanted(lanes: &[u16], rows_max: u32) -> Wanted {
     Wanted {
-        lanes: lanes.iter().copied().map(LanePosition::start).collect(),
+        lanes: lanes
+            .iter()
+            .copied()
+            .map(OutboxLanePosition::start)
+            .collect(),
         rows_max,
         bytes_max: 100 << 20,
         except: Vec::new(),
@@ -93,12 +97,12 @@ async fn lease(outbox: &dyn Outbox, holder: &str) -> BTreeSet<u16> {
     let lanes = outbox.lease(holder, LEASE).await.unwrap();
     let set: BTreeSet<u16> = lanes.iter().copied().collect();
     assert_eq!(set.len(), lanes.len(), "no lane twice: {lanes:?}");
-    assert!(set.iter().all(|lane| *lane < LANES));
+    assert!(set.iter().all(|lane| *lane < OUTBOX_LANES));
     set
 }
 
 fn every_lane() -> BTreeSet<u16> {
-    (0..LANES).collect()
+    (0..OUTBOX_LANES).collect()
 }
 
 pub async fn rows_come_oldest_first_and_go_when_removed<F: OrdersFixture>() {
@@ -115,7 +119,7 @@ pub async fn rows_come_oldest_first_and_go_when_removed<F: OrdersFixture>() {
     assert_eq!(seqs.len(), 200, "a number is one row's, in whatever lane");
     assert_eq!(outbox.stats().await.unwrap().pending, 200);
 
-    let lane = (0..LANES).next().unwrap();
+    let lane = (0..OUTBOX_LANES).next().unwrap();
     let whole = rows_of(&*outbox, &[lane], 10_000).await;
     assert!(whole.iter().all(|row| row.row_id.lane == lane));
     assert!(whole.is_sorted_by_key(|row| row.row_id.seq));
@@ -147,7 +151,7 @@ pub async fn rows_come_oldest_first_and_go_when_removed<F: OrdersFixture>() {
 pub async fn what_is_known_is_not_given_again<F: OrdersFixture>() {
     let db = Owned::<F>::fresh().await;
     let outbox = db.fixture.outbox();
-    let lanes: Vec<u16> = (0..LANES).collect();
+    let lanes: Vec<u16> = (0..OUTBOX_LANES).collect();
     let mut expected = BTreeSet::new();
     let mut in_hand = Vec::<RowId>::new();
     let mut seen = BTreeSet::new();
@@ -208,7 +212,7 @@ pub async fn a_row_that_cannot_be_read_is_set_aside_alone<F: StoredFixture>() {
     db.fixture.change("outbox", newer, unknown).await;
     db.fixture.change("outbox", nonsense, "version = -1").await;
 
-    let lanes: Vec<u16> = (0..LANES).collect();
+    let lanes: Vec<u16> = (0..OUTBOX_LANES).collect();
     let fetched = outbox.exchange(&[], &wanted(&lanes, 800)).await.unwrap();
     let (good_rows, bad): (Vec<_>, Vec<_>) = fetched.rows.into_iter().partition(Result::is_ok);
     let good_rows: Vec<_> = good_rows.into_iter().map(Result::unwrap).collect();
@@ -281,14 +285,14 @@ pub async fn lanes_are_shared_among_the_living<F: OrdersFixture>() {
         let lanes: Vec<u16> = held.iter().flatten().copied().collect();
         assert_eq!(
             lanes.len(),
-            usize::from(LANES),
+            usize::from(OUTBOX_LANES),
             "no lane is two holders': {held:?}"
         );
         assert_eq!(
             held.iter().flatten().copied().collect::<BTreeSet<_>>(),
             every_lane()
         );
-        let most = usize::from(LANES).div_ceil(names.len());
+        let most = usize::from(OUTBOX_LANES).div_ceil(names.len());
         assert!(held.iter().all(|lanes| lanes.len() <= most), "{held:?}");
     }
 }
@@ -299,7 +303,7 @@ pub async fn lanes_of_the_dead_are_taken_over<F: OrdersFixture>() {
     let short = Duration::from_millis(80);
     assert_eq!(
         outbox.lease("a", short).await.unwrap().len(),
-        usize::from(LANES)
+        usize::from(OUTBOX_LANES)
     );
     // By the store's clock: asked until it says so.
     tokio::time::timeout(PATIENCE, async {

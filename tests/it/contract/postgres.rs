@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use trackops::model::outbox_row::RowId;
 use trackops::ports::journal::Journal;
 use trackops::ports::journal::RowOutcome::Committed;
-use trackops::ports::outbox::{LANES, Outbox};
+use trackops::ports::outbox::{OUTBOX_LANES, Outbox};
 use trackops::ports::retention::Retention;
 use trackops::ports::sagas::Sagas;
 use trackops::ports::stock::StockStore;
@@ -209,7 +209,7 @@ async fn a_fetch_gives_no_version_without_those_before_it() {
 
     let outbox = db.fixture.outbox();
     let mut seen = 0;
-    for lane in 0..LANES {
+    for lane in 0..OUTBOX_LANES {
         for limit in 1..=4 {
             let rows = rows_of(&*outbox, &[lane], limit).await;
             let versions = rows.iter().filter(|row| row.order == placed.0.id);

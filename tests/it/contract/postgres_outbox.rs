@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use trackops::model::outbox_row::RowId;
-use trackops::ports::outbox::{Fetched, LANES, LanePosition, Outbox, Wanted};
+use trackops::ports::outbox::{Fetched, OUTBOX_LANES, Outbox, OutboxLanePosition, Wanted};
 use trackops::postgres::{Database, Kind, Settings};
 
 use super::postgres::TestDatabase;
@@ -26,7 +26,7 @@ async fn insert(session: &mut PgConnection, rows: u32) {
 /// A relay that has published at once whatever it was given.
 struct Reader {
     outbox: Arc<dyn Outbox>,
-    lanes: Vec<LanePosition>,
+    lanes: Vec<OutboxLanePosition>,
     arrived: Vec<RowId>,
 }
 
@@ -34,7 +34,7 @@ impl Reader {
     fn new(outbox: impl Outbox) -> Self {
         Self {
             outbox: Arc::new(outbox),
-            lanes: (0..LANES).map(LanePosition::start).collect(),
+            lanes: (0..OUTBOX_LANES).map(OutboxLanePosition::start).collect(),
             arrived: Vec::new(),
         }
     }

@@ -12,7 +12,7 @@ use trackops::model::outbox_row::{OutboxEntry, RowId};
 use trackops::ports::journal::{
     AppendError, AppendRow, Due, Head, Journal, JournalError, ListFilter, RowOutcome,
 };
-use trackops::ports::outbox::LANES;
+use trackops::ports::outbox::OUTBOX_LANES;
 use trackops_cluster::{Epoch, ShardId};
 use trackops_domain::ids::{CommandId, OrderId};
 use trackops_domain::order::Order;
@@ -216,7 +216,7 @@ impl Stored {
             self.outbox_rows += 1;
             self.outbox.push(OutboxEntry {
                 row_id: RowId {
-                    lane: row.shard.0 % LANES,
+                    lane: row.shard.0 % OUTBOX_LANES,
                     seq: self.outbox_rows,
                 },
                 order: row.order,

@@ -1,13 +1,13 @@
 //! A listener that keeps what it is told.
 
 use parking_lot::Mutex;
-use trackops::ports::live::{LiveItem, Session};
+use trackops::ports::live::{LiveItem, LiveListener};
 
 /// The listener.
 #[derive(Default)]
 pub struct Recorder(pub Mutex<Vec<(bool, u32)>>);
 
-impl Session for Recorder {
+impl LiveListener for Recorder {
     fn id(&self) -> u64 {
         std::ptr::from_ref(self).addr() as u64
     }

@@ -14,7 +14,7 @@ use trackops::model::order_answer::OrderAnswer;
 use trackops::model::order_request::OrderRequest;
 use trackops::model::orders_error::{Full, OrdersError};
 use trackops::model::position::Position;
-use trackops::ports::live::{LiveHub as _, Session};
+use trackops::ports::live::{LiveHub as _, LiveListener};
 use trackops::ports::orders::Orders;
 use trackops_domain::command::Origin;
 use trackops_domain::decide::place;
@@ -143,7 +143,7 @@ impl TestOrders {
         &self,
         id: OrderId,
         since: Option<Version>,
-        session: Arc<dyn Session>,
+        session: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError> {
         let orders = self.orders.lock();
         let (order, position) = orders.get(&id).ok_or(OrdersError::NotFound)?;
@@ -162,7 +162,7 @@ impl Orders for TestOrders {
         &self,
         order: OrderId,
         since: Option<Version>,
-        session: Arc<dyn Session>,
+        session: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError> {
         if let Some(error) = self.refusal.lock().take() {
             return Err(error);

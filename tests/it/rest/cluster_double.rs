@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use trackops::api::admin::cluster_desk::{
-    ClusterDesk, ClusterDeskError, ClusterState, LinkReport, LocalShard, NodeLife, NodeState,
+use trackops::api::admin::cluster_admin::{
+    ClusterAdmin, ClusterAdminError, ClusterState, LinkReport, LocalShard, NodeLife, NodeState,
     ShardState,
 };
 use trackops_domain::time::Timestamp;
@@ -22,9 +22,9 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    fn begin(&self) -> Result<(), ClusterDeskError> {
+    fn begin(&self) -> Result<(), ClusterAdminError> {
         if *self.starting.lock() {
-            return Err(ClusterDeskError::Starting);
+            return Err(ClusterAdminError::Starting);
         }
         Ok(())
     }
@@ -38,8 +38,8 @@ fn life(node: &str, incarnation: i64) -> NodeLife {
 }
 
 #[async_trait]
-impl ClusterDesk for Cluster {
-    fn cluster(&self) -> Result<ClusterState, ClusterDeskError> {
+impl ClusterAdmin for Cluster {
+    fn cluster(&self) -> Result<ClusterState, ClusterAdminError> {
         self.begin()?;
         let node = |name: &str, incarnation, draining| NodeState {
             life: life(name, incarnation),
@@ -63,7 +63,7 @@ impl ClusterDesk for Cluster {
         })
     }
 
-    fn shards(&self) -> Result<Vec<ShardState>, ClusterDeskError> {
+    fn shards(&self) -> Result<Vec<ShardState>, ClusterAdminError> {
         self.begin()?;
         let shard = |shard, owner: Option<NodeLife>, standing, live_actors| ShardState {
             shard,
@@ -82,13 +82,13 @@ impl ClusterDesk for Cluster {
         ])
     }
 
-    async fn drain(&self, node: &str) -> Result<bool, ClusterDeskError> {
+    async fn drain(&self, node: &str) -> Result<bool, ClusterAdminError> {
         self.begin()?;
         if *self.away.lock() {
-            return Err(ClusterDeskError::Unavailable("no connection".into()));
+            return Err(ClusterAdminError::Unavailable("no connection".into()));
         }
         if !["order-a", "order-b"].contains(&node) {
-            return Err(ClusterDeskError::UnknownNode);
+            return Err(ClusterAdminError::UnknownNode);
         }
         self.drained.lock().push(node.into());
         Ok(true)

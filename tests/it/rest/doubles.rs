@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use trackops::api::admin::dead_letter_desk::{DeadLetter, DeadLetterDesk, DeadLetterId, DeskError};
+use trackops::api::admin::dead_letter_admin::{
+    DeadLetter, DeadLetterAdmin, DeadLetterAdminError, DeadLetterId,
+};
 use trackops::codec::view;
 use trackops::model::order_answer::{ActorReport, Done, History, OrderAnswer, Read};
 use trackops::model::order_request::{
@@ -19,7 +21,7 @@ use trackops::ports::clock::{Clock as _, SystemClock};
 use trackops::ports::journal::{
     AppendError, AppendRow, BoxError, Due, Journal, JournalError, ListFilter, RowOutcome,
 };
-use trackops::ports::live::Session;
+use trackops::ports::live::LiveListener;
 use trackops::ports::orders::Orders;
 use trackops::ports::outbox::{Fetched, Outbox, OutboxError, OutboxStats, UnreadableRow, Wanted};
 use trackops::ports::sagas::{Sagas, Stuck, Waiting, WaitingFilter};
@@ -136,7 +138,7 @@ impl Orders for MemoryOrders {
         &self,
         order: OrderId,
         _since: Option<Version>,
-        _session: Arc<dyn Session>,
+        _session: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError> {
         self.find(order)
     }
@@ -435,29 +437,29 @@ impl Desk {
 }
 
 #[async_trait]
-impl DeadLetterDesk for Desk {
+impl DeadLetterAdmin for Desk {
     async fn list(
         &self,
         topic: Option<&str>,
         from: Option<&DeadLetterId>,
         limit: usize,
-    ) -> Result<Vec<DeadLetter>, DeskError> {
+    ) -> Result<Vec<DeadLetter>, DeadLetterAdminError> {
         if topic.is_some_and(|topic| topic != "FULFILLMENT_UPDATES") {
-            return Err(DeskError::UnknownTopic);
+            return Err(DeadLetterAdminError::UnknownTopic);
         }
         let first = from.map_or(0, |from| from.offset);
         let letters = Self::letters().filter(|letter| letter.id.offset >= first);
         Ok(letters.take(limit).collect())
     }
 
-    async fn show(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, DeskError> {
+    async fn show(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, DeadLetterAdminError> {
         Ok(Self::letters().find(|letter| letter.id == *id))
     }
 
-    async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeskError> {
-        self.show(id).await?.ok_or(DeskError::NotFound)?;
+    async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeadLetterAdminError> {
+        self.show(id).await?.ok_or(DeadLetterAdminError::NotFound)?;
         if id.offset == 6 {
-            return Err(DeskError::LeftOut);
+            return Err(DeadLetterAdminError::LeftOut);
         }
         self.sent.lock().push(id.clone());
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde_json::json;
-use trackops::api::probes::readiness::{Need, Verdict};
+use trackops::api::probes::readiness::{CheckResult, Need};
 
 use super::support::{Api, still};
 
@@ -63,14 +63,17 @@ async fn a_check_that_hangs_counts_as_failed() {
     let api = Api::new();
     api.readiness.set_started();
     api.readiness
-        .check("kafka", Need::Optional, std::future::pending::<Verdict>);
+        .check("kafka", Need::Optional, std::future::pending::<CheckResult>);
     let answer = api.get("/readyz").await;
     assert_eq!(
         (answer.status.as_u16(), &answer.json()["status"]),
         (200, &json!("degraded"))
     );
-    api.readiness
-        .check("postgres", Need::Required, std::future::pending::<Verdict>);
+    api.readiness.check(
+        "postgres",
+        Need::Required,
+        std::future::pending::<CheckResult>,
+    );
     api.get("/readyz")
         .await
         .problem(503, "not-ready", "/readyz");

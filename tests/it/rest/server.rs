@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use trackops::api::client_stream::{ClientStream, Turns};
+use trackops::api::client_stream::{ClientStream, RequestPhase};
 use trackops::api::server::{BindError, Limits, Server, Stopped};
 
 use super::doubles::Next;
@@ -261,7 +261,7 @@ async fn a_client_that_never_reads_is_cut() {
 async fn a_stream_whose_client_never_reads_is_cut() {
     let (stopped, stream) = tokio::io::duplex(1024);
     let limit = Duration::from_millis(100);
-    let mut stream = ClientStream::new(stream, limit, limit, Turns::default());
+    let mut stream = ClientStream::new(stream, limit, limit, RequestPhase::default());
     // Slow, but alive: a byte at a time is enough.
     let mut slow = stopped;
     let (sent, ()) = tokio::join!(stream.write_all(&[0; 1034]), async {

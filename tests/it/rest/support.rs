@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use trackops::api::admin::SagaDesk;
+use trackops::api::admin::SagaAdmin;
 use trackops::api::probes::readiness::Readiness;
 use trackops::api::router;
 use trackops::api::service::ApiService;
@@ -56,7 +56,7 @@ impl Api {
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             orders: Some(Arc::clone(&orders) as _),
             cluster: Some(Arc::clone(&cluster) as _),
-            sagas: Some(SagaDesk {
+            sagas: Some(SagaAdmin {
                 sagas: Arc::clone(&orders) as _,
                 clock: Arc::new(SystemClock),
                 stuck_after: Duration::from_mins(5),

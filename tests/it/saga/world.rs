@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use trackops::codec::message_id::{Publisher, message_id};
 use trackops::codec::messages::{self, InventoryReplyV1};
 use trackops::inventory::StockHandler;
-use trackops::messaging::handler::{Handler, Verdict};
+use trackops::messaging::handler::{Handler, HandlerOutcome};
 use trackops::messaging::orders::OrderHandler;
 use trackops::model::order_answer::{Done, OrderAnswer};
 use trackops::model::order_request::{CommandRequest, OrderRequest};
@@ -20,7 +20,7 @@ use trackops::model::outbox_row::{OutboxEntry, OutboxRow, RowId};
 use trackops::model::topic::Topic;
 use trackops::ports::bus::{HeaderName, InMessage};
 use trackops::ports::clock::SystemClock;
-use trackops::ports::live::Session;
+use trackops::ports::live::LiveListener;
 use trackops::ports::orders::Orders;
 use trackops::ports::stock::{
     Adjustment, Condition, Item as Stocked, Replies, ReservationView, StockError, StockOutcome,
@@ -211,7 +211,7 @@ impl Orders for World {
         &self,
         _: OrderId,
         _: Option<Version>,
-        _: Arc<dyn Session>,
+        _: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError> {
         Err(OrdersError::NotFound)
     }
@@ -363,7 +363,10 @@ impl World {
             }
         };
         let verdict = handler.handle(&[Arc::new(message.clone())]).await.remove(0);
-        let parked = matches!(verdict, Verdict::DeadLetter(_) | Verdict::DependencyDown(_));
+        let parked = matches!(
+            verdict,
+            HandlerOutcome::DeadLetter(_) | HandlerOutcome::DependencyDown(_)
+        );
         assert!(!parked, "{verdict:?} for {message:?}");
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::passes;
 use trackops::model::order_request::{CommandRequest, PlaceRequest};
 use trackops::model::orders_error::OrdersError;
-use trackops::ports::live::{LiveItem, Session};
+use trackops::ports::live::{LiveItem, LiveListener};
 use trackops::ports::orders::{Orders as _, OrdersExt as _};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{CommandId, OrderId, Version};
@@ -310,7 +310,7 @@ impl Listener {
     }
 }
 
-impl Session for Listener {
+impl LiveListener for Listener {
     fn id(&self) -> u64 {
         std::ptr::from_ref(self).addr() as u64
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use trackops::model::position::Position;
-use trackops::ports::live::{LiveHub, Session};
+use trackops::ports::live::{LiveHub, LiveListener};
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
@@ -18,7 +18,7 @@ pub struct Defective {
 impl LiveHub for Defective {
     fn attach(
         &self,
-        session: Arc<dyn Session>,
+        session: Arc<dyn LiveListener>,
         since: Option<Version>,
         order: &Arc<Order>,
         position: Option<Position>,

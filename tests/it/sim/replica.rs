@@ -19,8 +19,8 @@ use trackops::router::{Router, RouterParts, RouterSettings};
 use trackops_cluster::ShardCount;
 use trackops_cluster::coordinator::{Coordinator, CoordinatorParts, CoordinatorSettings};
 use trackops_cluster::directory::Directory;
-use trackops_cluster::keeper::{Kept, Standing, Ways, keep};
 use trackops_cluster::lease::{Lease, LeaseTiming};
+use trackops_cluster::lease_keeper::{Kept, LeaseState, MembershipConnections, keep};
 use trackops_cluster::link::channel::{self, Switch};
 use trackops_cluster::link::memory::{MemoryLinks, MemoryNetwork};
 use trackops_cluster::link::{LinkError, LinkState, Links, Peer, Service};
@@ -65,7 +65,7 @@ pub struct Life {
     pub hub: Arc<dyn LiveHub>,
     /// Its sockets are closed.
     pub over: CancellationToken,
-    pub standing: watch::Receiver<Standing>,
+    pub standing: watch::Receiver<LeaseState>,
     keeping: parking_lot::Mutex<Option<oneshot::Sender<()>>>,
 }
 
@@ -128,9 +128,9 @@ impl Life {
             lease: lease.clone(),
             directory: Arc::clone(&directory),
         };
-        let (told, standing) = watch::channel(Standing::Held);
+        let (told, standing) = watch::channel(LeaseState::Held);
         let (keeping, stopped) = oneshot::channel();
-        let ways = Ways {
+        let ways = MembershipConnections {
             renewals: way(&lines.renewals, "renewals"),
             looks: way(&lines.renewals, "looks"),
         };
@@ -174,7 +174,7 @@ impl Life {
             clock: clock.clone(),
             ownership,
             // As in production wherever others may own the shards by now: no aged answers.
-            standing: None,
+            lease_state: None,
             saga_route: None,
             sagas: None,
         };

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::passes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use trackops_cluster::keeper::Standing;
-use trackops_cluster::link::memory::Weather;
+use trackops_cluster::lease_keeper::LeaseState;
+use trackops_cluster::link::memory::NetworkFaults;
 use trackops_cluster::membership::NodeId;
 
 use super::dice::Dice;
@@ -75,7 +75,7 @@ impl World {
             *slot.life.lock() = Some(Arc::clone(&life));
             let mut standing = life.standing.clone();
             let deposed = async {
-                let told = standing.wait_for(|standing| *standing == Standing::Deposed);
+                let told = standing.wait_for(|standing| *standing == LeaseState::Deposed);
                 if told.await.is_err() {
                     std::future::pending::<()>().await;
                 }
@@ -131,7 +131,7 @@ impl World {
         self.is_over.store(true, Ordering::SeqCst);
         self.trace.say(format_args!("all is well"));
         self.shared.network.heal_all();
-        self.shared.network.set_weather(Weather::default());
+        self.shared.network.set_faults(NetworkFaults::default());
         for life in self.lives() {
             Self::heal(&life);
             life.gate.go_on();
@@ -163,9 +163,8 @@ impl World {
         match (kind, life) {
             (0 | 1, _) => {
                 let per_mille = u16::try_from(per_mille / 2).expect("small");
-                self.trace
-                    .say(format_args!("weather {per_mille} {slowest}"));
-                net.set_weather(Weather {
+                self.trace.say(format_args!("faults {per_mille} {slowest}"));
+                net.set_faults(NetworkFaults {
                     delay_min: Duration::ZERO,
                     delay_max: Duration::from_millis(slowest),
                     unsent_per_mille: per_mille,

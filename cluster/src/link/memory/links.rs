@@ -9,9 +9,9 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::net::{Net, NewWire, Place, Posted, Wire, due};
-use super::weather::{Accident, Fate};
-use crate::link::{LinkError, LinkStanding, LinkState, Links, Peer, Service, Trouble};
+use super::net::{CallPermit, Net, NewWire, Posted, Wire, due};
+use super::network_faults::{Accident, Fate};
+use crate::link::{LinkError, LinkState, LinkStatus, Links, Peer, Service, Trouble};
 use crate::membership::{Incarnation, NodeId};
 
 /// What one node of a simulated network calls others by.
@@ -98,9 +98,9 @@ impl Links for MemoryLinks {
             incarnation: wire.to.incarnation,
             address: wire.to.address.clone(),
             standing: if wire.broken.is_cancelled() {
-                LinkStanding::Down
+                LinkStatus::Down
             } else {
-                LinkStanding::Up
+                LinkStatus::Up
             },
             since: wire.since,
             calls_in_flight: wire.in_flight.load(Ordering::Relaxed),
@@ -138,7 +138,7 @@ async fn request_over(
         () = broken.cancelled() => Err(LinkError::Lost(Trouble::Closed)),
         () = tokio::time::sleep_until(deadline) => Err(LinkError::TimedOut),
     };
-    drop::<Place>(place);
+    drop::<CallPermit>(place);
     outcome
 }
 

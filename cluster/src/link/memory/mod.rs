@@ -15,14 +15,14 @@
 
 mod links;
 mod net;
+mod network_faults;
 mod settings;
-mod weather;
 
 use std::sync::Arc;
 
 pub use links::MemoryLinks;
+pub use network_faults::NetworkFaults;
 pub use settings::MemorySettings;
-pub use weather::Weather;
 
 use net::Net;
 
@@ -51,8 +51,8 @@ impl MemoryNetwork {
     }
 
     /// Changes what happens to what is sent from now on.
-    pub fn set_weather(&self, weather: Weather) {
-        self.net.set_weather(weather);
+    pub fn set_faults(&self, faults: NetworkFaults) {
+        self.net.set_faults(faults);
     }
 
     /// Nothing gets from `from` to `to` any more; the other direction still works, until the link is

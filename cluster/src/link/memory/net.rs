@@ -12,8 +12,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::network_faults::{Accident, Dice, Fate, NetworkFaults};
 use super::settings::MemorySettings;
-use super::weather::{Accident, Dice, Fate, Weather};
 use crate::link::{LinkError, Peer, Refusal, Service, Trouble};
 use crate::membership::{Incarnation, NodeId};
 
@@ -26,7 +26,7 @@ pub(super) struct Net {
 
 struct State {
     dice: Dice,
-    weather: Weather,
+    faults: NetworkFaults,
     nodes: BTreeMap<String, Node>,
     /// From, to; the number tells this cut from an earlier one.
     cuts: BTreeMap<(String, String), u64>,
@@ -62,9 +62,9 @@ pub(super) struct Posted {
 }
 
 /// One call's place among those in flight.
-pub(super) struct Place(Arc<Wire>);
+pub(super) struct CallPermit(Arc<Wire>);
 
-impl Drop for Place {
+impl Drop for CallPermit {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -76,7 +76,7 @@ impl Net {
             settings,
             state: Mutex::new(State {
                 dice: Dice(seed),
-                weather: Weather::default(),
+                faults: NetworkFaults::default(),
                 nodes: BTreeMap::new(),
                 cuts: BTreeMap::new(),
                 links: BTreeMap::new(),
@@ -104,8 +104,8 @@ impl Net {
         }
     }
 
-    pub fn set_weather(&self, weather: Weather) {
-        self.state.lock().weather = weather;
+    pub fn set_faults(&self, faults: NetworkFaults) {
+        self.state.lock().faults = faults;
     }
 
     pub fn cut(self: &Arc<Self>, directions: &[(&NodeId, &NodeId)]) {
@@ -197,7 +197,7 @@ impl Net {
     ) -> Result<(Arc<Wire>, Fate, Option<NewWire>), LinkError> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
-        let fate = state.dice.fate(&state.weather);
+        let fate = state.dice.fate(&state.faults);
         let there = |peer: &Peer| {
             state
                 .nodes
@@ -245,9 +245,9 @@ impl Net {
     }
 
     /// Takes a place on the wire for one call.
-    pub fn place(&self, wire: &Arc<Wire>) -> Result<Place, LinkError> {
+    pub fn place(&self, wire: &Arc<Wire>) -> Result<CallPermit, LinkError> {
         let before = wire.in_flight.fetch_add(1, Ordering::Relaxed);
-        let place = Place(Arc::clone(wire));
+        let place = CallPermit(Arc::clone(wire));
         if before >= self.settings.calls_max {
             return Err(LinkError::Full);
         }

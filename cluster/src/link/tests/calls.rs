@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::support::{SECRET, bytes, node, node_with, settings, soon};
-use crate::link::{LinkError, LinkSettings, LinkStanding, Links, Trouble};
+use crate::link::{LinkError, LinkSettings, LinkStatus, Links, Trouble};
 
 #[tokio::test]
 async fn a_call_is_answered_and_the_link_shown() {
@@ -23,7 +23,7 @@ async fn a_call_is_answered_and_the_link_shown() {
     assert_eq!(states.len(), 1);
     assert_eq!(states[0].node, b.peer.node);
     assert_eq!(states[0].address, b.peer.address);
-    assert_eq!(states[0].standing, LinkStanding::Up);
+    assert_eq!(states[0].standing, LinkStatus::Up);
     assert_eq!(states[0].calls_in_flight, 0);
     assert!(states[0].last_error.is_none());
 }

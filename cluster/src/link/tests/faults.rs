@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::proxy::Proxy;
 use super::support::{Node, SECRET, bytes, node, node_with, settings, soon};
-use crate::link::{LinkError, LinkSettings, LinkStanding, Links, Peer, Trouble};
+use crate::link::{LinkError, LinkSettings, LinkStatus, Links, Peer, Trouble};
 
 /// Two nodes, the second behind a proxy.
 async fn apart(settings: LinkSettings) -> (Node, Node, Proxy, Peer) {
@@ -57,11 +57,11 @@ async fn a_killed_peer_loses_what_was_written_and_comes_back() {
 
     let gone = a.links.call(&b.peer, bytes("x"), soon()).await;
     assert!(matches!(gone, Err(LinkError::NotSent(_))), "{gone:?}");
-    assert_ne!(a.links.states()[0].standing, LinkStanding::Up);
+    assert_ne!(a.links.states()[0].standing, LinkStatus::Up);
     let again = node_with("b", 1, &b.peer.address, SECRET, settings()).await;
     until_up(&a, &again.peer).await;
     let state = &a.links.states()[0];
-    assert_eq!(state.standing, LinkStanding::Up);
+    assert_eq!(state.standing, LinkStatus::Up);
     assert!(state.last_error.is_some(), "it stays to be seen");
 }
 
@@ -96,7 +96,7 @@ async fn a_silent_peer_is_found_and_its_calls_are_lost() {
 
 async fn until_down(a: &Node) {
     let down = async {
-        while a.links.states()[0].standing != LinkStanding::Down {
+        while a.links.states()[0].standing != LinkStatus::Down {
             tokio::task::yield_now().await;
         }
     };

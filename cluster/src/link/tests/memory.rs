@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::support::{Script, bytes};
-use crate::link::memory::{MemoryLinks, MemoryNetwork, MemorySettings, Weather};
-use crate::link::{LinkError, LinkStanding, Links, Peer, Service};
+use crate::link::memory::{MemoryLinks, MemoryNetwork, MemorySettings, NetworkFaults};
+use crate::link::{LinkError, LinkStatus, Links, Peer, Service};
 use crate::membership::{Incarnation, NodeId};
 
 struct Node {
@@ -83,7 +83,7 @@ async fn a_cut_one_way_loses_the_answer_of_a_call_that_was_carried_out() {
     b.script.wait_for("disconnected a/1", 1).await;
     let cut = a.links.call(&b.peer, bytes("x"), after(10_000)).await;
     assert!(matches!(cut, Err(LinkError::NotSent(_))), "{cut:?}");
-    assert_eq!(a.links.states()[0].standing, LinkStanding::Down);
+    assert_eq!(a.links.states()[0].standing, LinkStatus::Down);
     network.heal(&a.peer.node, &b.peer.node);
     a.links.call(&b.peer, bytes("x"), after(100)).await.unwrap();
 }
@@ -150,14 +150,14 @@ async fn a_full_network_refuses_calls() {
     held.await.unwrap().unwrap();
 }
 
-/// One run in bad weather: every outcome with its time, and what the receiver saw.
+/// One run in bad faults: every outcome with its time, and what the receiver saw.
 async fn stormy(seed: u64) -> Vec<String> {
     let network = MemoryNetwork::new(seed, MemorySettings::default());
     let nodes: Vec<Node> = ["a", "b", "c"]
         .into_iter()
         .map(|name| join(&network, name, 1))
         .collect();
-    network.set_weather(Weather {
+    network.set_faults(NetworkFaults {
         delay_min: Duration::from_millis(1),
         delay_max: Duration::from_millis(40),
         unsent_per_mille: 30,

@@ -10,9 +10,9 @@ const SLOTS: usize = 8192;
 
 /// One slot for each hash, the last order written there: 32 bits of its hash and its version.
 /// Forgets under pressure, and takes one order for another once in 2⁴⁵.
-pub(super) struct Watch(Box<[AtomicU64]>);
+pub(super) struct FreshnessCheck(Box<[AtomicU64]>);
 
-impl Watch {
+impl FreshnessCheck {
     pub(super) fn new() -> Self {
         Self((0..SLOTS).map(|_| AtomicU64::new(0)).collect())
     }

@@ -9,11 +9,11 @@ use trackops_domain::ids::OrderId;
 
 use super::backoff::Backoff;
 use crate::model::outbox_row::{OutboxEntry, RowId};
-use crate::ports::outbox::LanePosition;
+use crate::ports::outbox::OutboxLanePosition;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct InHand {
+pub(super) struct FetchedRows {
     orders: HashMap<OrderId, OrderRows>,
     /// Every row that the outbox may still have: waiting, on its way, or to be removed.
     known: BTreeSet<RowId>,
@@ -37,7 +37,7 @@ struct OrderRows {
     has_failed: bool,
 }
 
-impl InHand {
+impl FetchedRows {
     /// Rows, and the bytes of their payloads.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.known.len(), self.payload_bytes)
@@ -162,9 +162,9 @@ impl InHand {
     }
 
     /// The rows beyond these positions.
-    pub(super) fn beyond(&self, positions: &[LanePosition]) -> Vec<RowId> {
+    pub(super) fn beyond(&self, positions: &[OutboxLanePosition]) -> Vec<RowId> {
         let mut rows = Vec::new();
-        for &LanePosition { lane, after } in positions {
+        for &OutboxLanePosition { lane, after } in positions {
             let of_lane = RowId { lane, seq: after }..=RowId {
                 lane,
                 seq: i64::MAX,
@@ -243,7 +243,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_version_goes_when_the_one_before_has_arrived() {
-        let mut hand = InHand::default();
+        let mut hand = FetchedRows::default();
         for entry in [
             row(1, 4, 2, 1),
             row(1, 3, 2, 0),
@@ -273,7 +273,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_came_back_is_tried_again_after_ever_longer_pauses() {
-        let mut hand = InHand::default();
+        let mut hand = FetchedRows::default();
         hand.add(row(1, 1, 1, 0));
         hand.add(row(1, 2, 1, 1));
         hand.add(row(1, 3, 2, 0));
@@ -302,7 +302,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lost_lane_is_let_go_but_for_what_is_on_its_way() {
-        let mut hand = InHand::default();
+        let mut hand = FetchedRows::default();
         for entry in [
             row(1, 1, 1, 0),
             row(1, 5, 2, 0),
@@ -316,7 +316,10 @@ mod tests {
         hand.came_back(sent[2].clone(), &backoff());
         hand.drop_waiting(&[1]);
         assert_eq!(hand.next_due(), None, "order 9 is of lane 1 too");
-        let known = hand.beyond(&[LanePosition::start(1), LanePosition { lane: 2, after: 2 }]);
+        let known = hand.beyond(&[
+            OutboxLanePosition::start(1),
+            OutboxLanePosition { lane: 2, after: 2 },
+        ]);
         assert_eq!(known, [sent[0].row_id]);
         hand.let_go(&sent[0]);
         hand.acknowledged(&sent[1]);

@@ -9,7 +9,7 @@ use crate::ports::sagas::Sagas;
 
 /// What the route works with.
 #[derive(Clone)]
-pub struct SagaDesk {
+pub struct SagaAdmin {
     /// The waiting orders.
     pub sagas: Arc<dyn Sagas>,
     /// Now.

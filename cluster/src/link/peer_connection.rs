@@ -17,7 +17,7 @@ use super::wire::{Body, FailureKind, Frame};
 
 /// What callers hold while the link is up. It ends with its connection; the next has queues of its own.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(super) struct PeerConnection {
     calls: mpsc::Sender<Queued>,
     messages: mpsc::Sender<Weighed>,
     calls_budget: Budget,
@@ -30,7 +30,7 @@ pub(super) struct Session {
     trouble: OnceLock<Trouble>,
 }
 
-impl Session {
+impl PeerConnection {
     /// The session and what writes its frames. `control` goes before everything else; when its
     /// senders are gone, what is queued is written and the stream closed.
     pub fn new(control: mpsc::Receiver<Frame>, settings: &LinkSettings) -> (Arc<Self>, Pump) {
@@ -63,7 +63,7 @@ impl Session {
         let bytes = request.payload().len();
         let _taken = self.calls_budget.try_take(bytes).ok_or(LinkError::Full)?;
         let (reply, answer) = oneshot::channel();
-        let mut ticket = Ticket::take(self, answer).ok_or(LinkError::Full)?;
+        let mut ticket = PendingCall::take(self, answer).ok_or(LinkError::Full)?;
         let queued = Queued {
             id: ticket.id,
             request,
@@ -150,16 +150,16 @@ impl Session {
 }
 
 /// One call's place among those in flight. Dropped early, it takes the call out of the waiting ones.
-struct Ticket<'a> {
-    session: &'a Session,
+struct PendingCall<'a> {
+    session: &'a PeerConnection,
     id: u64,
     answer: oneshot::Receiver<Result<Bytes, LinkError>>,
     answered: bool,
 }
 
-impl<'a> Ticket<'a> {
+impl<'a> PendingCall<'a> {
     fn take(
-        session: &'a Session,
+        session: &'a PeerConnection,
         answer: oneshot::Receiver<Result<Bytes, LinkError>>,
     ) -> Option<Self> {
         let before = session.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -176,7 +176,7 @@ impl<'a> Ticket<'a> {
     }
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
         self.session.in_flight.fetch_sub(1, Ordering::Relaxed);
         if !self.answered {

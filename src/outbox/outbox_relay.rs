@@ -15,11 +15,11 @@ use crate::telemetry::names::{OUTBOX_OLDEST_AGE, OUTBOX_PENDING, OUTBOX_SET_ASID
 use crate::telemetry::repeated::RepeatedLog;
 
 /// See the module.
-pub(super) struct Keeper {
+pub(super) struct OutboxRelay {
     pub(super) relayed: Arc<RelayedOutbox>,
 }
 
-impl Keeper {
+impl OutboxRelay {
     pub(super) fn new(relayed: RelayedOutbox) -> Self {
         Self {
             relayed: Arc::new(relayed),

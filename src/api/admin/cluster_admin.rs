@@ -89,7 +89,7 @@ pub struct LocalShard {
 
 /// The desk failed.
 #[derive(Debug, Error)]
-pub enum ClusterDeskError {
+pub enum ClusterAdminError {
     /// This replica is not part of the cluster yet.
     #[error("this replica is starting")]
     Starting,
@@ -103,14 +103,14 @@ pub enum ClusterDeskError {
 
 /// Looks at the cluster, and drains nodes.
 #[async_trait]
-pub trait ClusterDesk: Send + Sync + 'static {
+pub trait ClusterAdmin: Send + Sync + 'static {
     /// Nodes and links.
-    fn cluster(&self) -> Result<ClusterState, ClusterDeskError>;
+    fn cluster(&self) -> Result<ClusterState, ClusterAdminError>;
 
     /// Every shard, ascending.
-    fn shards(&self) -> Result<Vec<ShardState>, ClusterDeskError>;
+    fn shards(&self) -> Result<Vec<ShardState>, ClusterAdminError>;
 
     /// Moves the shards of `node` to other replicas, and gives it none until it joins again. Returns
     /// whether that is new, as soon as all replicas know it; the shards may still be on their way.
-    async fn drain(&self, node: &str) -> Result<bool, ClusterDeskError>;
+    async fn drain(&self, node: &str) -> Result<bool, ClusterAdminError>;
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use trackops_cluster::link::{LinkError, LinkStanding, Peer, Trouble};
+use trackops_cluster::link::{LinkError, LinkStatus, Peer, Trouble};
 use trackops_cluster::membership::{Claimed, ShardView};
 use trackops_cluster::{Epoch, ShardCount};
 
@@ -61,7 +61,7 @@ impl Links for OneLink {
             node: NodeId("b".into()),
             incarnation: Incarnation(1),
             address: "b:7080".into(),
-            standing: LinkStanding::Down,
+            standing: LinkStatus::Down,
             since: Instant::now() - 2 * SECOND,
             calls_in_flight: 0,
             last_error: Some(Trouble::Closed),
@@ -144,10 +144,10 @@ impl Membership for Authority {
     }
 }
 
-fn desk() -> (Arc<LateClusterDesk>, Arc<Directory>) {
+fn desk() -> (Arc<LateBoundClusterAdmin>, Arc<Directory>) {
     let count = ShardCount::new(4).expect("in range");
     let directory = Directory::new(count);
-    let desk = LateClusterDesk::new();
+    let desk = LateBoundClusterAdmin::new();
     desk.set(ClusterParts {
         me: (NodeId("a".into()), Incarnation(2)),
         directory: Arc::clone(&directory),
@@ -238,16 +238,16 @@ async fn a_drain_is_said_once_and_everybody_is_asked_to_look() {
     directory.refresh_asked().await;
     assert!(!desk.drain("b").await.expect("known"));
     let unknown = desk.drain("z").await;
-    assert!(matches!(unknown, Err(ClusterDeskError::UnknownNode)));
+    assert!(matches!(unknown, Err(ClusterAdminError::UnknownNode)));
 }
 
 #[tokio::test]
 async fn before_it_has_joined_there_is_nothing_to_show() {
-    let desk = LateClusterDesk::new();
-    assert!(matches!(desk.cluster(), Err(ClusterDeskError::Starting)));
-    assert!(matches!(desk.shards(), Err(ClusterDeskError::Starting)));
+    let desk = LateBoundClusterAdmin::new();
+    assert!(matches!(desk.cluster(), Err(ClusterAdminError::Starting)));
+    assert!(matches!(desk.shards(), Err(ClusterAdminError::Starting)));
     let drained = desk.drain("a").await;
-    assert!(matches!(drained, Err(ClusterDeskError::Starting)));
+    assert!(matches!(drained, Err(ClusterAdminError::Starting)));
 }
 
 #[tokio::test]
@@ -271,7 +271,7 @@ async fn whoever_owns_nothing_and_reaches_nobody_alive_is_cut_off() {
             }),
             clock: Arc::new(SystemClock),
         };
-        let desk = LateClusterDesk::new();
+        let desk = LateBoundClusterAdmin::new();
         assert!(!desk.is_cut_off(), "nothing is known yet");
         desk.set(parts);
         desk.is_cut_off()

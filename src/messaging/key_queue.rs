@@ -1,4 +1,4 @@
-//! A lane: messages of one key in one partition, handled one after the other.
+//! A queue: messages of one key in one partition, handled one after the other.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use super::handler::Reason;
 use crate::ports::bus::InMessage;
 
 /// A topic and a partition.
-pub(super) type Place = (Arc<str>, i32);
+pub(super) type TopicPartition = (Arc<str>, i32);
 
-/// Which lane.
+/// Which queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct LaneId {
-    pub(super) place: Place,
-    pub(super) key: LaneKey,
+pub(super) struct KeyQueueId {
+    pub(super) place: TopicPartition,
+    pub(super) key: QueueKey,
 }
 
 /// What its messages have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum LaneKey {
+pub(super) enum QueueKey {
     /// The handler's word.
     Shared(Bytes),
     /// Nothing: one message, by its offset.
@@ -82,14 +82,14 @@ pub(super) enum Account {
     Nobodys,
 }
 
-/// What the first message of a lane is up to.
+/// What the first message of a queue is up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// In a queue to be handled or parked.
     Ready,
     /// Being handled or parked.
     Working,
-    /// Until its time comes, which was counted in full on `account`; the number tells apart lanes that
+    /// Until its time comes, which was counted in full on `account`; the number tells apart queues that
     /// are due at once.
     Waiting {
         due: Instant,
@@ -100,7 +100,7 @@ pub(super) enum Stage {
 
 /// The messages, the first of which is at work.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct KeyQueue {
     pub(super) items: VecDeque<Item>,
     pub(super) stage: Stage,
 }

@@ -28,7 +28,7 @@ const RENEW_AGAIN: Duration = Duration::from_millis(100);
 
 /// What the keeper last knew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum LeaseState {
     /// Renewed in time.
     Held,
     /// The authority doesn't answer; the lease may have run out, nobody has said so.
@@ -54,7 +54,7 @@ pub struct Kept {
 
 /// The two ways to the authority: neither waits for the other.
 #[derive(Clone)]
-pub struct Ways {
+pub struct MembershipConnections {
     /// For renewals alone.
     pub renewals: Arc<dyn Membership>,
     /// For looks, and for hints of changes.
@@ -63,23 +63,23 @@ pub struct Ways {
 
 /// A running keeper. Dropping it stops the renewals; the lease then runs out by itself.
 #[derive(Debug)]
-pub struct Keeper {
-    standing: watch::Receiver<Standing>,
+pub struct LeaseKeeper {
+    lease_state: watch::Receiver<LeaseState>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-impl Keeper {
+impl LeaseKeeper {
     /// Starts renewing. `ways` must not share a connection with each other or with anything that can be
     /// busy; they are made within the keeper's runtime. `sent_join` is when the joining call left: the lease counts
     /// from there.
     pub fn start(
-        ways: impl FnOnce() -> Ways + Send + 'static,
+        ways: impl FnOnce() -> MembershipConnections + Send + 'static,
         kept: Kept,
         sent_join: Instant,
     ) -> std::io::Result<Self> {
         kept.lease.renewed(sent_join, &kept.timing);
-        let (standing_tx, standing) = watch::channel(Standing::Held);
+        let (standing_tx, lease_state) = watch::channel(LeaseState::Held);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -93,15 +93,15 @@ impl Keeper {
                 });
             })?;
         Ok(Self {
-            standing,
+            lease_state,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
     /// Watches what the keeper knows.
-    pub fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.clone()
+    pub fn lease_state(&self) -> watch::Receiver<LeaseState> {
+        self.lease_state.clone()
     }
 
     /// Stops renewing; a call under way is given up.
@@ -118,21 +118,21 @@ impl Keeper {
 /// who bring a runtime of their own, as a simulation does; the joining call counts as the first
 /// renewal, and is theirs to count.
 pub async fn keep(
-    ways: &Ways,
+    ways: &MembershipConnections,
     kept: &Kept,
-    standing: &watch::Sender<Standing>,
+    lease_state: &watch::Sender<LeaseState>,
     stopped: oneshot::Receiver<()>,
 ) {
     tokio::select! {
         biased;
         _ = stopped => {}
-        () = renew(&*ways.renewals, kept, standing) => {}
+        () = renew(&*ways.renewals, kept, lease_state) => {}
         () = keep_looking(&*ways.looks, kept) => {}
     }
 }
 
 /// Renews until the authority says that the lease is over.
-async fn renew(membership: &dyn Membership, kept: &Kept, standing: &watch::Sender<Standing>) {
+async fn renew(membership: &dyn Membership, kept: &Kept, lease_state: &watch::Sender<LeaseState>) {
     let every = kept.timing.renew_every;
     let mut outage = Outage::default();
     loop {
@@ -143,7 +143,7 @@ async fn renew(membership: &dyn Membership, kept: &Kept, standing: &watch::Sende
                 if let Some(away) = outage.over() {
                     tracing::info!(?away, "the lease is renewed again");
                 }
-                standing.send_replace(Standing::Held);
+                lease_state.send_replace(LeaseState::Held);
                 every
             }
             Err(MembershipError::Unavailable(error)) => {
@@ -151,7 +151,7 @@ async fn renew(membership: &dyn Membership, kept: &Kept, standing: &watch::Sende
                     let cause = causes(&*error);
                     tracing::warn!(cause, failures, "the lease can't be renewed");
                 }
-                standing.send_replace(Standing::Unreachable);
+                lease_state.send_replace(LeaseState::Unreachable);
                 every.min(RENEW_AGAIN)
             }
             Err(MembershipError::Deposed | MembershipError::Taken { .. }) => {
@@ -161,7 +161,7 @@ async fn renew(membership: &dyn Membership, kept: &Kept, standing: &watch::Sende
                         "the membership store answers again: the lease has ended"
                     );
                 }
-                standing.send_replace(Standing::Deposed);
+                lease_state.send_replace(LeaseState::Deposed);
                 return;
             }
         };

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 /// What is in hand of one shard: requests that have found it open and are not done with.
 #[derive(Debug, Default)]
-pub struct Hands {
+pub struct InFlightCount {
     count: AtomicU32,
     /// Somebody waits for the last one.
     awaited: AtomicBool,
@@ -16,14 +16,14 @@ pub struct Hands {
 
 /// One request in hand of a shard.
 #[derive(Debug)]
-pub struct InHand(Arc<Hands>);
+pub struct InFlightGuard(Arc<InFlightCount>);
 
-impl Hands {
+impl InFlightCount {
     /// One more. To be taken before the shard's standing is looked at: then either the look sees that
     /// the shard is held, or whoever holds it sees this.
-    pub fn take(self: &Arc<Self>) -> InHand {
+    pub fn take(self: &Arc<Self>) -> InFlightGuard {
         self.count.fetch_add(1, Ordering::SeqCst);
-        InHand(Arc::clone(self))
+        InFlightGuard(Arc::clone(self))
     }
 
     /// How many there are.
@@ -42,7 +42,7 @@ impl Hands {
     }
 }
 
-impl Drop for InHand {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.awaited.load(Ordering::SeqCst)
         {
@@ -57,7 +57,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_shard_is_empty_when_the_last_one_is_done() {
-        let hands = Arc::new(Hands::default());
+        let hands = Arc::new(InFlightCount::default());
         let (one, two) = (hands.take(), hands.take());
         let mut empty = std::pin::pin!(hands.empty());
         assert!(futures_util::poll!(empty.as_mut()).is_pending());

@@ -1,4 +1,4 @@
-//! The public face of the order service: REST and live routes, and how the live ones end.
+//! The public routes of the order service: REST and live routes, and how the live ones end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::late::LateOrders;
-use super::listeners::Listener;
+use super::late_bound::LateBoundOrders;
+use super::listeners::HttpListener;
 use crate::api::router;
 use crate::api::state::ApiState;
 use crate::api::track::{self, TrackState};
@@ -25,7 +25,7 @@ pub(super) struct LiveConnections {
 
 /// The public routes, and a hold on what stays open on them.
 pub(super) fn routes(
-    orders: &Arc<LateOrders>,
+    orders: &Arc<LateBoundOrders>,
     hub: Arc<dyn LiveHub>,
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
@@ -51,7 +51,7 @@ pub(super) fn routes(
 
 impl LiveConnections {
     /// Closes sockets (1012) and ends streams, then the listener; within `limit`.
-    pub async fn stop(self, listener: Listener, limit: Duration) {
+    pub async fn stop(self, listener: HttpListener, limit: Duration) {
         self.stop.cancel();
         self.open.close();
         tokio::join!(listener.stop(), async {

@@ -1,4 +1,4 @@
-//! What one consumer has in hand: lanes, who works on what, and their retries. Pure bookkeeping: no
+//! What one consumer has in hand: queues, who works on what, and their retries. Pure bookkeeping: no
 //! bus, no handler, time comes in.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::handler::Reason;
-use super::lane::{Account, Item, Lane, LaneId, LaneKey, Place, Stage};
+use super::key_queue::{Account, Item, KeyQueue, KeyQueueId, QueueKey, Stage, TopicPartition};
 use super::partitions::Partitions;
 use crate::ports::bus::InMessage;
 
@@ -22,97 +22,97 @@ const RETRY: Backoff = Backoff {
 
 /// A message given out to be handled or parked.
 #[derive(Clone, Debug)]
-pub(super) struct Ticket {
-    pub(super) lane: LaneId,
+pub(super) struct DispatchedMessage {
+    pub(super) queue: KeyQueueId,
     pub(super) message: Arc<InMessage>,
     generation: u64,
 }
 
 /// Everything in hand.
 #[derive(Debug, Default)]
-pub(super) struct Desk {
+pub(super) struct InFlightMessages {
     pub(super) partitions: Partitions,
-    lanes: HashMap<LaneId, Lane>,
+    queues: HashMap<KeyQueueId, KeyQueue>,
     /// Lanes whose first message is to be handled, in order of arrival.
-    to_handle: VecDeque<LaneId>,
+    to_handle: VecDeque<KeyQueueId>,
     /// Lanes whose first message is to be parked.
-    to_park: VecDeque<LaneId>,
-    waiting: BTreeMap<(Instant, u64), LaneId>,
-    /// Waiting lanes by key: a neighbour's progress may be what they wait for.
-    waiting_keys: HashMap<LaneKey, SmallVec<[LaneId; 1]>>,
+    to_park: VecDeque<KeyQueueId>,
+    waiting: BTreeMap<(Instant, u64), KeyQueueId>,
+    /// Waiting queues by key: a neighbour's progress may be what they wait for.
+    waiting_keys: HashMap<QueueKey, SmallVec<[KeyQueueId; 1]>>,
     numbers: u64,
 }
 
-impl Desk {
-    /// Takes in messages as polled; `lane` says what order each one needs.
+impl InFlightMessages {
+    /// Takes in messages as polled; `queue` says what order each one needs.
     pub(super) fn absorb(
         &mut self,
         messages: Vec<InMessage>,
-        lane: impl Fn(&InMessage) -> LaneKey,
+        queue: impl Fn(&InMessage) -> QueueKey,
     ) {
         for message in messages {
             let place = (Arc::clone(&message.topic), message.partition);
             if !self.partitions.read(&place, &message) {
                 continue;
             }
-            let key = lane(&message);
-            let id = LaneId { place, key };
+            let key = queue(&message);
+            let id = KeyQueueId { place, key };
             let item = Item::new(message);
-            if let Some(lane) = self.lanes.get_mut(&id) {
-                lane.items.push_back(item);
+            if let Some(queue) = self.queues.get_mut(&id) {
+                queue.items.push_back(item);
             } else {
-                let lane = Lane {
+                let queue = KeyQueue {
                     items: VecDeque::from([item]),
                     stage: Stage::Ready,
                 };
-                self.lanes.insert(id.clone(), lane);
+                self.queues.insert(id.clone(), queue);
                 self.to_handle.push_back(id);
             }
         }
     }
 
     /// Forgets these partitions: what is still being handled of them no longer counts.
-    pub(super) fn revoke(&mut self, places: &[Place]) {
+    pub(super) fn revoke(&mut self, places: &[TopicPartition]) {
         self.partitions.revoke(places);
-        let gone: Vec<LaneId> = self
-            .lanes
+        let gone: Vec<KeyQueueId> = self
+            .queues
             .keys()
             .filter(|id| places.contains(&id.place))
             .cloned()
             .collect();
         for id in &gone {
             self.stop_waiting(id);
-            self.lanes.remove(id);
+            self.queues.remove(id);
         }
         // One pass each: a queue may hold thousands.
         self.to_handle.retain(|id| !places.contains(&id.place));
         self.to_park.retain(|id| !places.contains(&id.place));
     }
 
-    /// Up to `max` messages for one call of the handler, of different lanes, the oldest first; fewer
+    /// Up to `max` messages for one call of the handler, of different queues, the oldest first; fewer
     /// where one of them has made a larger call fail.
-    pub(super) fn take(&mut self, max: usize) -> Vec<Ticket> {
-        let mut tickets = Vec::new();
+    pub(super) fn take(&mut self, max: usize) -> Vec<DispatchedMessage> {
+        let mut dispatched = Vec::new();
         let mut max = max;
-        while tickets.len() < max
+        while dispatched.len() < max
             && let Some(id) = self.to_handle.front()
         {
-            let lane = self.lanes.get(id);
-            let item = lane.and_then(|lane| lane.items.front());
+            let queue = self.queues.get(id);
+            let item = queue.and_then(|queue| queue.items.front());
             let own_max = item.map_or(max, |item| item.together_max);
-            if !tickets.is_empty() && own_max <= tickets.len() {
+            if !dispatched.is_empty() && own_max <= dispatched.len() {
                 break;
             }
             max = max.min(own_max);
             if let Some(id) = self.to_handle.pop_front() {
-                tickets.extend(self.start(id).map(|(ticket, _)| ticket));
+                dispatched.extend(self.start(id).map(|(ticket, _)| ticket));
             }
         }
-        tickets
+        dispatched
     }
 
     /// A message to park, and why.
-    pub(super) fn take_parking(&mut self) -> Option<(Ticket, Reason)> {
+    pub(super) fn take_parking(&mut self) -> Option<(DispatchedMessage, Reason)> {
         let id = self.to_park.pop_front()?;
         let (ticket, reason) = self.start(id)?;
         Some((ticket, reason?))
@@ -133,23 +133,23 @@ impl Desk {
         self.waiting.keys().next().map(|(due, _)| *due)
     }
 
-    /// Its effects are durable, or it is parked: the lane goes on, and whatever waits with the same
+    /// Its effects are durable, or it is parked: the queue goes on, and whatever waits with the same
     /// key elsewhere is tried at once.
-    pub(super) fn finish(&mut self, ticket: &Ticket, now: Instant) {
+    pub(super) fn finish(&mut self, ticket: &DispatchedMessage, now: Instant) {
         if !self.is_current(ticket) {
             return;
         }
-        self.partitions.finish(&ticket.lane.place, &ticket.message);
-        if let Some(lane) = self.lanes.get_mut(&ticket.lane) {
-            lane.items.pop_front();
-            if lane.items.is_empty() {
-                self.lanes.remove(&ticket.lane);
+        self.partitions.finish(&ticket.queue.place, &ticket.message);
+        if let Some(queue) = self.queues.get_mut(&ticket.queue) {
+            queue.items.pop_front();
+            if queue.items.is_empty() {
+                self.queues.remove(&ticket.queue);
             } else {
-                lane.stage = Stage::Ready;
-                self.to_handle.push_back(ticket.lane.clone());
+                queue.stage = Stage::Ready;
+                self.to_handle.push_back(ticket.queue.clone());
             }
         }
-        if let Some(neighbours) = self.waiting_keys.get(&ticket.lane.key) {
+        if let Some(neighbours) = self.waiting_keys.get(&ticket.queue.key) {
             for id in neighbours.clone() {
                 self.wake(&id, now);
             }
@@ -157,7 +157,13 @@ impl Desk {
     }
 
     /// Tries it again later; parks it with `reason` once it has waited for the limit of `wait` in all.
-    pub(super) fn retry(&mut self, ticket: &Ticket, reason: Reason, wait: Wait, now: Instant) {
+    pub(super) fn retry(
+        &mut self,
+        ticket: &DispatchedMessage,
+        reason: Reason,
+        wait: Wait,
+        now: Instant,
+    ) {
         let Some(item) = self.item(ticket) else {
             return;
         };
@@ -175,18 +181,18 @@ impl Desk {
             }
             *waited += pause;
         }
-        self.wait(&ticket.lane, now + pause, account);
+        self.wait(&ticket.queue, now + pause, account);
     }
 
     /// A call of the handler with it failed as a whole: from now on at most `max` messages go in one.
-    pub(super) fn part(&mut self, ticket: &Ticket, max: usize) {
+    pub(super) fn part(&mut self, ticket: &DispatchedMessage, max: usize) {
         if let Some(item) = self.item(ticket) {
             item.together_max = max.max(1);
         }
     }
 
     /// It has kept others from being handled for so long.
-    pub(super) fn charge_busy(&mut self, ticket: &Ticket, time: Duration) {
+    pub(super) fn charge_busy(&mut self, ticket: &DispatchedMessage, time: Duration) {
         if let Some(item) = self.item(ticket) {
             item.kept_busy += time;
         }
@@ -194,7 +200,7 @@ impl Desk {
 
     /// A dependency failed it when `passed` messages had got through. Whether any of them did since it
     /// failed this one before: then it is this message's trouble.
-    pub(super) fn let_down(&mut self, ticket: &Ticket, passed: u64) -> bool {
+    pub(super) fn let_down(&mut self, ticket: &DispatchedMessage, passed: u64) -> bool {
         let Some(item) = self.item(ticket) else {
             return false;
         };
@@ -203,63 +209,63 @@ impl Desk {
     }
 
     /// It is to be parked, now or (after a failure) after a pause.
-    pub(super) fn park(&mut self, ticket: &Ticket, reason: Reason) {
+    pub(super) fn park(&mut self, ticket: &DispatchedMessage, reason: Reason) {
         let Some(item) = self.item(ticket) else {
             return;
         };
         item.parking = Some(reason);
-        self.ready(&ticket.lane);
+        self.ready(&ticket.queue);
     }
 
     /// Parking failed: that is tried again for as long as it takes.
-    pub(super) fn park_again(&mut self, ticket: &Ticket, now: Instant) {
+    pub(super) fn park_again(&mut self, ticket: &DispatchedMessage, now: Instant) {
         if let Some(item) = self.item(ticket) {
             item.failures += 1;
             let pause = RETRY.after(item.failures);
-            self.wait(&ticket.lane, now + pause, Account::Nobodys);
+            self.wait(&ticket.queue, now + pause, Account::Nobodys);
         }
     }
 
-    /// Not its fault: in the queue again as if it had not been tried, behind the other lanes, so
+    /// Not its fault: in the queue again as if it had not been tried, behind the other queues, so
     /// that a single one in trouble isn't always the one to be tried first.
-    pub(super) fn put_back(&mut self, ticket: &Ticket) {
+    pub(super) fn put_back(&mut self, ticket: &DispatchedMessage) {
         if self.is_current(ticket) {
-            self.ready(&ticket.lane);
+            self.ready(&ticket.queue);
         }
     }
 
-    fn start(&mut self, id: LaneId) -> Option<(Ticket, Option<Reason>)> {
+    fn start(&mut self, id: KeyQueueId) -> Option<(DispatchedMessage, Option<Reason>)> {
         let generation = self.partitions.generation(&id.place)?;
-        let lane = self.lanes.get_mut(&id)?;
-        let item = lane.items.front()?;
-        lane.stage = Stage::Working;
+        let queue = self.queues.get_mut(&id)?;
+        let item = queue.items.front()?;
+        queue.stage = Stage::Working;
         let reason = item.parking.clone();
         let message = Arc::clone(&item.message);
-        let ticket = Ticket {
-            lane: id,
+        let ticket = DispatchedMessage {
+            queue: id,
             message,
             generation,
         };
         Some((ticket, reason))
     }
 
-    fn is_current(&self, ticket: &Ticket) -> bool {
-        self.partitions.generation(&ticket.lane.place) == Some(ticket.generation)
+    fn is_current(&self, ticket: &DispatchedMessage) -> bool {
+        self.partitions.generation(&ticket.queue.place) == Some(ticket.generation)
     }
 
-    fn item(&mut self, ticket: &Ticket) -> Option<&mut Item> {
+    fn item(&mut self, ticket: &DispatchedMessage) -> Option<&mut Item> {
         if !self.is_current(ticket) {
             return None;
         }
-        self.lanes.get_mut(&ticket.lane)?.items.front_mut()
+        self.queues.get_mut(&ticket.queue)?.items.front_mut()
     }
 
-    fn ready(&mut self, id: &LaneId) {
-        let Some(lane) = self.lanes.get_mut(id) else {
+    fn ready(&mut self, id: &KeyQueueId) {
+        let Some(queue) = self.queues.get_mut(id) else {
             return;
         };
-        lane.stage = Stage::Ready;
-        let parking = lane
+        queue.stage = Stage::Ready;
+        let parking = queue
             .items
             .front()
             .is_some_and(|item| item.parking.is_some());
@@ -270,13 +276,13 @@ impl Desk {
         }
     }
 
-    fn wait(&mut self, id: &LaneId, due: Instant, account: Account) {
-        let Some(lane) = self.lanes.get_mut(id) else {
+    fn wait(&mut self, id: &KeyQueueId, due: Instant, account: Account) {
+        let Some(queue) = self.queues.get_mut(id) else {
             return;
         };
         self.numbers += 1;
         let number = self.numbers;
-        lane.stage = Stage::Waiting {
+        queue.stage = Stage::Waiting {
             due,
             number,
             account,
@@ -288,11 +294,11 @@ impl Desk {
             .push(id.clone());
     }
 
-    fn wake(&mut self, id: &LaneId, now: Instant) {
+    fn wake(&mut self, id: &KeyQueueId, now: Instant) {
         self.stop_waiting(id);
-        if let Some(lane) = self.lanes.get_mut(id)
-            && let Stage::Waiting { due, account, .. } = lane.stage
-            && let Some(item) = lane.items.front_mut()
+        if let Some(queue) = self.queues.get_mut(id)
+            && let Stage::Waiting { due, account, .. } = queue.stage
+            && let Some(item) = queue.items.front_mut()
             && let Some(waited) = item.waited(account)
         {
             // Woken early, it has waited less than was counted.
@@ -302,11 +308,11 @@ impl Desk {
         self.ready(id);
     }
 
-    fn stop_waiting(&mut self, id: &LaneId) {
-        let Some(Lane {
+    fn stop_waiting(&mut self, id: &KeyQueueId) {
+        let Some(KeyQueue {
             stage: Stage::Waiting { due, number, .. },
             ..
-        }) = self.lanes.get(id)
+        }) = self.queues.get(id)
         else {
             return;
         };

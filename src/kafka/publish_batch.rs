@@ -24,7 +24,7 @@ pub(super) type Fate = (usize, Result<(i32, i64), KafkaError>);
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Wave {
+pub(super) struct PublishBatch {
     state: Mutex<State>,
     some: Notify,
     all: Notify,
@@ -40,11 +40,11 @@ struct State {
 
 /// What librdkafka keeps for a message.
 pub(super) struct Slot {
-    wave: Arc<Wave>,
+    wave: Arc<PublishBatch>,
     at: usize,
 }
 
-impl Wave {
+impl PublishBatch {
     /// The fates that are known and weren't told yet, once there are some; `None` once all are told.
     pub(super) async fn next(&self) -> Option<Vec<Fate>> {
         loop {
@@ -83,7 +83,7 @@ impl Wave {
 
 impl Slot {
     /// For the message at `at`.
-    pub(super) fn of(wave: &Arc<Wave>, at: usize) -> Self {
+    pub(super) fn of(wave: &Arc<PublishBatch>, at: usize) -> Self {
         wave.state.lock().open += 1;
         Self {
             wave: Arc::clone(wave),
@@ -137,7 +137,7 @@ mod tests {
     /// waits for a message of a partition that has no leader.
     #[tokio::test(start_paused = true)]
     async fn what_comes_together_is_told_together() {
-        let wave = Arc::new(Wave::default());
+        let wave = Arc::new(PublishBatch::default());
         assert!(wave.next().await.is_none(), "nothing was sent");
         let mut slots: Vec<_> = (0..4).map(|at| Slot::of(&wave, at)).collect();
         slots.pop().expect("four").give_up();

@@ -58,7 +58,7 @@ pub struct DeadLetter {
 
 /// The desk failed.
 #[derive(Debug, Error)]
-pub enum DeskError {
+pub enum DeadLetterAdminError {
     /// The bus is away.
     #[error("the bus is away")]
     Unavailable(#[source] BoxError),
@@ -75,7 +75,7 @@ pub enum DeskError {
 
 /// Looks at dead letters and sends them again.
 #[async_trait]
-pub trait DeadLetterDesk: Send + Sync + 'static {
+pub trait DeadLetterAdmin: Send + Sync + 'static {
     /// Dead letters of `topic`, or of every topic, by topic, partition and offset, beginning at
     /// `from`; at most `limit`, and [`LIST_MAX`].
     async fn list(
@@ -83,12 +83,12 @@ pub trait DeadLetterDesk: Send + Sync + 'static {
         topic: Option<&str>,
         from: Option<&DeadLetterId>,
         limit: usize,
-    ) -> Result<Vec<DeadLetter>, DeskError>;
+    ) -> Result<Vec<DeadLetter>, DeadLetterAdminError>;
 
     /// One dead letter.
-    async fn show(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, DeskError>;
+    async fn show(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, DeadLetterAdminError>;
 
     /// Publishes it to its topic again, as it first was; returns when the bus has acknowledged it.
     /// It stays listed until the topic's retention takes it.
-    async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeskError>;
+    async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeadLetterAdminError>;
 }

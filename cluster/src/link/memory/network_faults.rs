@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Chances are in thousandths. Delays are drawn for every request, answer and message on its own, so
 /// calls overtake each other; the clock of tokio's timers ticks in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Weather {
+pub struct NetworkFaults {
     /// The shortest way in one direction.
     pub delay_min: Duration,
     /// The longest.
@@ -46,14 +46,14 @@ pub(super) struct Dice(pub u64);
 
 impl Dice {
     /// Always the same number of draws, so that a change of one chance leaves the others as they were.
-    pub fn fate(&mut self, weather: &Weather) -> Fate {
-        let there = self.between(weather.delay_min, weather.delay_max);
-        let back = self.between(weather.delay_min, weather.delay_max);
+    pub fn fate(&mut self, faults: &NetworkFaults) -> Fate {
+        let there = self.between(faults.delay_min, faults.delay_max);
+        let back = self.between(faults.delay_min, faults.delay_max);
         let accidents = [
-            (weather.unsent_per_mille, Accident::Unsent),
-            (weather.lost_requests_per_mille, Accident::RequestLost),
-            (weather.lost_answers_per_mille, Accident::AnswerLost),
-            (weather.breaks_per_mille, Accident::Break),
+            (faults.unsent_per_mille, Accident::Unsent),
+            (faults.lost_requests_per_mille, Accident::RequestLost),
+            (faults.lost_answers_per_mille, Accident::AnswerLost),
+            (faults.breaks_per_mille, Accident::Break),
         ];
         let mut accident = None;
         for (chance, what) in accidents {

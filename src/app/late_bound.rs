@@ -16,12 +16,12 @@ use crate::messaging::dead_letters::DeadLetters;
 use crate::model::order_answer::OrderAnswer;
 use crate::model::order_request::OrderRequest;
 use crate::model::orders_error::OrdersError;
-use crate::ports::live::Session;
+use crate::ports::live::LiveListener;
 use crate::ports::orders::Orders;
 
 /// Refuses everything while nobody answers. A release from quarantine also sends the order's parked
 /// messages again.
-pub(super) struct LateOrders {
+pub(super) struct LateBoundOrders {
     orders: ArcSwapOption<Arc<dyn Orders>>,
     had_some: AtomicBool,
     letters: DeadLetters,
@@ -29,9 +29,9 @@ pub(super) struct LateOrders {
 
 /// The present incarnation's shards and lease; none while there is no incarnation that owns any.
 #[derive(Default)]
-pub(super) struct LateTenure(ArcSwapOption<Ownership>);
+pub(super) struct LateBoundOwnership(ArcSwapOption<Ownership>);
 
-impl LateTenure {
+impl LateBoundOwnership {
     /// An incarnation has begun.
     pub fn set(&self, ownership: Arc<Ownership>) {
         self.0.store(Some(ownership));
@@ -58,7 +58,7 @@ impl LateTenure {
     }
 }
 
-impl LateOrders {
+impl LateBoundOrders {
     /// Nobody answers yet.
     pub fn new(letters: DeadLetters) -> Arc<Self> {
         Arc::new(Self {
@@ -108,7 +108,7 @@ impl LateOrders {
 }
 
 #[async_trait]
-impl Orders for LateOrders {
+impl Orders for LateBoundOrders {
     async fn ask(&self, request: OrderRequest) -> Result<OrderAnswer, OrdersError> {
         let order = request.order();
         let answer = self.get()?.ask(request).await?;
@@ -122,7 +122,7 @@ impl Orders for LateOrders {
         &self,
         order: OrderId,
         since: Option<Version>,
-        session: Arc<dyn Session>,
+        session: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError> {
         self.get()?.subscribe(order, since, session).await
     }

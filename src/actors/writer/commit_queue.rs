@@ -1,4 +1,4 @@
-//! One lane, over and over: takes what waits, commits it as one batch, and starts the loads that were asked
+//! One commit queue, over and over: takes what waits, commits it as one batch, and starts the loads that were asked
 //! for.
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use trackops_cluster::ShardId;
-use trackops_cluster::changes::Watcher;
+use trackops_cluster::changes::ChangeReceiver;
 use trackops_cluster::directory::Owner;
 use trackops_cluster::link::Peer;
 use trackops_domain::ids::OrderId;
@@ -18,16 +18,16 @@ use super::core::{Router, Target};
 use super::forward::{By, Routed};
 use crate::actors::tenure::Tenure;
 use crate::codec::link::{Answer, Request, Subscriber};
-use crate::live::mirror::{Upstream, Watched};
+use crate::live::mirror::{Upstream, UpstreamAnswer};
 use crate::model::orders_error::OrdersError;
 use crate::ports::live::ShardChanges;
 
 #[async_trait]
 impl Upstream for Router {
-    async fn watch(&self, order: OrderId, number: u64) -> Result<Watched, OrdersError> {
+    async fn watch(&self, order: OrderId, number: u64) -> Result<UpstreamAnswer, OrdersError> {
         let deadline = Instant::now() + self.settings.deadline;
         if matches!(self.target(self.shard_of(order)), Target::Here) {
-            return Ok(Watched::Here);
+            return Ok(UpstreamAnswer::Here);
         }
         let subscriber = Subscriber {
             peer: self.me.clone(),
@@ -35,15 +35,15 @@ impl Upstream for Router {
         };
         let request = Request::Watch(order, Some(subscriber));
         let Routed::Answered(answer, by) = self.route(order, request, deadline).await? else {
-            return Ok(Watched::Here);
+            return Ok(UpstreamAnswer::Here);
         };
         let (source, is_pushed) = match by {
-            By::Here => return Ok(Watched::Here),
+            By::Here => return Ok(UpstreamAnswer::Here),
             By::Owner(source) => (source, true),
             By::Relayed(source) => (source, false),
         };
         match answer {
-            Answer::Order(order) => Ok(Watched::There {
+            Answer::Order(order) => Ok(UpstreamAnswer::There {
                 order,
                 source,
                 is_pushed,
@@ -73,7 +73,7 @@ struct Seen {
 
 /// What has become of the shards between two looks.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Turns {
+struct OwnerChanges {
     /// Another may have written: those that were lost, and those that were lost and came back.
     broken: BTreeSet<ShardId>,
     /// This replica's no more.
@@ -84,7 +84,7 @@ struct Turns {
     passed: BTreeSet<ShardId>,
 }
 
-impl Turns {
+impl OwnerChanges {
     fn between(before: &Seen, now: &Seen) -> Self {
         let mut turns = Self::default();
         for (shard, (was, is)) in (0..).map(ShardId).zip(before.owned.iter().zip(&now.owned)) {
@@ -114,8 +114,8 @@ impl Turns {
 /// Follows the directory, this replica's own shards and its lease until `stop`.
 pub(super) async fn keep_up(
     router: Weak<Router>,
-    mut directory: Watcher,
-    mut own: Watcher,
+    mut directory: ChangeReceiver,
+    mut own: ChangeReceiver,
     stop: CancellationToken,
 ) {
     let mut seen: Option<Seen> = None;
@@ -174,7 +174,7 @@ impl Router {
     }
 
     fn follow(&self, before: &Seen, now: &Seen) {
-        let turns = Turns::between(before, now);
+        let turns = OwnerChanges::between(before, now);
         if !turns.broken.is_empty() {
             // First those who watch from afar, so that what is left listens here.
             self.feeds
@@ -222,18 +222,21 @@ mod tests {
     fn a_shard_that_was_lost_and_came_back_between_two_looks_is_broken_and_gained() {
         let before = seen([Some(1), Some(1), None, Some(3)]);
         let now = seen([Some(2), None, Some(1), Some(3)]);
-        let expected = Turns {
+        let expected = OwnerChanges {
             broken: [ShardId(0), ShardId(1)].into(),
             lost: [ShardId(1)].into(),
             gained: [ShardId(0), ShardId(2)].into(),
             passed: BTreeSet::new(),
         };
-        assert_eq!(Turns::between(&before, &now), expected);
+        assert_eq!(OwnerChanges::between(&before, &now), expected);
     }
 
     #[test]
     fn two_looks_at_the_same_say_nothing() {
         let looks = [Some(1), None, Some(2), None];
-        assert_eq!(Turns::between(&seen(looks), &seen(looks)), Turns::default());
+        assert_eq!(
+            OwnerChanges::between(&seen(looks), &seen(looks)),
+            OwnerChanges::default()
+        );
     }
 }

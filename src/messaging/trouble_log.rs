@@ -13,7 +13,7 @@ use crate::telemetry::repeated::{Due, RepeatedLog};
 
 /// The lines of one group.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct TroubleLog {
     group: Arc<str>,
     /// By topic and [`Reason::code`], of which there are a few each.
     letters: HashMap<(Arc<str>, &'static str), RepeatedLog>,
@@ -23,7 +23,7 @@ pub(super) struct Lines {
     pause: RepeatedLog,
 }
 
-impl Lines {
+impl TroubleLog {
     pub(super) fn new(group: Arc<str>) -> Self {
         Self {
             group,

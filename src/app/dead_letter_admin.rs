@@ -4,26 +4,28 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::api::admin::dead_letter_desk::{DeadLetter, DeadLetterDesk, DeadLetterId, DeskError};
+use crate::api::admin::dead_letter_admin::{
+    DeadLetter, DeadLetterAdmin, DeadLetterAdminError, DeadLetterId,
+};
 use crate::messaging::dead_letters::{self, DeadLetters, SendAgainError};
 use crate::model::topic::Topic;
 use crate::ports::bus::BusError;
 
 /// The desk over `letters`.
-pub(super) fn of(letters: DeadLetters) -> Arc<dyn DeadLetterDesk> {
-    Arc::new(Desk(letters))
+pub(super) fn of(letters: DeadLetters) -> Arc<dyn DeadLetterAdmin> {
+    Arc::new(DeadLetterAdapter(letters))
 }
 
-struct Desk(DeadLetters);
+struct DeadLetterAdapter(DeadLetters);
 
 #[async_trait]
-impl DeadLetterDesk for Desk {
+impl DeadLetterAdmin for DeadLetterAdapter {
     async fn list(
         &self,
         topic: Option<&str>,
         from: Option<&DeadLetterId>,
         limit: usize,
-    ) -> Result<Vec<DeadLetter>, DeskError> {
+    ) -> Result<Vec<DeadLetter>, DeadLetterAdminError> {
         let topics = match topic {
             Some(name) => vec![parse(name)?],
             None => Topic::ALL.to_vec(),
@@ -45,7 +47,7 @@ impl DeadLetterDesk for Desk {
         Ok(found)
     }
 
-    async fn show(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, DeskError> {
+    async fn show(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, DeadLetterAdminError> {
         let letter = self
             .0
             .show(parse(&id.topic)?, id.partition, id.offset)
@@ -53,27 +55,27 @@ impl DeadLetterDesk for Desk {
         Ok(letter.map_err(away)?.map(shown))
     }
 
-    async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeskError> {
+    async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeadLetterAdminError> {
         let topic = parse(&id.topic)?;
         let sent = self.0.send_again(topic, id.partition, id.offset).await;
         sent.map_err(unsent)
     }
 }
 
-fn parse(name: &str) -> Result<Topic, DeskError> {
-    Topic::parse(name).ok_or(DeskError::UnknownTopic)
+fn parse(name: &str) -> Result<Topic, DeadLetterAdminError> {
+    Topic::parse(name).ok_or(DeadLetterAdminError::UnknownTopic)
 }
 
-fn away(error: BusError) -> DeskError {
-    DeskError::Unavailable(error.into())
+fn away(error: BusError) -> DeadLetterAdminError {
+    DeadLetterAdminError::Unavailable(error.into())
 }
 
-fn unsent(error: SendAgainError) -> DeskError {
+fn unsent(error: SendAgainError) -> DeadLetterAdminError {
     match error {
-        SendAgainError::NotFound { .. } => DeskError::NotFound,
-        SendAgainError::LeftOut => DeskError::LeftOut,
+        SendAgainError::NotFound { .. } => DeadLetterAdminError::NotFound,
+        SendAgainError::LeftOut => DeadLetterAdminError::LeftOut,
         SendAgainError::Read(_) | SendAgainError::Publish(_) => {
-            DeskError::Unavailable(error.into())
+            DeadLetterAdminError::Unavailable(error.into())
         }
     }
 }

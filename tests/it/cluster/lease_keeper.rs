@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
-use trackops_cluster::changes::Watcher;
+use trackops_cluster::changes::ChangeReceiver;
 use trackops_cluster::directory::Directory;
-use trackops_cluster::keeper::{Keeper, Kept, Standing, Ways, keep};
 use trackops_cluster::lease::{Lease, LeaseTiming};
+use trackops_cluster::lease_keeper::{Kept, LeaseKeeper, LeaseState, MembershipConnections, keep};
 use trackops_cluster::membership::{Membership as _, NodeId};
 use trackops_cluster::{ShardCount, ShardId};
 
@@ -22,7 +22,7 @@ struct Rig {
     way: MemoryMembership,
     other: MemoryMembership,
     kept: Kept,
-    standing: watch::Receiver<Standing>,
+    lease_state: watch::Receiver<LeaseState>,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
@@ -51,8 +51,8 @@ async fn joined(timing: LeaseTiming) -> (MemoryMembership, Kept) {
     (way, kept)
 }
 
-fn both(way: &MemoryMembership) -> Ways {
-    Ways {
+fn both(way: &MemoryMembership) -> MembershipConnections {
+    MembershipConnections {
         renewals: Arc::new(way.clone()),
         looks: Arc::new(way.clone()),
     }
@@ -64,7 +64,7 @@ impl Rig {
         for (call, fault) in faults {
             way.script(*call, &[*fault]);
         }
-        let (told, standing) = watch::channel(Standing::Held);
+        let (told, lease_state) = watch::channel(LeaseState::Held);
         let (stop, stopped) = oneshot::channel();
         let (its, ways) = (kept.clone(), both(&way));
         let running = tokio::spawn(async move { keep(&ways, &its, &told, stopped).await });
@@ -72,14 +72,14 @@ impl Rig {
             other: way.caller("b"),
             way,
             kept,
-            standing,
+            lease_state,
             stop,
             running,
         }
     }
 
     /// Runs until the directory has changed; how long that took.
-    async fn changed(&self, changes: &mut Watcher) -> Duration {
+    async fn changed(&self, changes: &mut ChangeReceiver) -> Duration {
         let started = Instant::now();
         let told = timeout(self.kept.timing.length, changes.changed()).await;
         told.expect("it changes").expect("it is there");
@@ -96,7 +96,7 @@ async fn renewals_keep_the_lease_and_feed_the_directory() {
         let seen = rig.kept.directory.seen().expect("a renewal is back");
         assert!(seen.elapsed() <= rig.kept.timing.renew_every);
     }
-    assert_eq!(*rig.standing.borrow(), Standing::Held);
+    assert_eq!(*rig.lease_state.borrow(), LeaseState::Held);
     let owner = rig.kept.directory.owner(ShardId(3)).expect("a owns all");
     assert_eq!(
         (owner.node, owner.address.as_str()),
@@ -152,7 +152,7 @@ async fn a_look_that_hangs_does_not_cost_the_lease() {
         pass(Duration::from_millis(100)).await;
         assert!(rig.kept.lease.holds());
     }
-    assert_eq!(*rig.standing.borrow(), Standing::Held);
+    assert_eq!(*rig.lease_state.borrow(), LeaseState::Held);
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,7 +167,7 @@ async fn the_lease_counts_from_before_the_renewal_was_sent() {
     assert!(rig.kept.lease.holds());
     pass(Duration::from_millis(20)).await;
     assert!(!rig.kept.lease.holds());
-    assert_eq!(*rig.standing.borrow(), Standing::Unreachable);
+    assert_eq!(*rig.lease_state.borrow(), LeaseState::Unreachable);
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,13 +176,13 @@ async fn a_lease_that_ended_is_over_for_good() {
     pass(Duration::from_millis(50)).await;
     rig.way.cut(true);
     pass(rig.kept.timing.length * 2).await;
-    assert_eq!(*rig.standing.borrow(), Standing::Unreachable);
+    assert_eq!(*rig.lease_state.borrow(), LeaseState::Unreachable);
     // Whom it knew it goes on sending to: it is the one that is cut off.
     assert!(rig.kept.directory.owner(ShardId(0)).is_some());
     rig.way.cut(false);
     let deposed = rig
-        .standing
-        .wait_for(|standing| *standing == Standing::Deposed);
+        .lease_state
+        .wait_for(|lease_state| *lease_state == LeaseState::Deposed);
     drop(deposed.await.expect("it is told"));
     rig.running.await.expect("it has ended by itself");
     assert!(!rig.kept.lease.holds());
@@ -192,12 +192,12 @@ async fn a_lease_that_ended_is_over_for_good() {
 async fn it_runs_on_a_thread_of_its_own() {
     let (way, kept) = joined(LeaseTiming::of(Duration::from_secs(60))).await;
     let mut changes = kept.directory.changes();
-    let keeper = Keeper::start(move || both(&way), kept.clone(), Instant::now());
+    let keeper = LeaseKeeper::start(move || both(&way), kept.clone(), Instant::now());
     let keeper = keeper.expect("a thread");
     changes.changed().await.expect("it is there");
     assert!(kept.directory.owner(ShardId(0)).is_some());
     assert!(kept.lease.holds());
-    assert_eq!(*keeper.standing().borrow(), Standing::Held);
+    assert_eq!(*keeper.lease_state().borrow(), LeaseState::Held);
     tokio::task::spawn_blocking(|| keeper.stop())
         .await
         .expect("it ends");
@@ -209,9 +209,9 @@ async fn a_slow_way_to_the_authority_is_waited_for_once_the_lease_is_over() {
     // Longer than a renewal may take while there is a lease to be lost.
     let slow = Fault::AnswerDelayed(Duration::from_secs(1));
     rig.way.script(Call::Renew, &[slow; 200]);
-    let mut standing = rig.standing.clone();
-    for expected in [Standing::Unreachable, Standing::Held] {
-        let told = standing.wait_for(|standing| *standing == expected);
+    let mut lease_state = rig.lease_state.clone();
+    for expected in [LeaseState::Unreachable, LeaseState::Held] {
+        let told = lease_state.wait_for(|lease_state| *lease_state == expected);
         let told = timeout(Duration::from_secs(20), told).await;
         told.expect("in time").expect("it runs");
     }

@@ -11,20 +11,20 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use trackops_domain::time::Timestamp;
 
-use super::desk::Ticket;
-use super::handler::{Handler, Reason, Verdict};
+use super::handler::{Handler, HandlerOutcome, Reason};
+use super::in_flight::DispatchedMessage;
 use super::parking::{self, Kept};
 use crate::ports::bus::{Bus, InMessage, PublishError};
 
 /// How long one call of a handler may take. Past it the messages are tried again: a handler has
-/// time limits of its own, this one keeps a fault in them from holding a lane for ever.
+/// time limits of its own, this one keeps a fault in them from holding a queue for ever.
 pub(super) const HANDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a call of the handler ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// As it should: with a verdict for each message, if the handler keeps its word.
-    Verdicts(Vec<Verdict>),
+    Verdicts(Vec<HandlerOutcome>),
     /// Not within [`HANDLE_TIMEOUT`].
     TimedOut,
     /// By a panic, with its text.
@@ -35,9 +35,9 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) enum Answer {
     /// A call of the handler.
-    Handled(Vec<Ticket>, Outcome),
+    Handled(Vec<DispatchedMessage>, Outcome),
     /// The publishing of a dead letter.
-    Parked(Ticket, Reason, Result<Kept, PublishError>),
+    Parked(DispatchedMessage, Reason, Result<Kept, PublishError>),
 }
 
 /// Answers that the consumer loop has not taken yet: at most one for each call and letter under way.
@@ -68,23 +68,24 @@ impl Answers {
 /// Makes `calls` at once.
 pub(super) async fn handle(
     handler: Arc<dyn Handler>,
-    calls: Vec<Vec<Ticket>>,
+    calls: Vec<Vec<DispatchedMessage>>,
     answers: Arc<Answers>,
 ) {
     let mut under_way: FuturesUnordered<_> = calls
         .iter()
         .enumerate()
-        .map(|(number, tickets)| {
+        .map(|(number, dispatched)| {
             let batch: Vec<Arc<InMessage>> =
-                tickets.iter().map(|t| Arc::clone(&t.message)).collect();
+                dispatched.iter().map(|t| Arc::clone(&t.message)).collect();
             let handler = &*handler;
             async move { (number, call(handler, &batch).await) }
         })
         .collect();
-    let mut waiting: Vec<Option<Vec<Ticket>>> = calls.iter().cloned().map(Some).collect();
+    let mut waiting: Vec<Option<Vec<DispatchedMessage>>> =
+        calls.iter().cloned().map(Some).collect();
     let mut answered = |(number, outcome): (usize, Outcome)| {
-        let tickets = waiting.get_mut(number).and_then(Option::take)?;
-        Some(Answer::Handled(tickets, outcome))
+        let dispatched = waiting.get_mut(number).and_then(Option::take)?;
+        Some(Answer::Handled(dispatched, outcome))
     };
     let late = tokio::time::sleep(HANDLE_TIMEOUT);
     tokio::pin!(late);
@@ -103,7 +104,7 @@ pub(super) async fn handle(
         answers.put(together.into_iter().filter_map(&mut answered));
     }
     let late = waiting.into_iter().flatten();
-    answers.put(late.map(|tickets| Answer::Handled(tickets, Outcome::TimedOut)));
+    answers.put(late.map(|dispatched| Answer::Handled(dispatched, Outcome::TimedOut)));
 }
 
 async fn call(handler: &dyn Handler, batch: &[Arc<InMessage>]) -> Outcome {
@@ -118,7 +119,7 @@ async fn call(handler: &dyn Handler, batch: &[Arc<InMessage>]) -> Outcome {
 pub(super) async fn park(
     bus: Arc<dyn Bus>,
     group: Arc<str>,
-    letters: Vec<(Ticket, Reason)>,
+    letters: Vec<(DispatchedMessage, Reason)>,
     now: Timestamp,
     answers: Arc<Answers>,
 ) {

@@ -8,15 +8,15 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use trackops_cluster::ShardId;
 use trackops_cluster::directory::Directory;
-use trackops_cluster::link::{LinkStanding, LinkState, Links};
+use trackops_cluster::link::{LinkState, LinkStatus, Links};
 use trackops_cluster::membership::{
     ClusterView, Incarnation, Membership, MembershipError, NodeId, NodeView,
 };
 use trackops_domain::time::Timestamp;
 
 use crate::actors::Node;
-use crate::api::admin::cluster_desk::{
-    ClusterDesk, ClusterDeskError, ClusterState, LinkReport, LocalShard, NodeLife, NodeState,
+use crate::api::admin::cluster_admin::{
+    ClusterAdmin, ClusterAdminError, ClusterState, LinkReport, LocalShard, NodeLife, NodeState,
     ShardState,
 };
 use crate::ports::clock::Clock;
@@ -59,11 +59,11 @@ impl ClusterParts {
 /// A desk that has nothing to show until the replica has joined: the management listener opens
 /// before that.
 #[derive(Default)]
-pub(super) struct LateClusterDesk(ArcSwapOption<Desk>);
+pub(super) struct LateBoundClusterAdmin(ArcSwapOption<ClusterAdapter>);
 
-struct Desk(ClusterParts);
+struct ClusterAdapter(ClusterParts);
 
-impl LateClusterDesk {
+impl LateBoundClusterAdmin {
     /// Nothing to show yet.
     pub fn new() -> Arc<Self> {
         Arc::default()
@@ -71,7 +71,7 @@ impl LateClusterDesk {
 
     /// From now on `parts` are shown: those of the present incarnation.
     pub fn set(&self, parts: ClusterParts) {
-        self.0.store(Some(Arc::new(Desk(parts))));
+        self.0.store(Some(Arc::new(ClusterAdapter(parts))));
     }
 
     /// Whether this replica can do nothing for anybody: it owns nothing, and reaches none that does.
@@ -79,27 +79,27 @@ impl LateClusterDesk {
         self.0.load().as_ref().is_some_and(|desk| desk.is_cut_off())
     }
 
-    fn get(&self) -> Result<Arc<Desk>, ClusterDeskError> {
-        self.0.load_full().ok_or(ClusterDeskError::Starting)
+    fn get(&self) -> Result<Arc<ClusterAdapter>, ClusterAdminError> {
+        self.0.load_full().ok_or(ClusterAdminError::Starting)
     }
 }
 
 #[async_trait]
-impl ClusterDesk for LateClusterDesk {
-    fn cluster(&self) -> Result<ClusterState, ClusterDeskError> {
+impl ClusterAdmin for LateBoundClusterAdmin {
+    fn cluster(&self) -> Result<ClusterState, ClusterAdminError> {
         Ok(self.get()?.cluster(Instant::now()))
     }
 
-    fn shards(&self) -> Result<Vec<ShardState>, ClusterDeskError> {
+    fn shards(&self) -> Result<Vec<ShardState>, ClusterAdminError> {
         Ok(self.get()?.shards())
     }
 
-    async fn drain(&self, node: &str) -> Result<bool, ClusterDeskError> {
+    async fn drain(&self, node: &str) -> Result<bool, ClusterAdminError> {
         self.get()?.drain(NodeId(node.to_owned())).await
     }
 }
 
-impl Desk {
+impl ClusterAdapter {
     fn cluster(&self, now: Instant) -> ClusterState {
         let view = self.0.directory.view();
         let age = self.0.directory.seen();
@@ -131,7 +131,7 @@ impl Desk {
             .peekable();
         !owners.any(is_mine)
             && links.peek().is_some()
-            && links.all(|link| link.standing == LinkStanding::Down)
+            && links.all(|link| link.standing == LinkStatus::Down)
     }
 
     fn shards(&self) -> Vec<ShardState> {
@@ -151,10 +151,10 @@ impl Desk {
     }
 
     /// Asks the authority itself: the node may have joined a moment ago.
-    async fn drain(&self, node: NodeId) -> Result<bool, ClusterDeskError> {
+    async fn drain(&self, node: NodeId) -> Result<bool, ClusterAdminError> {
         let view = self.0.membership.view().await.map_err(away)?;
         let found = view.nodes.iter().find(|view| view.node == node);
-        let is_new = !found.ok_or(ClusterDeskError::UnknownNode)?.draining;
+        let is_new = !found.ok_or(ClusterAdminError::UnknownNode)?.draining;
         if is_new {
             let set = self.0.membership.set_draining(&node, true).await;
             set.map_err(away)?;
@@ -164,8 +164,8 @@ impl Desk {
     }
 }
 
-fn away(error: MembershipError) -> ClusterDeskError {
-    ClusterDeskError::Unavailable(error.into())
+fn away(error: MembershipError) -> ClusterAdminError {
+    ClusterAdminError::Unavailable(error.into())
 }
 
 fn life(node: &NodeId, incarnation: Incarnation) -> NodeLife {
@@ -210,5 +210,5 @@ pub(super) fn local_shards(node: Arc<Node>) -> LocalShards {
 }
 
 #[cfg(test)]
-#[path = "cluster_desk_tests.rs"]
+#[path = "cluster_admin_tests.rs"]
 mod tests;

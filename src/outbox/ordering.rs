@@ -18,12 +18,12 @@ type Published = SmallVec<[(u32, u16); 4]>;
 
 /// What was published since a lane was last lost.
 #[derive(Default)]
-pub(super) struct Watch {
+pub(super) struct OrderingCheck {
     young: HashMap<OrderId, Published>,
     old: HashMap<OrderId, Published>,
 }
 
-impl Watch {
+impl OrderingCheck {
     /// The highest version published of the order of `entry`, if publishing `entry` now is a first
     /// occurrence that comes after it. A repeat may come at any time.
     pub(super) fn overtaken(&self, entry: &OutboxEntry) -> Option<u32> {

@@ -46,11 +46,11 @@ pub enum Ended {
 }
 
 /// An open connection.
-pub struct Session {
+pub struct TrackConnection {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
-impl Session {
+impl TrackConnection {
     /// Connects.
     pub async fn open(client: &Client) -> Result<Self, CliError> {
         let mut config = WebSocketConfig::default();
