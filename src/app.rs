@@ -1,5 +1,5 @@
-//! Wires ports to adapters and roles to ports: the only place that names adapters. Each role is a
-//! file; `core` is the order service without its adapters, shared by the role `order` and by `dev`.
+//! Wires ports to adapters and roles to ports: the only place that names adapters. Each role is a file;
+//! `core` is the order service without its adapters, shared by the role `order` and by `dev`.
 
 mod checks;
 mod cluster;
@@ -58,7 +58,7 @@ pub async fn migrate(args: &ConfigArgs) -> anyhow::Result<()> {
     migrate::run(begin(args.config.as_deref(), &flags)?).await
 }
 
-/// Reads the configuration and starts the logs, with a word on what in the environment means nothing.
+/// Reads the configuration and starts the logs. Warns of environment variables that have no meaning.
 fn begin(file: Option<&Path>, flags: &Flags) -> Result<Config, ConfigError> {
     let config = Config::load(file, flags)?;
     logs::start(&config.log);

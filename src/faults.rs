@@ -1,9 +1,9 @@
-//! Named points at which tests make the program fail. Compiled under `debug_assertions` only; in a
-//! release build every call is nothing.
+//! Named points at which tests make the program fail. They exist under `debug_assertions` only; in a release
+//! build every call does nothing.
 //!
-//! `TRACKOPS_FAULT` is a comma-separated list of `point` or `point@n` (only the n-th time, from 1)
-//! or `point=text` (only where the caller passes that text, e.g. an order id) or `point=text*n` (there,
-//! the first n times). `clock-shift=ms` sets the process' clock wrong by so much.
+//! `TRACKOPS_FAULT` is a comma-separated list of `point` or `point@n` (only the n-th time, from 1) or
+//! `point=text` (only where the caller passes that text, e.g. an order id) or `point=text*n` (there, the
+//! first n times). `clock-shift=ms` shifts the process' clock by so many milliseconds.
 
 /// The points. A test that names another one does nothing, so each is a constant.
 pub mod points {
@@ -15,7 +15,7 @@ pub mod points {
     pub const CRASH_AFTER_CACHE: &str = "crash-after-cache";
     /// Abort after the answer, before the push.
     pub const CRASH_AFTER_REPLY: &str = "crash-after-reply";
-    /// Abort after outbox rows are fetched, before any of them goes.
+    /// Abort after outbox rows are fetched, before any of them is published.
     pub const CRASH_AFTER_FETCH: &str = "crash-after-fetch";
     /// Abort after outbox rows are removed.
     pub const CRASH_AFTER_REMOVAL: &str = "crash-after-removal";
@@ -23,7 +23,7 @@ pub mod points {
     pub const CRASH_AFTER_PUBLISH: &str = "crash-after-publish";
     /// Abort after a consumer's own commit, before the offset is committed.
     pub const CRASH_BEFORE_OFFSET: &str = "crash-before-offset";
-    /// Abort in the inventory's transaction: what it touches is locked, nothing is written.
+    /// Abort in the inventory's transaction: its rows are locked, nothing is written.
     pub const CRASH_AFTER_STOCK_LOCK: &str = "crash-after-stock-lock";
     /// Abort in the inventory's transaction: everything is written, nothing is committed.
     pub const CRASH_BEFORE_STOCK_COMMIT: &str = "crash-before-stock-commit";
@@ -31,20 +31,20 @@ pub mod points {
     pub const CRASH_AFTER_STOCK: &str = "crash-after-stock";
     /// Panic in the order actor's handler (`=order id`).
     pub const PANIC_IN_HANDLER: &str = "panic-in-handler";
-    /// Defect: append without looking at the epoch.
+    /// Defect: append without checking the epoch.
     pub const SKIP_FENCE: &str = "skip-fence";
-    /// Defect: append without looking at the version.
+    /// Defect: append without checking the version.
     pub const SKIP_VERSION_CHECK: &str = "skip-version-check";
     /// Defect: remove outbox rows before the bus has acknowledged.
     pub const DELETE_BEFORE_ACK: &str = "delete-before-ack";
-    /// Defect: who mirrors an order isn't told that its owner is one no more.
+    /// Defect: a replica that mirrors an order isn't told that the order's owner has lost it.
     pub const DEAF_MIRROR: &str = "deaf-mirror";
     /// The clock is wrong by so many milliseconds (`=ms`).
     pub const CLOCK_SHIFT: &str = "clock-shift";
     /// Defect: answer before the commit.
     pub const ANSWER_BEFORE_COMMIT: &str = "answer-before-commit";
-    /// No failure: speak to other replicas as the next minor version might, which offers one more
-    /// version of the link and adds fields that this one doesn't know.
+    /// No failure: speak to other replicas as the next minor version might. It offers one more version of the
+    /// link and adds fields that this one doesn't know.
     pub const SPEAK_NEWER: &str = "speak-newer";
     /// Defect: a stop that never ends.
     pub const HANG_AT_STOP: &str = "hang-at-stop";
@@ -98,7 +98,7 @@ pub async fn hang(point: &str) {
     }
 }
 
-/// By how much this process' clock is wrong on purpose.
+/// By how many milliseconds this process' clock is shifted on purpose.
 #[cfg(debug_assertions)]
 pub fn clock_shift_ms() -> i64 {
     use std::sync::LazyLock;
@@ -114,7 +114,7 @@ pub fn clock_shift_ms() -> i64 {
     *SHIFT_MS
 }
 
-/// By how much this process' clock is wrong on purpose: not at all, in a release build.
+/// By how many milliseconds this process' clock is shifted on purpose: 0 in a release build.
 #[cfg(not(debug_assertions))]
 pub const fn clock_shift_ms() -> i64 {
     0

@@ -1,5 +1,5 @@
-//! Forgetting what is settled and old: one walk through a database in small pages with rests between
-//! them, and the daily run of it. Which rows may go is the adapters' (`ports::retention`).
+//! Removes old settled rows: one walk through a database in small pages with rests between them, and the
+//! daily run. Leaves to the adapters (`ports::retention`) which rows may be removed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,18 +13,19 @@ use crate::ports::clock::Clock;
 use crate::ports::retention::{Cursor, Mode, Retention, RetentionError};
 use crate::telemetry::names::PRUNED_ROWS;
 
-/// Rows that one statement looks at: its locks are held for milliseconds.
+/// Rows that one statement looks at: few, so that it holds its locks for milliseconds.
 const PAGE_ROWS: u32 = 200;
-/// The rest after a page, in times of what the page took: four fifths of the time are the writers'.
+/// The rest after a page, as a multiple of the time that the page took: the writers have four fifths of the
+/// time.
 const REST_FACTOR: u32 = 4;
 /// The longest rest: a page that waited for a lock says nothing of the database's load.
 const REST_MAX: Duration = Duration::from_secs(2);
-/// A daily run is due this long after the last one began: a little less than a day, so that it doesn't
-/// wander through the day by the hour that it waits.
+/// A daily run is due this long after the last one began. It is a little less than a day: processes ask only
+/// once an hour, and the run would otherwise start later every day.
 const TURN_EVERY: Duration = Duration::from_hours(23);
 /// How often a process asks whether a run is due.
 const ASK_EVERY: Duration = Duration::from_hours(1);
-/// When it asks first after its start: not while it is busy with starting.
+/// When a process asks first after its start: not while it is busy starting.
 const ASK_FIRST: Duration = Duration::from_mins(1);
 
 /// One day.
@@ -39,8 +40,8 @@ pub fn cutoff(now: Timestamp, days: u32) -> Timestamp {
     Timestamp(now.0.saturating_sub(kept))
 }
 
-/// Walks through the whole of `store`, and removes or counts what is settled and has not changed since
-/// `before`. Ends early, with what was done until then, at `stop`.
+/// Walks through the whole of `store`, and removes or counts the settled rows that have not changed since
+/// `before`. Ends early at `stop`, and returns the totals so far.
 pub async fn prune(
     store: &dyn Retention,
     before: Timestamp,
@@ -71,7 +72,7 @@ pub async fn prune(
     Ok(totals)
 }
 
-/// Removes once a day what is older than `days`, until `stop`. Does nothing if `days` is 0.
+/// Removes settled rows older than `days` once a day, until `stop`. Does nothing if `days` is 0.
 pub async fn daily(
     store: Arc<dyn Retention>,
     days: u32,
@@ -83,7 +84,7 @@ pub async fn daily(
     }
     let mut ticks = interval_at(Instant::now() + ASK_FIRST, ASK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // A run of this process has not come to its end yet.
+    // Whether a run of this process has begun and not ended yet.
     let mut is_begun = false;
     loop {
         tokio::select! {
@@ -95,7 +96,7 @@ pub async fn daily(
             Ok(Some(totals)) => {
                 tracing::info!(database = store.name(), ?totals, "old rows removed");
             }
-            // The next hour goes on with it.
+            // The run is continued at the next hourly look.
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(database = store.name(), %error, cause, "daily removal ended early");
@@ -128,7 +129,7 @@ mod tests {
     use crate::ports::clock::SystemClock;
     use crate::ports::retention::Page;
 
-    /// Has three pages of ten rows; keeps what it was asked.
+    /// A store of three pages of ten rows; it records its calls.
     #[derive(Default)]
     struct Pages {
         asked: Mutex<Vec<(usize, Mode)>>,

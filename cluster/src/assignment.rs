@@ -1,7 +1,7 @@
 //! Who should own what: a pure function of the live nodes and today's owners.
 //!
-//! Every replica computes the same from the same view, and acts only on what falls to itself; claims
-//! and take-overs settle it where views differ.
+//! Every replica computes the same result from the same view, and acts only on its own part of it. Where
+//! views differ, claims and take-overs settle who owns a shard.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,11 +9,11 @@ use crate::membership::{ClusterView, NodeId};
 
 /// The node that each shard should belong to, by shard.
 ///
-/// Live nodes that are not draining get the same number of shards, give or take one, and as few
-/// shards as possible change hands: those of nodes that have too many, that drain, or that are gone.
-/// With nobody to take a shard, a live owner that drains keeps it, and any other shard is `None`'s.
+/// Live nodes that are not draining get the same number of shards, give or take one. As few shards as
+/// possible change hands: only those of nodes that have too many, that drain, or that are gone. If no
+/// node can take shards, a draining live owner keeps its own, and every other shard gets `None`.
 ///
-/// Carrying out a part of the result never makes the way to the rest longer.
+/// Carrying out a part of the result never adds moves to the rest.
 pub fn assign(view: &ClusterView) -> Vec<Option<NodeId>> {
     let mut takers: BTreeMap<&NodeId, VecDeque<usize>> = view
         .nodes
@@ -37,7 +37,8 @@ pub fn assign(view: &ClusterView) -> Vec<Option<NodeId>> {
             None => homeless.push(position),
         }
     }
-    // What doesn't divide evenly stays with those that have the most: moving it would be for nothing.
+    // The remainder of the division stays with the nodes that have the most shards, so that it doesn't
+    // move needlessly.
     let (share, rest) = (
         view.shards.len() / takers.len(),
         view.shards.len() % takers.len(),

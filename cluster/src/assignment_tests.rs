@@ -79,8 +79,8 @@ fn carried_out(
     after
 }
 
-/// The fewest shards that must change hands, by another way than the code's: each taker may keep its
-/// share, and as many as don't divide may keep one more.
+/// The fewest shards that must change hands, computed in another way than the code does: each taker may
+/// keep its share, and as many takers as the division's remainder may keep one more.
 fn fewest_moves(view: &ClusterView) -> usize {
     let takers = takers(view);
     let (share, mut rest) = (

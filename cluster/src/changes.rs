@@ -1,6 +1,6 @@
-//! A count that rises, and those who wait for it to. Like tokio's `watch`, but whoever waits wakes in
-//! the order in which he began to: `watch` draws that from a random source of the runtime's, and a
-//! seeded simulation could not be repeated.
+//! A rising count that tasks can wait on. Like tokio's `watch`, but tasks wake in the order in which they
+//! began to wait. `watch` takes that order from the runtime's random source, and a seeded simulation
+//! could then not be repeated.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use thiserror::Error;
 use tokio::sync::Notify;
 
-/// Whoever told of changes is gone.
+/// The [`Changes`] has been dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("there will be no more changes")]
 pub struct Closed;
 
-/// The one who tells. Dropping it ends the waiting.
+/// The sending side. Dropping it ends all waits with [`Closed`].
 #[derive(Debug, Default)]
 pub struct Changes(Arc<Inner>);
 
-/// One who is told.
+/// The receiving side.
 #[derive(Clone, Debug)]
 pub struct ChangeReceiver {
     inner: Arc<Inner>,
@@ -33,13 +33,13 @@ struct Inner {
 }
 
 impl Changes {
-    /// Something has changed.
+    /// Tells all receivers that something has changed.
     pub fn tell(&self) {
         self.0.count.fetch_add(1, Ordering::SeqCst);
         self.0.risen.notify_waiters();
     }
 
-    /// Watches from now on.
+    /// A receiver that sees the changes from now on.
     pub fn subscribe(&self) -> ChangeReceiver {
         ChangeReceiver {
             inner: Arc::clone(&self.0),
@@ -56,7 +56,7 @@ impl Drop for Changes {
 }
 
 impl ChangeReceiver {
-    /// What has changed so far counts as seen.
+    /// Counts all changes so far as seen.
     pub fn mark_unchanged(&mut self) {
         self.seen = self.inner.count.load(Ordering::SeqCst);
     }
@@ -66,17 +66,17 @@ impl ChangeReceiver {
         self.inner.count.load(Ordering::SeqCst) != self.seen
     }
 
-    /// The count, which counts as seen.
+    /// Returns the count, and counts all changes so far as seen.
     pub fn borrow_and_update(&mut self) -> u64 {
         self.mark_unchanged();
         self.seen
     }
 
-    /// Returns once there is a change that was not seen, which then is.
+    /// Returns once there is an unseen change, and counts it as seen.
     pub async fn changed(&mut self) -> Result<(), Closed> {
         loop {
             let mut risen = pin!(self.inner.risen.notified());
-            // Before the look, so that nothing falls between.
+            // Registers before looking at the count, so that no change is missed in between.
             risen.as_mut().enable();
             let now = self.inner.count.load(Ordering::SeqCst);
             if now != self.seen {
@@ -90,7 +90,7 @@ impl ChangeReceiver {
         }
     }
 
-    /// Returns once `is_so` holds of the count; looked at now and after every change.
+    /// Returns once `is_so` holds for the count. Checks now and after every change.
     pub async fn wait_for(&mut self, mut is_so: impl FnMut(&u64) -> bool) -> Result<(), Closed> {
         loop {
             let now = self.borrow_and_update();

@@ -1,9 +1,8 @@
-//! Who owns what, kept true: claims what falls to this replica, moves what falls to another, takes
-//! over from the dead, drains. One task; one step after the other, but for moves, of which a few
-//! run side by side.
+//! Keeps shard ownership as the assignment wants it: claims the shards that fall to this replica, moves
+//! away those that fall to another, takes over from dead replicas, and drains. One task does one step
+//! after the other; only moves run side by side, a few at a time.
 //!
-//! The host of the entities ([`Shards`]) holds and empties a shard when told to; what an entity is
-//! stays its business.
+//! Leaves the entities to their host ([`Shards`]), which holds and empties a shard when it is told to.
 
 mod budget;
 mod claims;
@@ -42,7 +41,8 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// Starts looking. The directory must be fed by a keeper, or hold the only node's view.
+    /// Starts the coordinator's task. A lease keeper must feed the directory, or the directory must hold
+    /// the only node's view.
     pub fn start(parts: CoordinatorParts, settings: CoordinatorSettings) -> Arc<Self> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let shared = Arc::new(Shared {
@@ -69,20 +69,20 @@ impl Coordinator {
         })
     }
 
-    /// What it can't do without.
+    /// The tasks that the coordinator can't do without.
     pub fn vital(&self) -> &Vital {
         &self.vital
     }
 
-    /// Waits until the first look is through: what was free and falls to this replica is claimed.
+    /// Waits until the first look has ended: the free shards that fall to this replica are then claimed.
     pub async fn first_claims_done(&self) {
         let mut looks = self.shared.looks.subscribe();
         // The sender lives as long as `self`.
         let _ = looks.wait_for(|looks| *looks > 0).await;
     }
 
-    /// Gives everything away, at most for `limit`; whether nothing is owned any more. With nobody
-    /// there to take a shard it stays, and the caller leaves with it.
+    /// Moves every shard away, for `limit` at most. Returns whether this replica owns none any more. A
+    /// shard stays if no other replica can take it; the caller then leaves while it still owns the shard.
     pub async fn drain(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let parts = &self.shared.parts;
@@ -116,8 +116,9 @@ impl Coordinator {
         }
     }
 
-    /// Stops looking and taking; moves under way are finished or settled first, but for those that the
-    /// authority, being away, can't settle: their shards stay empty here until the lease ends.
+    /// Stops looking and taking shards. Waits until the moves under way are finished or settled. A move
+    /// that can't be settled because the authority is away is given up: its shard stays empty here until
+    /// the lease ends.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
@@ -151,7 +152,7 @@ async fn run(shared: Arc<Shared>, tasks: TaskTracker, stop: CancellationToken) {
 }
 
 impl Shared {
-    /// One look at who owns what: lets go, claims, begins moves.
+    /// One look at the view: releases lost shards, claims free ones, begins moves.
     async fn look(self: &Arc<Self>, view: &ClusterView, tasks: &TaskTracker) {
         self.let_go(view).await;
         let wanted = crate::assignment::assign(view);
@@ -164,10 +165,11 @@ impl Shared {
         self.begin_moves(view, &wanted, tasks);
     }
 
-    /// Releases what the authority says is another's: this replica was fenced and hasn't noticed.
+    /// Releases the shards that belong to another replica by the authority's word: this replica was
+    /// fenced and hasn't noticed.
     async fn let_go(&self, view: &ClusterView) {
         let me = (&self.parts.node, self.parts.incarnation);
-        // Before what is owned: a move that ends in between has released its shard.
+        // Read before the owned shards: a move that ends in between has released its shard.
         let moving: Vec<ShardId> = self.moving.lock().keys().copied().collect();
         for (shard, epoch) in self.parts.shards.owned() {
             let Some(seen) = view.shard(shard) else {
@@ -181,15 +183,15 @@ impl Shared {
         }
     }
 
-    /// Whether anybody could take this replica's shards.
+    /// Whether a live replica that isn't draining could take this replica's shards.
     fn has_heirs(&self, view: &ClusterView) -> bool {
         view.nodes
             .iter()
             .any(|n| n.node != self.parts.node && !n.draining && n.is_live())
     }
 
-    /// When the next lease of another replica would end if it weren't renewed; at the latest after
-    /// the longest time between two looks.
+    /// When the next lease of another replica ends unless it is renewed. Never later than the longest
+    /// time between two looks.
     fn next_lease_end(&self) -> Instant {
         let (now, directory) = (Instant::now(), &self.parts.directory);
         let latest = now + self.settings.look_every;
@@ -198,7 +200,7 @@ impl Shared {
         };
         let view = directory.view();
         let others = view.nodes.iter().filter(|n| n.node != self.parts.node);
-        // A lease that doesn't end is beyond what a clock can say.
+        // A lease without an end is beyond the clock's range, so it is left out.
         let ends = others.filter_map(|n| {
             seen.checked_add(n.remaining.saturating_add(self.settings.after_lease_end))
         });

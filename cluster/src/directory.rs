@@ -1,9 +1,9 @@
 //! Who owns what, as this replica last knew: the authority's two tables, cached.
 //!
-//! Only a guide to where a request should go. The owner itself checks its lease before it answers and
-//! its epoch is checked when it writes, so an entry that is out of date costs a detour, nothing else.
-//! It is fed by the keeper ([`Directory::update`]) and by what other replicas say
-//! ([`Directory::learn`]); it never goes back to an older epoch of a shard.
+//! It only tells where to send a request. The owner checks its lease before it answers, and its epoch is
+//! checked when it writes, so an outdated entry costs a detour and nothing else. The lease keeper
+//! ([`Directory::update`]) and the answers of other replicas ([`Directory::learn`]) update it. It never
+//! goes back to an older epoch of a shard.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::shard::{Epoch, ShardCount, ShardId};
 pub struct Owner {
     /// Its name.
     pub node: NodeId,
-    /// Its life: another life of the same node is not the owner.
+    /// Its incarnation: another incarnation of the same node is not the owner.
     pub incarnation: Incarnation,
     /// Where other replicas reach it.
     pub address: String,
@@ -33,7 +33,7 @@ pub struct Owner {
 #[derive(Debug)]
 pub struct Directory {
     state: ArcSwap<State>,
-    /// Updates one after the other.
+    /// Held by an update, so that updates run one after the other.
     updating: Mutex<()>,
     changes: Changes,
     refresh: Notify,
@@ -42,16 +42,16 @@ pub struct Directory {
 #[derive(Debug)]
 struct State {
     view: Arc<ClusterView>,
-    /// By shard; `None` where nobody is to be asked.
+    /// By shard; `None` where no live owner is known.
     owners: Vec<Option<Owner>>,
-    /// When the newest view was seen; `None` before the first.
+    /// The instant before the newest view was asked for; `None` before the first.
     seen: Option<Instant>,
-    /// When its clock was read, as near as can be told.
+    /// The best guess of when the authority read its clock for that view.
     read: Instant,
 }
 
 impl Directory {
-    /// Knows nobody yet.
+    /// A directory without nodes or owners.
     pub fn new(count: ShardCount) -> Arc<Self> {
         let free = |shard| ShardView {
             shard,
@@ -77,8 +77,8 @@ impl Directory {
         })
     }
 
-    /// Takes in what the authority said at `seen`, the instant before it was asked. Of two views the
-    /// one seen later counts; a shard's higher epoch counts in any case.
+    /// Takes in a view of the authority. `seen` is the instant before the view was asked for. Of two
+    /// views the one with the later `seen` counts; a shard's higher epoch counts in any case.
     pub fn update(&self, view: ClusterView, seen: Instant) {
         let updating = self.updating.lock();
         let before = self.state.load_full();
@@ -113,7 +113,7 @@ impl Directory {
                 }),
                 owners,
                 seen: Some(seen),
-                // Half-way between question and answer: at most half of that is wrong.
+                // Half-way between question and answer, so the error is at most half of the round trip.
                 read: seen + seen.elapsed() / 2,
             }
         } else {
@@ -132,8 +132,8 @@ impl Directory {
         drop(updating);
     }
 
-    /// Takes in that `owner` has claimed `shard`, as another replica says or a move has shown. Only a
-    /// higher epoch than known is believed.
+    /// Takes in that `owner` has claimed `shard`, as another replica says or as a move has shown. Ignores
+    /// it unless its epoch is higher than the known one.
     pub fn learn(&self, shard: ShardId, owner: Owner) {
         let updating = self.updating.lock();
         let before = self.state.load_full();
@@ -162,10 +162,10 @@ impl Directory {
         drop(updating);
     }
 
-    /// What the authority's clock shows now, in milliseconds since 1970: its last word and what has
-    /// passed since by this machine's monotonic clock, so that nobody's setting of a clock matters.
-    /// `None` before the authority's first answer. A new answer may put it back by half of what a
-    /// question and its answer take.
+    /// The time by the authority's clock, in milliseconds since 1970: its last reading, plus the time
+    /// that has passed since by this machine's monotonic clock. So a wrong wall clock on this machine
+    /// doesn't matter. `None` before the authority's first answer. A new answer may set the time back by
+    /// half a round trip.
     pub fn now_ms(&self) -> Option<i64> {
         let state = self.state.load();
         state.seen?;
@@ -173,23 +173,24 @@ impl Directory {
         state.view.now_ms.checked_add(passed)
     }
 
-    /// Whom to ask about `shard`. `None` if it is nobody's, or its owner's lease had ended when the
-    /// authority last said something: then somebody is about to claim it.
+    /// The owner to ask about `shard`. `None` if it has no owner, or if its owner's lease had ended in
+    /// the last view: then another replica is about to claim it.
     ///
-    /// A lease that held then counts as held until something newer is known. A replica that is cut
-    /// off from the authority goes on sending to the owners that it knew, who may well be alive.
+    /// A lease that held in the last view counts as held until something newer is known. A replica that
+    /// is cut off from the authority goes on sending to the owners that it knew, because they may well be
+    /// alive.
     pub fn owner(&self, shard: ShardId) -> Option<Owner> {
         let state = self.state.load();
         state.owners.get(usize::from(shard.0))?.clone()
     }
 
-    /// Everything that is known, shards as learned since included. What is left of leases counts from
+    /// The whole view, with the shards learned since. The remaining times of leases count from
     /// [`Self::seen`].
     pub fn view(&self) -> Arc<ClusterView> {
         Arc::clone(&self.state.load().view)
     }
 
-    /// When the authority was last asked; `None` before its first answer.
+    /// The instant before the newest view was asked for; `None` before the first answer.
     pub fn seen(&self) -> Option<Instant> {
         self.state.load().seen
     }
@@ -199,12 +200,12 @@ impl Directory {
         self.changes.subscribe()
     }
 
-    /// Asks for a fresh view, soon. Many requests at once are one.
+    /// Asks the lease keeper for a fresh view soon. Requests that come together count as one.
     pub fn ask_refresh(&self) {
         self.refresh.notify_one();
     }
 
-    /// Returns once somebody has asked for a fresh view since the last call.
+    /// Returns once a caller has asked for a fresh view since the last call.
     pub async fn refresh_asked(&self) {
         self.refresh.notified().await;
     }
@@ -225,7 +226,7 @@ impl Directory {
     }
 }
 
-/// What of a node doesn't change with every look.
+/// The parts of a node that don't change with every view.
 fn lasting(node: &NodeView) -> (&NodeId, Incarnation, &str, bool, bool) {
     let live = node.is_live();
     (
@@ -248,8 +249,8 @@ fn owner_of(shard: &ShardView, nodes: &[NodeView]) -> Option<Owner> {
     })
 }
 
-/// Whether `nodes` shows that this life of the owner has ended. One that isn't there may have joined
-/// since.
+/// Whether `nodes` shows that this incarnation of the owner has ended. A node that isn't listed may have
+/// joined since.
 fn is_over(owner: &Owner, nodes: &[NodeView]) -> bool {
     nodes.iter().any(|node| {
         node.node == owner.node

@@ -1,4 +1,4 @@
-//! What the directory believes, and whom.
+//! Which views and claims the directory believes.
 
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ async fn it_never_goes_back_to_an_older_epoch() {
         directory.view().shards[1].owner,
         Some((id("b"), Incarnation(1)))
     );
-    // A view from before the move, however late it was asked for.
+    // A view from before the move doesn't count, however late it was asked for.
     directory.update(view(&nodes, 5, Some(("a", 1))), at(400, start));
     assert_eq!(directory.owner(SHARD), Some(owner("b", 1, 6)));
     directory.learn(SHARD, owner("a", 1, 5));
@@ -196,7 +196,7 @@ async fn the_authoritys_clock_goes_on_from_the_middle_of_a_look() {
     assert_eq!(directory.now_ms(), Some(1_000_050));
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(directory.now_ms(), Some(1_001_050));
-    // What was seen before says nothing of now.
+    // Owners seen before say nothing about now.
     directory.update(
         told(5),
         asked.checked_sub(Duration::from_millis(50)).expect("later"),

@@ -1,5 +1,5 @@
-//! The replica's own lease as it counts it itself: from before the renewal was sent, by the
-//! monotonic clock, less a margin. It guards what is answered without writing.
+//! The replica's own count of its lease: from before the renewal was sent, by the monotonic clock, less a
+//! margin. It guards answers that need no write. Leaves renewing to [`crate::lease_keeper`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,17 +13,17 @@ use crate::changes::Changes;
 /// `length - margin`, counted from before the renewal left.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseTiming {
-    /// As the authority counts it.
+    /// The length as the authority counts it.
     pub length: Duration,
-    /// Between renewals.
+    /// The time between two renewals.
     pub renew_every: Duration,
-    /// What the replica takes off its own count, for clocks that tick at slightly different rates.
+    /// What the replica takes off its own count, because clocks tick at slightly different rates.
     pub margin: Duration,
 }
 
 impl LeaseTiming {
-    /// The usual proportions for a lease of `length`: renewed at a bit over a quarter of it, a
-    /// fifteenth off.
+    /// The usual proportions for a lease of `length`: renewed after a bit over a quarter of it, with a
+    /// margin of a fifteenth.
     pub fn of(length: Duration) -> Self {
         Self {
             length,
@@ -43,13 +43,14 @@ impl Default for LeaseTiming {
 #[derive(Clone, Debug)]
 pub struct Lease {
     origin: Instant,
-    /// Nanoseconds after `origin` until which the lease holds; negative once it was given up.
+    /// The lease holds until this many nanoseconds after `origin`; negative once it was given up.
     until: Arc<AtomicI64>,
-    /// Rises when it is given up, and when it holds again after it had run out.
+    /// Told when the lease is given up, and when it holds again after it had run out.
     turns: Arc<Changes>,
 }
 
-/// A look at a lease is made at least this often by whoever waits for its end: a timer has an end too.
+/// A task that waits for the lease's end checks it at least this often, because a timer can't be set for
+/// ever.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 impl Lease {
@@ -81,7 +82,7 @@ impl Lease {
         }
     }
 
-    /// Gives it up at once, for good: a replica comes back as a new incarnation with a new lease.
+    /// Gives the lease up at once, for good: a replica comes back as a new incarnation with a new lease.
     pub fn end(&self) {
         self.until.store(-1, Ordering::Release);
         self.turns.tell();
@@ -105,7 +106,7 @@ impl Lease {
         while self.holds() == held {
             let until = u64::try_from(self.until.load(Ordering::Acquire)).unwrap_or(0);
             let next = Instant::now() + LOOK_EVERY;
-            // A renewal only puts the end off: it is looked at when it was to come.
+            // A renewal only moves the end later, so it is enough to check again at the old end.
             let end = self.origin.checked_add(Duration::from_nanos(until));
             let end = end.filter(|_| held).map_or(next, |end| end.min(next));
             tokio::select! {

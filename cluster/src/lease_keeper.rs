@@ -1,7 +1,7 @@
-//! Keeps the lease, and what this replica knows of the others: each renewal brings a view, and between
-//! renewals one is fetched when the authority hints at a change or somebody asks. On a thread and a
-//! runtime of its own, so that load on the others can't starve it; and a look that hangs takes neither
-//! time nor connection from the renewals.
+//! Renews the lease, and feeds the directory with views of the cluster. Each renewal brings a view;
+//! between renewals the keeper fetches one when the authority hints at a change or a caller asks. It runs
+//! on a thread and a runtime of its own, so that load elsewhere can't starve it. Renewals and views use
+//! separate connections, so a view that hangs doesn't delay a renewal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,54 +14,54 @@ use crate::lease::{Lease, LeaseTiming};
 use crate::membership::{Incarnation, Membership, MembershipError, NodeId};
 use crate::outage::{Outage, causes};
 
-/// Between two looks at the authority, however many ask: requests that are lost while a shard moves
-/// all ask at once, and what they want to know is the same.
+/// The least time between two views, however many callers ask. Requests that fail while a shard moves all
+/// ask at once, and one view answers them all.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How long a renewal may take once the lease has run out: there is none to be lost then, and where
-/// the connection has to be made anew, that may take longer than a part of a short lease.
+/// How long a renewal may take once the lease has run out. There is no lease to lose then, and a new
+/// connection may take longer than a part of a short lease.
 const LATE_RENEWAL_MAX: Duration = Duration::from_secs(2);
 
-/// Between two attempts while the authority doesn't answer: it is noticed at once when it is back, which
-/// everybody waits for then, and one that is gone refuses for next to nothing.
+/// The time between two attempts while the authority doesn't answer. Everybody waits for its return, so
+/// it must be noticed at once; an attempt that is refused costs next to nothing.
 const RENEW_AGAIN: Duration = Duration::from_millis(100);
 
-/// What the keeper last knew.
+/// The state of the lease as the lease keeper last saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseState {
     /// Renewed in time.
     Held,
-    /// The authority doesn't answer; the lease may have run out, nobody has said so.
+    /// The authority doesn't answer. The lease may have run out, but the authority hasn't said so.
     Unreachable,
     /// The authority says that the lease has ended: this incarnation is over.
     Deposed,
 }
 
-/// Whose lease is kept, and where what is heard goes.
+/// Whose lease the keeper renews, and what it updates.
 #[derive(Clone, Debug)]
 pub struct Kept {
     /// The node.
     pub node: NodeId,
     /// Its life.
     pub incarnation: Incarnation,
-    /// How long the lease is, how often it is renewed.
+    /// How long the lease is, and how often it is renewed.
     pub timing: LeaseTiming,
-    /// What the replica answers under.
+    /// The replica's own count of the lease, which guards its answers.
     pub lease: Lease,
-    /// Fed with every view.
+    /// The directory that gets every view.
     pub directory: Arc<Directory>,
 }
 
-/// The two ways to the authority: neither waits for the other.
+/// The two connections to the authority. Neither waits for the other.
 #[derive(Clone)]
 pub struct MembershipConnections {
     /// For renewals alone.
     pub renewals: Arc<dyn Membership>,
-    /// For looks, and for hints of changes.
+    /// For views, and for hints of changes.
     pub looks: Arc<dyn Membership>,
 }
 
-/// A running keeper. Dropping it stops the renewals; the lease then runs out by itself.
+/// A running lease keeper. Dropping it stops the renewals; the lease then runs out by itself.
 #[derive(Debug)]
 pub struct LeaseKeeper {
     lease_state: watch::Receiver<LeaseState>,
@@ -70,9 +70,9 @@ pub struct LeaseKeeper {
 }
 
 impl LeaseKeeper {
-    /// Starts renewing. `ways` must not share a connection with each other or with anything that can be
-    /// busy; they are made within the keeper's runtime. `sent_join` is when the joining call left: the lease counts
-    /// from there.
+    /// Starts renewing. `ways` makes the connections, within the keeper's runtime. They must not share a
+    /// connection with each other, or with anything that can be busy. `sent_join` is when the joining
+    /// call was sent: the lease counts from there.
     pub fn start(
         ways: impl FnOnce() -> MembershipConnections + Send + 'static,
         kept: Kept,
@@ -99,12 +99,12 @@ impl LeaseKeeper {
         })
     }
 
-    /// Watches what the keeper knows.
+    /// A receiver of the lease's state.
     pub fn lease_state(&self) -> watch::Receiver<LeaseState> {
         self.lease_state.clone()
     }
 
-    /// Stops renewing; a call under way is given up.
+    /// Stops renewing. A call in flight is dropped.
     pub fn stop(mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
@@ -114,9 +114,9 @@ impl LeaseKeeper {
     }
 }
 
-/// What the thread runs: renews, looks and tells, until `stopped` or until the lease is over. For those
-/// who bring a runtime of their own, as a simulation does; the joining call counts as the first
-/// renewal, and is theirs to count.
+/// The body of the keeper's thread: renews the lease and fetches views, until `stopped` or until the
+/// lease is over. Public for callers with a runtime of their own, such as a simulation. The joining call
+/// counts as the first renewal, and such a caller has to count it itself.
 pub async fn keep(
     ways: &MembershipConnections,
     kept: &Kept,
@@ -169,7 +169,7 @@ async fn renew(membership: &dyn Membership, kept: &Kept, lease_state: &watch::Se
     }
 }
 
-/// Looks whenever there is a reason to. Doesn't end.
+/// Fetches a view whenever there is a reason to. Never returns.
 async fn keep_looking(membership: &dyn Membership, kept: &Kept) {
     loop {
         worth_a_look(membership, kept, Instant::now() + LOOK_EVERY).await;
@@ -177,7 +177,7 @@ async fn keep_looking(membership: &dyn Membership, kept: &Kept) {
     }
 }
 
-/// Returns when there is a reason to look, not before `after`.
+/// Returns when there is a reason to fetch a view, but not before `after`.
 async fn worth_a_look(membership: &dyn Membership, kept: &Kept, after: Instant) {
     tokio::time::sleep_until(after).await;
     tokio::select! {
@@ -185,7 +185,7 @@ async fn worth_a_look(membership: &dyn Membership, kept: &Kept, after: Instant) 
         () = kept.directory.refresh_asked() => {}
         hint = membership.changed() => if let Err(error) = hint {
             tracing::debug!(%error, "no hints of changes");
-            // The renewals bring views anyway; whoever asks meanwhile still gets one.
+            // The renewals bring views anyway. A caller that asks meanwhile still gets a fresh one.
             let again = tokio::time::sleep(kept.timing.renew_every);
             tokio::select! {
                 biased;
@@ -209,7 +209,7 @@ async fn look(membership: &dyn Membership, kept: &Kept) {
 async fn renew_once(membership: &dyn Membership, kept: &Kept) -> Result<(), MembershipError> {
     let sent = Instant::now();
     let length = kept.timing.length;
-    // One answer that hangs must not cost the lease: there is time for another attempt or two.
+    // A call that hangs must not cost the lease: a third leaves time for another attempt or two.
     let limit = (length / 3).max(Duration::from_millis(100));
     let limit = if kept.lease.holds() {
         limit

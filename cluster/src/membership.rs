@@ -1,4 +1,4 @@
-//! The port to the one authority over nodes and shards.
+//! The port to the one authority over nodes, leases and shard ownership. Leaves storing them to adapters.
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -6,18 +6,18 @@ use thiserror::Error;
 use crate::shard::{Epoch, ShardCount, ShardId};
 use std::time::Duration;
 
-/// The name under which a replica runs; taken by its lease.
+/// The name under which a replica runs. The lease of the name keeps others from using it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub String);
 
-/// One life of a node, from joining to leaving or losing its lease; rises with every join.
+/// One life of a node, from joining to leaving or losing its lease. The number rises with every join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Incarnation(pub i64);
 
 /// A shard that has just been claimed, or claimed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// Which.
+    /// The shard.
     pub shard: ShardId,
     /// The fencing token from now on.
     pub epoch: Epoch,
@@ -30,7 +30,7 @@ pub struct Claimed {
 pub struct NodeView {
     /// Its name.
     pub node: NodeId,
-    /// Its present life.
+    /// Its current incarnation.
     pub incarnation: Incarnation,
     /// Where other replicas reach it.
     pub address: String,
@@ -51,15 +51,15 @@ impl NodeView {
 /// A shard as the authority sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardView {
-    /// Which.
+    /// The shard.
     pub shard: ShardId,
     /// The fencing token of the last claim.
     pub epoch: Epoch,
-    /// Who made that claim and has not given the shard up since; it need not be alive.
+    /// The node that made that claim and has not given the shard up since. It need not be alive.
     pub owner: Option<(NodeId, Incarnation)>,
 }
 
-/// All of it at one moment.
+/// All nodes and shards at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterView {
     /// By node id. Those that have left, or were found dead by a claim, are left out.
@@ -76,7 +76,7 @@ impl ClusterView {
         self.shards.get(usize::from(shard.0))
     }
 
-    /// The node in this very life, alive or not.
+    /// The node in this incarnation, alive or not.
     pub fn node(&self, node: &NodeId, incarnation: Incarnation) -> Option<&NodeView> {
         self.nodes
             .iter()
@@ -93,8 +93,8 @@ impl ClusterView {
 /// Why a call to the authority failed.
 #[derive(Debug, Error)]
 pub enum MembershipError {
-    /// The authority can't be reached or didn't answer in time. Unless the call only reads, it may
-    /// have happened, or may happen yet.
+    /// The authority can't be reached or didn't answer in time. A call that writes may have happened, or
+    /// may still happen.
     #[error("the membership store is away")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The node id is leased to another incarnation that is alive.
@@ -105,18 +105,19 @@ pub enum MembershipError {
         /// What is left of the other's lease.
         remaining: Duration,
     },
-    /// This incarnation's lease has ended, or another took its place. It can't be renewed.
+    /// This incarnation's lease has ended, or another incarnation has replaced it. The lease can't be
+    /// renewed.
     #[error("the lease of this incarnation has ended")]
     Deposed,
 }
 
-/// Nodes, leases and ownership. Every time is the authority's.
+/// Nodes, leases and ownership. Every time is by the authority's clock.
 #[async_trait]
 pub trait Membership: Send + Sync + 'static {
     /// How many shards the store was made for.
     async fn shard_count(&self) -> Result<ShardCount, MembershipError>;
 
-    /// Takes the lease of `node` as a new incarnation, reachable at `address` and not draining.
+    /// Takes the lease of `node` for a new incarnation, which is reachable at `address` and not draining.
     async fn join(
         &self,
         node: &NodeId,
@@ -124,7 +125,7 @@ pub trait Membership: Send + Sync + 'static {
         lease: Duration,
     ) -> Result<Incarnation, MembershipError>;
 
-    /// Renews the lease, and brings nodes and shards in the same round trip. A lease that has ended
+    /// Renews the lease, and returns nodes and shards in the same round trip. A lease that has ended
     /// can't be renewed: [`MembershipError::Deposed`].
     async fn renew(
         &self,
@@ -133,13 +134,13 @@ pub trait Membership: Send + Sync + 'static {
         lease: Duration,
     ) -> Result<ClusterView, MembershipError>;
 
-    /// Nodes and shards, without renewing anything.
+    /// Returns nodes and shards, without renewing the lease.
     async fn view(&self) -> Result<ClusterView, MembershipError>;
 
-    /// Claims every one of `wanted` that still has the epoch given with it, and has no owner, or one
-    /// whose lease has ended, or belongs to this incarnation already. Each claimed one comes back
-    /// with its raised epoch and raised cache generation; the others are left out. Waits for appends
-    /// under way on those shards.
+    /// Claims each shard of `wanted` that still has the epoch given with it, if it has no owner, its
+    /// owner's lease has ended, or this incarnation owns it already. Returns each claimed shard with its
+    /// raised epoch and raised cache generation, and leaves the others out. Waits for appends in flight
+    /// on those shards.
     async fn claim(
         &self,
         node: &NodeId,
@@ -147,10 +148,10 @@ pub trait Membership: Send + Sync + 'static {
         wanted: &[(ShardId, Epoch)],
     ) -> Result<Vec<Claimed>, MembershipError>;
 
-    /// The second half of a planned move: takes those of `offered` that still are `from`'s under the
-    /// epochs given. The epoch rises, so that `from` is fenced; the cache generation does not, so
-    /// `from` must have offered only shards whose cached entries can be believed. Waits for appends
-    /// under way, as [`Self::claim`] does.
+    /// The second half of a hand-over: takes those shards of `offered` that `from` still owns under the
+    /// epochs given. The epoch rises, so that `from` is fenced. The cache generation does not, so `from`
+    /// may offer only shards whose cached entries can be trusted. Waits for appends in flight, as
+    /// [`Self::claim`] does.
     async fn take_over(
         &self,
         node: &NodeId,
@@ -159,12 +160,12 @@ pub trait Membership: Send + Sync + 'static {
         offered: &[(ShardId, Epoch)],
     ) -> Result<Vec<Claimed>, MembershipError>;
 
-    /// Notes whether the shards of `node` move to other replicas; an operator or the node itself asks
-    /// for that. It holds until the node joins again. A node that is unknown is left alone.
+    /// Notes whether the shards of `node` should move to other replicas. An operator or the node itself
+    /// asks for that. The mark holds until the node joins again. An unknown node is ignored.
     async fn set_draining(&self, node: &NodeId, draining: bool) -> Result<(), MembershipError>;
 
-    /// Raises the cache generation of owned shards after a cache write failed. Shards that are no
-    /// longer this incarnation's are left out of the answer.
+    /// Raises the cache generation of owned shards after a cache write failed. The answer leaves out
+    /// shards that this incarnation no longer owns.
     async fn raise_cache_generation(
         &self,
         node: &NodeId,
@@ -172,11 +173,11 @@ pub trait Membership: Send + Sync + 'static {
         shards: &[ShardId],
     ) -> Result<Vec<(ShardId, i64)>, MembershipError>;
 
-    /// Gives up the lease and every shard.
+    /// Gives up the lease and all shards.
     async fn leave(&self, node: &NodeId, incarnation: Incarnation) -> Result<(), MembershipError>;
 
-    /// Returns when the authority hints that nodes or shards have changed since the last call; one
-    /// hint is kept while nobody waits. A hint may be lost, and one may come without a change. Where
-    /// a node is alone it never returns. Dropping the future loses nothing.
+    /// Returns when the authority hints that nodes or shards have changed since the last call. One hint
+    /// is kept while nobody waits. A hint may be lost, and one may come without a change. On a node that
+    /// runs alone it never returns. Dropping the future loses no hint.
     async fn changed(&self) -> Result<(), MembershipError>;
 }

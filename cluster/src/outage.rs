@@ -1,12 +1,12 @@
-//! What is said of an authority that is away: that it is and why, every ten seconds that it is still, and
-//! how long it was.
+//! Decides when to log that a dependency is away: at the first failure, every ten seconds while it lasts,
+//! and once it is over, with its length. Leaves the log lines to the callers.
 
 use std::error::Error;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Between two lines while it lasts.
+/// The time between two log lines while the outage lasts.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// The failures since the last success, if there are any.
@@ -21,7 +21,7 @@ struct Running {
 }
 
 impl Outage {
-    /// It failed once more; `Some` with the number so far if that is to be said.
+    /// Notes a failure. Returns the number of failures so far if it is time for a log line.
     pub fn failed(&mut self) -> Option<u32> {
         let now = Instant::now();
         let Some(running) = &mut self.0 else {
@@ -40,13 +40,13 @@ impl Outage {
         Some(running.failures)
     }
 
-    /// It succeeded; how long it had failed, if it had.
+    /// Notes a success. Returns how long the outage lasted, if there was one.
     pub fn over(&mut self) -> Option<Duration> {
         self.0.take().map(|running| running.since.elapsed())
     }
 }
 
-/// An error with everything that led to it, in one line.
+/// An error and all its causes, in one line.
 pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

@@ -1,13 +1,14 @@
-//! Tasks that a replica can't do without. One that panics takes nobody with it: what it did is simply
-//! never done again, while the process looks well. Its [`Guard`] tells.
+//! Tasks that a replica can't do without. A task that panics doesn't stop the process: its work is never
+//! done again while the process looks healthy. The task's [`Guard`] raises an alarm. Leaves the reaction
+//! to the owner of the [`Vital`].
 
 use tokio_util::sync::CancellationToken;
 
-/// Hands out guards and hears of those that were lost.
+/// Hands out guards, and waits for the alarm of a lost task.
 #[derive(Clone, Debug, Default)]
 pub struct Vital(CancellationToken);
 
-/// Held by a task; dropped before the task was told to stop, it raises the alarm.
+/// A task holds it. If it is dropped before the task was told to stop, it raises the alarm.
 #[derive(Debug)]
 pub struct Guard {
     name: &'static str,
@@ -16,7 +17,7 @@ pub struct Guard {
 }
 
 impl Vital {
-    /// For the task `name`, which may end once `stop` is cancelled.
+    /// A guard for the task `name`, which may end once `stop` is cancelled.
     pub fn guard(&self, name: &'static str, stop: &CancellationToken) -> Guard {
         Guard {
             name,
@@ -32,7 +33,7 @@ impl Vital {
 }
 
 impl Guard {
-    /// Runs `task` and ends with it.
+    /// Runs `task`, and drops the guard when it ends or panics.
     pub async fn over(self, task: impl Future<Output = ()>) {
         task.await;
     }

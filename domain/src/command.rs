@@ -17,7 +17,7 @@ pub enum Command {
     },
     /// Inventory has reserved everything.
     StockReserved,
-    /// Inventory can't.
+    /// Inventory can't reserve everything.
     StockRefused {
         /// Names the items that were missing.
         reason: Box<str>,
@@ -28,29 +28,29 @@ pub enum Command {
     DeadlineDue {
         /// As seen; ignored if the order's deadline has moved since.
         deadline: Timestamp,
-        /// What is known to be in the way of the answer.
+        /// What is known to delay inventory's answer.
         held_up: HeldUp,
     },
 }
 
-/// What is known to be in the way of inventory's answer when a deadline has passed. Where something is,
-/// the deadline is moved on: asking again would only make the backlog longer.
+/// What is known to delay inventory's answer when a deadline has passed. If something delays it, the
+/// deadline is moved on: asking again would only make the backlog longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeldUp {
-    /// Nothing: request and answer had every chance.
+    /// Nothing: request and answer had enough time.
     Not,
     /// The request still waits in the outbox.
     Unsent,
-    /// Request or answer is on its way: somebody on it is known to be behind.
+    /// Request or answer is in flight: a consumer or relay on the way is known to lag behind.
     Behind,
 }
 
-/// Why an order was cancelled, where nobody said.
+/// The reason of a cancellation that came without one.
 pub const REASON_UNLESS_GIVEN: &str = "cancelled";
 
 impl Command {
-    /// What a client asks for: the status, and why. `None` for what is nobody's request. Two
-    /// requests that agree in this are the same, by whichever route they come.
+    /// The status that a client asks for, with the reason. `None` for commands that no client sends. Two
+    /// requests with the same status and reason are the same, whichever route they come by.
     pub fn asks_for(&self) -> Option<(Status, Option<&str>)> {
         match self {
             Self::Advance(Status::Cancelled) => {
@@ -78,13 +78,13 @@ impl Command {
     }
 }
 
-/// The particulars of a command's arrival.
+/// Where a command comes from, and when it is decided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
     /// The command's id.
     pub command: CommandId,
     /// On whose behalf, as in [`crate::event::OrderEvent::by`].
     pub by: Arc<str>,
-    /// Now, by the clock of whoever decides.
+    /// Now, by the clock of the replica that decides.
     pub now: Timestamp,
 }

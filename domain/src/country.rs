@@ -6,9 +6,9 @@ pub fn is_country(code: &str) -> bool {
 }
 
 /// The officially assigned code elements of ISO 3166-1 alpha-2, 249 of them, as the ISO Online Browsing
-/// Platform lists them and tzdata's `iso3166.tab` repeats them. A table, as for the currencies:
-/// a crate would bring names, numbers and subdivisions that nobody asks for. Reserved and user-assigned
-/// ones (UK, EU, XK) are not among them.
+/// Platform lists them and tzdata's `iso3166.tab` repeats them. A table, as for the currencies: a crate
+/// would bring names, numbers and subdivisions that nobody needs. Reserved and user-assigned codes (UK,
+/// EU, XK) are not among them.
 #[rustfmt::skip]
 const ASSIGNED: [&str; 249] = [
     "AD","AE","AF","AG","AI","AL","AM","AO","AQ","AR","AS","AT","AU","AW","AX","AZ","BA","BB","BD","BE",

@@ -1,4 +1,5 @@
-//! What a command makes happen, or why it is refused. Pure; the caller brings time and ids.
+//! Decides what a command does to an order, or why it is refused. Pure: the caller brings time and ids.
+//! Leaves applying the outcome to [`crate::evolve`].
 
 use std::sync::Arc;
 
@@ -13,12 +14,12 @@ use crate::saga::{Intent, Policy, Saga, Stock};
 use crate::status::Status;
 use crate::time::Timestamp;
 
-/// What follows from a command. At most one event: an event is exactly one change of status.
+/// The outcome of a command. It has at most one event, because an event is exactly one change of status.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// Nothing to do; the command is a success all the same.
     Unchanged,
-    /// This happened.
+    /// The event that happened.
     Event(OrderEvent),
     /// Saga bookkeeping: the new saga state and messages to send (again), without version or event.
     Bookkeep {
@@ -33,9 +34,9 @@ pub enum Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("an order that is {current} can't become {wanted}")]
 pub struct Rejection {
-    /// Where the order stands.
+    /// The order's status.
     pub current: Status,
-    /// What was asked for.
+    /// The status that was asked for.
     pub wanted: Status,
 }
 
@@ -68,8 +69,8 @@ pub fn place(
     }
 }
 
-/// What `command` makes of `order`. A command whose id the order knows ([`Order::answered`]) is
-/// the caller's to answer before this.
+/// Decides what `command` does to `order`. The caller must first answer a command whose id the order
+/// knows ([`Order::answered`]).
 #[expect(
     clippy::needless_pass_by_value,
     reason = "an origin is made for one decision"
@@ -81,7 +82,7 @@ pub fn decide(
     policy: &Policy,
 ) -> Result<Decision, Rejection> {
     let current = order.status();
-    // An order's time never runs backwards, whatever the clock of this replica says.
+    // An order's time never runs backwards, even if this replica's clock is behind.
     let now = origin.now.max(order.updated_at());
     let event = |change: Change| {
         Decision::Event(OrderEvent {
@@ -112,12 +113,12 @@ pub fn decide(
             },
             resend: &[],
         }),
-        // Late or repeated replies: the cancellation that overtook them releases the stock.
+        // These replies are late or repeated. If a cancellation overtook them, it releases the stock.
         Command::StockReserved | Command::StockRefused { .. } | Command::StockReleased => {
             Ok(Decision::Unchanged)
         }
         Command::DeadlineDue { deadline, held_up } => {
-            // Not yet, by this clock: whoever woke the order has another.
+            // Not due by this replica's clock: the deadline was found due by another clock.
             let is_early = now < *deadline;
             if order.saga.deadline != Some(*deadline) || is_early {
                 return Ok(Decision::Unchanged);
@@ -130,14 +131,14 @@ pub fn decide(
                         })
                     }),
                 (_, Stock::Releasing) => release_due(order.saga, *held_up, now, policy),
-                // Nothing is awaited: an older version has left the deadline.
+                // The order awaits nothing: an older version of the program has left the deadline.
                 _ => moved(order.saga, None),
             })
         }
     }
 }
 
-/// What an order does that waits for stock when its deadline has passed; `None` is to give up.
+/// Decides what an order that waits for stock does when its deadline has passed. `None` means to give up.
 fn reservation_due(
     order: &Order,
     held_up: HeldUp,
@@ -163,7 +164,8 @@ fn reservation_due(
     }
 }
 
-/// A release is asked for until it is confirmed: what is held for nobody is lost to everybody.
+/// Asks for a release again until inventory confirms it: stock that stays held for a cancelled order
+/// can't be sold.
 fn release_due(saga: Saga, held_up: HeldUp, now: Timestamp, policy: &Policy) -> Decision {
     if held_up != HeldUp::Not {
         return moved(saga, Some(now.plus(policy.release_timeout)));
@@ -204,7 +206,7 @@ fn client_step(
         Status::Cancelled => Ok(Some(Change::Cancelled {
             reason: reason.unwrap_or(REASON_UNLESS_GIVEN).into(),
         })),
-        // Never a client's step; the check above has refused them.
+        // No client may take these steps; the check above has refused them.
         Status::Pending | Status::Confirmed | Status::Rejected => {
             Err(Rejection { current, wanted })
         }

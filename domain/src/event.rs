@@ -1,4 +1,4 @@
-//! What has happened to an order: one committed change of status each.
+//! The events of an order. Each is one committed change of status.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 /// One change of one order. Raises the version by exactly one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OrderEvent {
-    /// Whose.
+    /// The order.
     pub order: OrderId,
     /// The order's version after this event.
     pub version: Version,
@@ -18,13 +18,13 @@ pub struct OrderEvent {
     pub at: Timestamp,
     /// On whose behalf: `client`, `inventory`, `deadline`, or the name that a fulfilment system gave.
     pub by: Arc<str>,
-    /// The command that caused it; a repeat of that id is answered from this event.
+    /// The command that caused it. A repeat of that id is answered from this event.
     pub command: CommandId,
     /// What changed.
     pub change: Change,
 }
 
-/// The kinds of change, each with what only it has.
+/// The kinds of change, each with its own data.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// The order came to be.
@@ -49,7 +49,7 @@ pub enum Change {
     Delivered,
     /// It was called off.
     Cancelled {
-        /// In the words of whoever called it off.
+        /// In the words of the caller who cancelled the order.
         reason: Box<str>,
     },
 }

@@ -1,12 +1,12 @@
-//! Applying what has happened. Total: an event that is in the journal is a fact.
+//! Applies events to an order. It never refuses one, because an event in the journal is a fact.
 
 use crate::event::{Change, OrderEvent};
 use crate::order::{LogEntry, Order};
 use crate::saga::Stock;
 
-/// The order after `event`. An event of another version than the next one leaves it as it is:
-/// the journal holds each version once, so that can only be a repeat. The deadline of what the event
-/// leaves awaited is the policy's: [`crate::saga::deadline_after`].
+/// Returns the order after `event`. An event whose version isn't the next one changes nothing: the
+/// journal holds each version once, so it can only be a repeat. The deadline after an event comes from
+/// the policy: [`crate::saga::deadline_after`].
 #[must_use]
 pub fn evolve(mut order: Order, event: &OrderEvent) -> Order {
     if event.version != order.version().next() {

@@ -1,4 +1,4 @@
-//! Names of things: newtypes, so that no id is passed where another belongs.
+//! The ids of the domain, each a type of its own, so that one can't be passed for another.
 
 use std::fmt;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ uuid_id!(
     OrderId
 );
 uuid_id!(
-    /// Who ordered.
+    /// A customer.
     CustomerId
 );
 uuid_id!(
@@ -31,8 +31,8 @@ uuid_id!(
 );
 
 impl CommandId {
-    /// Whether it was drawn, so that nobody can send the command again by itself; the id of a keyed
-    /// command or of a message is derived (version 5).
+    /// Whether the id was drawn at random (version 7), so that no client can repeat the command under it.
+    /// The id of a keyed command or of a message is derived (version 5).
     pub fn is_drawn(self) -> bool {
         self.0.get_version_num() == 7
     }
@@ -51,7 +51,7 @@ impl Version {
     /// The version of an order as placed.
     pub const FIRST: Self = Self(1);
 
-    /// The version of the next change. An order has at most a handful; saturating is theoretical.
+    /// The version of the next change. It saturates only in theory: an order has a handful of changes.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -79,8 +79,8 @@ impl Sku {
     }
 
     /// Whether a URL can name it. `.` and `..` are steps in a path, however they are escaped (RFC 3986,
-    /// 6.2.2): an item of that name would be found by nobody. Every other SKU comes through as it is.
-    /// Not a rule of the type: it came later than the first orders.
+    /// 6.2.2), so no URL would find an item of that name. Every other SKU works in a URL. The type
+    /// doesn't enforce it, because this rule is younger than the first orders.
     pub fn is_addressable(&self) -> bool {
         !matches!(&*self.0, "." | "..")
     }

@@ -1,4 +1,4 @@
-//! The laws of order and stock, by property: whatever is asked, in whatever order.
+//! Property tests of the laws of order and stock, for any requests in any order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -152,8 +152,8 @@ proptest! {
         prop_assert_eq!(again, order);
     }
 
-    /// Reserved plus available is on hand, none negative, and every reservation is settled once,
-    /// whatever the order of creations, cancellations and deliveries, however often repeated.
+    /// Reserved plus available is on hand, none negative, and every reservation is settled once, in any
+    /// order of creations, cancellations and deliveries, and with any repeats.
     #[test]
     fn the_ledger_balances(
         requests in prop::collection::vec((0..6_usize, 0..3_usize, 1..5_u64, 1..5_u64), 1..80)
@@ -239,7 +239,7 @@ fn the_reservation_deadline_asks_once_and_then_cancels() {
         decide(order, command, origin(9, now), &Policy::default())
     };
 
-    // The request still waits in the outbox: moved on, not fired, however often.
+    // While the request still waits in the outbox, the deadline is moved on each time and never acts.
     let Ok(Decision::Bookkeep { saga, resend }) =
         decide(&order, &due(&order, HeldUp::Unsent), 61_000)
     else {

@@ -1,5 +1,5 @@
-//! The order and the stock, pure: no runtime, no I/O, no clock, no randomness.
-//! Time and ids come in as arguments; what should happen comes out as data.
+//! The order and the stock, as pure code: no runtime, no I/O, no clock, no randomness. Time and ids come
+//! in as arguments, and decisions come out as data.
 //!
 //! Domain types are never serialised: stored and published forms belong to the
 //! `codec` of the main crate.

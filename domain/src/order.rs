@@ -1,4 +1,5 @@
-//! The order aggregate: what its events add up to, with the saga's state.
+//! The order aggregate: the sum of its events, with the saga's state. Leaves deciding to
+//! [`crate::decide`], and applying events to [`crate::evolve`].
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ pub struct Order {
     pub body_hash: Option<[u8; 32]>,
     /// Every committed change, oldest first; its length is the version. Never empty.
     pub log: SmallVec<[LogEntry; 4]>,
-    /// Where the saga with inventory stands.
+    /// The state of the saga with inventory.
     pub saga: Saga,
     /// Keyed commands that succeeded without a change, newest last; see [`REMEMBERED_MAX`].
     pub remembered: SmallVec<[Remembered; 0]>,
@@ -36,7 +37,7 @@ pub struct Remembered {
     pub command: CommandId,
     /// The version that it found.
     pub version: Version,
-    /// The mark of what it asked for; `None` if that was not kept.
+    /// A hash of what it asked for; `None` if that was not kept.
     pub asked: Option<uuid::Uuid>,
 }
 
@@ -44,8 +45,8 @@ pub struct Remembered {
 /// seconds; sixteen different keyed repeats of a step that is already taken are a fault of the client.
 pub const REMEMBERED_MAX: usize = 16;
 
-/// How many of them may be commands without a key, whose id was drawn so that a lost answer can be asked
-/// for again within the second: they must not push out what a client may still repeat.
+/// How many of them may be commands without a key. Their ids are drawn so that a lost answer can be asked
+/// for again within the second; they must not push out keyed commands that a client may still repeat.
 const DRAWN_MAX: usize = 4;
 
 /// One line of an order's history.
@@ -111,7 +112,7 @@ impl Order {
         self.log.get((version.0 as usize).checked_sub(1)?)
     }
 
-    /// This order as it was at `version`; itself for later ones. The saga is today's.
+    /// This order as it was at `version`; unchanged for a later one. The saga keeps its current state.
     #[must_use]
     pub fn as_of(&self, version: Version) -> Self {
         let mut past = self.clone();
@@ -119,7 +120,8 @@ impl Order {
         past
     }
 
-    /// The version that command `id` led to (or found, if it changed nothing), if it is known.
+    /// The version that the command `id` led to, or that it found if it changed nothing. `None` if the id
+    /// is unknown.
     pub fn answered(&self, id: CommandId) -> Option<Version> {
         let by_event = self.log.iter().position(|entry| entry.command == id);
         by_event
@@ -133,9 +135,9 @@ impl Order {
             })
     }
 
-    /// Whether the command that is known as `id` can have been `command`. Its body is not stored: what
-    /// is compared is the status that it led to, and for a cancellation the reason; for one that
-    /// changed nothing, a mark of both.
+    /// Whether the known command `id` can have been `command`. Its body is not stored, so this compares
+    /// the status that it led to and, for a cancellation, the reason. For a command that changed nothing
+    /// it compares a hash of both.
     pub fn asked_the_same(&self, id: CommandId, command: &Command) -> bool {
         let Some((status, reason)) = command.asks_for() else {
             return true;
@@ -152,7 +154,8 @@ impl Order {
         })
     }
 
-    /// Adds to what is remembered; the oldest goes where there are too many, first of those without a key.
+    /// Remembers a command. If there are too many, the oldest one without a key is removed, or else the
+    /// oldest.
     pub fn remember(&mut self, id: CommandId, command: &Command) {
         let is_drawn = |known: &Remembered| known.command.is_drawn();
         let drawn = self.remembered.iter().filter(|known| is_drawn(known));
@@ -171,7 +174,7 @@ impl Order {
 }
 
 impl Remembered {
-    /// Sixteen bytes in place of a reason of up to two thousand.
+    /// Hashes status and reason, to store sixteen bytes in place of a reason of up to two thousand.
     fn mark(id: CommandId, command: &Command) -> Option<uuid::Uuid> {
         let (status, reason) = command.asks_for()?;
         let asked = format!("{status} {}", reason.unwrap_or_default());

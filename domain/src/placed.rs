@@ -1,4 +1,4 @@
-//! What a customer orders: fixed once placed, checked when built.
+//! The content of an order: checked when it is built, and fixed once it is placed.
 
 use crate::ids::{CustomerId, Sku};
 use crate::money::{Amount, Currency};
@@ -58,7 +58,7 @@ impl Placed {
         })
     }
 
-    /// The quantity of each SKU, a SKU that stands twice added up, in order of SKU.
+    /// The quantity of each SKU, in order of SKU. A SKU in several lines is added up.
     pub fn demand(&self) -> Vec<(Sku, u64)> {
         let mut demand = std::collections::BTreeMap::<&Sku, u64>::new();
         for item in &*self.items {
@@ -71,7 +71,8 @@ impl Placed {
     }
 }
 
-/// Bounds of the fields; each is generous for a shop and keeps an order well under the body limit.
+/// Bounds of the fields. Each is generous for a shop, and together they keep an order well under the body
+/// limit.
 pub mod limits {
     /// Lines of one order.
     pub const ITEMS_MAX: usize = 100;

@@ -1,4 +1,5 @@
-//! The saga with inventory, kept inside the order: its state, and which messages an event calls for.
+//! The saga with inventory, which is kept inside the order: its state, its timings, and the messages that
+//! an event calls for. Leaves its steps to [`crate::decide`].
 
 use std::time::Duration;
 
@@ -6,16 +7,16 @@ use crate::event::OrderEvent;
 use crate::status::Status;
 use crate::time::Timestamp;
 
-/// Where the order's stock stands, as far as the order knows.
+/// The state of the order's stock, as far as the order knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stock {
-    /// Asked for, unanswered.
+    /// Asked for, and not answered yet.
     Requested,
     /// Held for this order.
     Reserved,
     /// Refused; nothing is held.
     Refused,
-    /// To be put back; unconfirmed.
+    /// To be put back, and not confirmed yet.
     Releasing,
     /// Put back.
     Released,
@@ -52,14 +53,15 @@ impl Stock {
     }
 }
 
-/// The bookkeeping of the saga. Changes by events, and by fenced appends without one.
+/// The bookkeeping of the saga. It changes by events, and by fenced appends without an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saga {
     /// The stock's state.
     pub stock: Stock,
-    /// When to look again, if anything is awaited.
+    /// When to look at the saga again, if it awaits an answer.
     pub deadline: Option<Timestamp>,
-    /// How often what is awaited was asked for again: the stock, or after a cancellation its release.
+    /// How often the awaited answer was asked for again: the reservation, or after a cancellation the
+    /// release.
     pub asked_again: u32,
 }
 
@@ -70,14 +72,14 @@ pub struct Policy {
     pub reservation_timeout: Duration,
     /// How often to ask again before the order is cancelled.
     pub ask_again_max: u32,
-    /// How long an order waits for stock at the very most, also where inventory is known to be behind.
+    /// How long an order waits for stock at the very most, even if inventory is known to be behind.
     pub reservation_wait_max: Duration,
-    /// How long to wait for the word that stock was put back before asking again; doubles with each time.
+    /// How long to wait for the confirmation of a release before asking again. It doubles each time.
     pub release_timeout: Duration,
 }
 
-/// The longest pause between two requests for a release: an order whose stock stays held is for people
-/// to look at by then, and goes on by itself within an hour of their repair.
+/// The longest pause between two requests for a release. By then an operator has to look at an order
+/// whose stock stays held, and the order goes on by itself within an hour of the repair.
 const RELEASE_PAUSE_MAX: Duration = Duration::from_hours(1);
 
 impl Policy {
@@ -99,8 +101,8 @@ impl Default for Policy {
     }
 }
 
-/// A message that an event calls for. Its order and version are the event's; its place in this
-/// list is its ordinal.
+/// A message that an event calls for. It has the event's order and version. Its position in the list is
+/// its ordinal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
     /// `ORDER_CREATED`: asks inventory to reserve.
@@ -130,7 +132,7 @@ pub const fn intents_of(status: Status) -> &'static [Intent] {
     }
 }
 
-/// When to look again after `event`, if anything is awaited of inventory.
+/// When to look at the saga again after `event`, if it awaits an answer of inventory.
 pub fn deadline_after(event: &OrderEvent, policy: &Policy) -> Option<Timestamp> {
     match event.change.status() {
         Status::Pending => Some(event.at.plus(policy.reservation_timeout)),

@@ -1,11 +1,11 @@
-//! The seven statuses and which step may follow which.
+//! The seven statuses and the legal steps between them.
 
 use std::fmt;
 
-/// Where an order stands.
+/// The status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Placed; stock asked for.
+    /// Placed, and stock asked for.
     Pending,
     /// Stock reserved.
     Confirmed,
@@ -51,7 +51,7 @@ impl Status {
         Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
 
-    /// No step leads away from it.
+    /// Whether no step leads away from it.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Delivered | Self::Rejected | Self::Cancelled)
     }

@@ -1,5 +1,5 @@
-//! The stock ledger: all-or-nothing reservations over many items. Pure; the adapter locks, loads
-//! and stores what this decides.
+//! The stock ledger: all-or-nothing reservations over many items. Pure: the adapter locks and loads the
+//! items, and stores what the ledger decides.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::ids::Sku;
 
-/// What is known of one item.
+/// The quantities of one item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Level {
     /// In the house, reserved or not.
@@ -17,7 +17,7 @@ pub struct Level {
 }
 
 impl Level {
-    /// What may still be promised.
+    /// The quantity that may still be promised.
     pub const fn available(self) -> u64 {
         self.on_hand.saturating_sub(self.reserved)
     }
@@ -31,7 +31,7 @@ impl Level {
         match on_hand {
             Some(on_hand) if on_hand > ON_HAND_MAX => Err(RestockRefused::TooMany),
             Some(on_hand) if on_hand >= self.reserved => Ok(Self { on_hand, ..self }),
-            // Less than nothing, or more than can be counted.
+            // `None` is below zero, or past the range of the type.
             None if change.adds() => Err(RestockRefused::TooMany),
             _ => Err(RestockRefused::BelowReserved {
                 reserved: self.reserved,
@@ -40,15 +40,15 @@ impl Level {
     }
 }
 
-/// The most of one item: what a JSON number carries through every client (2^53 - 1).
+/// The largest quantity of one item that survives a JSON number in every client (2^53 - 1).
 pub const ON_HAND_MAX: u64 = (1 << 53) - 1;
 
-/// A client's change of how many of an item are in the house.
+/// A client's change of the quantity on hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restock {
-    /// So many, whatever there was.
+    /// Sets the quantity.
     To(u64),
-    /// So many more, or fewer.
+    /// Adds to the quantity, or takes from it.
     By(i64),
 }
 
@@ -114,7 +114,7 @@ impl Reservation {
     }
 }
 
-/// What an order asks of the ledger.
+/// An order's request to the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Hold all of these, or nothing.
@@ -125,7 +125,7 @@ pub enum Request {
     Ship,
 }
 
-/// What the ledger answers, to be published.
+/// The ledger's reply to a request, to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// Everything is held.
@@ -164,7 +164,7 @@ impl Ledger {
         Self { levels }
     }
 
-    /// Decides one request, moving the levels. `state` is the order's reservation so far, `held`
+    /// Decides one request and changes the levels. `state` is the order's reservation so far, and `held`
     /// its items.
     pub fn apply(
         &mut self,
@@ -190,7 +190,8 @@ impl Ledger {
                 }
             }
             (Request::Release, Some(Reservation::Barred)) => Outcome::Repeat,
-            // A cancelled order that had been refused: nothing is held, but the saga awaits an answer.
+            // The order was refused before it was cancelled: nothing is held, but the saga awaits an
+            // answer.
             (Request::Release, Some(Reservation::Failed)) => Outcome::Now {
                 state: Reservation::Released,
                 reply: Some(Reply::Released),
@@ -206,13 +207,13 @@ impl Ledger {
         }
     }
 
-    /// The levels after all that was applied.
+    /// The levels after all applied requests.
     pub fn levels(&self) -> &BTreeMap<Sku, Level> {
         &self.levels
     }
 
-    /// I6 of what was loaded: an item with more reserved than there is, or one of `held` (what live
-    /// reservations hold) of which less is reserved than held. `None` if all is well.
+    /// Checks I6 of the loaded levels. Returns an item with more reserved than on hand, or one with less
+    /// reserved than live reservations hold (`held`). `None` if I6 holds.
     pub fn unsound<'a>(&self, held: impl Iterator<Item = &'a (Sku, u64)>) -> Option<Sku> {
         let mut sums = BTreeMap::<&Sku, u64>::new();
         for (sku, quantity) in held {
@@ -234,7 +235,7 @@ impl Ledger {
     }
 
     fn reserve(&mut self, demand: &[(Sku, u64)]) -> Outcome {
-        // A SKU that stands twice counts with its sum, also against a caller that didn't add it up.
+        // Adds up a SKU that occurs twice, in case the caller didn't.
         let mut sums = BTreeMap::<&Sku, u64>::new();
         for (sku, quantity) in demand {
             let sum = sums.entry(sku).or_default();

@@ -1,7 +1,7 @@
-//! What people see of a text.
+//! Tells texts that people can see from blank ones.
 
-/// Whether `text` has a character that leaves a mark: a name or a street of spaces, controls and
-/// zero-width characters is as good as none.
+/// Whether `text` has a visible character. A name or a street of spaces, controls and zero-width
+/// characters counts as none.
 pub fn has_visible(text: &str) -> bool {
     text.chars().any(is_visible)
 }
@@ -23,8 +23,8 @@ fn is_visible(char: char) -> bool {
 }
 
 /// First and last of each range, ascending: the code points that are `Default_Ignorable_Code_Point` in
-/// Unicode 16.0's `DerivedCoreProperties.txt`, the other format characters (general category Cf) but
-/// those that are drawn, what is for private use or no character, and the Braille pattern without dots.
+/// Unicode 16.0's `DerivedCoreProperties.txt`, the other format characters (general category Cf) except
+/// the visible ones, private use and non-characters, and the Braille pattern without dots.
 const BLANK: [(u32, u32); 26] = [
     (0x00AD, 0x00AD),
     (0x034F, 0x034F),

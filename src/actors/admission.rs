@@ -1,5 +1,5 @@
-//! Admission: ractor's mailboxes are unbounded, so what may enter one is counted before. What a refusal looks
-//! like on the wire is decided elsewhere.
+//! Admission: ractor's mailboxes are unbounded, so a message is counted before it enters one. How a refusal
+//! looks on the wire is decided elsewhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use super::settings::Settings;
 use crate::model::orders_error::{Full, OrdersError};
 use crate::telemetry::names;
 
-/// After so long a refused caller should come again: a full replica drains in well under a second.
+/// How long a refused caller should wait: a full replica drains in well under a second.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The count of a replica.
+/// Counts the messages that wait on a replica.
 #[derive(Debug)]
 pub struct Admission {
     waiting: AtomicU32,
@@ -24,14 +24,15 @@ pub struct Admission {
     held_max: u32,
 }
 
-/// A place in a mailbox. Travels with the message; given back when the message is done with or lost.
+/// The right to put one message into a mailbox. It travels with the message and is given back when the
+/// message is handled or lost.
 #[derive(Debug)]
 pub struct Permit {
     _place: BoundShare,
     _in_hand: InFlightGuard,
 }
 
-/// A place that is counted for the replica and for whatever else `of` counts.
+/// One share of the replica's bound and of the bound that `of` counts (an order's or a held shard's).
 #[derive(Debug)]
 pub struct BoundShare {
     node: Arc<Admission>,
@@ -39,7 +40,7 @@ pub struct BoundShare {
     bytes: u64,
 }
 
-/// Refuses for want of room, and counts it.
+/// The refusal because a bound is reached; counts it.
 pub fn refused(full: Full) -> OrdersError {
     metrics::counter!(names::ORDERS_REFUSED, "reason" => full.as_str()).increment(1);
     OrdersError::Overloaded {
@@ -61,18 +62,18 @@ impl Admission {
         })
     }
 
-    /// Commands admitted and not yet done with.
+    /// Messages admitted and not yet handled.
     pub fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::Acquire)
     }
 
-    /// What they weigh.
+    /// How many bytes those messages weigh.
     pub fn waiting_bytes(&self) -> u64 {
         self.waiting_bytes.load(Ordering::Acquire)
     }
 
-    /// A place for one more message, which weighs `bytes`, to the order whose count is `order`.
-    /// `in_hand` goes with it.
+    /// A permit for one more message, which weighs `bytes`, to the order whose count is `order`. The permit
+    /// keeps `in_hand`.
     pub fn admit(
         self: &Arc<Self>,
         order: &Arc<AtomicU32>,
@@ -85,8 +86,8 @@ impl Admission {
         })
     }
 
-    /// A place for one more request, which weighs `bytes` and waits because the shard whose count is
-    /// `held` is held.
+    /// A share for one more request, which weighs `bytes` and waits because its shard is held; `held` counts
+    /// that shard's waiting requests.
     pub fn admit_held(
         self: &Arc<Self>,
         held: &Arc<AtomicU32>,
@@ -101,7 +102,7 @@ impl Admission {
         (of_max, of_full): (u32, Full),
         bytes: usize,
     ) -> Result<BoundShare, OrdersError> {
-        // All three are taken at once; dropped, they are given back.
+        // All three counts rise at once; a dropped share lowers them again.
         let place = BoundShare {
             node: Arc::clone(self),
             of: Arc::clone(of),
@@ -114,7 +115,7 @@ impl Admission {
             Full::Replica
         } else if bytes_before > self.node_bytes_max.saturating_sub(place.bytes) && bytes_before > 0
         {
-            // One that is alone is let in, whatever it weighs.
+            // A message that is alone is let in, however much it weighs.
             Full::Bytes
         } else if of_before >= of_max {
             of_full

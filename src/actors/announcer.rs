@@ -1,5 +1,6 @@
-//! Tells the relays that there is work: after commits, and at most every 25 ms. The append itself doesn't tell
-//! them, because `NOTIFY` holds an instance-wide lock through its commit. What the relays do is their own.
+//! Tells the relays after commits that there is work, at most every 25 ms. The append itself doesn't tell
+//! them, because `NOTIFY` holds an instance-wide lock through its commit. What the relays do then is their
+//! own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use trackops_cluster::vital::Vital;
 
 use crate::ports::journal::Journal;
 
-/// Between two announcements: as often as a relay looks while it finds something; the first after a pause
-/// is made at once.
+/// Between two announcements: as often as a relay looks while it finds something. The first announcement
+/// after a pause is made at once.
 const EVERY: Duration = Duration::from_millis(25);
 
 /// A cheap signal to the announcing task.
@@ -47,7 +48,7 @@ impl Announcer {
         announcer
     }
 
-    /// There is something to publish.
+    /// Says that there is something to publish.
     pub fn announce(&self) {
         self.0.notify_one();
     }

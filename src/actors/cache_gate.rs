@@ -1,10 +1,10 @@
-//! The guard between the order actors and the cache: decides when an entry may be believed, bounds
-//! what the cache may cost a command, and keeps the cache from being asked while it is away.
+//! The guard between the order actors and the cache. It decides when an entry may be believed, bounds what
+//! the cache may cost a command, and asks the cache nothing while it is away.
 //!
-//! An entry is believed only if it carries the generation that this replica knows for the shard. A
-//! write that failed, was too slow or was left out makes the generation unknown at once, and so
-//! every older entry of the shard unreadable, until a higher one is stored in the database. That is
-//! why a failed write is never followed by a stale read (I8), whatever became of it in the cache.
+//! An entry is believed only if it carries the generation that this replica knows for the shard. A write that
+//! failed, was too slow or was left out makes the generation unknown at once. Then no older entry of the
+//! shard can be read until a higher generation is stored in the database. So a stale read never follows a
+//! failed write (I8), whether or not the cache took the write.
 
 mod core;
 mod flights;

@@ -24,6 +24,6 @@ pub struct Context {
     pub hub: Arc<dyn LiveHub>,
     /// Courier positions.
     pub positions: Positions,
-    /// What may enter a mailbox.
+    /// Bounds the messages in the mailboxes.
     pub admission: Arc<Admission>,
 }

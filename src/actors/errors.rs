@@ -1,5 +1,5 @@
-//! What a caller is told when the journal is away, or doesn't take or give what it should. Which HTTP status
-//! that has is decided elsewhere.
+//! The caller's error when the journal is away, or refuses data or can't give it. Which HTTP status the error
+//! gets is decided elsewhere.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::writer::WriteError;
 use crate::model::orders_error::OrdersError;
 use crate::ports::journal::JournalError;
 
-/// When to come back after the journal was away: it is back within seconds or it takes minutes.
+/// How long a caller should wait when the journal is away: an outage takes seconds, or it takes minutes.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The caller's error for a write that did not happen.
@@ -36,7 +36,7 @@ pub(super) fn load_failed(error: JournalError) -> OrdersError {
     }
 }
 
-/// Not now; `why` goes into the problem's detail.
+/// The error for a request that is not possible now; `why` goes into the problem's detail.
 pub(super) fn unavailable(why: &'static str) -> OrdersError {
     OrdersError::Unavailable {
         why,

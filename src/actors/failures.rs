@@ -1,5 +1,5 @@
-//! The memory of failures: how often an order has failed lately, and whether it is quarantined. Starting it
-//! again is left to the supervisor, and releasing it to an operator.
+//! Remembers failures: how often an order has failed lately, and whether it is quarantined. The supervisor
+//! starts the order again; an operator releases it.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use trackops_domain::ids::OrderId;
 use trackops_domain::time::Timestamp;
 
-/// Orders remembered per shard at most; beyond it the oldest records go. A shard in which a thousand
+/// Orders remembered per shard at most; beyond it the oldest records are dropped. A shard in which a thousand
 /// orders fail within a minute has another problem.
 const RECORDS_MAX: usize = 1_024;
 
@@ -21,7 +21,7 @@ const ERROR_CHARS_MAX: usize = 500;
 pub enum FailureAction {
     /// Start it again after this long.
     Restart(Duration),
-    /// Leave it to an operator.
+    /// Leave the order to an operator.
     Quarantine,
 }
 
@@ -29,11 +29,11 @@ pub enum FailureAction {
 #[derive(Clone, Debug)]
 pub struct Record {
     times: VecDeque<Instant>,
-    /// The last failure's words.
+    /// The text of the last failure.
     pub last_error: String,
-    /// When it was, by the wall clock.
+    /// When the last failure was, by the wall clock.
     pub last_at: Timestamp,
-    /// Waits for an operator.
+    /// Whether the order waits for an operator.
     pub quarantined: bool,
 }
 
@@ -89,7 +89,8 @@ impl Failures {
             record.quarantined = true;
             return FailureAction::Quarantine;
         }
-        // At once, then 100 ms, 200 ms, 400 ms: all five fit into the window with room to spare.
+        // At once, then after 100 ms, 200 ms and 400 ms: all five failures fit into the window with room to
+        // spare.
         let step = u32::try_from(record.times.len() - 1).unwrap_or(0);
         FailureAction::Restart(if step == 0 {
             Duration::ZERO
@@ -98,7 +99,7 @@ impl Failures {
         })
     }
 
-    /// What is known of `order`, with the failures of the window.
+    /// The record of `order`, with the failures of the window.
     pub fn get(&self, order: OrderId) -> Option<Record> {
         let mut record = self.records.lock().get(&order).cloned()?;
         let now = Instant::now();
@@ -125,7 +126,7 @@ impl Failures {
         self.records.lock().clear();
     }
 
-    /// Forgets the failures of `order`; whether it was quarantined.
+    /// Forgets the failures of `order`. Returns whether it was quarantined.
     pub fn clear(&self, order: OrderId) -> bool {
         self.records
             .lock()
@@ -134,7 +135,7 @@ impl Failures {
     }
 }
 
-/// Takes the record whose last failure is longest ago; one in quarantine only if all are.
+/// Drops the record whose last failure is longest ago; a quarantined one only if all are.
 fn make_room(records: &mut HashMap<OrderId, Record>) {
     let oldest = records
         .iter()

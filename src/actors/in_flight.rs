@@ -1,41 +1,41 @@
-//! What is in hand of a shard is counted, so that whoever hands the shard over can wait until nothing is.
+//! Counts the requests in flight on a shard, so that a hand-over can wait until there are none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
-/// What is in hand of one shard: requests that have found it open and are not done with.
+/// The requests in flight on one shard: those that have found it open and are not done.
 #[derive(Debug, Default)]
 pub struct InFlightCount {
     count: AtomicU32,
-    /// Somebody waits for the last one.
+    /// Whether a caller waits for the last one to end.
     awaited: AtomicBool,
     last: Notify,
 }
 
-/// One request in hand of a shard.
+/// One request in flight on a shard.
 #[derive(Debug)]
 pub struct InFlightGuard(Arc<InFlightCount>);
 
 impl InFlightCount {
-    /// One more. To be taken before the shard's standing is looked at: then either the look sees that
-    /// the shard is held, or whoever holds it sees this.
+    /// Counts one more request. It must be taken before the shard's state is read: then either the reader
+    /// sees that the shard is held, or the one that holds it sees this request.
     pub fn take(self: &Arc<Self>) -> InFlightGuard {
         self.count.fetch_add(1, Ordering::SeqCst);
         InFlightGuard(Arc::clone(self))
     }
 
-    /// How many there are.
+    /// How many requests are in flight.
     pub fn count(&self) -> u32 {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// Waits until there are none. For one caller at a time.
+    /// Waits until none is in flight. For one caller at a time.
     pub async fn empty(&self) {
         self.awaited.store(true, Ordering::SeqCst);
         while self.count() > 0 {
-            // The last one leaves its signal behind, so one that goes after the look isn't missed.
+            // The last request leaves its signal behind, so one that ends after the check isn't missed.
             self.last.notified().await;
         }
         self.awaited.store(false, Ordering::SeqCst);

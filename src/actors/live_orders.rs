@@ -1,5 +1,5 @@
-//! The live orders of all shards, and the bound on them: whoever needs room ends those that have been idle the
-//! longest, a few at a time, so that it is made as fast as it is needed and nobody waits for it.
+//! The live orders of all shards, and the bound on them. A caller that needs room ends the actors that have
+//! been idle longest, a few at a time. So room is made as fast as it is needed, and nobody waits for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,11 +11,11 @@ use super::recency::{Recency, RecencyEntry};
 use super::settings::Settings;
 use super::slots::Slots;
 
-/// Orders looked at for one that is let in, at most. Those that are found at work go to the end of
-/// their list; fewer are at work than there is room beyond the bound.
+/// Orders checked at most for each new one. An order that is found at work goes to the end of its list; fewer
+/// orders are at work than there is room beyond the bound.
 const LOOKS_MAX: u32 = 8;
 
-/// Ended for one that is let in, at most: one more than comes, so that what is over the bound melts away.
+/// Orders ended at most for each new one: one more than comes, so that an excess over the bound shrinks.
 const ENDED_MAX: u32 = 2;
 
 /// The live orders of a replica.
@@ -24,14 +24,14 @@ pub struct LiveOrders {
     slots: Box<[Arc<Slots>]>,
     /// Live actors, of all shards.
     live: Arc<AtomicU32>,
-    /// Which of them have been idle the longest.
+    /// Which orders have been idle longest.
     recency: Arc<Recency>,
     actors_max: usize,
     bytes_max: u64,
 }
 
 impl LiveOrders {
-    /// None yet, of `count` shards.
+    /// No live order yet, of `count` shards.
     pub fn new(settings: &Settings, count: ShardCount) -> Arc<Self> {
         let live = Arc::new(AtomicU32::new(0));
         let slots = count
@@ -47,7 +47,7 @@ impl LiveOrders {
         })
     }
 
-    /// Those of `shard`.
+    /// The slots of `shard`.
     pub fn slots(&self, shard: ShardId) -> &Arc<Slots> {
         &self.slots[usize::from(shard.0)]
     }
@@ -57,32 +57,32 @@ impl LiveOrders {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// What the live orders weigh.
+    /// How many bytes the live orders weigh.
     pub fn bytes(&self) -> u64 {
         self.recency.bytes()
     }
 
-    /// A place for `order` among those that have just had work.
+    /// Enters `order` among those that have just had work.
     pub fn enter(&self, order: OrderId) -> RecencyEntry {
         self.recency.enter(order)
     }
 
-    /// Whether the live orders are as many, or weigh as much, as they may.
+    /// Whether the live orders have reached the bound in number or in bytes.
     pub fn is_full(&self) -> bool {
         self.actors() as usize >= self.actors_max || self.bytes() >= self.bytes_max
     }
 
-    /// Whether they are more, or weigh more, than they may.
+    /// Whether the live orders exceed the bound in number or in bytes.
     pub fn is_over(&self) -> bool {
         self.actors() as usize > self.actors_max || self.bytes() > self.bytes_max
     }
 
-    /// Whether there may be no more of them even for a moment: a quarter more than the bound.
+    /// Whether the live orders have reached the hard limit: a quarter more than the bound.
     pub fn is_at_the_most(&self) -> bool {
         self.actors() as usize >= self.actors_max.saturating_mul(5) / 4
     }
 
-    /// Makes room for one more, if there is none.
+    /// Makes room for one more order, if there is none.
     pub fn make_room(&self) {
         let mut ended = 0;
         for _ in 0..LOOKS_MAX {
@@ -96,8 +96,8 @@ impl LiveOrders {
         }
     }
 
-    /// Ends the order that has been idle the longest; `only_due`: if it has been so for longer than its
-    /// limit. Whether it could be ended; `None` if there is none.
+    /// Ends the order that has been idle longest; with `only_due`, only if it has been idle for longer than
+    /// its limit. Returns whether it could be ended; `None` if there is no such order.
     pub fn end_idlest(&self, only_due: bool) -> Option<bool> {
         let order = self.recency.take_idlest(only_due)?;
         let shard = shard_of(order.0.as_bytes(), self.count);

@@ -1,6 +1,6 @@
-//! The order actors and those above them: node supervisor, one shard supervisor per owned shard,
-//! one actor per live order. What an order does is decided in the domain; where it is stored, cached
-//! and shown is behind ports; this module owns who works on what, and when.
+//! The order actors and their supervisors: one node supervisor, one shard supervisor per owned shard, one
+//! actor per live order. The domain decides what an order does; storing, caching and showing it are behind
+//! ports. This module decides who works on what, and when.
 
 pub mod admission;
 pub mod announcer;

@@ -1,5 +1,5 @@
-//! One replica, as the port `Orders` asks for it: every order of the replica's own shards. Which replica an
-//! order belongs to is the router's to know.
+//! One replica behind the port `Orders`: serves every order of the replica's own shards. The router knows
+//! which replica an order belongs to.
 
 mod core;
 mod handover;
@@ -113,7 +113,7 @@ impl Node {
         };
         let known = entry.as_ref().and_then(|entry| entry.order.load_full());
         if known.is_none() && record.is_none() {
-            // Nothing in memory: is there such an order at all?
+            // Nothing in memory: checks that there is such an order at all.
             drop(entered);
             self.read_order(order).await?;
         }

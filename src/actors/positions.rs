@@ -1,5 +1,5 @@
-//! Courier positions on their way to the cache. An order's actor never waits for them; which position is the
-//! newest is decided there.
+//! Courier positions on their way to the cache. An order's actor never waits for them, and decides itself
+//! which position is the newest.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::cache_gate::CacheGate;
 use crate::model::position::Position;
 use crate::ports::cache::Cache;
 
-/// Positions waiting at most. They are live data: the next ping is seconds away, so a full queue drops.
+/// Positions waiting at most. They are live data and the next one is seconds away, so a full queue drops.
 const WAITING_MAX: usize = 1_024;
 
 enum Job {
@@ -54,7 +54,7 @@ impl Positions {
         Self { jobs, gate }
     }
 
-    /// Keeps `position`.
+    /// Stores `position` in the cache, without waiting.
     pub fn put(&self, order: OrderId, position: Position) {
         drop(self.jobs.try_send(Job::Put(order, position)));
     }
@@ -64,7 +64,7 @@ impl Positions {
         drop(self.jobs.try_send(Job::Drop(order)));
     }
 
-    /// The last known position, if the cache can be asked: who reads waits for it, so the breaker
+    /// The last known position, if the cache can be asked. The reader waits for it, so the circuit breaker
     /// counts here, too.
     pub async fn get(&self, order: OrderId) -> Option<Position> {
         self.gate.position(order).await

@@ -1,9 +1,9 @@
-//! The live orders in the order of their last work: who needs room finds the one that has been idle
-//! the longest without a walk. Two lists, because finished orders, of which only late readers want
-//! something, may go sooner. What a live order weighs is added up here too.
+//! The live orders, sorted by their last work: a caller that needs room finds the order that has been idle
+//! longest without a walk. There are two lists, because finished orders may go sooner: only late readers want
+//! them. The weight of all live orders is added up here too.
 //!
-//! Whether an order may be ended is decided elsewhere, under its slot's lock. Nobody holds the lock
-//! in here while taking another.
+//! Whether an order may be ended is decided elsewhere, under its slot's lock. Nobody takes another lock while
+//! holding the one in here.
 
 mod lists;
 
@@ -18,33 +18,33 @@ use trackops_domain::ids::OrderId;
 use self::lists::Lists;
 pub use self::lists::Rank;
 
-/// Tenths of a second: fine enough to tell who is idle for long, and most orders that are placed are
-/// answered within the one in which they came.
+/// Tenths of a second. This is fine enough to tell which orders are idle for long, and most orders are placed
+/// and answered within one tick.
 const TICK_MS: u128 = 100;
 
-/// See the module.
+/// The live orders by last work; see the module.
 #[derive(Debug)]
 pub struct Recency {
     lists: Mutex<Lists>,
-    /// What the orders weigh together.
+    /// How many bytes the orders weigh together.
     bytes: AtomicU64,
     started: Instant,
-    /// Idle for so long, in ticks, an order goes: by rank.
+    /// An order that is idle for so many ticks goes; by rank.
     limits: [u32; 2],
 }
 
-/// An order's place, for as long as its actor or anybody else knows it.
+/// An order's entry in the lists, for as long as its actor or anybody else holds it.
 #[derive(Debug)]
 pub struct RecencyEntry {
     recency: Arc<Recency>,
     element: u32,
-    /// Tick and rank of the last touch: one that changes neither is spared the lock.
+    /// Tick and rank of the last touch. A touch that changes neither needs no lock.
     touched: AtomicU64,
     bytes: AtomicU32,
 }
 
 impl Recency {
-    /// An order that is idle for longer than its limit is due.
+    /// Limits by rank: an order that is idle for longer than its limit is due.
     pub fn new(live_for: Duration, final_for: Duration) -> Arc<Self> {
         Arc::new(Self {
             lists: Mutex::default(),
@@ -54,7 +54,7 @@ impl Recency {
         })
     }
 
-    /// A place at the end of its list.
+    /// Adds `order` at the end of its list.
     pub fn enter(self: &Arc<Self>, order: OrderId) -> RecencyEntry {
         let (tick, rank) = (self.tick(), Rank::Live);
         let mut lists = self.lists.lock();
@@ -68,8 +68,8 @@ impl Recency {
         }
     }
 
-    /// Takes the order out that has used up the most of its limit; `only_due`: only if it has used up
-    /// all of it. Whoever takes it ends it or puts it back ([`RecencyEntry::put_back`]).
+    /// Takes out the order that has used up the largest share of its limit; with `only_due`, only if it has
+    /// used up all of it. The caller ends the order or puts it back ([`RecencyEntry::put_back`]).
     pub fn take_idlest(&self, only_due: bool) -> Option<OrderId> {
         let now = self.tick();
         let mut lists = self.lists.lock();
@@ -90,7 +90,7 @@ impl Recency {
         lists.take_first(rank)
     }
 
-    /// What the live orders weigh.
+    /// How many bytes the live orders weigh.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -109,14 +109,14 @@ impl RecencyEntry {
             return;
         }
         let mut lists = self.recency.lists.lock();
-        // Out of the lists, it is in the hands of somebody who will put it back or end it.
+        // An order out of the lists has been taken by a caller, who will put it back or end it.
         if lists.is_listed(self.element) {
             lists.unlist(self.element);
             lists.append(self.element, tick, rank);
         }
     }
 
-    /// Back at the end, after [`Recency::take_idlest`] gave an order that has work.
+    /// Puts the order back at the end of its list, after [`Recency::take_idlest`] took one that has work.
     pub fn put_back(&self) {
         let (tick, rank) = unpack(self.touched.load(Ordering::Relaxed));
         let mut lists = self.recency.lists.lock();
@@ -125,7 +125,7 @@ impl RecencyEntry {
         }
     }
 
-    /// What the order weighs from now on.
+    /// Sets the order's weight.
     pub fn weigh(&self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let before = self.bytes.swap(bytes, Ordering::Relaxed);
@@ -185,7 +185,7 @@ mod tests {
             pass(1).await;
         }
         places[0].touch(Rank::Live);
-        // Dropped, it is in nobody's way.
+        // A dropped entry leaves the lists.
         drop(places.remove(1));
         let taken: Vec<_> = std::iter::from_fn(|| recency.take_idlest(false)).collect();
         assert_eq!(taken, [order(3), order(4), order(1)]);
@@ -210,7 +210,7 @@ mod tests {
         let recency = recency();
         let (one, other) = (recency.enter(order(1)), recency.enter(order(2)));
         assert_eq!(recency.take_idlest(false), Some(order(1)));
-        // It had work meanwhile: whoever took it puts it back.
+        // The order had work meanwhile, so the caller that took it puts it back.
         pass(1).await;
         one.touch(Rank::Final);
         assert_eq!(recency.take_idlest(false), Some(order(2)));

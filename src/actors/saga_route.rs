@@ -1,6 +1,6 @@
-//! The way of a request for stock and of its answer over the bus: whether an order whose deadline has
-//! passed may still be answered, because somebody on the way is known to be behind. Compares offsets,
-//! never clocks. What follows from it is the domain's to decide.
+//! The way of a request for stock and of its answer over the bus. It tells whether an order whose deadline
+//! has passed may still be answered, because a consumer group on the way is behind. It compares offsets,
+//! never clocks. The domain decides what follows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use crate::ports::bus::BusError;
 use crate::ports::groups::{GroupProgress, Groups};
 use crate::ports::journal::Due;
 
-/// How long all questions of a round may take: the scanner waits for them.
+/// How long all questions of a round may take, because the scanner waits for them.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A group that hasn't come past an order's message after so long is behind. Offsets are committed
-/// within a second, marks within a few.
+/// A group that hasn't passed an order's message after so long is behind. Offsets are committed within a
+/// second, marks within a few.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whom the requests and their answers pass.
+/// The consumer groups that the requests and their answers pass.
 #[derive(Clone)]
 pub struct SagaRoute {
-    /// The bus' groups.
+    /// Reads the progress of the bus's groups.
     pub groups: Arc<dyn Groups>,
     /// The group that reads the requests.
     pub inventory: &'static str,
@@ -62,7 +62,7 @@ pub(super) struct Seen {
     replies: GroupProgress,
 }
 
-/// The orders that were due and left as they were, with what has to be passed before they are judged.
+/// The due orders that were left as they were, each with what must be passed before it is judged.
 #[derive(Default)]
 pub(super) struct Waits(HashMap<OrderId, Wait>);
 
@@ -72,21 +72,21 @@ struct Wait {
     next: Next,
 }
 
-/// What has to be passed.
+/// What must be passed next.
 enum Next {
-    /// Whatever was published before: no look has succeeded yet.
+    /// Nothing is known yet: the groups' progress couldn't be read so far.
     Look,
-    /// The request: it is below this offset.
+    /// The request, which is below this offset.
     Request(i64),
-    /// The replies: each is below the offset of its topic.
+    /// The replies, each of which is below the offset of its topic.
     Replies(SmallVec<[i64; 2]>),
-    /// Nothing any more.
+    /// Nothing more.
     Passed,
 }
 
 impl SagaRoute {
-    /// Looks at all groups, in the order in which an order's messages pass them; `None` if the bus
-    /// doesn't say.
+    /// Reads the progress of all groups, in the order in which an order's messages pass them. `None` if the
+    /// bus doesn't answer.
     pub(super) async fn look(&self) -> Option<Seen> {
         match timeout(ASK_TIMEOUT, self.ask()).await {
             Ok(Ok(seen)) => Some(seen),
@@ -112,8 +112,8 @@ impl SagaRoute {
 }
 
 impl Waits {
-    /// Of `due`, all of one round, what is to be woken, and with which word; the others are left as
-    /// they are until a later round. `seen` was looked at after `due` was.
+    /// Picks those of `due`, all of one round, that are to be woken, and says of each what holds it up. The
+    /// others are left as they are until a later round. `seen` was read after `due` was.
     pub(super) fn judge(
         &mut self,
         route: &SagaRoute,
@@ -151,7 +151,7 @@ impl Waits {
     }
 }
 
-/// What is left to be passed after `seen`.
+/// What is still to be passed after `seen`.
 fn advance(route: &SagaRoute, seen: &Seen, due: &Due, mut next: Next) -> Next {
     let awaited = match due.status {
         Status::Cancelled => RELEASE,

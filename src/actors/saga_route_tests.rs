@@ -1,4 +1,4 @@
-//! Orders whose request or answer is somewhere on the way.
+//! Orders whose request or answer is still somewhere on the way.
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -112,7 +112,7 @@ async fn what_is_published_later_holds_up_nobody() {
         .set("inventory", Topic::OrderCreated, 0, Some(7), 8);
     assert_eq!(rig.round(&[2]).await, []);
     tokio::time::advance(Duration::from_secs(1)).await;
-    // Always a little behind the end, as under load, but past what was there at the first look.
+    // Always a little behind the end, as under load, but past the end that the first check saw.
     rig.double
         .set("inventory", Topic::OrderCreated, 0, Some(8), 9);
     assert_eq!(rig.round(&[2]).await, [(2, HeldUp::Not)]);
@@ -127,7 +127,7 @@ async fn an_answer_on_its_way_is_waited_for() {
     rig.double
         .set("replied", Topic::OrderCreated, 0, Some(7), 8);
     assert_eq!(rig.round(&[2]).await, []);
-    // They have gone out, and are not read yet.
+    // The replies have left the outbox, and are not read yet.
     rig.double
         .set("replied", Topic::OrderCreated, 0, Some(8), 8);
     rig.double

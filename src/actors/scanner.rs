@@ -1,5 +1,6 @@
-//! The deadline scanner: one query for all shards of the replica finds what is due, and wakes it at a bounded
-//! rate. No actor has to stay alive for its timer. What a passed deadline means is the domain's to decide.
+//! The deadline scanner: one query finds the due orders of all shards of the replica, and the scanner wakes
+//! them at a bounded rate. No actor has to stay alive for its timer. The domain decides what a passed
+//! deadline means.
 
 use std::sync::Arc;
 
@@ -22,13 +23,13 @@ use crate::ports::orders::{Orders, OrdersExt};
 use crate::ports::sagas::Sagas;
 use crate::telemetry::repeated::RepeatedLog;
 
-/// Wakes under way at once: enough to fill a batch of the writer, too few to crowd out clients.
+/// Wakes in flight: enough to fill a batch of the writer, too few to crowd out clients.
 const AT_ONCE: usize = 64;
 
-/// A round looks at this many times its usual number of orders at most.
+/// A round looks at no more than this many times its usual number of orders.
 const REACH_MAX: u32 = 10;
 
-/// What the scanner looks at besides deadlines; `None` where there is nothing to look at.
+/// What the scanner uses besides deadlines; `None` where it isn't available.
 pub(super) struct ScannerParts {
     pub route: Option<SagaRoute>,
     pub sagas: Option<Arc<dyn Sagas>>,
@@ -44,7 +45,8 @@ pub(super) async fn run(
 ) {
     let mut timer = tokio::time::interval(context.settings.scan_every);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // Orders that stay due whatever is done would fill every round: each reaches past them.
+    // Some orders stay due: they were left for a later round, or can't be handled. They would fill every
+    // round, so each round looks past them.
     let mut stay_due = 0;
     let mut waits = Waits::default();
     let mut stuck_sagas = StuckSagas::new(watched.sagas);
@@ -57,7 +59,7 @@ pub(super) async fn run(
         }
         let owned = context.ownership.open();
         let is_mine = !owned.is_empty() && context.ownership.lease_holds();
-        // Whoever owns the others counts them.
+        // The owners of the other shards count theirs.
         let counted = if is_mine { &owned[..] } else { &[] };
         stuck_sagas.report(&context, counted).await;
         if !is_mine {
@@ -97,10 +99,10 @@ pub(super) async fn run(
     }
 }
 
-/// Of `due` what is to be woken. Asks the bus only where something depends on it.
+/// Picks those of `due` that are to be woken. Asks the bus only if an order depends on it.
 async fn judged(route: Option<&SagaRoute>, waits: &mut Waits, due: Vec<Due>) -> Vec<(Due, HeldUp)> {
     let Some(route) = route else {
-        // Nobody can be asked: nobody is known to be behind.
+        // No groups can be asked, so none is known to be behind.
         let held_up = |due: &Due| {
             if due.request_unsent {
                 HeldUp::Unsent
@@ -115,13 +117,13 @@ async fn judged(route: Option<&SagaRoute>, waits: &mut Waits, due: Vec<Due>) -> 
     waits.judge(route, due, seen.as_ref())
 }
 
-/// How many orders a round looks at, when `stay_due` of the last round's can't be worked on.
+/// How many orders a round looks at, if `stay_due` of the last round's can't be handled.
 fn reach(wakes_max: u32, stay_due: usize) -> u32 {
     let stay_due = u32::try_from(stay_due).unwrap_or(u32::MAX);
     wakes_max.saturating_add(stay_due.min(wakes_max.saturating_mul(REACH_MAX - 1)))
 }
 
-/// Whether the order can't be worked on until somebody has seen to it.
+/// Wakes the order. Returns whether it can't be handled until an operator has dealt with it.
 async fn wake(orders: &dyn Orders, due: Due, held_up: HeldUp) -> bool {
     let name = format!("deadline {}", due.deadline.0);
     let request = CommandRequest {
@@ -136,7 +138,7 @@ async fn wake(orders: &dyn Orders, due: Due, held_up: HeldUp) -> bool {
         },
         traceparent: Some(trace::root()),
     };
-    // A quarantined or busy order is looked at again in the next round.
+    // A quarantined or busy order is tried again in the next round.
     let Err(error) = orders.execute(request).await else {
         return false;
     };

@@ -9,36 +9,36 @@ use trackops_domain::saga::Policy;
 pub struct Settings {
     /// The saga's timings.
     pub policy: Policy,
-    /// A live order's actor ends after so long without work: most orders see their next step later.
+    /// A live order's actor ends after so long without work: most orders see their next step later than that.
     pub passivate_live: Duration,
-    /// A finished order's actor ends after so long: only late readers come.
+    /// A finished order's actor ends after so long without work: only late readers want it.
     pub passivate_final: Duration,
-    /// Live actors at most; beyond it those go that have been idle the longest. About 10 KiB each.
+    /// Live actors at most; beyond it the actors that have been idle longest end. About 10 KiB each.
     pub actors_max: usize,
-    /// What the orders of live actors weigh at most, beside those 10 KiB: an order weighs 1 KiB as a rule,
-    /// and may weigh thirty.
+    /// What the orders of live actors weigh at most, beside those 10 KiB: an order usually weighs 1 KiB, and
+    /// may weigh thirty.
     pub actors_bytes_max: u64,
-    /// Commands waiting for one order at most. Orders see a command a minute; more is a fault.
+    /// Commands waiting for one order at most. An order sees a command a minute; more is a fault.
     pub order_waiting_max: u32,
     /// Commands waiting on this replica at most: a second's worth at the rate of a small machine.
     pub node_waiting_max: u32,
-    /// What those commands weigh at most: a few KiB for each of [`Settings::node_waiting_max`]. On its
-    /// way an order exists about five times: as asked, as stored, published, cached and answered.
+    /// What those commands weigh at most: a few KiB for each of [`Settings::node_waiting_max`]. While a
+    /// command runs, its order exists about five times: as requested, stored, published, cached and answered.
     pub node_waiting_bytes_max: u64,
-    /// Requests that wait at most for one shard that is on its way to another replica: a move takes
-    /// milliseconds, and a shard sees a small part of the replica's requests.
+    /// Requests that wait at most for one shard that is moving to another replica: a move takes milliseconds,
+    /// and a shard sees a small part of the replica's requests.
     pub shard_held_max: u32,
     /// Failures within [`Settings::failure_window`] after which an order is quarantined.
     pub failures_max: usize,
-    /// See [`Settings::failures_max`].
+    /// The time within which [`Settings::failures_max`] counts.
     pub failure_window: Duration,
-    /// Parallel commits. Two overlap one's flush with the other's execution; more only shrink batches.
+    /// Parallel commits. With two, one's flush overlaps the other's execution; more only shrink the batches.
     pub commit_queues: usize,
     /// How often the scanner looks for passed deadlines.
     pub scan_every: Duration,
     /// An order that waits for inventory for longer is stuck: a few deadlines have passed by then.
     pub stuck_after: Duration,
-    /// Deadlines woken per scan at most, so that a backlog starts no storm.
+    /// Deadlines woken per scan at most, so that a backlog starts no storm of wakes.
     pub wakes_per_scan_max: u32,
     /// An answer that takes longer is given up; the command may still happen.
     pub answer_timeout: Duration,

@@ -1,5 +1,5 @@
-//! The live orders of one shard: the map from an order to its actor. Who is let in, and what is sent, is the
-//! shard's to decide.
+//! The live orders of one shard: the map from an order to its actor. The shard decides what it lets in and
+//! what it sends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,18 +11,18 @@ use trackops_domain::ids::OrderId;
 
 use super::order::{Entry, OrderMessage};
 
-/// An order's place in the map.
+/// The map's value for one order.
 pub(super) enum Slot {
-    /// It has an actor.
+    /// The order has an actor.
     Live {
         entry: Arc<Entry>,
         actor: ActorRef<OrderMessage>,
     },
-    /// Its actor failed; the supervisor starts it again shortly.
+    /// The order's actor failed; the supervisor restarts it shortly.
     Restarting,
 }
 
-/// The slots of one shard. Whoever changes one holds its lock.
+/// The slots of one shard. A slot changes only under its lock.
 pub struct Slots {
     map: DashMap<OrderId, Slot>,
     /// The live actors of all shards.
@@ -30,7 +30,7 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Empty ones, whose actors are counted in `live`. Few locks per shard: there are many shards.
+    /// An empty map, whose actors are counted in `live`. Few locks per shard, because there are many shards.
     pub fn new(live: Arc<AtomicU32>) -> Self {
         Self {
             map: DashMap::with_shard_amount(4),
@@ -58,7 +58,7 @@ impl Slots {
         self.live.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The live order's entry, without waking anything.
+    /// The live order's entry. Starts no actor.
     pub fn peek(&self, order: OrderId) -> Option<Arc<Entry>> {
         match &*self.map.get(&order)? {
             Slot::Live { entry, .. } => Some(Arc::clone(entry)),
@@ -66,12 +66,12 @@ impl Slots {
         }
     }
 
-    /// How many orders are in memory, those that are being started again too.
+    /// How many orders are in memory, including those that are being restarted.
     pub fn in_memory(&self) -> usize {
         self.map.len()
     }
 
-    /// Whether the order's actor is being started again.
+    /// Whether the order's actor is being restarted.
     pub fn is_restarting(&self, order: OrderId) -> bool {
         self.map
             .get(&order)
@@ -102,7 +102,7 @@ impl Slots {
         });
     }
 
-    /// Marks the order whose actor was `failed` as restarting; which it was.
+    /// Marks the order whose actor was `failed` as restarting. Returns the order.
     pub fn failed(&self, failed: &ActorCell) -> Option<OrderId> {
         let order = self.map.iter().find_map(|slot| match slot.value() {
             Slot::Live { actor, .. } if actor.get_id() == failed.get_id() => Some(*slot.key()),
@@ -115,18 +115,18 @@ impl Slots {
         Some(order)
     }
 
-    /// Takes the order's mark away: the next message starts it.
+    /// Removes the order's mark, so that the next message starts it.
     pub fn forget(&self, order: OrderId) {
         self.map
             .remove_if(&order, |_, slot| matches!(slot, Slot::Restarting));
     }
 
-    /// Ends the actor of `order`, which was taken from the lists as the longest idle; whether it did.
-    /// An idle actor has nothing in hand and nothing in its mailbox, and a new one would load what
-    /// it knows: so its slot is simply free from here on.
+    /// Ends the actor of `order`, which was taken from the lists as the longest idle. Returns whether it
+    /// ended. An idle actor handles nothing and has an empty mailbox, and a new actor would load the same
+    /// state. So its slot is simply free from here on.
     pub fn end_idle(&self, order: OrderId) -> bool {
         let ended = self.map.remove_if(&order, |_, slot| {
-            // Without an actor, whoever has the place taken is about to give it up.
+            // Without an actor, the holder of the recency entry is about to drop it.
             let Slot::Live { entry, .. } = slot else {
                 return false;
             };
@@ -140,13 +140,14 @@ impl Slots {
             return false;
         };
         self.stopped();
-        // Others may hold the entry for a moment longer, and its place with it.
+        // Others may hold the entry for a moment longer, and with it the order's weight.
         entry.place.weigh(0);
         actor.stop(None);
         true
     }
 
-    /// Gives memory back once most of the map is empty; whenever an actor ends would copy it each time.
+    /// Gives memory back once most of the map is empty. Doing so whenever an actor ends would copy the map
+    /// each time.
     pub fn shrink(&self) {
         if self.map.capacity() > 1_024 && self.map.capacity() / 4 > self.map.len() {
             self.map.shrink_to_fit();
@@ -154,7 +155,7 @@ impl Slots {
     }
 }
 
-/// The map's own order differs from run to run; that in which actors end must not.
+/// The map's own order differs from run to run; the order in which actors end must not.
 fn stop_in_order(mut ended: Vec<(OrderId, ActorRef<OrderMessage>)>) {
     ended.sort_unstable_by_key(|(order, _)| *order);
     for (_, actor) in ended {

@@ -1,5 +1,5 @@
-//! Counts the orders that wait for inventory for too long, for the gauge. What a person sees of each comes by
-//! the port `Sagas`.
+//! Counts the orders that have waited for inventory for too long, for the gauge. The port `Sagas` lists them
+//! for an operator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use super::context::Context;
 use crate::ports::sagas::{Sagas, Stuck};
 use crate::telemetry::names;
 
-/// Between two counts: what is stuck changes over minutes.
+/// The time between two counts: what is stuck changes over minutes.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 
-/// Stuck orders are counted up to this: more is as bad, and takes longer to count.
+/// Stuck orders are counted up to this number: more is no worse, and takes longer to count.
 const COUNT_MAX: u32 = 10_000;
 
 /// The stuck orders, and when they were last counted.
 pub(super) struct StuckSagas {
-    /// `None` where nobody wants to know.
+    /// `None` where nobody needs the count.
     sagas: Option<Arc<dyn Sagas>>,
     counted: Option<Instant>,
 }
@@ -32,7 +32,7 @@ impl StuckSagas {
         }
     }
 
-    /// Counts those of `shards`, if it is time to.
+    /// Counts the stuck orders of `shards`, if a count is due.
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     pub(super) async fn report(&mut self, context: &Context, shards: &[ShardId]) {
         let is_time = self.counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY);

@@ -1,5 +1,5 @@
-//! The supervisors: of a shard's orders, and of the shards. They start again what has failed; how often is too
-//! often is decided in `failures.rs`.
+//! The supervisors: one for each shard's orders, and one for the shards. They restart what has failed;
+//! `failures.rs` decides when an order has failed too often.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::telemetry::names;
 /// Supervises the orders of one shard.
 pub struct ShardSupervisor;
 
-/// What a shard supervisor is sent.
+/// A message to a shard supervisor.
 pub enum ShardMessage {
     /// The backoff of a failed order is over.
     Restart(OrderId),
@@ -40,7 +40,7 @@ impl Actor for ShardSupervisor {
         shard: &mut Arc<Shard>,
     ) -> Result<(), ActorProcessingErr> {
         shard.forget(order);
-        // Nobody waits for it: a refusal (too much to do) only means that the next command wakes it.
+        // Nobody waits for it: after a refusal (too much to do) the next command wakes the order.
         if let Err(error) = shard.wake(order, None) {
             tracing::debug!(%order, %error, "failed order not woken");
         }
@@ -128,7 +128,7 @@ impl Actor for NodeSupervisor {
             .find(|(supervisor, _)| supervisor.get_id() == cell.get_id());
         if let Some((supervisor, shard)) = failed {
             tracing::error!(shard = %shard.id, %error, "shard supervisor failed: starting again");
-            // Its orders ended with it; each wakes again at its next message.
+            // Its orders ended with it; each starts again at its next message.
             shard.supervise(None);
             let (again, _) =
                 Actor::spawn_linked(None, ShardSupervisor, Arc::clone(shard), myself.get_cell())

@@ -1,5 +1,5 @@
-//! Passivation: ends the actors of orders that nobody has touched for a while. A passive order costs
-//! nothing but its row. Once a second the sweeper also reports what is in memory.
+//! Passivation: ends the actors of orders that have had no work for a while. A passive order costs nothing
+//! but its row. Once a second the sweeper also reports what is in memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,14 @@ use super::live_orders::LiveOrders;
 use super::shard::Shard;
 use crate::telemetry::names;
 
-/// Between two looks at who is due. What is due is found at once, so a look that finds nothing is free.
+/// The time between two checks for due orders. A due order is found at once, so a check that finds none is
+/// free.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A report every so many looks.
+/// A report every so many checks.
 const LOOKS_PER_REPORT: u32 = 10;
 
-/// Orders ended before others get their turn: a hundred microseconds or so.
+/// Orders ended before other tasks get their turn: a hundred microseconds or so.
 const STEP: u32 = 64;
 
 /// Runs until `stop` is cancelled.
@@ -37,7 +38,7 @@ pub(super) async fn run(
             _ = timer.tick() => {}
             () = stop.cancelled() => return,
         }
-        // What is loaded weighs more than what was there when it was let in.
+        // A loaded order weighs more than it did when it was let in.
         while end_some(&live, true) || (live.is_over() && end_some(&live, false)) {
             tokio::task::yield_now().await;
         }
@@ -49,8 +50,8 @@ pub(super) async fn run(
     }
 }
 
-/// Ends a step's worth of orders; whether there may be more. If all that were looked at are at work, the
-/// next look is early enough.
+/// Ends up to `STEP` orders. Returns whether there may be more. If every order that it checked is at work,
+/// the next check is early enough.
 fn end_some(live: &LiveOrders, only_due: bool) -> bool {
     let mut has_ended = false;
     for _ in 0..STEP {

@@ -1,27 +1,27 @@
-//! Where each shard stands with this replica, and since which unbroken ownership. Which change is allowed is left
-//! to the ownership.
+//! The state of each shard at this replica, and the tenure in which it is owned. The ownership decides which
+//! change of state is allowed.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use trackops_cluster::{Epoch, ShardCount, ShardId};
 
-/// Where a shard stands. Each carries the last epoch known.
+/// The state of a shard at this replica. Each state carries the last epoch known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalShardState {
-    /// Another's, nobody's, or never known (epoch -1).
+    /// Another replica's, no replica's, or never known (epoch -1).
     Free(Epoch),
     /// This replica's; takes new work.
     Owned(Epoch),
-    /// This replica's; what is in hand is finished, new work waits.
+    /// This replica's; the requests in flight are finished, new work waits.
     Held(Epoch),
-    /// Held, and nothing is in hand: it may be another's at any moment.
+    /// Held, and nothing is in flight: it may be another replica's at any moment.
     Drained(Epoch),
-    /// This replica's; a statement of unknown outcome is being settled.
+    /// This replica's; an append of unknown outcome is being settled.
     Settling(Epoch),
 }
 
-/// One unbroken ownership of a shard. What was loaded or decided in one says nothing in the next:
-/// another replica may have written in between.
+/// One unbroken ownership of a shard. What was loaded or decided in one tenure is worthless in the next,
+/// because another replica may have written in between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tenure(pub(crate) u32);
 
@@ -37,7 +37,7 @@ impl LocalShardState {
         }
     }
 
-    /// The word for it on pages and in logs.
+    /// The state's name on pages and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Free(_) => "free",
@@ -64,7 +64,7 @@ impl LocalShardState {
             Self::Drained(_) => 3,
             Self::Settling(_) => 4,
         };
-        // Epochs count claims: three bits less of an i64 are never missed.
+        // Epochs count claims, so an i64 can spare three bits.
         self.epoch().0 * 8 + tag
     }
 
@@ -80,11 +80,11 @@ impl LocalShardState {
     }
 }
 
-/// The standing and the tenure of every shard.
+/// The state and the tenure of every shard.
 pub(super) struct Tenures(Box<[(AtomicI64, AtomicU32)]>);
 
 impl Tenures {
-    /// All free.
+    /// All shards free.
     pub(super) fn new(count: ShardCount) -> Self {
         let free = LocalShardState::Free(Epoch(-1)).pack();
         let shards = count
@@ -93,8 +93,8 @@ impl Tenures {
         Self(shards.collect())
     }
 
-    /// The standing, and a tenure that is at least as young: whoever finds an owned standing with the
-    /// tenure that it knows was within that tenure when the standing was read.
+    /// The shard's state, and a tenure that is at least as young. So a caller that gets an owned state with
+    /// the tenure that it knows was within that tenure when the state was read.
     pub(super) fn get(&self, shard: ShardId) -> (LocalShardState, Tenure) {
         let Some((standing, tenure)) = self.0.get(usize::from(shard.0)) else {
             return (LocalShardState::Free(Epoch(-1)), Tenure(0));
@@ -103,8 +103,8 @@ impl Tenures {
         (standing, Tenure(tenure.load(Ordering::SeqCst)))
     }
 
-    /// Changes a standing as `to` says; the one before, if it was changed. A tenure begins where
-    /// another replica may have written: with a free shard that is taken, or a drained one.
+    /// Changes a shard's state as `to` says. Returns the state before, if it was changed. A tenure begins
+    /// where another replica may have written: when a free or drained shard becomes owned.
     pub(super) fn change(
         &self,
         shard: ShardId,
@@ -120,7 +120,7 @@ impl Tenures {
                 LocalShardState::Free(_) | LocalShardState::Drained(_)
             );
             if may_be_broken && matches!(after, LocalShardState::Owned(_)) {
-                // Before the standing says so; a tenure that is never used does no harm.
+                // Raised before the state changes; a tenure that is never used does no harm.
                 tenure.fetch_add(1, Ordering::SeqCst);
             }
             let exchanged = standing.compare_exchange(

@@ -1,5 +1,5 @@
-//! What requests and orders weigh in memory: the texts in them, and a little for each thing that holds
-//! one. For bounds in bytes; right within a factor of two.
+//! What requests and orders weigh in memory: the texts in them, and a fixed amount for each structure that
+//! holds texts. For bounds in bytes; right within a factor of two.
 
 use trackops_domain::command::Command;
 use trackops_domain::order::Order;
@@ -7,7 +7,7 @@ use trackops_domain::placed::Placed;
 
 use crate::ports::journal::AppendRow;
 
-/// What holds texts and numbers together: of an order, of one of its items, of one of its changes.
+/// The fixed amounts: for an order, for one of its items, and for one of its changes.
 const ORDER_BYTES: usize = 512;
 const ITEM_BYTES: usize = 64;
 const CHANGE_BYTES: usize = 96;

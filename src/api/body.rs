@@ -15,13 +15,13 @@ use super::problem_code::Code;
 /// The largest body: an order with every field at its longest, escaped, has less than half of it.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
-/// When to come back after a refusal for want of room: bodies are there for milliseconds.
+/// `Retry-After` when all bodies together are too large. A body is held for milliseconds only.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a body may take to arrive: 256 KiB in this time is 26 KiB/s, a bad mobile connection.
 const BODY_MAX: Duration = Duration::from_secs(10);
 
-/// A body, and what it holds of the room for bodies.
+/// A body, with its share of the budget of all bodies.
 #[derive(Debug)]
 pub struct ReadBody {
     bytes: Bytes,
@@ -36,8 +36,8 @@ impl std::ops::Deref for ReadBody {
     }
 }
 
-/// The whole body, or a 400, 408, 413 or 415, or a 503 where all bodies together are too large. What is
-/// not read of a refused one is `unread`'s to take.
+/// The whole body, or a 400, 408, 413 or 415, or a 503 when all bodies together are too large. The unread
+/// rest of a refused body is left to `unread`.
 pub async fn read(headers: &HeaderMap, body: Body) -> Result<ReadBody, Problem> {
     let mut held = Held::default();
     let bytes = read_within(&BODIES, &mut held, headers, body).await?;
@@ -55,7 +55,7 @@ async fn read_within<'a>(
     if declared.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
         return Err(too_large());
     }
-    // An empty or whole body is there with the head as a rule; no timer is set for it.
+    // A body usually arrives with the head; then no timer is set.
     let deadline = Instant::now() + BODY_MAX;
     let mut read = Bytes::new();
     let mut more: Option<BytesMut> = None;
@@ -90,8 +90,8 @@ async fn read_within<'a>(
     Ok(more.map_or(read, BytesMut::freeze))
 }
 
-/// 415 for a coded body: its bytes would be taken for JSON. The answer names what is accepted (RFC 9110,
-/// 12.5.3).
+/// 415 for a body with a content coding: its bytes would be taken for JSON. The answer names the accepted
+/// coding (RFC 9110, 12.5.3).
 fn require_plain(headers: &HeaderMap) -> Result<(), Problem> {
     let codings = headers.get_all(header::CONTENT_ENCODING).iter();
     let is_plain = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");

@@ -1,30 +1,31 @@
-//! What request bodies may hold together: each is bounded, and there may be as many as connections.
+//! The memory that all request bodies may hold together. Each body is bounded by itself, but there may be as
+//! many bodies as connections.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Bodies that are being read or parsed: 256 of the largest, or a body of a usual order on each of
-/// 20,000 connections twice over.
+/// Bytes of bodies that are being read or parsed. That is 256 of the largest bodies, or twice the body of a
+/// usual order on each of 20,000 connections.
 const BODIES_BYTES_MAX: u32 = 64 * 1024 * 1024;
 
 /// All bodies of this process.
 pub static BODIES: BodyBudget = BodyBudget::new(BODIES_BYTES_MAX);
 
-/// See the module.
+/// A bound on the bytes that bodies hold together.
 #[derive(Debug)]
 pub struct BodyBudget(Semaphore);
 
-/// What one body holds, given back when it is dropped.
+/// The bytes that one body holds; given back on drop.
 #[derive(Debug, Default)]
 pub struct Held<'a>(Option<SemaphorePermit<'a>>);
 
 impl BodyBudget {
-    /// So many bytes.
+    /// A budget of `bytes_max` bytes.
     pub const fn new(bytes_max: u32) -> Self {
         Self(Semaphore::const_new(bytes_max as usize))
     }
 
-    /// Takes `bytes` more for a body that holds `held`; whether they were left. Nothing waits for room: a
-    /// body that is half there would hold its own meanwhile.
+    /// Takes `bytes` more for a body that holds `held`; `false` if the budget hasn't that many left. Nothing
+    /// waits for the budget: a half-read body would hold its bytes while it waits.
     pub fn take<'a>(&'a self, held: &mut Held<'a>, bytes: usize) -> bool {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let Ok(more) = self.0.try_acquire_many(bytes) else {

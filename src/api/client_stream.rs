@@ -1,6 +1,6 @@
-//! A connection's stream with what its peer is allowed: to take what is written within a while, and to
-//! finish a request's head within a while once it has begun one. Without this a client that asks and
-//! never reads, or never stops asking, keeps its place among those allowed for ever.
+//! A connection's stream with two time limits for its peer: one for taking what is written, and one for
+//! finishing a request's head once it has begun. Without them a client that asks and never reads, or never
+//! finishes a head, would hold its connection permit for ever.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -12,18 +12,18 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-/// Whose turn it is on a connection: the client's, while a request's head is awaited (even), or the
-/// server's, while one is answered (odd). Counted, so that a short turn isn't missed.
+/// Whose turn it is on a connection. An even number is the client's turn (a request's head is awaited), an
+/// odd one the server's (a request is being answered). It is a counter, so that a short turn isn't missed.
 #[derive(Clone, Debug, Default)]
 pub struct RequestPhase(Arc<AtomicU64>);
 
 impl RequestPhase {
-    /// A request's head is there: the server's turn.
+    /// A request's head has arrived: the server's turn begins.
     pub fn answer(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Its answer has begun: what is read from now on is the next head.
+    /// The answer has begun: everything read from now on belongs to the next head.
     pub fn ask(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -33,36 +33,36 @@ impl RequestPhase {
     }
 }
 
-/// A stream that fails with `TimedOut` where its peer is too slow.
+/// A stream that fails with `TimedOut` when its peer is too slow.
 #[derive(Debug)]
 pub struct ClientStream<S> {
     stream: S,
     write_limit: Duration,
-    /// Runs while the peer takes nothing. Most connections never have one.
+    /// The timer that runs while a write is blocked. Most connections never have one.
     writing: Option<Pin<Box<Sleep>>>,
     head_limit: Duration,
     turns: RequestPhase,
-    /// The one that `head` is of.
+    /// The turn that `head` belongs to.
     turn: u64,
     head: Head,
 }
 
-/// How far the next request's head is.
+/// How much of the next request's head has arrived.
 #[derive(Debug)]
 enum Head {
-    /// Nothing of it is here.
+    /// Nothing has arrived.
     Awaited,
-    /// Its first bytes came then, and no more has been waited for.
+    /// Its first bytes came at this moment, and no read has had to wait since.
     Begun(Instant),
-    /// It is waited for until the limit.
+    /// A read waits for the rest, until the limit.
     Late(Pin<Box<Sleep>>),
-    /// It wasn't complete in time.
+    /// The head wasn't complete in time.
     TimedOut,
 }
 
 impl<S> ClientStream<S> {
-    /// `stream`, whose peer may leave a write blocked for `write_limit`, and has `head_limit` for each
-    /// head, from its first byte on.
+    /// Wraps `stream`. Its peer may leave a write blocked for `write_limit`, and has `head_limit` for each
+    /// head, from the head's first byte on.
     pub fn new(
         stream: S,
         write_limit: Duration,
@@ -90,7 +90,8 @@ impl<S> ClientStream<S> {
         matches!(self.head, Head::TimedOut)
     }
 
-    /// What came of an attempt to write: progress ends the wait, none begins or goes on with it.
+    /// Passes on the outcome of an attempt to write. Progress stops the timer; a blocked write starts it, or
+    /// fails once it has run out.
     fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<Result<T>>) -> Poll<Result<T>> {
         if written.is_ready() {
             self.writing = None;
@@ -105,10 +106,10 @@ impl<S> ClientStream<S> {
         )))
     }
 
-    /// Nothing is there to read: an error if a head has begun and its time is up.
+    /// Called when there is nothing to read: an error if a head has begun and its time is up.
     fn watch_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if let Head::Begun(since) = self.head {
-            // Only for a head that comes in pieces, and most don't.
+            // The timer is made only for a head that comes in pieces, and most don't.
             self.head = Head::Late(Box::pin(sleep_until(since + self.head_limit)));
         }
         let Head::Late(limit) = &mut self.head else {

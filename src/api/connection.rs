@@ -32,31 +32,32 @@ use super::unread::{DRAIN_BYTES_MAX, Unread};
 /// gateways let through.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// Whoever was let in gets an answer: a connection that came in before the stop, perhaps from a proxy
-/// that had not heard of it yet, has so long for its first request. A request follows its connection
-/// within a round trip or not at all.
+/// How long a connection that was accepted before the stop has for its first request. It may come from a
+/// proxy that doesn't know of the stop yet, and every accepted client gets an answer. A request follows its
+/// connection within a round trip or not at all.
 const FIRST_REQUEST_MAX: Duration = Duration::from_millis(250);
 
-/// How long a client may go on sending after an answer that ends the connection: one that reads while it
-/// sends has stopped within a round trip.
+/// How long a client may go on sending after an answer that ends the connection. A client that reads while it
+/// sends stops within a round trip.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// As much as a socket gives at once.
 const LINGER_BUFFER_BYTES: usize = 16 * 1024;
 
-/// An accepted connection's surroundings.
+/// What an accepted connection is served with.
 pub struct Connection {
     /// Answers its requests.
     pub service: ApiService,
     /// Its bounds.
     pub limits: Limits,
-    /// Answers say `Connection: close`: the stop is near, and clients do better elsewhere.
+    /// Cancelled when the stop is near: from then on answers say `Connection: close`, so that clients go
+    /// elsewhere.
     pub closing: CancellationToken,
-    /// No further request is taken.
+    /// Cancelled at the stop: no further request is taken.
     pub stop: CancellationToken,
-    /// It ends at once.
+    /// Cancelled when time is up: the connection ends at once.
     pub cut: CancellationToken,
-    /// Its place among the connections allowed, held while it lasts.
+    /// Its connection permit, held until the connection ends.
     pub slot: OwnedSemaphorePermit,
 }
 
@@ -95,7 +96,7 @@ impl Connection {
             .with_upgrades();
         let stop = async {
             self.stop.cancelled().await;
-            // Either it has begun, or it has had its time.
+            // Either outcome will do: a request has begun, or its time is up.
             let _ = timeout(FIRST_REQUEST_MAX, begun.cancelled()).await;
         };
         let running = tokio::select! {
@@ -117,7 +118,7 @@ impl Connection {
             Some(parts) => (parts.io.into_inner(), parts.read_buf),
             None => match answering.refused_upgrade().await {
                 Some(stream) => (stream, Bytes::new()),
-                // Upgraded, and its new owner's.
+                // Upgraded: the stream belongs to the handler now.
                 None => return,
             },
         };
@@ -134,7 +135,7 @@ impl Connection {
     }
 }
 
-/// What answers the requests of one connection.
+/// Answers the requests of one connection.
 struct Answering {
     service: ApiService,
     closing: CancellationToken,
@@ -142,9 +143,10 @@ struct Answering {
     turns: RequestPhase,
     /// Cancelled by the first request.
     begun: CancellationToken,
-    /// The last answer left something of its request unread.
+    /// Whether the last answer left a part of its request unread.
     has_unread: AtomicBool,
-    /// The upgrade that this request wanted: the library gives the stream to it also where it is refused.
+    /// The upgrade that this request wanted. The library hands the stream over through it even if the upgrade
+    /// is refused.
     upgrade: Mutex<Option<OnUpgrade>>,
 }
 
@@ -162,11 +164,11 @@ impl Answering {
             *self.upgrade.lock() = upgrade;
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            // The server's turn from here on: what comes is no head of a request.
+            // It stays the server's turn from here on: bytes that still come are no head of a request.
             return Ok(response);
         }
         self.turns.ask();
-        // The library says so too, but not of what it answers at once.
+        // The library adds this header too, but not to an answer that it sends at once.
         if self.closing.is_cancelled() || self.stop.is_cancelled() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
@@ -174,7 +176,7 @@ impl Answering {
         Ok(response)
     }
 
-    /// The stream of a connection whose last answer refused an upgrade and left something unread.
+    /// The stream of a connection whose last answer refused an upgrade and left a part of the request unread.
     async fn refused_upgrade(&self) -> Option<ClientStream<TcpStream>> {
         let upgrade = self.upgrade.lock().take()?;
         let upgraded = upgrade.await.ok()?;
@@ -185,21 +187,21 @@ impl Answering {
     }
 }
 
-/// A connection on which the library has done its work.
+/// A connection that the library has finished with.
 struct End {
     stream: ClientStream<TcpStream>,
-    /// What has come of a request that was never answered.
+    /// The bytes that have arrived of a request that was never answered.
     unparsed: Bytes,
     has_unread: bool,
 }
 
 impl End {
-    /// Says what is still to be said, and takes what is still on its way.
+    /// Answers a head that took too long, and takes what the client is still sending.
     async fn settle(self, ended: hyper::Result<()>, head_limit: Duration) {
         let (mut is_misread, mut is_timed_out) = (false, self.stream.is_head_timed_out());
         if let Err(error) = ended {
             tracing::debug!(%error, "connection ended");
-            // The library has said so itself.
+            // The library has answered this itself.
             is_misread = error.is_parse();
             is_timed_out |= error.is_timeout() && !self.unparsed.is_empty();
         }
@@ -213,10 +215,10 @@ impl End {
     }
 }
 
-/// Takes what a client still sends that has got its answer already, until it has seen that this side is
-/// closed (RFC 9112, 9.6).
+/// Takes what a client sends after its answer, until the client has seen that this side is closed (RFC 9112,
+/// 9.6).
 async fn linger(stream: &mut TcpStream) {
-    // Done already, as a rule.
+    // The stream is usually shut down already, so an error means nothing.
     let _ = stream.shutdown().await;
     let mut taken = vec![0; LINGER_BUFFER_BYTES];
     let mut left = DRAIN_BYTES_MAX;
@@ -231,7 +233,7 @@ async fn linger(stream: &mut TcpStream) {
     let _ = timeout(LINGER_MAX, all).await;
 }
 
-/// The path in the beginning of a request, as far as it has come.
+/// The path in the part of a request's head that has arrived.
 fn path_in(head: &[u8]) -> String {
     let head = String::from_utf8_lossy(head);
     let target = head.lines().next().and_then(|line| line.split(' ').nth(1));
@@ -239,7 +241,8 @@ fn path_in(head: &[u8]) -> String {
     path.unwrap_or("/").into()
 }
 
-/// A client that began a request and didn't finish its head is told so; one that was idle isn't.
+/// Tells a client that it began a request and didn't finish the head in time. A client that was idle is told
+/// nothing.
 async fn answer_slow_head(stream: &mut TcpStream, path: &str, limit: Duration) {
     let detail = format!(
         "the head of the request took longer than {} s",
@@ -252,7 +255,7 @@ async fn answer_slow_head(stream: &mut TcpStream, path: &str, limit: Duration) {
          Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    // It fits the socket's buffer; a client that has gone needs no answer.
+    // The answer fits the socket's buffer, and a client that has gone needs none.
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
 }

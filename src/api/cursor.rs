@@ -1,4 +1,4 @@
-//! Opaque cursors: where a page ended, in hexadecimal. Clients pass them back and read nothing in.
+//! Opaque cursors: where a page ended, in hexadecimal. Clients pass them back unread.
 
 use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::time::Timestamp;
@@ -8,13 +8,13 @@ use super::admin::dead_letter_admin::DeadLetterId;
 use super::problem::Problem;
 use super::problem_code::Code;
 
-/// The longest cursor, in bytes before encoding: a SKU, or the longest topic's dead letter.
+/// The longest cursor, in bytes before encoding: a SKU, or a dead letter of the topic with the longest name.
 const BYTES_MAX: usize = 96;
 
 /// Bytes of an order's cursor: milliseconds and id.
 const ORDER_BYTES: usize = 8 + 16;
 
-/// After the order placed at `created_at`.
+/// The cursor after the order placed at `created_at`.
 pub fn of_order(created_at: Timestamp, id: OrderId) -> String {
     let mut bytes = [0; ORDER_BYTES];
     bytes[..8].copy_from_slice(&created_at.0.to_be_bytes());
@@ -22,7 +22,7 @@ pub fn of_order(created_at: Timestamp, id: OrderId) -> String {
     encode(&bytes)
 }
 
-/// What [`of_order`] said.
+/// Reads a cursor of [`of_order`].
 pub fn order(text: &str) -> Result<(Timestamp, OrderId), Problem> {
     let bytes: [u8; ORDER_BYTES] = decode(text)
         .and_then(|bytes| bytes.try_into().ok())
@@ -33,12 +33,12 @@ pub fn order(text: &str) -> Result<(Timestamp, OrderId), Problem> {
     Ok((Timestamp(i64::from_be_bytes(millis)), OrderId(id)))
 }
 
-/// After the item `sku`.
+/// The cursor after the item `sku`.
 pub fn of_sku(sku: &Sku) -> String {
     encode(sku.as_str().as_bytes())
 }
 
-/// What [`of_sku`] said.
+/// Reads a cursor of [`of_sku`].
 pub fn sku(text: &str) -> Result<Sku, Problem> {
     decode(text)
         .and_then(|bytes| String::from_utf8(bytes).ok())
@@ -46,18 +46,18 @@ pub fn sku(text: &str) -> Result<Sku, Problem> {
         .ok_or_else(invalid)
 }
 
-/// Before the adjustment `id`.
+/// The cursor before the adjustment `id`.
 pub fn before_adjustment(id: i64) -> String {
     encode(&id.to_be_bytes())
 }
 
-/// What [`before_adjustment`] said.
+/// Reads a cursor of [`before_adjustment`].
 pub fn adjustment(text: &str) -> Result<i64, Problem> {
     let bytes = decode(text).and_then(|bytes| bytes.try_into().ok());
     bytes.map(i64::from_be_bytes).ok_or_else(invalid)
 }
 
-/// After the dead letter `id`.
+/// The cursor after the dead letter `id`.
 pub fn after_letter(id: &DeadLetterId) -> String {
     let next = DeadLetterId {
         offset: id.offset.saturating_add(1),
@@ -66,7 +66,7 @@ pub fn after_letter(id: &DeadLetterId) -> String {
     encode(next.to_string().as_bytes())
 }
 
-/// What [`after_letter`] said.
+/// Reads a cursor of [`after_letter`].
 pub fn letter(text: &str) -> Result<DeadLetterId, Problem> {
     let place = decode(text).and_then(|bytes| String::from_utf8(bytes).ok());
     let mut parts = place.as_deref().unwrap_or_default().splitn(3, '/');

@@ -1,5 +1,5 @@
-//! What tells a person about the API: a page for each problem code. The OpenAPI document is in
-//! [`super::openapi`], the page over it comes from Swagger UI.
+//! The API's pages for people: one for each problem code. The OpenAPI document is in [`super::openapi`];
+//! Swagger UI renders it.
 
 use std::fmt::Write as _;
 

@@ -1,6 +1,6 @@
-//! Entity tags (RFC 9110, 8.8.3): an order's is its version in quotes. And the conditions that name
-//! them (13.1.1, 13.1.2): they are evaluated, or the request is refused, but none is ignored. A
-//! condition by date is, as 13.1.3 and 13.1.4 want it of a server that gives no modification dates.
+//! Entity tags (RFC 9110, 8.8.3): an order's is its version in quotes. Conditions that name tags (13.1.1,
+//! 13.1.2) are evaluated, or the request is refused; none is ignored. Conditions by date are ignored, as
+//! 13.1.3 and 13.1.4 require of a server that gives no modification dates.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use trackops_domain::ids::Version;
@@ -29,8 +29,8 @@ pub fn of(version: Version) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("\"0\""))
 }
 
-/// `If-Match` by the strong comparison: `None` if any version will do (absent, or `*`), else the
-/// versions that were named. A weak tag, or one that we never give, names none.
+/// The versions that `If-Match` names by strong comparison; `None` if any version will do (absent, or `*`). A
+/// weak tag names no version, nor does one that we never give.
 pub fn if_match(headers: &HeaderMap) -> Result<Option<Vec<Version>>, Problem> {
     Ok(match parse(headers, &header::IF_MATCH)? {
         Condition::Absent | Condition::Any => None,
@@ -44,8 +44,8 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<Vec<Version>>, Problem> {
     })
 }
 
-/// Refuses a request with `condition`, which this resource doesn't evaluate: ignored, it would let
-/// through what the client meant to prevent.
+/// Refuses a request with `condition`, which this resource doesn't evaluate. Ignoring it would let through
+/// what the client meant to prevent.
 pub fn refuse(headers: &HeaderMap, condition: &HeaderName) -> Result<(), Problem> {
     if !headers.contains_key(condition) {
         return Ok(());
@@ -69,7 +69,7 @@ pub fn if_none_match(headers: &HeaderMap, version: Version) -> Result<bool, Prob
     })
 }
 
-/// What a conditional header names.
+/// The tags that a conditional header names.
 pub enum Named {
     /// `*`.
     Any,
@@ -77,7 +77,8 @@ pub enum Named {
     Versions(Vec<u64>, Vec<u64>),
 }
 
-/// What `name` names; `None` if it is absent. A tag that we never give names nothing.
+/// The versions that the header `name` names; `None` if it is absent. A tag that we never give names no
+/// version.
 pub fn named(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Named>, Problem> {
     Ok(match parse(headers, name)? {
         Condition::Absent => None,
@@ -98,7 +99,7 @@ enum Condition {
 
 struct Tag {
     weak: bool,
-    /// `None` for a tag that is none of ours.
+    /// `None` for a tag that we never give.
     version: Option<u64>,
 }
 

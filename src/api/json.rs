@@ -1,5 +1,5 @@
-//! JSON bodies: one parse on the way that works; a second one, slower, to name the fields on the way
-//! that doesn't, in [`shape`].
+//! JSON bodies. A valid body is parsed once; for an invalid one a second, slower parse in [`shape`] names the
+//! wrong fields.
 
 use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, header};
@@ -25,14 +25,15 @@ pub async fn read<T: DeserializeOwned + ToSchema>(
     read_checked(headers, body, Ok).await
 }
 
-/// What `check` makes of the body as `T`; as [`read`], and 422 with the fields that `check` names. Those
-/// of both kinds are named at once.
+/// Reads the body as `T`, as [`read`] does, and passes it through `check`. The 422 names the fields that
+/// `check` finds together with those of the wrong form.
 pub async fn read_checked<T: DeserializeOwned + ToSchema, C>(
     headers: &HeaderMap,
     body: Body,
     check: impl FnOnce(T) -> Result<C, Vec<FieldError>>,
 ) -> Result<C, Problem> {
-    // First, because whoever waits for `100 Continue` needn't send a body that is refused.
+    // The header comes first: a client that waits for `100 Continue` then needn't send a body that is
+    // refused.
     require_json(headers)?;
     let bytes = body::read(headers, body).await?;
     parse(text_of(&bytes)?, check)
@@ -54,7 +55,7 @@ pub async fn read_or_default<T: DeserializeOwned + ToSchema + Default>(
     parse(text_of(&bytes)?, Ok)
 }
 
-/// Checked apart, because the parser doesn't look into strings that it ignores.
+/// UTF-8 is checked here because the parser doesn't look into strings that it ignores.
 fn text_of(bytes: &[u8]) -> Result<&str, Problem> {
     std::str::from_utf8(bytes).map_err(|error| {
         let detail = format!("the body is not UTF-8 from byte {} on", error.valid_up_to());
@@ -82,7 +83,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 
-/// What `check` makes of `text` as `T`.
+/// Parses `text` as `T` and passes it through `check`.
 pub fn parse<T: DeserializeOwned + ToSchema, C>(
     text: &str,
     check: impl FnOnce(T) -> Result<C, Vec<FieldError>>,
@@ -93,8 +94,8 @@ pub fn parse<T: DeserializeOwned + ToSchema, C>(
     }
 }
 
-/// Which fields were wrong, or that it is no JSON at all; or that all is right: a large whole number that
-/// is written with a fraction is told by its digits.
+/// Says which fields are wrong, or that the text is no JSON. It may also find that the body is valid: only
+/// here is a large whole number written with a fraction recognised, by its digits.
 #[cold]
 fn look_closely<T: DeserializeOwned + ToSchema, C>(
     text: &str,
@@ -115,7 +116,7 @@ fn look_closely<T: DeserializeOwned + ToSchema, C>(
             let more: Vec<_> = broken.into_iter().filter(|new| !is_named(new)).collect();
             errors.extend(more);
         }
-        // Of the right shape, and still not readable: there is no such form today.
+        // The shape is right and the body still isn't readable: no form of today gets here.
         Err(error) if errors.is_empty() => {
             tracing::warn!(%error, "a body fits its schema and can't be read");
             let detail = "does not have the documented form";

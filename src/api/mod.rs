@@ -1,5 +1,5 @@
-//! REST, the management routes and the HTTP server under them. `router.rs` has every route; each
-//! endpoint is a file. Leaves what an order may do to `domain`.
+//! REST, the management routes and the HTTP server under them. `router.rs` has every route; each endpoint has
+//! a file. Leaves the rules of an order to `domain`.
 
 pub mod client_stream;
 mod connection;

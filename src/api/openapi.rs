@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document, generated from the handlers. Each handler describes itself; the error answers
-//! that they share are in [`super::error_answers`].
+//! The OpenAPI 3.1 document, generated from the handlers. Each handler describes itself; the shared error
+//! answers are in [`super::error_answers`].
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,6 @@
-//! Path and query parameters: 400 with the parameter's name if they can't be understood, or if one that
-//! has one value has two; unknown query keys, and known ones without a value, are as good as absent.
+//! Path and query parameters. The answer is 400 with the parameter's name if a parameter can't be understood,
+//! or has two values where one is allowed. Unknown query keys count as absent, and so do known ones without a
+//! value.
 
 use std::borrow::Cow;
 
@@ -65,7 +66,7 @@ pub fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(Code::InvalidParameter, detail)
 }
 
-/// A UUID in its hyphenated form, the one that we give.
+/// Parses a UUID in its hyphenated form, the only one that we give.
 pub fn uuid(text: &str) -> Option<Uuid> {
     (text.len() == 36)
         .then(|| Uuid::try_parse(text).ok())
@@ -76,7 +77,7 @@ pub fn uuid(text: &str) -> Option<Uuid> {
 pub struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Query<'a> {
-    /// Those of `uri`.
+    /// The parameters of `uri`.
     pub fn of(uri: &'a Uri) -> Self {
         let pairs = uri.query().unwrap_or_default().split('&');
         Self(
@@ -87,7 +88,7 @@ impl<'a> Query<'a> {
         )
     }
 
-    /// The value of `name`; `None` if it is absent or empty. It may stand there once.
+    /// The value of `name`; `None` if it is absent or empty. It may occur once only.
     pub fn get(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.all(name);
         match (values.next(), values.next()) {
@@ -116,8 +117,8 @@ impl<'a> Query<'a> {
     }
 }
 
-/// `application/x-www-form-urlencoded`; what is no escape stands for itself, and what is not UTF-8
-/// is replaced, which no value of ours matches.
+/// Decodes `application/x-www-form-urlencoded`. Text that is no escape stands for itself. Bytes that are not
+/// UTF-8 are replaced; no value of ours matches the replacement.
 fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);
@@ -147,8 +148,8 @@ mod tests {
 
     use super::*;
 
-    /// What a library makes of an item's address in which `sku` is escaped, as far as it must be or all
-    /// of it (WHATWG URL), and then a server of the path.
+    /// The SKU that a server reads from an item's path. In it `sku` is escaped wholly, or only where it must
+    /// be (WHATWG URL).
     fn arrives(sku: &str, all: bool) -> Option<String> {
         let keeps = |byte: u8| !all && (byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
         let escape = |byte: u8| match byte {

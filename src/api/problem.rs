@@ -1,5 +1,5 @@
-//! The one form of every error: `application/problem+json` (RFC 9457). Which code has which status
-//! is in [`super::problem_code`]; `instance` is put in by [`super::service`], which knows the path.
+//! The one form of every error: `application/problem+json` (RFC 9457). The status of each code is in
+//! [`super::problem_code`]; [`super::service`], which knows the path, fills in `instance`.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ impl Problem {
         }])
     }
 
-    /// With where the order stands and what a client may do instead.
+    /// Adds the order's status and the steps that a client may take instead.
     #[must_use]
     pub fn standing_at(mut self, status: Status) -> Self {
         self.0.body.current_status = Some(status.as_str());
@@ -113,48 +113,48 @@ impl Problem {
         self
     }
 
-    /// With how many are reserved.
+    /// Adds how many are reserved.
     #[must_use]
     pub fn reserved(mut self, reserved: u64) -> Self {
         self.0.body.reserved = Some(reserved);
         self
     }
 
-    /// With what the readiness checks found.
+    /// Adds the outcomes of the readiness checks.
     #[must_use]
     pub fn with_checks(mut self, checks: Vec<CheckView>) -> Self {
         self.0.body.checks = Some(checks);
         self
     }
 
-    /// With `Retry-After`, in whole seconds, at least one (RFC 9110 has no fractions).
+    /// Adds `Retry-After`, in whole seconds, at least one (RFC 9110 has no fractions).
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
         let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         self.header(header::RETRY_AFTER, HeaderValue::from(whole.max(1)))
     }
 
-    /// When to come back, for a refusal that will pass.
+    /// When to come back, if the refusal will pass.
     pub fn passes_after(&self) -> Option<Duration> {
         let wait = self.0.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
         wait.parse().ok().map(Duration::from_secs)
     }
 
-    /// With another header.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);
         self
     }
 
-    /// With the path of the request.
+    /// Adds the path of the request.
     #[must_use]
     pub fn at(mut self, path: &str) -> Self {
         path.clone_into(&mut self.0.body.instance);
         self
     }
 
-    /// With another status of the same kind, for what only the framework tells apart.
+    /// Replaces the status by another of the same class, for cases that only the framework tells apart.
     #[must_use]
     pub(super) fn status(mut self, status: StatusCode) -> Self {
         self.0.body.status = status.as_u16();
@@ -166,7 +166,7 @@ impl Problem {
         self.0.code
     }
 
-    /// What is sent.
+    /// The body that is sent.
     pub fn body(&self) -> &ProblemBody {
         &self.0.body
     }

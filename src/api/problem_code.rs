@@ -1,9 +1,10 @@
-//! The error codes: the one place that says which status each has and what a person can do about it.
+//! The error codes, each with its status and with what a person can do about it. Neither is written anywhere
+//! else.
 //!
-//! Policy: 400 for what can't be read (syntax, path, query, headers), 422 for what was read and
-//! breaks a rule, 409 for what the resource's state forbids, 412 for a precondition, 503 with
-//! `Retry-After` for whatever a retry can cure, 500 only for a fault of ours, 501 for methods and
-//! transfer codings that no path knows.
+//! Policy: 400 for what can't be read (syntax, path, query, headers), 422 for what was read and breaks a
+//! rule, 409 for what the resource's state forbids, 412 for a precondition, 503 with `Retry-After` for a
+//! failure that a retry can cure, 500 only for a fault of ours, 501 for methods and transfer codings that no
+//! path knows.
 
 use axum::http::StatusCode;
 
@@ -20,7 +21,7 @@ pub enum Code {
     InvalidCursor,
     /// A header can't be understood.
     InvalidHeader,
-    /// `If-Match` or `If-None-Match` where it isn't evaluated.
+    /// `If-Match` or `If-None-Match` on a resource that doesn't evaluate it.
     ConditionNotSupported,
     /// The `Idempotency-Key` is not 1 to 255 visible ASCII characters.
     InvalidIdempotencyKey,
@@ -38,7 +39,7 @@ pub enum Code {
     ShardNotFound,
     /// No such dead letter.
     DeadLetterNotFound,
-    /// The path is there, the method isn't.
+    /// The path exists, but not with this method.
     MethodNotAllowed,
     /// The client was too slow to send.
     RequestTimeout,
@@ -46,7 +47,7 @@ pub enum Code {
     IllegalStep,
     /// A courier's position needs an order that is IN_TRANSIT.
     NotInTransit,
-    /// Less on hand than is reserved.
+    /// Fewer on hand than are reserved.
     BelowReserved,
     /// The dead letter was too large to be parked whole.
     ContentLeftOut,
@@ -76,7 +77,7 @@ pub enum Code {
     OrderRestarted,
     /// Too much to do.
     Overloaded,
-    /// A dependency is away.
+    /// A dependency can't be reached.
     Unavailable,
     /// `/readyz`: don't send requests here.
     NotReady,
@@ -84,7 +85,7 @@ pub enum Code {
     NotStarted,
 }
 
-/// What is fixed for a code.
+/// The fixed facts of a code.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
     /// The HTTP status.

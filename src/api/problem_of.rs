@@ -1,4 +1,4 @@
-//! Which problem each failure of the ports is.
+//! Maps each failure of the ports to a problem.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::ports::journal::JournalError;
 use crate::ports::outbox::OutboxError;
 use crate::ports::stock::StockError;
 
-/// When to come back if a database is away: long enough to spare it, short enough that clients go
-/// on within a second or two of its return.
+/// `Retry-After` while a database can't be reached: long enough to spare it, short enough that clients go on
+/// within a second or two of its return.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl From<OrdersError> for Problem {
@@ -95,13 +95,14 @@ impl From<OutboxError> for Problem {
     }
 }
 
-/// A dependency is away: logged here, where it is handled; the client learns only which.
+/// A dependency can't be reached. The failure is handled here, so it is logged here; the client learns only
+/// which dependency it is.
 pub fn unavailable(error: &dyn std::error::Error) -> Problem {
     tracing::warn!(error = %Chain(error), "request failed, a dependency is away");
     Problem::new(Code::Unavailable, error.to_string()).retry_after(RETRY_AFTER)
 }
 
-/// A fault of ours: logged here, where it is handled.
+/// A fault of ours. It is handled here, so it is logged here.
 pub fn internal(error: &dyn std::error::Error) -> Problem {
     tracing::error!(error = %Chain(error), "request failed");
     Problem::new(Code::InternalError, error.to_string())

@@ -1,14 +1,14 @@
-//! What RFC 9112 asks of a request's head beyond what the HTTP library sees to: `Host`, the form of the
-//! target, transfer codings, and methods that nobody knows. Two readers of one head must not understand
-//! it in two ways. Which path takes which method is the router's to say.
+//! RFC 9112's rules for a request's head that the HTTP library doesn't check: `Host`, the form of the target,
+//! transfer codings, and unknown methods. A proxy and this server must not understand one head in two ways.
+//! Leaves to the router which path takes which method.
 
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 
 use super::problem::Problem;
 use super::problem_code::Code;
 
-/// Refuses a request whose head is ambiguous, or asks for what this server doesn't have. The connection
-/// ends: what follows on it may be understood differently by whoever passed it on.
+/// Refuses a request whose head is ambiguous or asks for something that this server doesn't have. Then the
+/// connection ends: a proxy in front may understand the bytes that follow differently.
 pub fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     let headers = request.headers();
     let fault = check_host(headers, request.version())
@@ -61,8 +61,8 @@ fn is_host(value: &[u8]) -> bool {
     host.iter().all(is_name) && is_port
 }
 
-/// RFC 9112, 6.1: only `chunked`, and once. That it is the last, and that HTTP/1.0 has none, the library
-/// has seen to; it also ends the connection after a request that has `Content-Length` too.
+/// RFC 9112, 6.1: only `chunked`, and once. The library checks that it is the last coding and that HTTP/1.0
+/// has none. It also ends the connection after a request that has `Content-Length` too.
 fn check_codings(headers: &HeaderMap) -> Result<(), Fault> {
     let mut chunked = 0;
     for value in headers.get_all(header::TRANSFER_ENCODING) {
@@ -83,8 +83,8 @@ fn check_codings(headers: &HeaderMap) -> Result<(), Fault> {
     Ok(())
 }
 
-/// RFC 9110, 9.1: 405 is for methods that the server knows, 501 for others. It is no proxy, so it has no
-/// `CONNECT`.
+/// RFC 9110, 9.1: 405 is for methods that the server knows, 501 for others. This server is no proxy, so it
+/// doesn't know `CONNECT`.
 fn check_method(method: &Method) -> Result<(), Fault> {
     match *method {
         Method::GET
@@ -99,7 +99,8 @@ fn check_method(method: &Method) -> Result<(), Fault> {
     }
 }
 
-/// RFC 9112, 3.2: a path, or a whole `http` URI, or for `OPTIONS` the server as a whole.
+/// RFC 9112, 3.2: the target is a path, a whole `http` URI, or (for `OPTIONS` only) `*`, the server as a
+/// whole.
 fn check_target(method: &Method, uri: &Uri) -> Result<(), Fault> {
     let detail = match (uri.scheme_str(), uri.authority()) {
         (None, Some(_)) => "the target must be a path",

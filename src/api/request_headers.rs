@@ -1,4 +1,4 @@
-//! Request headers that several endpoints honour, and the one on the answer to a repeat.
+//! Request headers that several endpoints honour, and the header that marks the answer to a repeat.
 
 use std::sync::Arc;
 
@@ -21,8 +21,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 255;
 
-/// The idempotency key, if there is one; 400 if it is not 1 to 255 visible ASCII characters or
-/// stands twice.
+/// The idempotency key, if there is one; 400 if it is not 1 to 255 visible ASCII characters or occurs twice.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else {
@@ -50,8 +49,9 @@ pub fn mark_replayed(response: &mut Response) {
     response.headers_mut().insert(IDEMPOTENCY_REPLAYED, yes);
 }
 
-/// The trace context to pass on; one of its own for a request without. A malformed one is as good as none
-/// (W3C Trace Context, 3.2). What a later version appends is left out, and with it the version.
+/// The trace context to pass on; a new one for a request without. A malformed one counts as none (W3C Trace
+/// Context, 3.2). One of a later version is passed on as version 00, without the fields that the later
+/// version appends.
 pub fn traceparent(headers: &HeaderMap) -> Arc<str> {
     let sent = headers.get(TRACEPARENT).and_then(|sent| sent.to_str().ok());
     match sent.filter(|text| is_traceparent(text)) {

@@ -1,4 +1,4 @@
-//! Every route. Which of these routers a process serves, and on which listener, is `app.rs`' to say.
+//! Every route. Leaves to `app.rs` which of these routers a process serves, and on which listener.
 
 use std::sync::Arc;
 
@@ -44,12 +44,12 @@ pub fn public_inventory_routes(state: InventoryState) -> Router {
         .with_state(Arc::new(state))
 }
 
-/// Where `type` of every error leads, once on every listener.
+/// The pages that an error's `type` links to; once on every listener.
 pub fn problem_routes() -> Router {
     Router::new().route("/problems/{code}", get(documents::get_problem_page))
 }
 
-/// The OpenAPI document and what a person reads, once on every public listener.
+/// The OpenAPI document and its pages for people; once on every public listener.
 pub fn document_routes() -> Router {
     problem_routes()
         .route("/api/v1/openapi.json", get(openapi::get_openapi))
@@ -61,7 +61,8 @@ pub fn front_page_routes() -> Router {
     Router::new().route("/", get(|| async { Redirect::temporary("/docs/") }))
 }
 
-/// The management listener's routes without [`problem_routes`]; what the role doesn't have is not there.
+/// The management listener's routes without [`problem_routes`]. Routes of what the role doesn't have are left
+/// out.
 pub fn management_routes(state: ManagementState) -> Router {
     let mut routes = Router::new()
         .route("/livez", get(probes::get_livez))

@@ -1,5 +1,5 @@
-//! The HTTP/1.1 server: accepts connections up to a bound, gives a slow client a limit, and stops in
-//! good order. Sockets that were upgraded to WebSocket are their owner's from then on.
+//! The HTTP/1.1 server: accepts connections up to a bound, limits slow clients, and stops gracefully. A
+//! socket that was upgraded to WebSocket belongs to its handler from then on.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,24 +18,24 @@ use crate::telemetry::names;
 
 pub use super::server_limits::Limits;
 
-/// How many connections may wait to be accepted: a burst of ten thousand sockets comes in a few of
-/// these; the kernel caps it at `net.core.somaxconn`.
+/// How many connections may wait to be accepted. A burst of ten thousand sockets fills this only a few times;
+/// the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
 
-/// How long to wait after the kernel refused a connection for want of files or memory, which only
-/// ending others cures.
+/// How long to wait after the kernel refused a connection for want of files or memory. Only the end of other
+/// connections cures that.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A listener that stops is closed once nobody has come for so long: time enough to hear of those who
+/// A stopping listener is closed once no connection has come for so long: enough time to accept those that
 /// are in the backlog already.
 const LATECOMER_MAX: Duration = Duration::from_millis(10);
-/// And at the latest after this, however many come.
+/// A stopping listener is closed after this at the latest, however many connections come.
 const LATECOMERS_MAX: Duration = Duration::from_millis(100);
 
 /// Why a listener can't be opened.
 #[derive(Debug, Error)]
 pub enum BindError {
-    /// Somebody else listens there.
+    /// Another process listens there.
     #[error("port {} on {} is in use: stop what listens there, or choose another address with {flag}", .addr.port(), .addr.ip())]
     Busy {
         /// Where.
@@ -50,24 +50,24 @@ pub enum BindError {
         addr: SocketAddr,
         /// The flag that sets it.
         flag: &'static str,
-        /// The kernel's word.
+        /// The kernel's error.
         source: std::io::Error,
     },
 }
 
-/// How a listener's end is said: first that it is near, then that it is there.
+/// The two signals of a listener's end: first that it is near, then that it has come.
 #[derive(Clone, Debug, Default)]
 pub struct Until {
-    /// Everything is served, and answers say `Connection: close`.
+    /// The end is near: everything is still served, and answers say `Connection: close`.
     pub closing: CancellationToken,
-    /// No more connections.
+    /// The end has come: no more connections are taken.
     pub stop: CancellationToken,
 }
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped {
-    /// Connections that were cut because the time was up.
+    /// Connections that were cut because the grace period was over.
     pub cut: usize,
 }
 
@@ -80,7 +80,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens `addr`, which `flag` (`--listen`) sets. Port 0 takes a free one. Called within a runtime.
+    /// Opens `addr`, which `flag` (`--listen`) sets. Port 0 takes a free port. Must be called within a
+    /// runtime.
     pub fn bind(addr: SocketAddr, flag: &'static str) -> Result<Self, BindError> {
         let refused = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AddrInUse => BindError::Busy { addr, flag },
@@ -146,7 +147,8 @@ impl Server {
         while let Some((stream, slot)) = self.accept(&slots, &until.stop).await {
             serve(stream, slot);
         }
-        // The kernel resets what still waits when the listener goes, and those clients were let in.
+        // Closing the listener makes the kernel reset the connections in the backlog, and it has accepted
+        // those.
         let last = Instant::now() + LATECOMERS_MAX;
         while Instant::now() < last {
             let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
@@ -173,14 +175,14 @@ impl Server {
         Stopped { cut: left }
     }
 
-    /// The next connection and its place among those allowed; `None` when it is time to stop.
+    /// The next connection and its permit; `None` when it is time to stop.
     async fn accept(
         &self,
         slots: &Arc<Semaphore>,
         stop: &CancellationToken,
     ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
         let accepted = async {
-            // Closed by nobody: it always grants in the end.
+            // Nobody closes the semaphore, so it always grants in the end.
             let slot = Arc::clone(slots).acquire_owned().await.ok()?;
             loop {
                 match self.listener.accept().await {
@@ -201,7 +203,8 @@ impl Server {
     }
 }
 
-/// The connection went away before it was accepted; the next one may be sound.
+/// Whether the error concerns one connection that went away before it was accepted; the next one may be
+/// sound.
 fn is_of_one_connection(error: &std::io::Error) -> bool {
     use std::io::ErrorKind as Kind;
     matches!(

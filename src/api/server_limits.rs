@@ -1,5 +1,5 @@
-//! The bounds of a listener: how many connections it has, and how long a client may take. Leaves enforcing
-//! them to [`super::server`] and [`super::connection`].
+//! The bounds of a listener: how many connections it has, and how long a client may take. [`super::server`]
+//! and [`super::connection`] enforce them.
 
 use std::time::Duration;
 
@@ -12,14 +12,15 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a connection may be idle.
     pub idle_timeout: Duration,
-    /// How long a client may take nothing of what is written to it, before it is cut.
+    /// How long a write to a client may be blocked before the client is cut.
     pub write_timeout: Duration,
 }
 
 impl Default for Limits {
-    /// 16,384 connections are 10,000 watchers and room for writers, at about 10 KiB each; 30 s is
-    /// longer than a phone is in a tunnel; 75 s is longer than load balancers keep an idle connection
-    /// (60 s as a rule), so that they close it, and none sends a request to one that is just closed.
+    /// 16,384 connections are 10,000 watchers and room for writers, at about 10 KiB each. 30 s is longer than
+    /// a phone is in a tunnel. 75 s is longer than load balancers keep an idle connection (60 s as a rule):
+    /// so the load balancer closes it first, and never sends a request to a connection that this side is
+    /// closing.
     fn default() -> Self {
         Self {
             connections_max: 16_384,

@@ -1,5 +1,6 @@
 //! The one layer around the routes: refuses what HTTP forbids, catches panics, gives every error its form,
-//! takes what is left of a body, counts, and logs at debug. One layer instead of a stack of middlewares, because each costs an allocation a request.
+//! takes the unread rest of a body, counts, and logs at debug. It is one layer instead of a stack of
+//! middlewares because each of those costs an allocation a request.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -28,7 +29,7 @@ pub struct ApiService {
 }
 
 impl ApiService {
-    /// Serves `router`. Made after the metrics recorder is installed, else it counts nothing.
+    /// Serves `router`. Must be made after the metrics recorder is installed, else it counts nothing.
     pub fn new(router: Router) -> Self {
         let class = |class| metrics::counter!(names::HTTP_REQUESTS, "class" => class);
         Self {
@@ -53,7 +54,8 @@ impl ApiService {
             unwanted.settle(&mut response).await;
         }
         if method == Method::GET || method == Method::HEAD {
-            // Without it a cache between us and the client may make up how long an answer is fresh.
+            // Without this header a cache between us and the client may choose for itself how long an answer
+            // is fresh.
             let kept = response.headers_mut().entry(header::CACHE_CONTROL);
             kept.or_insert(HeaderValue::from_static("no-cache"));
         }
@@ -96,8 +98,8 @@ fn panicked(method: &Method, path: &str, panic: &(dyn std::any::Any + Send)) -> 
     Problem::new(Code::InternalError, "the request handler failed").into_response()
 }
 
-/// Puts `instance` into a problem, and makes a problem of any other error: the router's own 404 and
-/// 405, an extractor's refusal.
+/// Puts `instance` into a problem, and turns any other error (the router's own 404 and 405, an extractor's
+/// refusal) into a problem.
 fn in_form(mut response: Response, method: &Method, path: &str) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {

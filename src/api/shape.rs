@@ -1,6 +1,6 @@
-//! What a body lacks of its form: it is held against the schema that the OpenAPI document shows, so that
-//! every field that is missing or of the wrong type is named at once, in the document's words. Only for
-//! bodies that couldn't be read; what the values must be is left to the checks of each form.
+//! Compares a body that couldn't be read with its schema in the OpenAPI document. Every field that is missing
+//! or of the wrong type is named at once, in the document's words. Leaves rules for values to the checks of
+//! each form.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,18 +14,18 @@ use uuid::Uuid;
 use crate::codec::content::FieldError;
 use crate::codec::whole;
 
-/// Faults that are named at most: a body of 256 KiB may have ten thousand.
+/// The most faults that are named: a body of 256 KiB may have ten thousand.
 pub const ERRORS_MAX: usize = 50;
 
-/// A body beside its form.
+/// The result of comparing a body with its schema.
 pub struct Compared {
-    /// What is missing or of the wrong type.
+    /// The fields that are missing or of the wrong type.
     pub errors: Vec<FieldError>,
-    /// The body with something of the right type in these places, so that the rest can be checked.
+    /// The body with a value of the right type in each of these fields, so that the rest can be checked.
     pub rest: Value,
 }
 
-/// Holds `text`, which is JSON, against the schema of `T`.
+/// Compares `text`, which is JSON, with the schema of `T`.
 pub fn compare<T: ToSchema>(text: &str) -> Compared {
     let mut parts = Vec::new();
     T::schemas(&mut parts);
@@ -45,7 +45,7 @@ pub fn compare<T: ToSchema>(text: &str) -> Compared {
     }
 }
 
-/// Whether `pointer` names what `outer` names, or something in it.
+/// Whether `pointer` names the value that `outer` names, or a part of it.
 pub fn is_within(pointer: &str, outer: &str) -> bool {
     let rest = pointer.strip_prefix(outer);
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -63,7 +63,7 @@ struct Comparison {
 }
 
 impl Comparison {
-    /// `given`, or something of the right type in its place.
+    /// `given`, or a value of the right type instead of it.
     fn value(&mut self, schema: &Value, given: &RawValue, at: &str) -> Value {
         let schema = self.resolve(schema);
         let kinds = kinds(&schema);
@@ -134,7 +134,7 @@ impl Comparison {
         number.unwrap_or_else(|| self.refuse(schema, at, &must_be(schema)))
     }
 
-    /// Names the field, and gives something of its type.
+    /// Notes the field as wrong, and returns a value of its type.
     fn refuse(&mut self, schema: &Value, at: &str, detail: &str) -> Value {
         if self.errors.len() < ERRORS_MAX {
             self.errors.push(FieldError {
@@ -145,7 +145,7 @@ impl Comparison {
         self.any(schema)
     }
 
-    /// Something of this type.
+    /// Any value of this type.
     fn any(&self, schema: &Value) -> Value {
         let schema = self.resolve(schema);
         let kinds = kinds(&schema);
@@ -165,7 +165,7 @@ impl Comparison {
         }
     }
 
-    /// The schema that a reference names; any other as it is.
+    /// The schema that a reference names; any other schema unchanged.
     fn resolve(&self, schema: &Value) -> Value {
         let name = schema["$ref"]
             .as_str()
@@ -188,7 +188,7 @@ fn requires(schema: &Value, name: &str) -> bool {
     required.is_some_and(|names| names.iter().any(|required| required == name))
 }
 
-/// A sentence in the document's words.
+/// A sentence that says, in the document's words, what the value must be.
 fn must_be(schema: &Value) -> String {
     let range = match (&schema["minimum"], &schema["maximum"]) {
         (Value::Number(min), Value::Number(max)) => format!(" from {min} to {max}"),
@@ -209,7 +209,7 @@ fn must_be(schema: &Value) -> String {
     }
 }
 
-/// The fields of an object as they stand there.
+/// The fields of an object in their order, repeated ones included.
 struct Pairs<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Pairs<'de> {

@@ -1,4 +1,4 @@
-//! What the handlers of each router work with. Built once by `app.rs`; shared behind an `Arc`.
+//! The state of each router's handlers. `app.rs` builds it once; it is shared behind an `Arc`.
 
 use std::sync::Arc;
 
@@ -14,40 +14,40 @@ use crate::ports::orders::Orders;
 use crate::ports::outbox::Outbox;
 use crate::ports::stock::StockStore;
 
-/// For the public routes of the order role. The live routes bring a state of their own.
+/// The state of the order role's public routes. The live routes have a state of their own.
 #[derive(Clone)]
 pub struct ApiState {
     /// Commands and reads of single orders.
     pub orders: Arc<dyn Orders>,
-    /// Lists of orders, which no actor answers.
+    /// Lists of orders come from the journal, not from actors.
     pub journal: Arc<dyn Journal>,
     /// Time and new ids.
     pub clock: Arc<dyn Clock>,
 }
 
-/// For the public routes of the inventory role.
+/// The state of the inventory role's public routes.
 #[derive(Clone)]
 pub struct InventoryState {
     /// Levels and reservations.
     pub stock: Arc<dyn StockStore>,
 }
 
-/// For the management listener of any role; a role leaves out what it doesn't have.
+/// The state of any role's management listener; a role leaves out what it doesn't have.
 #[derive(Clone)]
 pub struct ManagementState {
-    /// What `/readyz` and `/startupz` look at.
+    /// Answers `/readyz` and `/startupz`.
     pub readiness: Arc<Readiness>,
-    /// What `/metrics` renders.
+    /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
-    /// The order role's actors; without it `/admin/v1/actors` is not there.
+    /// The order role's actors; without them `/admin/v1/actors` is missing.
     pub orders: Option<Arc<dyn Orders>>,
-    /// The cluster that this replica is part of, be it alone in it; without it (another role)
-    /// `/admin/v1/cluster` and `/admin/v1/shards` are not there.
+    /// The cluster of this replica, which may be its only member. Without it (in another role)
+    /// `/admin/v1/cluster` and `/admin/v1/shards` are missing.
     pub cluster: Option<Arc<dyn ClusterAdmin>>,
-    /// The orders that wait for inventory; without it (another role) `/admin/v1/sagas` is not there.
+    /// The orders that wait for inventory; without it (in another role) `/admin/v1/sagas` is missing.
     pub sagas: Option<SagaAdmin>,
-    /// The outboxes that this role writes or relays; without any `/admin/v1/outbox` is not there.
+    /// The outboxes that this role writes or relays; without any, `/admin/v1/outbox` is missing.
     pub outboxes: Vec<Arc<dyn Outbox>>,
-    /// The parked messages; without it `/admin/v1/dead-letters` is not there.
+    /// The dead letters; without them `/admin/v1/dead-letters` is missing.
     pub dead_letters: Option<Arc<dyn DeadLetterAdmin>>,
 }

@@ -1,6 +1,6 @@
-//! What an answer leaves unread of its request's body. A client or a proxy that is still sending reads no
-//! answer, and closing on it resets the connection and takes the answer with it. So the rest is taken, as
-//! far as is bearable, whatever the answer is; past that the answer says `Connection: close`.
+//! Reads the part of a request's body that its handler left unread. A client or a proxy that is still sending
+//! reads no answer, and closing then resets the connection and loses the answer. So the rest is read up to a
+//! limit after every answer; beyond the limit the answer says `Connection: close`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-/// How much of a body that nobody wants is taken: sixteen times the largest that anybody does.
+/// How much of an unwanted body is read: sixteen times the largest body that a handler reads.
 pub const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How long that may take.
+/// How long reading an unwanted body may take.
 pub const DRAIN_MAX: Duration = Duration::from_secs(1);
 
-/// On an answer whose client may go on sending what nobody reads.
+/// Marks an answer whose client may go on sending a body that nobody reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Unread;
 
-/// Where a body comes back to when whoever was to read it has dropped it.
+/// Gets a request's body back when its handler has dropped it.
 pub struct Unwanted {
     rest: Arc<Mutex<Option<Rest>>>,
-    /// The client sends nothing before it is asked for.
+    /// Whether the client sends no body before it gets `100 Continue`.
     awaits_word: bool,
 }
 
-/// A body, and how far it was read.
+/// A body, with how far it was read.
 struct Rest {
     body: Body,
     progress: Progress,
@@ -47,14 +47,14 @@ enum Progress {
     Failed,
 }
 
-/// A body on loan.
+/// A body on loan to a handler.
 struct Lent {
     /// `None` once given back.
     rest: Option<Rest>,
     back: Arc<Mutex<Option<Rest>>>,
 }
 
-/// The request with a body that comes back; as it is if it has none.
+/// The request with a body that comes back; the request unchanged if it has no body.
 pub fn lend(request: Request<Body>) -> (Request<Body>, Option<Unwanted>) {
     if request.body().is_end_stream() {
         return (request, None);
@@ -72,13 +72,13 @@ pub fn lend(request: Request<Body>) -> (Request<Body>, Option<Unwanted>) {
         let rest = Some(Rest { body, progress });
         Body::new(Lent { rest, back })
     });
-    // Where the protocol changes, a body has no place; a server may go on with what it speaks (7.8).
+    // A request with a body can't change the protocol; a server may ignore the upgrade (7.8).
     request.headers_mut().remove(header::UPGRADE);
     (request, Some(unwanted))
 }
 
 impl Unwanted {
-    /// Takes what is left, or says in `response` that the connection ends.
+    /// Reads the rest of the body, or says in `response` that the connection ends.
     pub async fn settle(self, response: &mut Response) {
         let rest = self.rest.lock().take();
         let is_read = match rest {
@@ -94,12 +94,12 @@ impl Unwanted {
 }
 
 impl Rest {
-    /// Whether the body was read, or could be, to its end.
+    /// Reads the rest of the body; whether it was read to its end.
     async fn drain(mut self, awaits_word: bool) -> bool {
         match self.progress {
             Progress::Ended => return true,
             Progress::Failed => return false,
-            // Reading would ask for it.
+            // Reading would send `100 Continue` and so ask for the body.
             Progress::Untouched if awaits_word => return false,
             Progress::Untouched | Progress::Begun => {}
         }
@@ -131,7 +131,7 @@ impl HttpBody for Lent {
         };
         let polled = Pin::new(&mut rest.body).poll_frame(cx);
         rest.progress = match &polled {
-            // What has failed ends too.
+            // A body that has failed ends as well, and must stay failed.
             _ if rest.progress == Progress::Failed => Progress::Failed,
             Poll::Ready(None) => Progress::Ended,
             Poll::Ready(Some(Err(_))) => Progress::Failed,

@@ -1,4 +1,4 @@
-//! What makes a role ready, and what it must find before it starts.
+//! The checks that make a role ready, and what a role must find before it starts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +18,17 @@ use crate::ports::cache::Cache;
 use crate::postgres::{Database, SchemaState};
 use crate::telemetry::repeated::RepeatedLog;
 
-/// Between two looks at a database that is away at the start, doubled from the first to the last.
+/// The pause between two attempts at a database that is away at the start, doubled from the first value to
+/// the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// Each look at the topics costs a client of its own and the names of all topics: probes may come more
-/// often than that is worth.
+/// The shortest time between two checks of the topics. Each check costs a client of its own and the names of
+/// all topics, and probes may come more often than that is worth.
 const BUS_ASKED_EVERY: Duration = Duration::from_secs(1);
 
-/// Waits until `database` answers and is migrated. An error if it needs `trackops migrate`; `false`
-/// if it is time to stop. One that a newer version has migrated will do: migrations only add, so that
-/// this version goes on, and starts again, while the newer one is rolled out.
+/// Waits until `database` answers and is migrated. An error if it needs `trackops migrate`; `false` if it is
+/// time to stop. A database that a newer version has migrated is accepted: migrations only add, so this
+/// version keeps running, and starts again, while the newer one is rolled out.
 pub(super) async fn until_migrated(database: &Database, life: &Lifecycle) -> anyhow::Result<bool> {
     let mut pause = RETRY.0;
     let waits = RepeatedLog::new();
@@ -68,7 +69,7 @@ pub(super) async fn until_migrated(database: &Database, life: &Lifecycle) -> any
     }
 }
 
-/// Not ready while `database` is away or not migrated; ready, and saying so, beside a newer version.
+/// Not ready while `database` is away or not migrated; degraded beside a newer version.
 pub(super) fn database(readiness: &Readiness, name: &'static str, database: &Database) {
     let database = database.clone();
     readiness.check(name, Need::Required, move || {
@@ -84,7 +85,7 @@ pub(super) fn database(readiness: &Readiness, name: &'static str, database: &Dat
     });
 }
 
-/// Not ready while a topic is missing; ready, and saying so, while the bus is away.
+/// Not ready while a topic is missing; degraded while the bus is away.
 pub(super) fn bus(readiness: &Readiness, bus: &Arc<dyn Bus>) {
     let bus = Arc::clone(bus);
     let last: Arc<Mutex<Option<(Instant, CheckResult)>>> = Arc::default();
@@ -109,7 +110,7 @@ pub(super) fn bus(readiness: &Readiness, bus: &Arc<dyn Bus>) {
     });
 }
 
-/// Ready, and saying so, while the cache is away.
+/// Degraded while the cache is away.
 pub(super) fn cache(readiness: &Readiness, cache: &Arc<dyn Cache>) {
     let cache = Arc::clone(cache);
     readiness.ping("redis", Need::Optional, move || {
@@ -118,7 +119,7 @@ pub(super) fn cache(readiness: &Readiness, cache: &Arc<dyn Cache>) {
     });
 }
 
-/// Not ready until the replica has started: its shards, which are its own for good.
+/// Not ready until the replica has started. It owns its shards for good.
 pub(super) fn started(readiness: &Arc<Readiness>) {
     let process = Arc::downgrade(readiness);
     readiness.check("shards", Need::Required, move || {
@@ -145,7 +146,7 @@ pub(super) fn tenure(readiness: &Readiness, tenure: &Arc<LateBoundOwnership>) {
     });
 }
 
-/// Not ready while it owns nothing and reaches nobody who does: whatever it was asked, it would fail.
+/// Not ready while this replica owns nothing and reaches no owner: it would fail every request.
 pub(super) fn links(readiness: &Readiness, desk: &Arc<LateBoundClusterAdmin>) {
     let desk = Arc::clone(desk);
     readiness.check("links", Need::Required, move || {

@@ -1,5 +1,5 @@
-//! A replica among others: links, router and coordinator over its node. A replica that is alone needs
-//! none of this.
+//! One replica of several: links, router and coordinator over its node. A replica that is alone needs none of
+//! this.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::ports::clock::Clock;
 use crate::ports::live::LiveHub;
 use crate::router::{Router, RouterParts, RouterSettings};
 
-/// The listener for links, and where others reach it. Open as long as the process lives: between two
-/// incarnations callers wait rather than be refused.
+/// The listener for links, and the address where others reach it. It stays open as long as the process lives:
+/// between two incarnations callers wait instead of being refused.
 pub(super) struct LinkListener {
     listener: std::net::TcpListener,
     address: String,
@@ -40,7 +40,7 @@ pub(super) struct LinkPort {
 }
 
 impl LinkListener {
-    /// Opens what the configuration says; `None` for a replica that is alone.
+    /// Opens the listener that the configuration names; `None` for a replica that is alone.
     pub async fn open(config: &ReplicaConfig) -> anyhow::Result<Option<Self>> {
         if config.link_secret.is_empty() {
             return Ok(None);
@@ -64,7 +64,7 @@ impl LinkListener {
         }))
     }
 
-    /// For another incarnation.
+    /// The listener for another incarnation.
     pub fn port(&self) -> anyhow::Result<LinkPort> {
         let listener = self.listener.try_clone();
         Ok(LinkPort {
@@ -77,7 +77,7 @@ impl LinkListener {
     }
 }
 
-/// What the replica's part in the cluster stands on.
+/// What the replica's part in the cluster is built from.
 pub(super) struct ClusterParts {
     pub me: Peer,
     pub node: Arc<Node>,
@@ -85,7 +85,7 @@ pub(super) struct ClusterParts {
     pub membership: Arc<dyn Membership>,
     pub hub: Arc<dyn LiveHub>,
     pub port: LinkPort,
-    /// What operations sees of the cluster.
+    /// Where operators see the cluster.
     pub desk: Arc<LateBoundClusterAdmin>,
     pub clock: Arc<dyn Clock>,
     pub shards: ShardCount,
@@ -99,7 +99,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Links, router, coordinator; then others are answered.
+    /// Starts links, router and coordinator; from then on other replicas get answers.
     pub fn start(parts: ClusterParts) -> Self {
         let mut settings = LinkSettings::new(parts.shards);
         if faults::hit(points::SPEAK_NEWER, "") {
@@ -149,18 +149,18 @@ impl Cluster {
         }
     }
 
-    /// Ends `life` once a task of its own is lost.
+    /// Ends `life` once one of the cluster's tasks is lost.
     pub fn depend(&self, life: &Lifecycle) {
         life.depend_on(self.router.vital());
         life.depend_on(self.coordinator.vital());
     }
 
-    /// Whoever answers for every order.
+    /// Serves every order of the cluster.
     pub fn router(&self) -> &Arc<Router> {
         &self.router
     }
 
-    /// Waits until what was free is claimed; `false` if it is time to stop.
+    /// Waits until the free shards are claimed; `false` if it is time to stop.
     pub async fn first_claims_done(&self, life: &Lifecycle) -> bool {
         tokio::select! {
             () = self.coordinator.first_claims_done() => true,
@@ -168,7 +168,7 @@ impl Cluster {
         }
     }
 
-    /// Gives the shards to the others while everything still answers.
+    /// Gives the shards to the other replicas while this one still answers.
     pub async fn drain(&self, limit: Duration) {
         if self.coordinator.drain(limit).await {
             tracing::info!("every shard is another replica's");
@@ -177,14 +177,14 @@ impl Cluster {
         }
     }
 
-    /// No more moves, and nothing more is answered: the shards may be another's. Those who wait for an
-    /// answer ask whoever owns them now.
+    /// Stops moves and answers at once, because the shards may be another replica's. Callers that wait for an
+    /// answer ask the current owner.
     pub async fn abandon(self) {
         self.router.abandon();
         tokio::join!(self.coordinator.stop(), self.links.stop(Duration::ZERO));
     }
 
-    /// No more moves, and what others have asked for is finished within `limit`.
+    /// Stops moves, and finishes the requests of other replicas within `limit`.
     pub async fn stop(self, limit: Duration) {
         self.coordinator.stop().await;
         self.router.stop();

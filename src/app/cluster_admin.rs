@@ -1,4 +1,4 @@
-//! The cluster's directory, links and membership, as the management routes want them.
+//! The cluster's directory, links and membership, in the form that the management routes need.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +21,15 @@ use crate::api::admin::cluster_admin::{
 };
 use crate::ports::clock::Clock;
 
-/// A shard as this replica has it.
+/// Gives a shard's state on this replica.
 pub(super) type LocalShards = Box<dyn Fn(ShardId) -> LocalShard + Send + Sync>;
 
-/// What a desk looks at.
+/// What the cluster admin reads.
 pub(super) struct ClusterParts {
     /// This replica.
     pub me: (NodeId, Incarnation),
     pub directory: Arc<Directory>,
-    /// To other replicas; `None` for one that is alone.
+    /// Links to other replicas; `None` for a replica that is alone.
     pub links: Option<Arc<dyn Links>>,
     pub membership: Arc<dyn Membership>,
     pub local: LocalShards,
@@ -37,7 +37,7 @@ pub(super) struct ClusterParts {
 }
 
 impl ClusterParts {
-    /// Of a replica without others.
+    /// The parts of a replica that is alone.
     pub fn alone(
         me: (NodeId, Incarnation),
         node: &Arc<Node>,
@@ -56,8 +56,8 @@ impl ClusterParts {
     }
 }
 
-/// A desk that has nothing to show until the replica has joined: the management listener opens
-/// before that.
+/// The cluster admin. It has nothing to show until the replica has joined, because the management listener
+/// opens before that.
 #[derive(Default)]
 pub(super) struct LateBoundClusterAdmin(ArcSwapOption<ClusterAdapter>);
 
@@ -69,12 +69,12 @@ impl LateBoundClusterAdmin {
         Arc::default()
     }
 
-    /// From now on `parts` are shown: those of the present incarnation.
+    /// Shows `parts` from now on: those of the present incarnation.
     pub fn set(&self, parts: ClusterParts) {
         self.0.store(Some(Arc::new(ClusterAdapter(parts))));
     }
 
-    /// Whether this replica can do nothing for anybody: it owns nothing, and reaches none that does.
+    /// Whether this replica can serve nobody: it owns nothing, and reaches no owner.
     pub fn is_cut_off(&self) -> bool {
         self.0.load().as_ref().is_some_and(|desk| desk.is_cut_off())
     }
@@ -117,7 +117,7 @@ impl ClusterAdapter {
         }
     }
 
-    /// Of links, those count that lead to somebody alive. One that was never needed is none yet.
+    /// Counts only links to live replicas. A link that was never needed doesn't exist yet.
     fn is_cut_off(&self) -> bool {
         let view = self.0.directory.view();
         let is_mine = |owner: &(NodeId, Incarnation)| *owner == self.0.me;
@@ -150,7 +150,7 @@ impl ClusterAdapter {
         view.shards.iter().map(state).collect()
     }
 
-    /// Asks the authority itself: the node may have joined a moment ago.
+    /// Asks the authority itself, because the node may have joined a moment ago.
     async fn drain(&self, node: NodeId) -> Result<bool, ClusterAdminError> {
         let view = self.0.membership.view().await.map_err(away)?;
         let found = view.nodes.iter().find(|view| view.node == node);
@@ -201,7 +201,7 @@ fn link_report(link: LinkState, now: Instant, wall: Timestamp) -> LinkReport {
     }
 }
 
-/// The shards as `node` has them.
+/// The state of the shards on `node`.
 pub(super) fn local_shards(node: Arc<Node>) -> LocalShards {
     Box::new(move |shard| LocalShard {
         standing: node.ownership().standing(shard).0.as_str(),

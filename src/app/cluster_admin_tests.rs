@@ -1,4 +1,4 @@
-//! What the desk shows of a directory, and whom it drains.
+//! What the cluster admin shows of a directory, and which node it drains.
 
 use std::collections::HashSet;
 
@@ -23,7 +23,7 @@ fn node(name: &str, incarnation: i64, remaining: Duration) -> NodeView {
     }
 }
 
-/// `a` is alive, `b` dead with a shard, one shard is nobody's.
+/// `a` is alive, `b` is dead and owns a shard, and one shard has no owner.
 fn view() -> ClusterView {
     let owned = |name: &str, incarnation| Some((NodeId(name.into()), Incarnation(incarnation)));
     let owners = [owned("a", 2), owned("a", 2), owned("b", 1), None];
@@ -69,7 +69,7 @@ impl Links for OneLink {
     }
 }
 
-/// Knows [`view`], and who was drained.
+/// Knows [`view`], and which nodes were drained.
 #[derive(Default)]
 struct Authority(Mutex<HashSet<String>>);
 

@@ -1,5 +1,5 @@
-//! The time that replicas go by: the authority's. A deadline that one of them writes, another acts upon,
-//! and their own clocks may disagree by any amount.
+//! The time of all replicas: the authority's. One replica writes a deadline and another acts upon it, and
+//! their own clocks may differ by any amount.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::ports::clock::{Clock, SystemClock, uuid_v7_at};
 
-/// The machine's clock until there is a directory that hears of the authority's.
+/// The machine's clock until a directory gives the authority's time.
 #[derive(Default)]
 pub(super) struct ClusterClock(ArcSwapOption<Directory>);
 
@@ -19,7 +19,7 @@ impl ClusterClock {
         Arc::default()
     }
 
-    /// Goes by what `directory` hears from now on.
+    /// Uses the time of `directory` from now on.
     pub fn follow(&self, directory: Arc<Directory>) {
         self.0.store(Some(directory));
     }

@@ -1,5 +1,5 @@
-//! The order service's consumer: messages of other services to whoever answers for the orders. It outlives
-//! incarnations of the replica, so that its group and its partitions stay as they are.
+//! The order service's consumer: takes messages of other services to the incarnation that answers for the
+//! orders. It outlives incarnations of the replica, so that its group and its partitions stay as they are.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Consumer {
         Self { stop, task }
     }
 
-    /// It takes no more messages; what it has in hand is finished until `end`.
+    /// Takes no more messages; those in flight are finished until `end`.
     pub async fn stop(self, end: Instant) {
         self.stop.cancel();
         if tokio::time::timeout_at(end, self.task).await.is_err() {

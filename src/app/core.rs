@@ -1,4 +1,5 @@
-//! The order service over whatever adapters: one life of a replica with its actors; and its end, in order.
+//! The order service over any adapters: runs one incarnation of a replica with its actors, and stops it in
+//! order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,7 @@ use crate::ports::sagas::Sagas;
 /// Makes memberships on connections of their own, within the runtime that calls it.
 pub(super) type MembershipFactory = Box<dyn FnOnce() -> MembershipConnections + Send>;
 
-/// What the order service works with.
+/// What the order service is built from.
 pub(super) struct CoreParts {
     pub journal: Arc<dyn Journal>,
     pub cache: Arc<dyn Cache>,
@@ -49,11 +50,11 @@ pub(super) struct CoreParts {
     pub keeper: Option<MembershipFactory>,
     pub node: NodeId,
     pub timing: LeaseTiming,
-    /// How many shards the configuration says there are, if it does.
+    /// The shard count of the configuration, if it names one.
     pub shards: Option<ShardCount>,
-    /// It was deposed before: another owner of shards isn't waited for.
+    /// This replica was deposed before: if another replica owns shards, it doesn't wait for them.
     pub returning: bool,
-    /// What operations sees of nodes and shards.
+    /// Where operators see nodes and shards.
     pub desk: Arc<LateBoundClusterAdmin>,
     /// For links to other replicas; `None` for one that is alone and owns every shard.
     pub links: Option<LinkPort>,
@@ -66,7 +67,7 @@ pub(super) struct Core {
     keeper: Option<LeaseKeeper>,
 }
 
-/// Joins, claims, starts; then `orders` answers. `None` if it was time to stop before that.
+/// Joins, claims and starts; then `orders` answers. `None` if it was time to stop before that.
 pub(super) async fn start(
     parts: CoreParts,
     settings: Settings,
@@ -103,7 +104,7 @@ pub(super) async fn start(
             ownership.clone(),
             life.clone(),
         ));
-        // Nothing is placed by the machine's clock and judged by the authority's.
+        // No order may be placed by the machine's clock and judged by the authority's.
         if !replica::heard(&directory, life).await {
             replica::leave(&ownership).await;
             return Ok(None);
@@ -115,8 +116,9 @@ pub(super) async fn start(
         replica::leave(&ownership).await;
         return Ok(None);
     }
-    // Whoever is alone may answer from memory while the database is away: then nobody can write. Where
-    // others are alive a renewal that times out says nothing of that: they may own the shards by now.
+    // A replica that is alone may answer from memory while the database is away, because then nobody can
+    // write. With other replicas alive, a renewal that times out doesn't show that: they may own the shards
+    // by now.
     let lease_state = keeper
         .as_ref()
         .map(LeaseKeeper::lease_state)
@@ -135,12 +137,12 @@ pub(super) async fn start(
     let node = Node::start(node_parts, settings).await?;
     life.depend_on(node.vital());
     if parts.returning {
-        // Their listeners have outlived the incarnation that told them of changes.
+        // The watched orders' listeners have outlived the incarnation that told them of changes.
         node.wake_watched();
     }
     if is_alone {
         if keeper.is_none() {
-            // Nobody else ever has them: what is so now stays so.
+            // No other replica ever owns the shards, so this view stays true.
             directory.update(parts.membership.view().await?, Instant::now());
         }
         let me = (parts.node.clone(), incarnation);
@@ -165,7 +167,7 @@ pub(super) async fn start(
         })
     });
     if let Some(cluster) = &cluster {
-        // A stop that comes now is the caller's to notice: what was started is stopped like the rest.
+        // The caller notices a stop that comes now, and stops what was started like the rest.
         cluster.depend(life);
         cluster.first_claims_done(life).await;
         answering = Arc::clone(cluster.router()) as _;
@@ -178,7 +180,7 @@ pub(super) async fn start(
     }))
 }
 
-/// This replica, as others call it.
+/// This replica, as other replicas reach it.
 fn peer(node: &NodeId, incarnation: Incarnation, port: &LinkPort) -> Peer {
     Peer {
         node: node.clone(),
@@ -187,7 +189,7 @@ fn peer(node: &NodeId, incarnation: Incarnation, port: &LinkPort) -> Peer {
     }
 }
 
-/// Whom requests for stock and their answers pass.
+/// The groups that requests for stock and their answers pass.
 fn saga_route(groups: Arc<dyn Groups>) -> SagaRoute {
     SagaRoute {
         groups,
@@ -197,8 +199,8 @@ fn saga_route(groups: Arc<dyn Groups>) -> SagaRoute {
     }
 }
 
-/// How many shards there are, and this replica's place among those that join for them, asked for at the
-/// instant given. `None` if it was time to stop before that.
+/// The shard count, the incarnation under which this replica joined, and the time before its join was sent.
+/// `None` if it was time to stop before that.
 async fn enter(
     parts: &CoreParts,
     life: &Lifecycle,
@@ -206,7 +208,7 @@ async fn enter(
     let Some(count) = replica::shard_count(&*parts.membership, parts.shards, life).await? else {
         return Ok(None);
     };
-    // Nobody calls a replica that is alone: then its address is its name.
+    // Nobody calls a replica that is alone, so its name serves as its address.
     let address = parts.links.as_ref().map(|port| port.address.clone());
     let address = address.unwrap_or_else(|| parts.node.0.clone());
     let joined = replica::join(
@@ -220,7 +222,7 @@ async fn enter(
     Ok(joined.map(|(incarnation, sent)| (count, incarnation, sent)))
 }
 
-/// The lease, kept from now on; one without an end where there is no keeper.
+/// The lease, renewed from now on by its keeper; without a keeper it never ends.
 fn keep_lease(
     factory: Option<MembershipFactory>,
     kept: Kept,
@@ -234,7 +236,7 @@ fn keep_lease(
     Ok((lease, Some(keeper)))
 }
 
-/// A deposed replica writes and answers nothing any more, and ends.
+/// When the replica is deposed, it stops writing and answering, and ends.
 async fn watch_lease(
     mut lease_state: tokio::sync::watch::Receiver<LeaseState>,
     ownership: Arc<Ownership>,
@@ -242,7 +244,7 @@ async fn watch_lease(
 ) {
     let deposed = lease_state.wait_for(|lease_state| *lease_state == LeaseState::Deposed);
     tokio::select! {
-        // A keeper that is gone renews no more, whatever ended it.
+        // A lease keeper that is gone renews no more, so the replica counts as deposed.
         seen = deposed => if seen.is_ok() || !life.is_stopping() {
             ownership.suspend_all();
             life.fail(Deposed.into());
@@ -264,12 +266,12 @@ impl Core {
         }
     }
 
-    /// Its shards and its lease.
+    /// The replica's shards and its lease.
     pub fn ownership(&self) -> Arc<Ownership> {
         Arc::clone(self.node.ownership())
     }
 
-    /// What was admitted is finished, the shards are given up.
+    /// Finishes the admitted requests, then gives up the shards.
     pub async fn stop(self, ending: Ending) {
         faults::hang(faults::points::HANG_AT_STOP).await;
         if let Some(cluster) = self.cluster {
@@ -282,7 +284,7 @@ impl Core {
         stop_keeper(self.keeper, ending.at(14)).await;
     }
 
-    /// The same of a deposed one: nobody waits for it, and others may call the next incarnation at once.
+    /// Stops a deposed incarnation: nobody waits for it, and others may call the next incarnation at once.
     pub async fn abandon(self, limit: Duration) {
         let ending = Ending::begin(limit);
         if let Some(cluster) = self.cluster {
@@ -298,14 +300,14 @@ impl Core {
 
 async fn stop_keeper(keeper: Option<LeaseKeeper>, end: Instant) {
     let Some(keeper) = keeper else { return };
-    // Joins a thread: not on the runtime's own.
+    // This joins a thread, so it must not run on a thread of the runtime.
     let stopped = tokio::task::spawn_blocking(|| keeper.stop());
     if tokio::time::timeout_at(end, stopped).await.is_err() {
         tracing::warn!("a renewal of the lease is under way still");
     }
 }
 
-/// The actors' settings of a configuration.
+/// The actors' settings from the configuration.
 pub(super) fn settings(config: &OrdersConfig) -> Settings {
     let mut settings = Settings {
         passivate_live: Duration::from_millis(config.passivate_live_ms),

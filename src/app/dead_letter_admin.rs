@@ -1,4 +1,4 @@
-//! The dead letters of `messaging`, as the management routes want them.
+//! The dead letters of `messaging`, in the form that the management routes need.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::messaging::dead_letters::{self, DeadLetters, SendAgainError};
 use crate::model::topic::Topic;
 use crate::ports::bus::BusError;
 
-/// The desk over `letters`.
+/// The dead letter admin over `letters`.
 pub(super) fn of(letters: DeadLetters) -> Arc<dyn DeadLetterAdmin> {
     Arc::new(DeadLetterAdapter(letters))
 }

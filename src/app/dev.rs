@@ -1,5 +1,5 @@
-//! `trackops dev`: every role in one process on one SQLite file, with nothing else installed. Order,
-//! outbox, relay, bus, inventory and back run the same code as in production.
+//! `trackops dev`: every role in one process on one SQLite file, with nothing else installed. The way from
+//! order to outbox, relay, bus, inventory and back runs the same code as in production.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     let limit = config.http.shutdown(DEV_STOP);
     let life = Lifecycle::start(limit)?;
     let port = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
-    // Its directory is fed by nobody: it shows what the machine's clock does.
+    // No directory feeds it, so it shows the machine's time.
     let clock = ClusterClock::new();
     let store = Embedded::open(&args.data_dir, Arc::clone(&clock) as _).await?;
     let bus = open_bus(&store).await?;
@@ -183,7 +183,7 @@ fn readiness(store: &Embedded) -> Arc<Readiness> {
     readiness
 }
 
-/// What the other roles and the management listeners have on ports of their own.
+/// The routes that the other roles and the management listeners serve on ports of their own.
 fn other_routes(store: &Embedded, management: ManagementState) -> Router {
     let inventory = InventoryState {
         stock: store.stock(),
@@ -221,7 +221,7 @@ impl Others {
         Self { tasks, stop }
     }
 
-    /// Waits for what was stopped, at most until `end`.
+    /// Waits for the stopped tasks, at most until `end`.
     async fn end(self, end: Instant) {
         self.tasks.close();
         if tokio::time::timeout_at(end, self.tasks.wait())
@@ -258,7 +258,7 @@ async fn shop(listener: SocketAddr, bus: Arc<dyn Bus>, stop: CancellationToken) 
     demo::run(settings, stop).await;
 }
 
-/// Where the shop reaches a listener that may be on every address.
+/// The address where the demo shop reaches a listener that may listen on every address.
 fn loopback(mut addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() {
         addr.set_ip(match addr.ip() {

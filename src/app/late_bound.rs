@@ -1,6 +1,6 @@
-//! The orders while there are none: the listeners open at once and stay, so that probes and a busy port
-//! show at once, while the replica still waits for its database or its shards, or comes back as a new
-//! incarnation.
+//! The orders and the ownership, set once a replica has them. The listeners open at once and stay open, so
+//! that probes work and a busy port shows at once. Meanwhile the replica waits for its database or its
+//! shards, or comes back as a new incarnation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,15 +19,15 @@ use crate::model::orders_error::OrdersError;
 use crate::ports::live::LiveListener;
 use crate::ports::orders::Orders;
 
-/// Refuses everything while nobody answers. A release from quarantine also sends the order's parked
-/// messages again.
+/// Refuses every request while no incarnation answers. A release from quarantine also sends the order's dead
+/// letters again.
 pub(super) struct LateBoundOrders {
     orders: ArcSwapOption<Arc<dyn Orders>>,
     had_some: AtomicBool,
     letters: DeadLetters,
 }
 
-/// The present incarnation's shards and lease; none while there is no incarnation that owns any.
+/// The present incarnation's shards and lease; none while no incarnation owns shards.
 #[derive(Default)]
 pub(super) struct LateBoundOwnership(ArcSwapOption<Ownership>);
 
@@ -37,7 +37,7 @@ impl LateBoundOwnership {
         self.0.store(Some(ownership));
     }
 
-    /// It is over.
+    /// The incarnation is over.
     pub fn clear(&self) {
         self.0.store(None);
     }
@@ -59,7 +59,7 @@ impl LateBoundOwnership {
 }
 
 impl LateBoundOrders {
-    /// Nobody answers yet.
+    /// No incarnation answers yet.
     pub fn new(letters: DeadLetters) -> Arc<Self> {
         Arc::new(Self {
             orders: ArcSwapOption::empty(),
@@ -74,17 +74,17 @@ impl LateBoundOrders {
         self.orders.store(Some(Arc::new(orders)));
     }
 
-    /// Nobody answers any more, for a moment.
+    /// No incarnation answers for a moment.
     pub fn clear(&self) {
         self.orders.store(None);
     }
 
     /// Sends the order's dead letters again.
     async fn letters_again(&self, order: OrderId, was_quarantined: bool) {
-        // Also if it was free already: the answer to an earlier call may have been lost before this.
+        // Also if the order was free already: the answer to an earlier call may have been lost before this.
         match self.letters.send_order_again(order).await {
             Ok(sent) => tracing::info!(%order, was_quarantined, sent, "released from quarantine"),
-            // They stay where they are, and can be sent again by hand.
+            // The dead letters stay where they are, and an operator can send them again.
             Err(error) => {
                 tracing::warn!(%order, %error, "released, but its dead letters were not sent again");
             }

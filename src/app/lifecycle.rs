@@ -15,18 +15,18 @@ pub(super) const ROLE_STOP: Duration = Duration::from_secs(10);
 /// Limit of a graceful stop of `dev`, where a person waits for the prompt.
 pub(super) const DEV_STOP: Duration = Duration::from_secs(2);
 
-/// What the parts of a stop get of its limit, in sixteenths of it from its beginning. What ends late
-/// takes from the parts behind it, never from the end.
+/// The parts of a stop each get a share of its limit, in sixteenths counted from its beginning. A part that
+/// ends late takes time from the parts after it, never from the limit.
 const SHARES: u32 = 16;
 
-/// A graceful stop under way.
+/// A graceful stop in progress.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ending {
     begun: Instant,
     limit: Duration,
 }
 
-/// Says when to stop, and why.
+/// Tells when to stop, and why.
 #[derive(Clone)]
 pub(super) struct Lifecycle {
     stop: CancellationToken,
@@ -34,8 +34,8 @@ pub(super) struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Listens to SIGTERM and Ctrl-C from now on. A second one ends the process at once, and so does
-    /// the end of `limit` after the first.
+    /// Listens to SIGTERM and Ctrl-C from now on. A second signal ends the process at once, and so does the
+    /// end of `limit` after the first.
     pub fn start(limit: Duration) -> anyhow::Result<Self> {
         let mut terminate = signal(SignalKind::terminate()).context("can't listen to SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("can't listen to SIGINT")?;
@@ -55,7 +55,7 @@ impl Lifecycle {
         Ok(life)
     }
 
-    /// A part of this life that may end before it, and ends with it.
+    /// A lifecycle that may end before this one, and ends with it.
     pub fn part(&self) -> Self {
         Self {
             stop: self.stop.child_token(),
@@ -65,7 +65,7 @@ impl Lifecycle {
 
     /// Stops it with this error as its result.
     pub fn fail(&self, error: anyhow::Error) {
-        // The first failure is the cause; what follows is its consequence.
+        // The first failure is the cause; later ones are its consequences.
         self.failure.lock().get_or_insert(error);
         self.stop.cancel();
     }
@@ -98,7 +98,7 @@ impl Lifecycle {
         self.stop.cancelled().await;
     }
 
-    /// Its result.
+    /// The result of the life: the failure that ended it, if any.
     pub fn result(self) -> anyhow::Result<()> {
         let failure = self.failure.lock().take();
         failure.map_or(Ok(()), Err)
@@ -106,7 +106,7 @@ impl Lifecycle {
 }
 
 impl Ending {
-    /// It begins now and has `limit`.
+    /// Begins a stop now, with `limit`.
     pub fn begin(limit: Duration) -> Self {
         Self {
             begun: Instant::now(),
@@ -114,7 +114,7 @@ impl Ending {
         }
     }
 
-    /// When so many sixteenths of the limit are over.
+    /// The time at which so many sixteenths of the limit are over.
     pub fn at(&self, sixteenths: u32) -> Instant {
         self.begun + self.limit * sixteenths / SHARES
     }
@@ -126,8 +126,8 @@ impl Ending {
     }
 }
 
-/// Ends the process after `limit`, if it still runs then. On a thread of its own: what hangs may be the
-/// runtime, or its end.
+/// Ends the process after `limit`, if it still runs then. It uses a thread of its own, because the runtime,
+/// or its end, may be what hangs.
 fn end_after(limit: Duration) {
     let watch = move || {
         std::thread::sleep(limit);

@@ -18,7 +18,7 @@ pub(super) struct HttpListener {
     served: JoinHandle<Stopped>,
 }
 
-/// An open port that doesn't serve yet. Open until it and its clones have served to their end.
+/// An open port that doesn't serve yet. It stays open until it and its clones have finished serving.
 #[derive(Clone)]
 pub(super) struct Port(Server);
 
@@ -50,7 +50,7 @@ impl Port {
         self.0.local_addr()
     }
 
-    /// Serves `router`; once stopped, what is left after `grace` is cut.
+    /// Serves `router`. Once stopped, connections that are open after `grace` are cut.
     pub fn serve(self, router: Router, grace: Duration) -> HttpListener {
         let (addr, until) = (self.addr(), Until::default());
         let service = ApiService::new(router);
@@ -69,12 +69,12 @@ impl HttpListener {
         self.addr
     }
 
-    /// Answers say `Connection: close` from now on: the end is near.
+    /// Answers say `Connection: close` from now on, because the listener will close soon.
     pub fn set_closing(&self) {
         self.until.closing.cancel();
     }
 
-    /// Stops accepting, ends what is open, returns when all is closed.
+    /// Stops accepting, ends the open connections, and returns when all are closed.
     pub async fn stop(self) {
         self.until.stop.cancel();
         if let Err(error) = self.served.await {

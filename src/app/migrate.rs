@@ -1,4 +1,4 @@
-//! `trackops migrate`: both databases up to date, every topic there.
+//! `trackops migrate`: migrates both databases and creates every missing topic.
 
 use anyhow::Context as _;
 use trackops_cluster::ShardCount;
@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::ports::bus::Bus as _;
 use crate::postgres::{self, Kind};
 
-/// Migrates what is configured; prints what it did.
+/// Migrates the configured stores and prints what it did.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let shards = config.stores.shards_set().unwrap_or(ShardCount::DEFAULT);
     for (kind, url) in [

@@ -39,9 +39,9 @@ use crate::redis::{RedisCache, RedisSettings};
 use crate::retention;
 use crate::telemetry::{self, prometheus};
 
-/// Runs the role until a signal. The ports, their connections and the consumer are the process'; a replica
-/// whose lease has ended, as after the database was away for longer than that, comes back behind them as a
-/// new incarnation with nothing in memory; unless another has taken its place.
+/// Runs the role until a signal. The ports, their connections and the consumer belong to the process. A
+/// replica whose lease has ended, for example because the database was away for longer than the lease, comes
+/// back behind them as a new incarnation with nothing in memory, unless another replica has taken its place.
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = prometheus::install()?;
     telemetry::zeros_of_orders();
@@ -124,7 +124,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     life.result()
 }
 
-/// What stays while incarnations come and go.
+/// What the process keeps while incarnations come and go.
 struct Replica<'a> {
     config: &'a Config,
     adapters: Adapters,
@@ -135,15 +135,15 @@ struct Replica<'a> {
     desk: Arc<LateBoundClusterAdmin>,
     tenure: Arc<LateBoundOwnership>,
     readiness: Arc<Readiness>,
-    /// Since the first incarnation: it asks whoever answers.
+    /// Runs since the first incarnation, and asks the one that answers.
     consumer: Option<Consumer>,
-    /// Deposed incarnations on their way out. Each has a limit, and a lease had to run out before each.
+    /// Deposed incarnations that are ending. Each has a limit, and a lease had to run out before each.
     endings: TaskTracker,
     stop_limit: Duration,
 }
 
 impl Replica<'_> {
-    /// One incarnation after the other until `process` stops; the last one, if it runs still.
+    /// Runs one incarnation after the other until `process` stops. Returns the last one, if it still runs.
     async fn live(&mut self, process: &Lifecycle) -> Option<Core> {
         let mut returning = false;
         loop {
@@ -168,7 +168,7 @@ impl Replica<'_> {
             match life.result() {
                 Err(error) if error.is::<Deposed>() => {
                     tracing::warn!(%error, "coming back as a new incarnation");
-                    // One that only stood by has not been replaced: it stands by again.
+                    // A standby has not been replaced, so it stands by again.
                     returning |= running.is_some();
                     self.depose(running);
                 }
@@ -201,7 +201,7 @@ impl Replica<'_> {
         .await
     }
 
-    /// What it has in memory counts no more, and the next incarnation waits for none of it.
+    /// What the incarnation has in memory no longer counts, and the next incarnation doesn't wait for it.
     fn depose(&self, over: Option<Core>) {
         self.orders.clear();
         self.tenure.clear();
@@ -211,7 +211,7 @@ impl Replica<'_> {
         }
     }
 
-    /// Ends everything within the limit; if nothing `has_failed`, with the shards in others' hands.
+    /// Ends everything within the limit. If nothing `has_failed`, other replicas take the shards first.
     async fn stop(
         self,
         running: Option<Core>,
@@ -241,13 +241,13 @@ impl Replica<'_> {
             }
         };
         tokio::join!(watchers.stop(public, limit / 4), finished);
-        // New connections are refused from here on, as those of links are, instead of waiting unanswered.
+        // From here on new connections are refused, like those of links, instead of waiting unanswered.
         drop(self.link_listener);
         if let Some(running) = running {
             running.stop(ending).await;
         }
         self.endings.close();
-        // They have limits of their own, and nothing in hand that this process has to answer for.
+        // They have limits of their own, and no request for which this process must answer.
         let _ = tokio::time::timeout_at(ending.at(14), self.endings.wait()).await;
     }
 
@@ -285,7 +285,7 @@ impl Replica<'_> {
     }
 }
 
-/// What every incarnation works with.
+/// What every incarnation is built from.
 struct Adapters {
     database: Database,
     bus: Arc<dyn Bus>,
@@ -345,7 +345,7 @@ pub(super) fn open_bus(config: &Config) -> anyhow::Result<KafkaBus> {
     KafkaBus::new(settings).context("kafka")
 }
 
-/// How the brokers are spoken to, in librdkafka's words; nothing where that is as usual.
+/// How to connect to the brokers, in librdkafka's settings; empty for the usual way.
 fn kafka_security(stores: &StoresConfig) -> BTreeMap<String, String> {
     let said = [
         ("security.protocol", &stores.kafka_security_protocol),

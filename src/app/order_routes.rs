@@ -1,4 +1,4 @@
-//! The public routes of the order service: REST and live routes, and how the live ones end.
+//! The public routes of the order service: REST and live routes, and how the live connections end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) struct LiveConnections {
     open: TaskTracker,
 }
 
-/// The public routes, and a hold on what stays open on them.
+/// The public routes, and a handle on the live connections that stay open on them.
 pub(super) fn routes(
     orders: &Arc<LateBoundOrders>,
     hub: Arc<dyn LiveHub>,

@@ -14,7 +14,7 @@ use crate::ports::retention::{Mode, Retention};
 use crate::postgres::Kind;
 use crate::retention;
 
-/// Prints a line for each table. A second Ctrl-C isn't needed: the first ends it after a page.
+/// Prints a line for each table. A second Ctrl-C isn't needed: the first ends the run after a page.
 pub(super) async fn run(config: Config, args: PruneArgs) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let stopped = stop.clone();

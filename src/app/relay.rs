@@ -78,8 +78,8 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     };
     match migrated.await {
         Ok(true) => {
-            // A new name at every start: the lanes of a predecessor that was killed are free when
-            // their leases end, and nothing of it can be taken for ours.
+            // A new name at every start: the outbox lanes of a killed predecessor are free when their leases
+            // end, and none of them can be taken for ours.
             let holder = format!("{}-{}", config.replica.name(), SystemClock.uuid_v7());
             let settings = RelaySettings::stopping_within(limit * 3 / 4);
             let running = Relay::new(outboxes, bus, settings, holder);

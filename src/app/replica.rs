@@ -1,4 +1,5 @@
-//! Becoming a replica: the node's lease, then its shards. Waits where another is in the way, and says so.
+//! Becoming a replica: takes the node's lease, then its shards. Waits while another replica holds them, and
+//! logs that it waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,23 +18,23 @@ use crate::actors::cache_gate::CacheGate;
 use crate::actors::ownership::Ownership;
 use crate::telemetry::repeated::RepeatedLog;
 
-/// Between two looks at an authority that is away or shards that are another's, doubled from the first to
-/// the last: whoever comes back as a new incarnation is waited for by everybody, and whoever stands by for
-/// another replica is in no hurry.
+/// The pause between two attempts while the authority is away or another replica owns the shards, doubled
+/// from the first value to the second. Callers wait for a replica that comes back as a new incarnation, but a
+/// standby for another replica is in no hurry.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
-/// How long an authority may take to hear that a replica which hasn't begun is gone.
+/// How long the authority may take to hear that a replica which hasn't started leaves.
 const LEAVE_MAX: Duration = Duration::from_secs(1);
-/// A wait that goes on is said again after so many looks.
+/// A wait that goes on is logged again after so many attempts.
 const SAY_EVERY: u32 = 20;
 
-/// This incarnation is over: whatever it had in memory may be old.
+/// This incarnation is over: what it had in memory may be old.
 #[derive(Debug, Error)]
 #[error("this replica's lease has ended")]
 pub(super) struct Deposed;
 
-/// The number of shards, once the authority answers; `None` if it is time to stop. An error if it is
-/// not the `configured` one: whoever says that here may say it to other replicas too, and then they
-/// would not agree whose an order is.
+/// The number of shards, once the authority answers; `None` if it is time to stop. An error if it is not the
+/// `configured` one: other replicas may be configured with that wrong number too, and then the replicas would
+/// not agree on an order's owner.
 pub(super) async fn shard_count(
     membership: &dyn Membership,
     configured: Option<ShardCount>,
@@ -57,9 +58,9 @@ pub(super) async fn shard_count(
     }
 }
 
-/// Takes the lease of `node`. If the id is in use, waits for that lease to end; if it is renewed
-/// meanwhile, another replica is alive under this id, and this one must not start. `None` if it is
-/// time to stop. The instant is from before the call that was granted.
+/// Takes the lease of `node`. If the id is in use, waits for that lease to end. If that lease is renewed
+/// meanwhile, another replica is alive under this id, and this one must not start. `None` if it is time to
+/// stop. The returned instant is from before the call that was granted.
 pub(super) async fn join(
     membership: &dyn Membership,
     node: &NodeId,
@@ -98,7 +99,7 @@ pub(super) async fn join(
     }
 }
 
-/// Waits until the authority has told of itself; `false` if it is time to stop.
+/// Waits until the authority's first view has arrived; `false` if it is time to stop.
 pub(super) async fn heard(directory: &Directory, life: &Lifecycle) -> bool {
     let mut changes = directory.changes();
     let heard = changes.wait_for(|_| directory.seen().is_some());
@@ -108,8 +109,8 @@ pub(super) async fn heard(directory: &Directory, life: &Lifecycle) -> bool {
     }
 }
 
-/// Claims every shard. While some are another replica's it waits, or gives up if this replica is
-/// `returning` and so has been replaced. `false` if it is time to stop.
+/// Claims every shard. While another replica owns some of them it waits; if this replica is `returning`, it
+/// gives up, because it has been replaced. `false` if it is time to stop.
 pub(super) async fn claim_all(
     ownership: &Arc<Ownership>,
     gate: &CacheGate,
@@ -120,7 +121,7 @@ pub(super) async fn claim_all(
     let mut missing: Vec<ShardId> = ownership.count().iter().collect();
     for look in 0_u32.. {
         let claim = async {
-            // A claim holds up the appends to what it asks for: of others' shards it must not ask.
+            // A claim holds up the appends to its shards, so it must not ask for shards of other replicas.
             let free = match look {
                 0 => missing.clone(),
                 _ => ownership.without_live_owner(&missing).await?,
@@ -161,14 +162,14 @@ pub(super) async fn claim_all(
     Ok(false)
 }
 
-/// Gives up lease and shards, if the authority answers.
+/// Gives up the lease and the shards, if the authority answers.
 pub(super) async fn leave(ownership: &Ownership) {
     if let Err(error) = ownership.leave(Instant::now() + LEAVE_MAX).await {
         tracing::warn!(%error, "lease not given up: it ends by itself");
     }
 }
 
-/// The pause before the next look.
+/// The pause before the next attempt.
 struct Pause {
     next: Duration,
     troubles: RepeatedLog,
@@ -182,7 +183,7 @@ impl Pause {
         }
     }
 
-    /// Says what it is for, if that is due.
+    /// Logs the reason for the wait, if a log line is due.
     fn for_trouble(&self, error: &MembershipError, doing: &'static str) {
         if let Some(repeats) = self.troubles.failed(Instant::now()) {
             tracing::warn!(cause = causes(error), attempts = repeats.count, "{doing}");

@@ -11,7 +11,7 @@ use super::output::Output;
 use super::show;
 use crate::codec::view::OrderView;
 
-/// Takes the step that was named, or the next one.
+/// Takes the named step, or the next one.
 pub async fn advance(args: &AdvanceArgs, output: &mut Output) -> Result<(), CliError> {
     let client = Client::new(&args.target.url)?;
     let (status, if_match) = if let Some(status) = args.status {
@@ -19,7 +19,8 @@ pub async fn advance(args: &AdvanceArgs, output: &mut Output) -> Result<(), CliE
     } else {
         let answer = show::get(&client, args.id).await?;
         let view: OrderView = answer.json()?;
-        // What was seen must still hold: two of these at once must not take two steps.
+        // The `ETag` makes sure that the order hasn't changed: two of these commands at once must not take
+        // two steps.
         (next_step(&view)?, answer.etag())
     };
     let ask = Ask {

@@ -1,5 +1,5 @@
-//! The command line of the whole binary, as clap (derive) reads it. What it means is left to the
-//! commands and to `app`; the flags of the client commands are in [`super::client_args`].
+//! The command line of the whole binary, as clap (derive) reads it. Leaves its meaning to the commands and to
+//! `app`, and the flags of the client commands to [`super::client_args`].
 
 use std::path::PathBuf;
 
@@ -44,7 +44,7 @@ does the same every day.
 
 An Idempotency-Key of an order that is gone places a new order.";
 
-/// A century: older rows there are none.
+/// A century: no row is older.
 const DAYS_MAX: u32 = 36_500;
 
 const ROLE_HELP: &str = "\
@@ -155,7 +155,7 @@ pub struct PruneArgs {
     pub strict: bool,
 }
 
-/// `90d` as 90.
+/// Reads `90d` as 90.
 fn days(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix('d').unwrap_or(text).parse::<u32>();
     match number {

@@ -1,4 +1,4 @@
-//! What `trackops dev` prints at its start: where to look, and what to paste.
+//! The text that `trackops dev` prints at its start: addresses to open, and commands to paste.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;

@@ -11,24 +11,24 @@ use super::problem::Problem;
 use super::program;
 use super::text::printable;
 
-/// A server that doesn't take a connection for so long is away.
+/// A server that accepts no connection within this time counts as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer than the server's own limits, so that its refusal is seen rather than a broken line.
+/// Longer than the server's own limits, so that the user sees its refusal and not a broken connection.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Of an answer that isn't ours: enough to recognise it.
+/// How much of a foreign answer is shown: enough to recognise it.
 const EXCERPT_CHARS: usize = 120;
 
-/// A server.
+/// A client of one server.
 pub struct Client {
     http: reqwest::Client,
     base: Url,
-    /// The base for people, without user and password.
+    /// The base URL to show, without user and password.
     shown: String,
-    /// What to do if nobody listens there.
+    /// What to do if nothing listens there.
     hint: String,
 }
 
-/// A request, but for its path.
+/// A request without method and path.
 #[derive(Default)]
 pub struct Ask {
     /// JSON to send.
@@ -39,7 +39,7 @@ pub struct Ask {
     pub if_match: Option<String>,
 }
 
-/// What a server answered with success.
+/// A server's answer to a request that succeeded.
 #[derive(Debug)]
 pub struct Answer {
     url: String,
@@ -67,7 +67,7 @@ impl Client {
     }
 
     fn with_hint(url: &str, hint: String) -> Result<Self, CliError> {
-        // With a user and a password in it, it is not repeated.
+        // A URL that may hold a user and a password is not repeated.
         let named = if url.contains('@') { "that" } else { url };
         let base = Url::parse(url)
             .map_err(|error| CliError::Usage(format!("{named} is not a URL: {error}")))?;
@@ -90,7 +90,7 @@ impl Client {
         })
     }
 
-    /// The address of `segments` below the base, each escaped as it needs.
+    /// The address of `segments` below the base, each segment escaped.
     pub fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -105,12 +105,12 @@ impl Client {
         url.as_str().replacen("http://", "ws://", 1)
     }
 
-    /// The server, as it was named, without user and password.
+    /// The server's URL as the user gave it, without user and password.
     pub fn base(&self) -> &str {
         &self.shown
     }
 
-    /// Asks and takes a refusal as an error.
+    /// Sends a request; a refusal is an error.
     pub async fn ask(&self, method: Method, url: Url, ask: Ask) -> Result<Answer, CliError> {
         let shown = without_user(url.clone()).to_string();
         let mut request = self.http.request(method, url);
@@ -145,7 +145,7 @@ impl Client {
         })
     }
 
-    /// The error of an exchange that did not come to an answer.
+    /// The error of a request that got no answer.
     fn failed(&self, error: &reqwest::Error) -> CliError {
         if error.is_builder() {
             let (cause, _) = CliError::root_cause(error);
@@ -165,7 +165,7 @@ impl Client {
         }
     }
 
-    /// Nobody answers there.
+    /// The error for a server that can't be reached.
     pub fn unreachable(&self, error: &(dyn std::error::Error + 'static)) -> CliError {
         CliError::Unreachable {
             url: self.base().into(),
@@ -193,7 +193,7 @@ impl Answer {
         value.to_str().ok().map(str::to_owned)
     }
 
-    /// The server gave the answer of an earlier request with the same key.
+    /// Whether the server repeated the answer to an earlier request with the same key.
     pub fn is_replay(&self) -> bool {
         self.headers.contains_key("idempotency-replayed")
     }
@@ -201,7 +201,7 @@ impl Answer {
 
 /// A URL for people to read.
 fn without_user(mut url: Url) -> Url {
-    // Refused only where there can be none.
+    // Fails only for a URL that can have no user and password.
     let _ = url.set_username("").and_then(|()| url.set_password(None));
     url
 }

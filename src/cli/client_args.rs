@@ -175,7 +175,7 @@ pub enum DeadLetterAction {
     },
 }
 
-/// The place of a dead letter.
+/// The position of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterId {
     /// The topic that it was meant for.

@@ -11,10 +11,10 @@ use super::failure::CliError;
 use super::output::Output;
 use super::text::{printable, table};
 
-/// Letters of one request: the server gives no more.
+/// Dead letters of one request: the server returns no more.
 const PAGE_MAX: u32 = 200;
 
-/// Pages of one listing: a server that never ends must not keep us for ever.
+/// The most pages of one listing: a server whose list never ends must not keep the command running for ever.
 const PAGES_MAX: u32 = 10_000;
 
 #[derive(Deserialize)]
@@ -37,7 +37,7 @@ struct Letter {
     payload: Option<String>,
 }
 
-/// Does what `args` says with the dead letters of one management address.
+/// Lists, shows or resends dead letters of one management address, as `args` says.
 pub async fn dead_letters(args: &DeadLettersArgs, output: &mut Output) -> Result<(), CliError> {
     let client = Client::management(&args.management_url)?;
     match &args.action {
@@ -65,7 +65,7 @@ pub async fn dead_letters(args: &DeadLettersArgs, output: &mut Output) -> Result
     }
 }
 
-/// Prints page by page as they come; in JSON, a page a line.
+/// Prints each page as it comes; in JSON, one page a line.
 async fn list(
     client: &Client,
     topic: Option<&str>,

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::problem::Problem;
 
-/// Wrong usage, as clap counts it.
+/// Wrong usage; clap's own exit code.
 const EXIT_USAGE: u8 = 2;
 /// Refused or failed.
 const EXIT_FAILED: u8 = 1;
@@ -15,12 +15,12 @@ pub enum CliError {
     /// The arguments don't make sense together.
     #[error("{0}")]
     Usage(String),
-    /// Nobody answers at the address.
+    /// Nothing answers at the address.
     #[error("can't reach {url}: {cause}: {hint}")]
     Unreachable {
         /// The address.
         url: String,
-        /// In the system's words.
+        /// The system's message.
         cause: String,
         /// What to start or to set.
         hint: String,
@@ -30,13 +30,13 @@ pub enum CliError {
     NoAnswer {
         /// The address.
         url: String,
-        /// In the system's words.
+        /// The system's message.
         cause: String,
     },
     /// The server refused, and said why.
     #[error("{}: {}", .0.title, .0.detail)]
     Refused(Box<Problem>),
-    /// Something else than TrackOps answered.
+    /// A server that is not TrackOps answered.
     #[error("{url} answered {status}, but not as TrackOps does: {excerpt}")]
     Foreign {
         /// The address.
@@ -46,7 +46,7 @@ pub enum CliError {
         /// The beginning of the body.
         excerpt: String,
     },
-    /// There is nothing to do, and that is not what was asked for.
+    /// There is nothing to do although something was asked for.
     #[error("{0}")]
     Nothing(String),
     /// A file can't be read.
@@ -71,7 +71,7 @@ impl CliError {
         }
     }
 
-    /// What to print: one line, and below it what a refusal says of fields and steps.
+    /// The text to print: one line, and below it the fields and steps that a refusal names.
     pub fn report(&self) -> String {
         let mut report = format!("trackops: {self}").replace(['\n', '\r'], " ");
         if let Self::Refused(problem) = self {
@@ -83,7 +83,7 @@ impl CliError {
         report
     }
 
-    /// The deepest cause of an error in the system's words, and whether nobody listens there.
+    /// The message of an error's deepest cause, and whether nothing listens at the address.
     pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> (String, bool) {
         let mut cause = error;
         let mut refused = false;

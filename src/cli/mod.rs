@@ -1,5 +1,5 @@
-//! The command line: what the binary understands, and the client commands, which know nothing of the
-//! server but its REST and WebSocket interface.
+//! The command line: its syntax, and the client commands. These use nothing of the server but its REST and
+//! WebSocket interface.
 
 mod advance;
 pub mod args;
@@ -28,8 +28,8 @@ use output::Output;
 
 use crate::config::{Config, ConfigError, Flags};
 
-/// Runs a client command, printing to standard output. Whoever reads that may leave at any time:
-/// then there is nothing left to do, which is no failure.
+/// Runs a client command, printing to standard output. The reader of the output may close it at any time;
+/// then the command ends, which is no failure.
 pub async fn run(command: ClientCommand) -> Result<ExitCode, CliError> {
     let mut output = Output::stdout();
     match dispatch(command, &mut output).await {
@@ -40,7 +40,7 @@ pub async fn run(command: ClientCommand) -> Result<ExitCode, CliError> {
     }
 }
 
-/// Prints the configuration in force, secrets masked, and in comments which variables mean nothing.
+/// Prints the configuration in force, secrets masked, and names unknown variables in comments.
 pub fn print_config(args: &ConfigArgs) -> Result<(), ConfigError> {
     let flags = Flags {
         is_strict: args.strict,
@@ -51,7 +51,7 @@ pub fn print_config(args: &ConfigArgs) -> Result<(), ConfigError> {
     for misspelt in &config.misspelt {
         shown.extend(["# ", &misspelt.to_string(), "\n"]);
     }
-    // Nobody reads any more: nothing to do.
+    // An error means that nobody reads the output any more; then there is nothing to do.
     let _ = Output::stdout().text(&shown);
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::text::money;
 use super::watch::{Watch, follow};
 use crate::codec::view::OrderView;
 
-/// Places an order, and follows it if that was asked for.
+/// Places an order, and follows it if `--watch` is set.
 pub async fn place(args: &PlaceArgs, output: &mut Output) -> Result<ExitCode, CliError> {
     let client = Client::new(&args.target.url)?;
     let ask = Ask {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::target::Target;
 use crate::codec::content::{AddressV1, ContentV1, ItemV1};
 
-/// After the flags in `trackops place --help`.
+/// The text after the flags in `trackops place --help`.
 pub const HELP: &str = "\
 Examples:
   trackops place                    one PIZZA-MARGHERITA to an address in Berlin
@@ -18,11 +18,11 @@ Examples:
 
 Prices are in minor units (cents). With --key, a repeat is the same order.";
 
-/// Something that the demo's catalogue has.
+/// An item of the demo's catalogue.
 pub const DEFAULT_SKU: &str = "PIZZA-MARGHERITA";
-/// What it costs there, in minor units.
+/// Its price there, in minor units.
 pub const DEFAULT_PRICE: i64 = 950;
-/// Everyone who places by hand without saying who they are.
+/// The customer of orders that are placed by hand without `--customer`.
 const DEFAULT_CUSTOMER: &str = "7f6c1b52-41f7-4c57-9a0e-2f0d6c1f5a11";
 
 /// `trackops place`.
@@ -117,7 +117,7 @@ pub struct PlaceArgs {
 }
 
 impl PlaceArgs {
-    /// The order that the flags describe. Rules are the server's to check.
+    /// The order that the flags describe. The server checks its rules.
     pub fn content(&self) -> ContentV1 {
         let items = if self.item.is_empty() {
             vec![ItemV1 {
@@ -145,15 +145,15 @@ impl PlaceArgs {
         }
     }
 
-    /// The default street's coordinate, if the address is still that one: another address has
-    /// another place, which we don't know.
+    /// The default street's coordinate, if the address is the default one. The coordinates of another address
+    /// aren't known.
     fn default_position(&self, degrees: f64) -> Option<f64> {
         let is_default = self.city == "Berlin" && self.street == "Oranienstraße 25";
         (is_default && self.lat.is_none()).then_some(degrees)
     }
 }
 
-/// `SKU:QTY:PRICE`; the SKU itself may contain colons.
+/// Reads `SKU:QTY:PRICE`; the SKU itself may contain colons.
 fn parse_item(text: &str) -> Result<ItemV1, String> {
     let form = || "must be SKU:QTY:PRICE, e.g. COLA-330:2:290 (price in minor units)".to_owned();
     let mut parts = text.rsplitn(3, ':');

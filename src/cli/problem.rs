@@ -1,11 +1,11 @@
-//! Problems (RFC 9457) as the server sends them, told to a person.
+//! Problems (RFC 9457) as the server sends them, formatted for a person.
 
 use serde::Deserialize;
 
 use super::text::printable;
 use crate::codec::content::FieldError;
 
-/// A refusal. Every field may be missing: a proxy in between may speak its own dialect.
+/// A refusal. Every field may be missing, because a proxy in between may send its own form.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Problem {
@@ -19,7 +19,7 @@ pub struct Problem {
     pub code: String,
     /// Fields that break a rule.
     pub errors: Vec<FieldError>,
-    /// Where the order stands, for a refused step.
+    /// The order's status, for a refused step.
     pub current_status: Option<String>,
     /// What a client may do instead, for a refused step.
     pub allowed: Option<Vec<String>>,
@@ -29,7 +29,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The problem in `body`, if it is one. What comes from outside is made safe to print.
+    /// The problem in `body`, if it is one. Its texts are made safe to print.
     pub fn parse(body: &[u8], status: u16) -> Option<Self> {
         let mut problem: Self = serde_json::from_slice(body).ok()?;
         if problem.title.is_empty() && problem.detail.is_empty() && problem.code.is_empty() {
@@ -41,7 +41,7 @@ impl Problem {
         Some(problem.cleaned())
     }
 
-    /// The same with nothing in it that would move a terminal's cursor.
+    /// The problem without control characters that a terminal would obey.
     pub fn cleaned(mut self) -> Self {
         self.title = printable(&self.title);
         self.detail = printable(&self.detail);
@@ -52,12 +52,12 @@ impl Problem {
         self
     }
 
-    /// Trying again can help.
+    /// Whether trying again can help.
     pub fn may_pass(&self) -> bool {
         self.status >= 500
     }
 
-    /// The lines below title and detail.
+    /// The lines to print below title and detail.
     pub fn particulars(&self) -> Vec<String> {
         let mut lines: Vec<String> = self
             .errors

@@ -7,7 +7,7 @@ pub fn path() -> String {
     quoted(&path)
 }
 
-/// `word` for a POSIX shell.
+/// `word`, quoted for a POSIX shell.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+:=@%,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

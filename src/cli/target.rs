@@ -1,10 +1,10 @@
-//! Which server a client command talks to. Leaves the talking to [`super::client`].
+//! Which server a client command talks to. Leaves the requests to [`super::client`].
 
 use clap::Args;
 
-/// The order service's public address, unless something else is said.
+/// The default public address of the order service.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
-/// The order service's management address, unless something else is said.
+/// The default management address of the order service.
 pub const DEFAULT_MANAGEMENT_URL: &str = "http://127.0.0.1:9080";
 
 /// Which server a client command talks to.

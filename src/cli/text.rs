@@ -1,4 +1,4 @@
-//! Small pieces of text for people: ids, money, times, and what others wrote.
+//! Small pieces of text for people: ids, money, times, and text from outside.
 
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
@@ -12,7 +12,8 @@ const NO_DECIMALS: &[&str] = &[
 ];
 const THREE_DECIMALS: &[&str] = &["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
 
-/// The end of an order's id: its beginning is a time (RFC 9562) and the same for all of a minute.
+/// The end of an order's id. The beginning is a time (RFC 9562), which is the same for all orders of a
+/// minute.
 pub fn short_id(id: Uuid) -> String {
     let text = id.as_hyphenated().to_string();
     format!("…{}", &text[text.len() - 8..])
@@ -48,7 +49,7 @@ pub fn time_of_day(at: Timestamp) -> String {
         .map_or_else(|| text.clone(), |(_, time)| time.to_owned())
 }
 
-/// What others wrote, without what a terminal would obey.
+/// Text from outside, without control characters that a terminal would obey.
 pub fn printable(text: &str) -> String {
     let harmful =
         |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

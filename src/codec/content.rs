@@ -1,6 +1,6 @@
-//! The content of an order as JSON: the same fields in requests, stored events, messages and views
-//! since version 1 of each. What a client sends is checked by every rule, and every field that breaks one
-//! is named; what was accepted once is read again by the rules of the first version.
+//! The content of an order as JSON: the same fields in requests, stored events, messages and views since
+//! version 1 of each. A client's order is checked by every rule, and every field that breaks one is named. An
+//! order that was accepted once is read by the rules of the first version.
 
 use serde::{Deserialize, Serialize};
 use trackops_domain::country::is_country;
@@ -110,12 +110,12 @@ impl ContentV1 {
         }
     }
 
-    /// The domain form of what a client sends, or every field that breaks a rule.
+    /// The domain form of a client's order, or every field that breaks a rule.
     pub fn check(self) -> Result<Placed, Vec<FieldError>> {
         self.checked(Rules::Today)
     }
 
-    /// The domain form of what was accepted once, by whichever version, or what makes it impossible.
+    /// The domain form of an order that any version accepted, or the fields that make it impossible.
     pub fn accepted(self) -> Result<Placed, Vec<FieldError>> {
         self.checked(Rules::First)
     }
@@ -270,13 +270,13 @@ fn check_position(lat: Option<f64>, lon: Option<f64>, at: &str, errors: &mut Err
 /// Which rules apply.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rules {
-    /// Those of the first version: what they let in is stored, and must stay readable for ever.
+    /// The rules of the first version. Orders that they allow are stored, and must stay readable for ever.
     First,
-    /// These and what has been added since.
+    /// Those rules and all that were added since.
     Today,
 }
 
-/// Collects what is wrong, bounded: a body with a thousand faults gets the first [`Self::MAX`].
+/// Collects faults, with a bound: for a body with a thousand faults it keeps the first [`Self::MAX`].
 struct Errors {
     rules: Rules,
     found: Vec<FieldError>,

@@ -1,5 +1,5 @@
-//! The laws of every form, by property: what is written is read again as it was, what is read can be
-//! written, and whatever arrives (cut off, mangled, of another type) is refused without a panic.
+//! The laws of every form, by property tests. A written value is read back unchanged, and every value that is
+//! read can be written. Bad input (cut off, mangled, of another type) is refused without a panic.
 
 mod arbitrary;
 
@@ -31,13 +31,13 @@ use crate::model::event_row::EventRow;
 use crate::model::outbox_row::{OutboxEntry, RowId};
 use crate::model::topic::Topic;
 
-/// Writes, reads and writes again: the same text.
+/// Writes, reads and writes again; both texts must be the same.
 fn stays<T: Serialize + DeserializeOwned>(value: &T) -> Result<(), TestCaseError> {
     let written = serde_json::to_string(value).expect("it is written");
     comes_back::<T>(written.as_bytes())
 }
 
-/// Reads and writes again: the same text.
+/// Reads and writes again; the text must be the same.
 fn comes_back<T: Serialize + DeserializeOwned>(written: &[u8]) -> Result<(), TestCaseError> {
     let shown = String::from_utf8_lossy(written);
     let read: T = serde_json::from_slice(written)
@@ -194,8 +194,7 @@ proptest! {
     }
 }
 
-/// Reads `bytes` as everything that there is; what comes of it may be anything but a panic, and what
-/// is accepted can be written.
+/// Reads `bytes` as every form. No outcome may be a panic, and every accepted value must be writable.
 fn read_all(bytes: &[u8]) {
     if let Ok(content) = serde_json::from_slice::<ContentV1>(bytes)
         && let Ok(placed) = content.check()

@@ -1,8 +1,8 @@
-//! What replicas say to each other: requests, answers and messages about orders, as versioned JSON.
+//! The protocol between replicas: requests, answers and messages about orders, as versioned JSON.
 //!
-//! Every text is `{"v": 1, "kind": …, "body": …}`. Within a version fields are only added, and only
-//! such that an older reader may ignore them; what it doesn't know as a kind it refuses by name, and
-//! the sender goes on without. Whole orders travel in their stored forms.
+//! Every text is `{"v": 1, "kind": …, "body": …}`. Within a version fields are only added, and only such as
+//! an older reader may ignore. A reader refuses an unknown kind by name, and the sender goes on without it.
+//! Whole orders travel in their stored forms.
 
 mod answer;
 mod envelope;

@@ -10,7 +10,7 @@ use super::rfc3339;
 use super::view::OrderView;
 use crate::model::position::Position;
 
-/// What a client of ours sends; what the server makes of a message is in `api`.
+/// A message of a client. How the server reads it is in `api`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(
     tag = "type",
@@ -79,7 +79,7 @@ pub fn snapshot(order: &Order, position: Option<Position>) -> Bytes {
     })
 }
 
-/// The `update` frame that tells of `version` of `order`; `None` if the order has no such version.
+/// The `update` frame for `version` of `order`; `None` if the order has no such version.
 pub fn update(order: &Order, version: Version) -> Option<Bytes> {
     let entry = order.entry(version)?;
     let previous = Version(version.0 - 1);

@@ -1,11 +1,11 @@
-//! The id of a published message: a UUIDv7 (RFC 9562) that is a function of what it tells of, so
-//! that sending it again, by whoever, sends the same id.
+//! The id of a published message: a UUIDv7 (RFC 9562) computed from the change that it reports. So a repeat
+//! has the same id, whichever replica sends it.
 
 use trackops_domain::ids::{MessageId, OrderId};
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
-/// Who publishes, so that an order's and the inventory's messages never share an id.
+/// The publisher. It is part of the id, so that messages of orders and of the inventory never share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Publisher {

@@ -87,8 +87,7 @@ pub struct FulfillmentUpdateV1 {
     pub by: Option<String>,
 }
 
-/// The outbox rows for `intents` of the current version of `order`. Called again for a message that
-/// is asked for again, it gives the same ids.
+/// The outbox rows for `intents` of the current version of `order`. A repeated call gives the same ids.
 pub fn outbox_rows(
     order: &Order,
     all: &'static [Intent],
@@ -117,7 +116,7 @@ pub fn outbox_rows(
         .collect()
 }
 
-/// The outbox row of a new order, whose view is what is published of it.
+/// The outbox row of a new order; its body is the order's view.
 pub fn created_row(order: &Order, view: &Bytes, traceparent: Option<&Arc<str>>) -> OutboxRow {
     let (version, at) = (order.version().0, order.updated_at());
     OutboxRow {
@@ -194,7 +193,7 @@ pub fn headers(entry: &OutboxEntry, source: &str) -> Vec<(&'static str, String)>
     headers
 }
 
-/// The message's id for idempotence.
+/// The command id under which a message is remembered, so that a repeat changes nothing.
 pub fn known_id(order: OrderId, id: MessageId) -> trackops_domain::ids::CommandId {
     trackops_domain::ids::CommandId(uuid::Uuid::new_v5(&order.0, id.0.as_bytes()))
 }
@@ -208,7 +207,7 @@ mod tests {
     use crate::codec::samples;
     use crate::model::outbox_row::RowId;
 
-    /// Everything that the last of `changes` publishes, as it stands on the bus.
+    /// Every message that the last of `changes` publishes, as it is on the bus.
     fn published(changes: &[Change]) -> String {
         let (order, event) = samples::order(changes);
         let (all, trace) = (intents(&event), samples::TRACEPARENT.into());

@@ -1,5 +1,5 @@
-//! Stored, published and shown forms, versioned, apart from the domain types, which are never
-//! serialised. Leaves transport to the adapters and the routes.
+//! The stored, published and shown forms, with their versions. Domain types are never serialised themselves.
+//! Leaves transport to the adapters and the routes.
 
 pub mod content;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Objects and nothing else: serde's derived readers also take an array of the fields in order,
-//! which no form of ours is. Wraps them so that only a JSON object is read.
+//! Readers that accept only JSON objects. Serde's derived readers also accept an array of the fields in
+//! order, which is no form of ours.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,5 +1,5 @@
-//! Timestamps as RFC 3339 text in UTC with milliseconds, for serde's `with`. RFC 3339 writes a year in
-//! four digits, so the times that are read are those that can be written again.
+//! Timestamps as RFC 3339 text in UTC with milliseconds, for serde's `with`. RFC 3339 writes a year in four
+//! digits, so only times of the years 0000 to 9999 are read.
 
 use serde::{Deserialize, Deserializer, Serializer};
 use time::OffsetDateTime;
@@ -15,7 +15,7 @@ const LAST: i64 = 253_402_300_799_999;
 pub fn format(at: Timestamp) -> String {
     let millis = at.0.clamp(FIRST, LAST);
     let t = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
-        // Every time of these years is one of the library's.
+        // The library can represent every time of these years.
         .unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (year, month, day) = t.to_calendar_date();
     let (hour, minute, second, milli) = t.to_hms_milli();

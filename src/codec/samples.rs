@@ -1,4 +1,5 @@
-//! The order that snapshots of published forms show: of fixed ids and times, so that they stay the same.
+//! The order in the snapshots of published forms. Its ids and times are fixed, so that the snapshots stay the
+//! same.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use super::content::ContentV1;
 /// When it was placed: 2026-01-31T12:00:00.250Z.
 const PLACED_AT: i64 = 1_769_860_800_250;
 
-/// The trace context of what it publishes.
+/// The trace context of its messages.
 pub const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// The order's id.

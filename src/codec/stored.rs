@@ -1,5 +1,5 @@
-//! The stored forms: an event's data, the saga of a row, and an order put together again. Each
-//! carries its form's version `v`; old forms stay readable and stay in the tests.
+//! The stored forms: an event's data, a row's saga, and putting an order together from them. Each form
+//! carries its version `v`; old forms stay readable and stay in the tests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,15 +25,15 @@ use crate::telemetry;
 /// A stored form that can't be understood.
 #[derive(Debug, Error)]
 pub enum StoredError {
-    /// Not the JSON that was expected.
+    /// The value is not the expected JSON.
     #[error("unreadable {what}")]
     Json {
         /// Which form.
         what: &'static str,
-        /// The parser's word.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// Readable, but not possible.
+    /// The value is readable, but impossible.
     #[error("impossible {0}")]
     Impossible(&'static str),
 }
@@ -61,13 +61,13 @@ struct SagaV1 {
     asked_again: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     remembered: Vec<(uuid::Uuid, u32)>,
-    /// Marks of what the remembered commands asked for, by their ids. Apart from them, so that an
-    /// older replica reads the rest.
+    /// Hashes of the remembered commands' contents, by command id. They are kept apart from the commands, so
+    /// that an older replica can read the rest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     asked: BTreeMap<uuid::Uuid, uuid::Uuid>,
 }
 
-/// The stored row of `event`, without the epoch: in an append the order's counts.
+/// The stored row of `event`. It has no epoch: an append uses the order's.
 pub fn event_row(event: &OrderEvent) -> EventRow {
     EventRow {
         version: event.version,
@@ -80,7 +80,7 @@ pub fn event_row(event: &OrderEvent) -> EventRow {
     }
 }
 
-/// The data column of an event; `None` where status, time and author say everything.
+/// The data column of an event; `None` if status, time and author say everything.
 pub fn change_data(change: &Change) -> Option<Bytes> {
     match change {
         Change::Placed { content, body_hash } => Some(to_json(&PlacedV1 {
@@ -168,7 +168,7 @@ pub fn assemble(
     for row in later {
         order = evolve(order, &event(id, row)?);
     }
-    // The row is younger than any event: bookkeeping changes it alone.
+    // The saga comes from the row, which is newer than the last event: bookkeeping changes the row alone.
     order.saga = saga;
     order.remembered = stored
         .remembered
@@ -182,8 +182,8 @@ pub fn assemble(
     Ok(order)
 }
 
-/// I1, I2 and I4 in running code: every log that is read is checked. A broken one is counted and
-/// shown as far as it makes sense; refusing it would help nobody.
+/// Checks invariants I1, I2 and I4 on every log that is read. A broken log is counted, and shown as far as it
+/// makes sense, because refusing it would help nobody.
 fn check(id: OrderId, events: &[EventRow]) {
     let log: SmallVec<[_; 8]> = events
         .iter()

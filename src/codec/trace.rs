@@ -1,16 +1,17 @@
-//! Trace contexts (W3C Trace Context, `traceparent`). Every message carries one, also where the request
-//! had none: what followed from one request can then be found by it.
+//! Trace contexts (W3C Trace Context, `traceparent`). Every message carries one, even if the request had
+//! none, so that everything caused by one request can be found.
 
 use std::sync::Arc;
 
 /// Length of a `traceparent` of version 00.
 pub const LEN: usize = 55;
 
-/// A context that begins here, at whatever brings work in. Not sampled: nobody records spans.
+/// A new context, made where work enters the program. It is marked as not sampled, because no spans are
+/// recorded.
 pub fn root() -> Arc<str> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    // All zero means "none" in both; one bit less of chance doesn't matter.
+    // All zeros would mean "none" in either id, so one bit is always set; one random bit less doesn't matter.
     let (trace, parent) = (rand::random::<u128>() | 1, rand::random::<u64>() | 1);
     for (at, digit) in text[3..35].iter_mut().rev().enumerate() {
         *digit = DIGITS[(trace >> (4 * at) & 0xf) as usize];

@@ -106,7 +106,7 @@ pub fn render(order: &Order) -> Bytes {
         .into()
 }
 
-/// The same of an order that a command has left, if it wasn't rendered already.
+/// The view's JSON of an order after a command; rendered only if it wasn't already.
 pub fn of_done(done: &Done) -> Bytes {
     let render = || render(&done.order);
     done.view.clone().unwrap_or_else(render)

@@ -1,18 +1,18 @@
-//! Whole numbers as JSON Schema has them: `2`, `2.0` and `2e0` are the same integer. A number written
-//! with a fraction or an exponent is one as long as it is exact in every reader's floating point.
+//! Whole numbers as JSON Schema has them: `2`, `2.0` and `2e0` are the same integer. A number written with a
+//! fraction or an exponent counts as whole if every reader's floating point holds it exactly.
 
 use std::fmt;
 
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use serde_json::Value;
 
-/// Up to here every whole number is a number of its own in binary64 (IEEE 754): 2^53.
+/// Up to 2^53 binary64 (IEEE 754) holds every whole number exactly.
 const EXACT_MAX: i64 = 1 << 53;
 
-/// What the parser gives may be off in the last bit: up to here (2^50) that makes no other whole number.
+/// The parser's result may be wrong in its last bit. Up to 2^50 that can't turn it into another whole number.
 const PARSED_MAX: f64 = 1_125_899_906_842_624.0;
 
-/// The whole number that `value` is, if it is one that the parser tells for sure.
+/// The whole number that `value` is, if the parser's result is certain.
 pub fn of(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| of_float(value.as_f64()?))
 }
@@ -23,7 +23,8 @@ fn of_float(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && value.abs() <= PARSED_MAX).then(whole)
 }
 
-/// The whole number that `text`, a number of JSON, stands for, if it is one: by its digits, so exact.
+/// The whole number that `text`, a JSON number, stands for, if it is one. It is read by its digits, so it is
+/// exact.
 pub fn of_text(text: &str) -> Option<i64> {
     if let Ok(whole) = text.parse() {
         return Some(whole);
@@ -39,7 +40,7 @@ pub fn of_text(text: &str) -> Option<i64> {
     if significant.is_empty() {
         return Some(0);
     }
-    // Where the point stands behind the first digit, in digits.
+    // How many digits after the first the decimal point is.
     let point = exponent.parse::<i64>().ok()?;
     let point = point.checked_add(i64::try_from(units.len()).ok()?)?;
     let zeros = usize::try_from(point)
@@ -188,7 +189,7 @@ mod tests {
             prop_assert_eq!(of_text(&format!("{whole}.0")), Some(whole));
             prop_assert_eq!(of_text(&format!("{whole}00e-2")), Some(whole));
             prop_assert_eq!(form(&whole.to_string()), Some(whole));
-            // By the parser alone: the same, or left to the digits.
+            // The parser alone gives the same number, or leaves it to the digits.
             let parsed = form(&format!("{whole}.000"));
             prop_assert!(parsed.is_none_or(|parsed| parsed == whole), "{:?}", parsed);
             let small = whole >> 20;

@@ -1,4 +1,4 @@
-//! What a configuration must satisfy, said in a line that names the key.
+//! The rules for a configuration. A broken one is reported in a line that names the key.
 
 use super::error::ConfigError;
 use super::mask;
@@ -112,7 +112,7 @@ fn orders(
         ("actors_bytes_max", orders.actors_bytes_max),
     ];
     for (key, bytes) in budgets {
-        // Several of the largest orders: with less, large ones would go one by one.
+        // Room for several of the largest orders: with less, large orders would be handled one by one.
         rule(bytes >= 1 << 20, key, "must be at least 1048576")?;
     }
     let counts = [
@@ -139,7 +139,7 @@ fn orders(
     Ok(())
 }
 
-/// What goes with what in speaking to the brokers.
+/// Which security settings of the brokers go together.
 fn kafka_security(
     stores: &StoresConfig,
     rule: impl Fn(bool, &'static str, &str) -> Result<(), ConfigError>,
@@ -178,7 +178,7 @@ fn kafka_security(
     )
 }
 
-/// The value of a key that a role can't do without, of one of `schemes`.
+/// The URL under a key that the role needs; its scheme must be one of `schemes`.
 pub(super) fn url<'a>(
     key: &'static str,
     value: &'a str,
@@ -194,7 +194,7 @@ pub(super) fn url<'a>(
     if schemes.iter().any(|scheme| value.starts_with(scheme)) {
         return Ok(value);
     }
-    // Nothing of it is repeated: where its password stands isn't known.
+    // The message repeats no part of the value: any part may be the password.
     Err(ConfigError::Rule {
         key,
         rule: format!("must begin with {}", schemes.join(" or ")),

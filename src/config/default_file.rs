@@ -3,7 +3,8 @@
 /// The default file: every key with a comment.
 pub const DEFAULT_FILE: &str = include_str!("default.toml");
 
-/// The keys of secrets: each may be given by a file, too, which its variable with `_FILE` at its end names.
+/// The keys of secrets. Each secret may also be in a file, which the key's variable with the suffix `_FILE`
+/// names.
 pub(super) const SECRETS: [&str; 5] = [
     "link_secret",
     "orders_database_url",

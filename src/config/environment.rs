@@ -1,5 +1,5 @@
-//! The variables of the environment that begin with `TRACKOPS_`: those that mean something, and what was
-//! meant by one that doesn't.
+//! The environment variables that begin with `TRACKOPS_`: the known names, and the nearest known name to an
+//! unknown one.
 
 use std::fmt;
 
@@ -7,7 +7,8 @@ use super::default_file::SECRETS;
 
 const PREFIX: &str = "TRACKOPS_";
 
-/// Variables beside the keys: of the client commands, of the tests and of what starts servers for them.
+/// Known variables that are no keys: those of the client commands, of the tests, and of the tools that start
+/// servers for tests.
 const OTHERS: [&str; 6] = [
     "TRACKOPS_URL",
     "TRACKOPS_MANAGEMENT_URL",
@@ -17,18 +18,18 @@ const OTHERS: [&str; 6] = [
     "TRACKOPS_TEST",
 ];
 
-/// What the variables of tests, benchmarks and simulations begin with.
+/// The prefixes of the variables of tests, benchmarks and simulations.
 const FAMILIES: [&str; 3] = ["TRACKOPS_TEST_", "TRACKOPS_BENCH_", "TRACKOPS_SIM_"];
 
-/// Edits after which a name is another one rather than misspelt: one in three letters.
+/// A name counts as misspelt up to one edit in so many letters; with more edits it is another name.
 const LETTERS_PER_EDIT: usize = 3;
 
-/// A variable that means nothing.
+/// A variable that no part of the program reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misspelt {
-    /// Its name. Its value is nobody's business.
+    /// Its name. Its value is never shown: it may be a secret.
     pub name: String,
-    /// What was meant, if a known name is near.
+    /// The nearest known name, if one is near enough.
     pub nearest: Option<String>,
 }
 
@@ -42,7 +43,7 @@ impl fmt::Display for Misspelt {
     }
 }
 
-/// Those of `names` that mean nothing, in order; `keys` are those of the configuration.
+/// Those of `names` that are unknown, in order; `keys` are the configuration's.
 pub(super) fn misspelt<'a>(
     names: impl Iterator<Item = String>,
     keys: impl Iterator<Item = &'a String>,
@@ -68,7 +69,7 @@ pub(super) fn misspelt<'a>(
     strange
 }
 
-/// What Kubernetes sets in every pod for a service whose name begins with `trackops`.
+/// Whether Kubernetes sets this variable in every pod for a service whose name begins with `trackops`.
 fn is_service_link(name: &str) -> bool {
     let name = name.trim_end_matches(|char: char| char.is_ascii_digit());
     name.ends_with("_SERVICE_HOST")

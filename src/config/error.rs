@@ -1,4 +1,4 @@
-//! Why a configuration can't be used, in a line that names the key and shows no secret.
+//! Why a configuration can't be used. The message is one line that names the key and shows no secret.
 
 use std::path::PathBuf;
 
@@ -44,7 +44,7 @@ pub enum ConfigError {
     /// A number is larger or smaller than it can be.
     #[error("a number of the configuration is out of range: {0}")]
     Range(String),
-    /// A secret is given in two ways.
+    /// A secret is given both as a variable and as a file.
     #[error("{name} and {name}_FILE are both set")]
     Twice {
         /// The variable.
@@ -60,13 +60,13 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file with a secret is no such file.
+    /// The file is too long to hold a secret.
     #[error("the file that {name} names is too long for a secret")]
     SecretTooLong {
         /// The variable.
         name: String,
     },
-    /// Variables that mean nothing, under `--strict`.
+    /// Unknown variables, under `--strict`.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Misspelt(Vec<Misspelt>),
     /// An environment variable isn't the number that it should be.

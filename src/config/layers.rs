@@ -1,5 +1,5 @@
-//! The layers of a configuration, one table over the other, and the structs read from the result. What is
-//! said of a value that can't be taken names its key and never shows the value: it may be a secret.
+//! The layers of a configuration, one table over the other, and the structs read from the result. An error
+//! about a value names its key and never shows the value, which may be a secret.
 
 use std::path::Path;
 
@@ -53,8 +53,8 @@ pub(super) fn add_file(table: &mut Table, file: &Path) -> Result<(), ConfigError
     Ok(())
 }
 
-/// Where `text` is no TOML. The parser's own words are left out: they repeat the line, which may hold a
-/// secret.
+/// The error for `text` that is no TOML, with the line. The parser's own message is left out: it repeats the
+/// line, which may hold a secret.
 fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let at = error.span().map_or(0, |span| span.start);
     let before = text.get(..at).unwrap_or(text);
@@ -64,8 +64,8 @@ fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     }
 }
 
-/// Lays the variables `TRACKOPS_<KEY>` over `table`, each with the type of its default; of a secret also
-/// what is in the file that `TRACKOPS_<KEY>_FILE` names.
+/// Lays the variables `TRACKOPS_<KEY>` over `table`, each with the type of its default. A secret may also
+/// come from the file that `TRACKOPS_<KEY>_FILE` names.
 pub(super) fn add_environment(
     table: &mut Table,
     variable: impl Fn(&str) -> Option<String>,
@@ -93,8 +93,8 @@ pub(super) fn add_environment(
     Ok(())
 }
 
-/// The secret of variable `name`, given there or by a file. A variable that is set to nothing is not set,
-/// as elsewhere where files are mounted beside empty variables.
+/// The secret of variable `name`, from the variable or from a file. An empty variable counts as unset:
+/// deployments that mount secrets as files often leave the variable empty.
 fn secret(
     name: &str,
     given: Option<String>,
@@ -116,14 +116,14 @@ fn secret(
     if text.len() > SECRET_BYTES_MAX {
         return Err(ConfigError::SecretTooLong { name: by_file });
     }
-    // Editors and `echo` end a file with a line break, which is no part of it.
+    // Editors and `echo` end a file with a line break, which is no part of the secret.
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(Some(text.strip_suffix('\r').unwrap_or(text).into()))
 }
 
-/// The struct of one concern; keys of others are none of its business.
+/// The struct of one concern; it ignores the keys of others.
 pub(super) fn part<T: serde::de::DeserializeOwned>(table: &Table) -> Result<T, ConfigError> {
-    // The types are right, so that only a number can be wrong, which is no secret.
+    // The types are right, so only a number can be out of range, and no number is a secret.
     table.clone().try_into().map_err(|error: toml::de::Error| {
         let error = error.to_string();
         ConfigError::Range(error.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -180,7 +180,7 @@ mod tests {
                 let mut table = defaults().expect("defaults parse");
                 let by_file = |asked: &str| match asked.strip_prefix(&name) {
                     Some("_FILE") => Some(path.display().to_string()),
-                    // As where an empty variable is passed on.
+                    // An empty variable, as a deployment may pass on.
                     Some("") => Some(String::new()),
                     _ => None,
                 };
@@ -196,7 +196,7 @@ mod tests {
             let refused = add_environment(&mut table, nowhere).expect_err("isn't there");
             assert!(refused.to_string().contains("/nowhere"), "{refused}");
         }
-        // What is no secret is not read from files.
+        // A value that is no secret is not read from a file.
         let mut table = defaults().expect("defaults parse");
         let other = |asked: &str| (asked == "TRACKOPS_LISTEN_FILE").then(|| "/nowhere".into());
         add_environment(&mut table, other).expect("not looked at");

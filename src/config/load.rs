@@ -1,5 +1,5 @@
-//! Reading a configuration: layer over layer, then checked. Leaves what a layer may say to
-//! [`super::layers`], and the rules for values to [`super::check`].
+//! Reads a configuration layer over layer, then checks it. Leaves the form of a layer to [`super::layers`],
+//! and the rules for values to [`super::check`].
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use super::error::ConfigError;
 use super::values::Config;
 use super::{check, environment, layers};
 
-/// Values from the command line, which win over everything else.
+/// Values from the command line; they override all other layers.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     /// `--listen`.
     pub listen: Option<String>,
-    /// `--strict`: a variable that means nothing is an error.
+    /// `--strict`: an unknown variable is an error.
     pub is_strict: bool,
 }
 

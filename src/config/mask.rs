@@ -1,7 +1,7 @@
-//! Secrets in what is printed of a configuration. What isn't known to be free of them is hidden: of a URL
-//! its parts are shown only where all of it has the form that it should have.
+//! Hides secrets when a configuration is printed. Every value that may hold a secret is hidden; the parts of
+//! a URL are shown only if the whole URL has the expected form.
 
-/// What may be shown of a query, in lower case. A parameter that nobody knows may be a misspelt password.
+/// The query parameters that may be shown, in lower case. An unknown parameter may be a misspelt password.
 const OPEN_KEYS: [&str; 9] = [
     "host",
     "hostaddr",
@@ -14,7 +14,7 @@ const OPEN_KEYS: [&str; 9] = [
     "protocol",
 ];
 
-/// The values of `sslmode`, which has no others.
+/// All values of `sslmode`.
 const SSL_MODES: [&str; 6] = [
     "disable",
     "allow",
@@ -24,16 +24,16 @@ const SSL_MODES: [&str; 6] = [
     "verify-full",
 ];
 
-/// What stands for a secret.
+/// Printed instead of a secret.
 const HIDDEN: &str = "***";
 
-/// Whether there is a `secret`, and nothing more of it.
+/// Shows whether there is a `secret`, and nothing else about it.
 pub(super) fn hidden(secret: &str) -> &'static str {
     if secret.is_empty() { "" } else { HIDDEN }
 }
 
-/// `url` with its password and every parameter that may be one replaced by `***`; all of it, if it isn't
-/// `scheme://[user[:password]@]host[:port][/path][?query]`.
+/// `url` with `***` for its password and for every parameter that may be one; `***` for the whole URL if it
+/// hasn't the form `scheme://[user[:password]@]host[:port][/path][?query]`.
 pub fn masked(url: &str) -> String {
     if url.is_empty() {
         return String::new();
@@ -59,14 +59,14 @@ fn shown(url: &str) -> Option<String> {
     let user = match user.map(|user| (user, user.split_once(':'))) {
         None => String::new(),
         Some((_, Some((name, _)))) if is_plain(name) => format!("{name}:{HIDDEN}@"),
-        // Redis has servers with a password and no user: one that stands alone may be that.
+        // Redis servers may have a password and no user, so a lone name before the `@` may be a password.
         Some((user, None)) if is_plain(user) && scheme.starts_with("postgres") => {
             format!("{user}@")
         }
         Some(_) => format!("{HIDDEN}@"),
     };
     let is_path = path.split('/').all(is_plain);
-    // An `@` after the host is of a password that isn't escaped; so may all that stands before it be.
+    // An `@` after the host belongs to an unescaped password, and so may everything before it.
     if !is_scheme || !are_hosts(host) || !is_path || query.is_some_and(|query| query.contains('@'))
     {
         return None;
@@ -75,7 +75,7 @@ fn shown(url: &str) -> Option<String> {
     Some(format!("{scheme}://{user}{host}{path}{query}"))
 }
 
-/// The query with the values of keys that are known to be free of secrets.
+/// The query, with the values of only those keys that never hold a secret.
 fn open(query: &str) -> String {
     let pairs = query.split('&').map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -94,13 +94,13 @@ fn open(query: &str) -> String {
     format!("?{}", pairs.collect::<Vec<_>>().join("&"))
 }
 
-/// Only what names are made of.
+/// Whether `text` consists only of characters that names are made of.
 fn is_plain(text: &str) -> bool {
     text.bytes()
         .all(|b| b.is_ascii_alphanumeric() || b".-_%".contains(&b))
 }
 
-/// `host:port,host:port` as it is, anything else hidden.
+/// `host:port,host:port` unchanged; anything else is hidden.
 pub(super) fn brokers(list: &str) -> &str {
     let list_of_hosts = list.strip_prefix("kafka://").unwrap_or(list);
     if are_hosts(list_of_hosts) {
@@ -110,7 +110,7 @@ pub(super) fn brokers(list: &str) -> &str {
     }
 }
 
-/// Whether `list` is of hosts, each perhaps with a port, and of nothing else.
+/// Whether `list` consists only of hosts, with or without ports.
 pub(super) fn are_hosts(list: &str) -> bool {
     list.split(',').map(str::trim).all(|address| {
         let (host, port) = match address.rsplit_once(':') {
@@ -163,7 +163,7 @@ mod tests {
             ("postgres://h/db#secret", "***"),
             ("postgres://[::1]:5432/db", "postgres://[::1]:5432/db"),
             ("postgres://%2Frun%2Fpg/db", "postgres://%2Frun%2Fpg/db"),
-            // Other forms that a connection is written in.
+            // Other ways to write a connection.
             ("host=h user=u password=secret dbname=db", "***"),
             ("postgres://host=h password=secret", "***"),
             ("u:secret@h:5432/db", "***"),

@@ -1,5 +1,4 @@
-//! The configuration in force as TOML, for a person. Leaves what of a secret may be seen to
-//! [`super::mask`].
+//! The configuration in force as TOML, for a person. Leaves masking to [`super::mask`].
 
 use super::mask::{self, masked};
 use super::values::Config;

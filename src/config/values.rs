@@ -1,5 +1,5 @@
-//! The values in force, one struct per concern, and what follows from one of them. Leaves where they come
-//! from to [`super::load`], and which of them are sound to [`super::check`].
+//! The values in force, one struct per concern, and values derived from them. Leaves reading them to
+//! [`super::load`], and checking them to [`super::check`].
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub struct Config {
     pub live: LiveConfig,
     /// Logs.
     pub log: LogConfig,
-    /// Variables of the environment that mean nothing.
+    /// Unknown environment variables.
     pub misspelt: Vec<Misspelt>,
 }
 
@@ -56,7 +56,7 @@ pub struct ReplicaConfig {
     pub link_listen: String,
     /// Where others reach it; empty for the listener's address.
     pub advertised_addr: String,
-    /// What all replicas share; empty for a replica that is alone.
+    /// The secret that all replicas share; empty for a single replica.
     pub link_secret: String,
 }
 
@@ -67,7 +67,7 @@ pub struct StoresConfig {
     pub orders_database_url: String,
     /// The inventory's database.
     pub inventory_database_url: String,
-    /// Shards of the orders database; 0 if that is left to it.
+    /// Shards of the orders database; 0 to accept the number that it has.
     pub shards: u16,
     /// Connections for appends.
     pub append_connections: u32,
@@ -75,15 +75,15 @@ pub struct StoresConfig {
     pub read_connections: u32,
     /// Brokers, separated by commas.
     pub kafka_brokers: String,
-    /// How the brokers are spoken to.
+    /// The security protocol of the brokers.
     pub kafka_security_protocol: String,
-    /// How we say who we are; empty without SASL.
+    /// The SASL mechanism; empty without SASL.
     pub kafka_sasl_mechanism: String,
-    /// Who we are.
+    /// The SASL user.
     pub kafka_sasl_username: String,
-    /// What proves it.
+    /// The SASL password.
     pub kafka_sasl_password: String,
-    /// Before topics and groups.
+    /// Prefix of topics and groups.
     pub kafka_prefix: String,
     /// Partitions of new topics.
     pub kafka_partitions: i32,
@@ -91,7 +91,7 @@ pub struct StoresConfig {
     pub kafka_replication: i32,
     /// The cache.
     pub redis_url: String,
-    /// Before keys.
+    /// Prefix of keys.
     pub redis_prefix: String,
     /// Days after which settled rows are removed; 0 for never.
     pub retention_days: u32,
@@ -152,7 +152,7 @@ pub struct LogConfig {
 }
 
 impl HttpConfig {
-    /// The limit of a graceful stop; `otherwise` unless one is set.
+    /// The limit of a graceful stop; `otherwise` if none is set.
     pub fn shutdown(&self, otherwise: Duration) -> Duration {
         if self.shutdown_ms == 0 {
             otherwise
@@ -161,14 +161,14 @@ impl HttpConfig {
         }
     }
 
-    /// How long a replica goes on answering once it has said that it stops.
+    /// How long a replica goes on answering after it has announced its stop.
     pub fn notice(&self) -> Duration {
         Duration::from_millis(self.unready_notice_ms)
     }
 }
 
 impl StoresConfig {
-    /// How many shards the orders database is said to have, if anything is said.
+    /// The configured number of shards of the orders database, if one is set.
     pub fn shards_set(&self) -> Option<ShardCount> {
         ShardCount::new(self.shards)
     }

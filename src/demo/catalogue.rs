@@ -1,4 +1,4 @@
-//! What the shop sells, and the orders that its customers make up.
+//! The shop's items, and random orders of its customers.
 
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
@@ -22,10 +22,10 @@ pub const ITEMS: [(&str, i64); 12] = [
     ("ESPRESSO", 250),
 ];
 
-/// On the menu, and always sold out: orders with it are REJECTED.
+/// An item that is always sold out: orders with it are REJECTED.
 pub const SOLD_OUT: (&str, i64) = ("TIRAMISU", 550);
 
-/// One order in so many has what is sold out.
+/// One order in so many has the sold-out item.
 const SOLD_OUT_ONE_IN: u32 = 12;
 
 /// An order as a customer would send it.

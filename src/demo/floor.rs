@@ -1,5 +1,5 @@
-//! Kitchens and couriers: they tell of their steps on the bus, and couriers of where they are by
-//! REST. When is [`Schedule`]'s.
+//! Kitchens and couriers: they publish their steps on the bus, and couriers send their positions by REST.
+//! Leaves the timing to [`Schedule`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,18 +19,18 @@ use crate::model::topic::Topic;
 use crate::ports::bus::{Bus, OutMessage, PublishError};
 use crate::ports::clock::{Clock as _, SystemClock};
 
-/// Steps told at once.
+/// The most steps published at once.
 const STEPS_MAX: usize = 100;
-/// Couriers tell their place so often: a dot on a map that moves.
+/// How often couriers send their position: a dot on a map should move.
 const PING_EVERY: Duration = Duration::from_secs(1);
-/// Couriers that tell their place: a map's worth, and few requests a second.
+/// The most couriers that send their position: enough for a map, and few requests a second.
 const RIDERS_MAX: usize = 25;
-/// Nothing is due: look again, in case.
+/// The longest wait before the next look when nothing is due.
 const IDLE: Duration = Duration::from_secs(60);
-/// The bus has had its chance; the steps are told again later.
+/// How long a publish may take; after that the steps are published again later.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Works for ever.
+/// Runs until the inbox is closed.
 pub async fn work(
     rest: Arc<dyn Rest>,
     bus: Arc<dyn Bus>,
@@ -48,7 +48,7 @@ pub async fn work(
         let due = schedule.next_due().unwrap_or(Instant::now() + IDLE);
         tokio::select! {
             seen = inbox.recv() => {
-                // Whoever sees has ended: the shop closes.
+                // All senders have ended: the shop closes.
                 let Some(seen) = seen else { return };
                 schedule.see(seen, Instant::now());
             }
@@ -62,7 +62,7 @@ pub async fn work(
                 }
             }
             _ = ping.tick() => {
-                // Positions are for the moment: those that find the last ones unanswered are not sent.
+                // Positions are soon out of date: they are not sent while the last ones are unanswered.
                 if pings.is_empty() && Instant::now() >= quiet_until {
                     for (order, at) in schedule.riders(Instant::now(), RIDERS_MAX) {
                         let rest = Arc::clone(&rest);
@@ -71,12 +71,12 @@ pub async fn work(
                 }
             }
             Some(answered) = pings.join_next() => match answered {
-                // One failure stands for all that were sent together.
+                // One failure counts for all requests that were sent together.
                 Ok(Err(_)) if Instant::now() < quiet_until => {}
                 Ok(Err(error)) if error.is_trouble() => {
                     quiet_until = Instant::now() + riding.failed("telling a position", &error);
                 }
-                // An order that is no longer on its way refuses, as it should.
+                // An order that is no longer on its way refuses a position, as it should.
                 Ok(Ok(()) | Err(RestError::Refused(_) | RestError::NoAnswer(_))) => riding.worked(),
                 Err(error) => tracing::warn!(error = %error, "demo: a courier fell"),
             }
@@ -84,7 +84,7 @@ pub async fn work(
     }
 }
 
-/// Publishes steps, or gives back those that were not taken, with the first reason.
+/// Publishes steps; returns those that were not published, with the first error.
 async fn tell(bus: &dyn Bus, steps: Vec<Step>) -> Result<(), (Vec<Step>, String)> {
     if steps.is_empty() {
         return Ok(());
@@ -98,7 +98,7 @@ async fn tell(bus: &dyn Bus, steps: Vec<Step>) -> Result<(), (Vec<Step>, String)
     let mut reason = None;
     for (step, result) in steps.into_iter().zip(told) {
         match result {
-            // Never taken, whenever it is told: then it counts as told.
+            // A step that the bus refuses for good counts as published.
             Ok(()) | Err(PublishError::Refused(_)) => {}
             Err(error) => {
                 untold.push(step);

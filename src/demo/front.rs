@@ -1,5 +1,5 @@
-//! The front of the shop: shelves are filled, customers order, some change their minds. Each look at
-//! the orders under way also finds those that the bus has not told of, from an earlier run perhaps.
+//! The front of the shop: shelves are filled, customers order, and some cancel. Each look at the orders under
+//! way also finds those that the bus hasn't reported, perhaps from an earlier run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +15,17 @@ use super::patience::Patience;
 use super::rest::{Rest, RestError};
 use super::schedule::Seen;
 
-/// Between two orders, in milliseconds: something to see, and no load.
+/// The time between two orders, in milliseconds: enough to see something, and hardly any load.
 const ORDER_EVERY_MS: std::ops::Range<u64> = 3_000..5_000;
-/// Orders under way, everybody's counted, past which nobody orders.
+/// Customers stop ordering when so many orders are under way, those of other clients included.
 const UNDER_WAY_MAX: usize = 20;
 /// One order in so many is cancelled at the next look.
 const CANCEL_ONE_IN: u32 = 12;
-/// Between two looks at the shelves.
+/// The time between two looks at the shelves.
 const RESTOCK_EVERY: Duration = Duration::from_secs(60);
-/// Fewer than this available: restocked. A minute's orders take less.
+/// An item with fewer available is restocked. A minute's orders take less.
 const SHELF_LOW: u64 = 60;
-/// What a full shelf has available.
+/// The available quantity of a full shelf.
 const SHELF_FULL: u64 = 200;
 
 struct Front {
@@ -33,11 +33,11 @@ struct Front {
     inbox: Sender<Seen>,
     rng: SmallRng,
     restock_at: Instant,
-    /// The order whose customer is changing their mind.
+    /// The order that its customer is about to cancel.
     regretted: Option<Uuid>,
 }
 
-/// Works for ever.
+/// Runs for ever.
 pub async fn work(rest: Arc<dyn Rest>, inbox: Sender<Seen>, rng: SmallRng) {
     let mut front = Front {
         rest,
@@ -64,7 +64,7 @@ impl Front {
         let under_way = self.rest.under_way().await?;
         let count = under_way.len();
         for seen in under_way {
-            // Fails only if the floor has closed, and this with it.
+            // Fails only if the floor has closed; then this ends too.
             let _ = self.inbox.send(seen).await;
         }
         if Instant::now() >= self.restock_at {
@@ -73,7 +73,7 @@ impl Front {
         }
         if let Some(order) = self.regretted.take() {
             let cancelled = self.rest.cancel(order, "changed my mind").await;
-            // Too late, perhaps: it is on its way or was rejected.
+            // The cancellation may be too late: the order is on its way or was rejected.
             if let Err(error) = cancelled
                 && error.is_trouble()
             {
@@ -99,7 +99,7 @@ impl Front {
                 continue;
             }
             match self.rest.stock(sku, reserved + SHELF_FULL).await {
-                // Something was reserved or left meanwhile: next time.
+                // A reservation or a release came in between: the next look tries again.
                 Err(RestError::Refused(status)) if status.is_client_error() => {
                     tracing::debug!(sku, %status, "demo: not restocked");
                 }

@@ -1,4 +1,4 @@
-//! Learns of orders from the bus: what was placed, and every later status.
+//! Learns of orders from the bus: new orders, and every later status.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::ports::bus::{Bus, BusError, Consumer, InMessage, Polled, Subscription
 const GROUP: &str = "trackops-demo";
 /// Messages in one poll.
 const POLL_MAX: usize = 200;
-/// A poll that brings nothing ends after so long.
+/// How long a poll without messages takes.
 const POLL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Works until `stop` is cancelled, then leaves the group.
@@ -60,7 +60,7 @@ fn subscription() -> Subscription {
     }
 }
 
-/// Reads for ever; ends well only when nobody takes in what it sees.
+/// Reads messages until the inbox is closed; other ends are errors.
 async fn consume(
     consumer: &mut dyn Consumer,
     inbox: &Sender<Seen>,
@@ -68,7 +68,7 @@ async fn consume(
 ) -> Result<(), BusError> {
     loop {
         let Polled::Messages(messages) = consumer.poll(POLL_MAX, POLL_TIMEOUT).await? else {
-            // Nothing is in hand here of a partition that goes.
+            // No message of a revoked partition is still being handled, so there is nothing to finish.
             continue;
         };
         let mut next = BTreeMap::new();
@@ -94,7 +94,7 @@ async fn consume(
     }
 }
 
-/// What a message says of an order; `None` for one that can't be read, which others park.
+/// Reads a message about an order; `None` for an unreadable one, which other consumers park.
 fn read(message: &InMessage) -> Option<Seen> {
     let payload = message.payload.as_deref()?;
     match Topic::parse(&message.topic)? {

@@ -1,9 +1,9 @@
-//! The small shop behind `dev --demo`: customers, kitchens and couriers. A client of REST and the bus
-//! like any other; it moves every order on, also those that a person has placed.
+//! The small shop behind `dev --demo`: customers, kitchens and couriers. A client of REST and the bus like
+//! any other; it moves every order on, including those that a person has placed.
 //!
-//! Three workers: [`intake`] learns of orders from the bus, [`floor`] cooks and carries them,
-//! [`front`] stocks the shelves and places orders. Nothing is kept: after a restart the shop sees the
-//! orders that are under way by REST and goes on.
+//! Three workers: [`intake`] learns of orders from the bus, [`floor`] cooks and carries them, [`front`]
+//! stocks the shelves and places orders. It stores nothing: after a restart the shop finds the orders under
+//! way by REST and goes on.
 
 mod catalogue;
 mod floor;
@@ -25,10 +25,10 @@ use crate::ports::bus::Bus;
 use rest::{HttpRest, Rest};
 use schedule::Schedule;
 
-/// What is seen and not yet taken in: a poll's worth. Whoever sees more waits.
+/// Orders that were seen and wait for the floor: the messages of one poll. A sender that has more waits.
 const SEEN_MAX: usize = 256;
 
-/// Where the shop does its business.
+/// The services that the shop uses.
 pub struct DemoSettings {
     /// The order service, `http://host:port`.
     pub url: String,
@@ -36,12 +36,12 @@ pub struct DemoSettings {
     pub inventory_url: String,
     /// The bus.
     pub bus: Arc<dyn Bus>,
-    /// The same seed gives the same orders at the same moments; drawn if there is none.
+    /// The same seed gives the same orders at the same moments; random if there is none.
     pub seed: Option<u64>,
 }
 
-/// Runs the shop until `stop` is cancelled. Whatever refuses or is away is tried again with growing
-/// pauses; nothing makes it end.
+/// Runs the shop until `stop` is cancelled. Requests that fail are tried again with growing pauses; no
+/// failure ends the shop.
 pub async fn run(settings: DemoSettings, stop: CancellationToken) {
     let rest = match HttpRest::new(&settings.url, &settings.inventory_url) {
         Ok(rest) => Arc::new(rest),

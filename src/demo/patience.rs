@@ -1,11 +1,11 @@
-//! Growing pauses after failures, and a log that tells of a failure once, not at every attempt.
+//! Growing pauses after failures, and a log line for the first failure only, not for every attempt.
 
 use std::fmt::Display;
 use std::time::Duration;
 
-/// After the first failure; doubled for each further one.
+/// The pause after the first failure; doubled for each further one.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
-/// At most: the shop is back within half a minute of whatever was away.
+/// The longest pause: the shop goes on within half a minute after a service has come back.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// The failures of one kind of work, in a row.
@@ -15,12 +15,12 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// It worked.
+    /// Notes a success.
     pub fn worked(&mut self) {
         self.failures = 0;
     }
 
-    /// It failed; how long to leave it alone.
+    /// Notes a failure; returns how long to wait before the next attempt.
     pub fn failed(&mut self, what: &'static str, error: &dyn Display) -> Duration {
         let factor = 1_u32 << self.failures.min(10);
         self.failures = self.failures.saturating_add(1);

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-/// A place.
+/// A point on the map.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// Degrees, WGS 84.
@@ -35,7 +35,7 @@ const fn at(lat: f64, lon: f64) -> Point {
     Point { lat, lon }
 }
 
-/// The place on the straight way between two, `fraction` (0 to 1) of it done.
+/// The point on the straight line from `from` to `to`, after `fraction` (0 to 1) of the way.
 pub fn along(from: Point, to: Point, fraction: f64) -> Point {
     let fraction = fraction.clamp(0.0, 1.0);
     Point {
@@ -44,8 +44,8 @@ pub fn along(from: Point, to: Point, fraction: f64) -> Point {
     }
 }
 
-/// Somewhere to ride to for an order whose address has no coordinates: one of the streets, always
-/// the same for one order.
+/// A destination for an order whose address has no coordinates: one of the streets, always the same for one
+/// order.
 pub fn somewhere(order: Uuid) -> Point {
     let index = usize::from(order.as_bytes()[15]) % STREETS.len();
     STREETS[index].2

@@ -1,4 +1,4 @@
-//! What the shop asks of the order and inventory services over HTTP, and nothing else.
+//! The requests of the shop to the order and inventory services over HTTP.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use super::schedule::Seen;
 use crate::codec::content::ContentV1;
 use crate::codec::view::OrderView;
 
-/// No request of the shop is worth waiting longer for.
+/// Time limit of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Orders of one status in one look: more than the shop has under way, so that orders placed by
-/// others are seen too.
+/// The most orders of one status in one look: more than the shop has under way, so that it also sees orders
+/// of other clients.
 const LOOK_MAX: u32 = 100;
 /// The statuses of orders under way.
 const UNDER_WAY: [Status; 4] = [
@@ -35,13 +35,13 @@ pub enum RestError {
     /// There was no answer.
     #[error("no answer: {0}")]
     NoAnswer(#[from] reqwest::Error),
-    /// The answer was no.
+    /// The service refused.
     #[error("answered {0}")]
     Refused(StatusCode),
 }
 
 impl RestError {
-    /// The server itself is in trouble, not this request.
+    /// Whether the failure is the server's, not this request's.
     pub fn is_trouble(&self) -> bool {
         match self {
             Self::NoAnswer(_) => true,
@@ -52,7 +52,7 @@ impl RestError {
     }
 }
 
-/// How many there are of an item.
+/// The stock of an item.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Level {
     /// Promised to orders.
@@ -76,10 +76,10 @@ pub trait Rest: Send + Sync + 'static {
     /// Tells where its courier is.
     async fn locate(&self, order: Uuid, at: Point) -> Result<(), RestError>;
 
-    /// How many there are of an item; `None` if it isn't known.
+    /// The stock of an item; `None` for an unknown item.
     async fn level(&self, sku: &str) -> Result<Option<Level>, RestError>;
 
-    /// Sets how many there are.
+    /// Sets the quantity on hand.
     async fn stock(&self, sku: &str, on_hand: u64) -> Result<(), RestError>;
 }
 
@@ -193,7 +193,7 @@ mod tests {
             "postalCode": "1", "country": "DE", "lat": 52.5, "lon": 13.4}})
     }
 
-    /// The documented forms of requests and answers, and nothing behind them.
+    /// A server with the documented forms of requests and answers, and no logic.
     fn router() -> axum::Router {
         let list = |request: Request| async move {
             let query = request.uri().query().unwrap_or_default().to_owned();

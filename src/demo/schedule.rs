@@ -1,5 +1,5 @@
-//! When which order takes its next step, and where its courier is by then. Pure: time and randomness
-//! come in.
+//! When each order takes its next step, and where its courier is meanwhile. Does no I/O; time and randomness
+//! are passed in.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -19,38 +19,39 @@ const BEFORE_KITCHEN: Duration = Duration::from_secs(5);
 const IN_KITCHEN: Duration = Duration::from_secs(5);
 /// IN_TRANSIT to DELIVERED.
 const ON_THE_ROAD: Duration = Duration::from_secs(8);
-/// A step that nothing came of is told again after so long: longer than a message is retried for.
+/// A step without effect is published again after this time, which is longer than a consumer retries a
+/// message.
 const TELL_AGAIN: Duration = Duration::from_secs(35);
-/// How often a step is told before the order is left to operations.
+/// How often a step is published before the order is left to operations.
 const TELL_MAX: u32 = 3;
 /// An order that was given up is left alone for so long.
 const LEAVE_ALONE: Duration = Duration::from_secs(600);
-/// Orders in hand at most. Further ones are taken up by the next look that finds room.
+/// The most orders in hand. A later look takes in further ones when there is room.
 const ORDERS_MAX: usize = 500;
-/// Addresses of orders not yet in hand: placed and waiting for their stock.
+/// The most addresses kept for orders not yet in hand, which wait for their stock.
 const ADDRESSES_MAX: usize = 1_000;
 
-/// What was seen of an order.
+/// An order as it was seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
     /// Which.
     pub id: Uuid,
-    /// Where it stood.
+    /// Its status.
     pub status: Status,
     /// Its version then.
     pub version: u32,
-    /// Where it goes, if that was told.
+    /// Its destination, if known.
     pub to: Option<Point>,
 }
 
-/// A step to tell of.
+/// A step to publish.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
     /// Of which order.
     pub id: Uuid,
     /// To which status.
     pub status: Status,
-    /// The message's id, the same when it is told again.
+    /// The message's id; a repeat has the same one.
     pub message: Uuid,
 }
 
@@ -74,7 +75,7 @@ pub struct Schedule {
 }
 
 impl Seen {
-    /// What a view shows; `None` for a status that isn't known.
+    /// Reads a view; `None` for an unknown status.
     pub fn of_view(view: &OrderView) -> Option<Self> {
         let address = &view.content.address;
         Some(Self {
@@ -99,7 +100,7 @@ impl Schedule {
         }
     }
 
-    /// Takes in what was seen. Old news changes nothing.
+    /// Takes in an order as it was seen. An old version changes nothing.
     pub fn see(&mut self, seen: Seen, now: Instant) {
         let known = self.jobs.get(&seen.id);
         if known.is_some_and(|job| job.version >= seen.version) {
@@ -121,7 +122,7 @@ impl Schedule {
         }
         let to = known.and_then(|job| job.to).or(seen.to);
         let to = to.or_else(|| self.take_address(seen.id));
-        // Nobody cooks to the second.
+        // The pauses vary a little, as in a real kitchen.
         let pause = pause.mul_f64(self.rng.random_range(0.9..1.1));
         let job = Job {
             status: seen.status,
@@ -135,7 +136,7 @@ impl Schedule {
         self.jobs.insert(seen.id, job);
     }
 
-    /// When something is to be done next.
+    /// When the next step is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.jobs.values().map(|job| job.due).min()
     }
@@ -171,7 +172,7 @@ impl Schedule {
         steps
     }
 
-    /// These steps could not be told: they are due again at `due`.
+    /// Gives back steps that could not be published: they are due again at `due`.
     pub fn put_back(&mut self, steps: &[Step], due: Instant) {
         for step in steps {
             if let Some(job) = self.jobs.get_mut(&step.id) {
@@ -181,7 +182,7 @@ impl Schedule {
         }
     }
 
-    /// Where couriers are, of at most `max` orders.
+    /// The couriers' positions, for at most `max` orders.
     pub fn riders(&self, now: Instant, max: usize) -> Vec<(Uuid, Point)> {
         let riding = |job: &&Job| job.status == Status::InTransit && job.told <= TELL_MAX;
         let riders = self.jobs.iter().filter(|(_, job)| riding(job)).take(max);
@@ -210,7 +211,7 @@ impl Schedule {
     }
 }
 
-/// How long an order stays in a status, if it is the shop's to move it on.
+/// How long an order stays in a status; `None` if the shop doesn't move it on.
 const fn pause(status: Status) -> Option<Duration> {
     match status {
         Status::Confirmed => Some(BEFORE_KITCHEN),

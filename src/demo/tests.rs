@@ -43,7 +43,7 @@ struct State {
 }
 
 impl State {
-    /// Commits a status and tells of it.
+    /// Commits a status and publishes it.
     fn to(&mut self, id: Uuid, status: Status) {
         let order = self.orders.get_mut(&id).expect("an order");
         let now = Instant::now();
@@ -300,7 +300,7 @@ async fn a_new_run_goes_on_with_what_was_left() {
     let world = World::default();
     let left = [Status::Confirmed, Status::Preparing, Status::InTransit];
     let left = left.map(|status| world.state().place(status));
-    // An earlier run has read all of it.
+    // An earlier run has read the whole log.
     let read = world.state().log.len();
     world.state().read = read;
     world.open_for(Duration::from_secs(24)).await;

@@ -1,5 +1,5 @@
-//! The append: which rows are accepted is decided from the shards' epochs and the orders' versions
-//! inside the writing transaction, then each table gets one statement for all accepted rows.
+//! The append. The shards' epochs and the orders' versions decide inside the writing transaction which rows
+//! are accepted; then each table gets one statement for all accepted rows.
 
 use std::collections::HashSet;
 
@@ -38,14 +38,15 @@ pub(super) const ADD_EVENTS: &str = "
            value ->> 5, value ->> 6, value ->> 7
     FROM json_each(?1)";
 
-/// With the version check off (a defect on purpose) a second writer's event has to get in.
+/// With the version check off (a defect on purpose) a second writer's event must be stored.
 const REPLACE_EVENTS: &str = "
     INSERT OR REPLACE INTO order_events (order_id, version, at, by, command, status, data, epoch)
     SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4),
            value ->> 5, value ->> 6, value ->> 7
     FROM json_each(?1)";
 
-/// Appends what may be appended of `rows`. An error has written nothing once it is rolled back.
+/// Appends those of `rows` that may be appended. After an error the caller rolls back, and nothing is
+/// written.
 pub(super) async fn append(
     conn: &mut SqliteConnection,
     rows: &[AppendRow],

@@ -1,5 +1,5 @@
-//! The cache port in this process' memory, for one replica that runs alone. Leaves to the
-//! configuration to refuse it where more than one may run.
+//! The cache port in this process' memory, for a single replica. Leaves it to the configuration to refuse
+//! this cache where several replicas may run.
 
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,14 @@ use crate::ports::cache::{Cache, CacheEntry, CacheError};
 
 /// Bytes of views held: some fifty thousand orders.
 const VIEWS_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// What an entry weighs beside its view: key, header and the map's own nodes.
+/// Bytes of an entry besides its view: key, header and the map's own nodes.
 const ENTRY_BYTES: usize = 256;
 /// Couriers whose last position is held.
 const POSITIONS_MAX: u64 = 100_000;
-/// After the last ping of its courier.
+/// How long a position is kept after the last ping of its courier.
 const TTL_POSITION: Duration = Duration::from_hours(1);
 
-/// Views and positions in memory. Forgotten with the process.
+/// Views and positions in memory. They are lost when the process ends.
 #[derive(Clone, Debug)]
 pub struct MemoryCache {
     views: Memory<OrderId, CacheEntry>,
@@ -33,8 +33,8 @@ impl MemoryCache {
     /// An empty cache with the usual bounds.
     pub fn new() -> Self {
         Self {
-            // Least recently used goes first. The library's own policy may refuse a new entry in
-            // favour of an old one, so that a late load could take the place of a newer write.
+            // The least recently used entry is removed first. The library's own policy may refuse a new entry
+            // in favour of an old one, and a late load could then replace a newer write.
             views: Memory::builder()
                 .max_capacity(VIEWS_BYTES_MAX)
                 .weigher(|_, entry: &CacheEntry| {
@@ -106,7 +106,7 @@ impl Cache for MemoryCache {
     }
 }
 
-/// As long as the entry says, counted from each write.
+/// Expires an entry after its own time to live, counted from each write.
 #[derive(Debug)]
 struct ByEntry;
 

@@ -1,4 +1,4 @@
-//! The file: its directory and lock, its schema, its one writer and its readers.
+//! The database file: its directory and lock, its schema, its one writer and its readers.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ use super::writer::Writer;
 
 /// The database, in the data directory.
 const FILE: &str = "trackops.db";
-/// Locked while the directory is in use. Never removed: its lock is what counts.
+/// The file that is locked while the directory is in use. It is never removed, because only its lock counts.
 const LOCK_FILE: &str = "trackops.lock";
-/// Readers side by side: list, load, relay and consumers; more would only share two cores.
+/// The most readers at once: list, load, relay and consumers. More would only share two cores.
 const READERS_MAX: u32 = 4;
-/// Longest wait for a reader; past it the file has stalled.
+/// Longest wait for a reader; after that the file counts as stalled.
 const READER_WAIT: Duration = Duration::from_secs(5);
 /// Longest wait for SQLite's own locks, e.g. while a connection that was given up closes.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
 /// The open file.
 #[derive(Debug)]
 pub(super) struct Db {
-    /// For reads; sees every commit that was answered.
+    /// For reads; sees every acknowledged commit.
     pub(super) reads: SqlitePool,
     /// For writes.
     pub(super) writer: Writer,
@@ -164,7 +164,7 @@ async fn migrate(conn: &mut SqliteConnection, dir: &Path) -> Result<(), OpenErro
     {
         let script =
             format!("BEGIN IMMEDIATE;\n{migration}\nPRAGMA user_version = {form};\nCOMMIT;");
-        // Built of this program's own text and a number.
+        // The text consists of this program's own text and a number.
         let done = sqlx::raw_sql(sqlx::AssertSqlSafe(script))
             .execute(&mut *conn)
             .await;

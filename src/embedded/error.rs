@@ -1,4 +1,4 @@
-//! What can go wrong with the file, sorted by what it means for the caller.
+//! The errors of the file, by what they mean for the caller.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub enum OpenError {
     Directory {
         /// Which.
         dir: PathBuf,
-        /// The system's word.
+        /// The system's error.
         source: std::io::Error,
     },
     /// Another process (or another part of this one) has it open.
@@ -48,22 +48,22 @@ pub enum WriteError {
     /// The data breaks a rule of the schema; this request alone was rolled back.
     #[error("the database refused the data")]
     Refused(#[source] Arc<sqlx::Error>),
-    /// It certainly did not happen.
+    /// The write certainly did not happen.
     #[error("the database failed")]
     Failed(#[source] Arc<sqlx::Error>),
-    /// The commit itself failed: after a crash the file may show it or not.
+    /// The commit itself failed: after a crash the file may contain the write or not.
     #[error("the database failed during a commit")]
     Unknown(#[source] Arc<sqlx::Error>),
-    /// The store was closed before the request was taken up.
+    /// The store was closed before the writer took the request.
     #[error("the database is closed")]
     Closed,
-    /// The writer ended with the request in hand.
+    /// The writer ended before it answered the request.
     #[error("the writer ended")]
     Lost,
 }
 
 impl WriteError {
-    /// Sorts the error of a request that was rolled back.
+    /// Classifies the error of a request that was rolled back.
     pub(super) fn of_work(error: sqlx::Error) -> Self {
         if refuses_data(&error) {
             Self::Refused(Arc::new(error))

@@ -1,4 +1,4 @@
-//! The orders' journal: reads, and the way of an append to the writer.
+//! The orders' journal: reads, and passing appends to the writer.
 
 use std::sync::Arc;
 
@@ -62,7 +62,8 @@ impl SqliteJournal {
 #[async_trait]
 impl Journal for SqliteJournal {
     async fn append(&self, rows: &[AppendRow]) -> Result<Vec<RowOutcome>, AppendError> {
-        // Cloning shares every payload; the request has to outlive a caller that gives up.
+        // The rows are cloned because the request must outlive a caller that gives up. A clone shares every
+        // payload.
         let rows = rows.to_vec();
         let now = self.clock.now();
         let written = self
@@ -141,8 +142,9 @@ impl Journal for SqliteJournal {
     }
 }
 
-/// One page of whole logs, newest order first. Of several statuses the newest of each, of those the
-/// newest: the index by status has no order among several. A customer's are found by their own index.
+/// One page of whole logs, newest order first. For several statuses it takes the newest orders of each, then
+/// the newest of those, because the index by status gives no order across statuses. A customer's orders have
+/// an index of their own.
 pub(super) fn page(filter: &ListFilter) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
         "SELECT o.id, o.saga, o.deadline, e.version, e.at, e.by, e.command, e.status, e.data, e.epoch
@@ -169,8 +171,8 @@ pub(super) fn page(filter: &ListFilter) -> QueryBuilder<Sqlite> {
     query
 }
 
-/// The newest orders of `statuses`, or of all if there are none. The `+` keeps the index by status from
-/// being taken for a customer's orders, which are few.
+/// The newest orders of `statuses`, or of all statuses if none is named. The `+` keeps SQLite from using the
+/// index by status for a customer's orders, which are few.
 fn newest(query: &mut QueryBuilder<Sqlite>, filter: &ListFilter, statuses: &[Status]) {
     query.push("SELECT id, saga, deadline, created_at FROM orders WHERE true");
     if let Some(customer) = filter.customer {
@@ -197,7 +199,7 @@ fn newest(query: &mut QueryBuilder<Sqlite>, filter: &ListFilter, statuses: &[Sta
     query.push_bind(filter.limit);
 }
 
-/// Puts together the orders whose log lines follow each other in `rows`.
+/// Puts orders together from `rows`, in which the log lines of an order follow each other.
 fn assemble(rows: Vec<SqliteRow>) -> Result<Vec<Order>, JournalError> {
     let mut orders = Vec::new();
     let mut log: Vec<EventRow> = Vec::new();

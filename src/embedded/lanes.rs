@@ -1,4 +1,4 @@
-//! Who relays which lanes of an outbox: fair shares among the holders whose lease holds.
+//! Which relay has which outbox lanes: fair shares among the holders whose lease has not ended.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use trackops_domain::time::Timestamp;
 use super::outbox_owner::Owner;
 use crate::ports::outbox::OUTBOX_LANES;
 
-/// Takes or renews leases until `until`; returns the lanes that `holder` has now.
+/// Takes or renews lane leases that last until `until`; returns the outbox lanes that `holder` has now.
 pub(super) async fn lease(
     conn: &mut SqliteConnection,
     owner: Owner,
@@ -65,7 +65,7 @@ pub(super) async fn lease(
     Ok(lanes)
 }
 
-/// Gives up everything of `holder`.
+/// Gives up all lanes of `holder`.
 pub(super) async fn release(
     conn: &mut SqliteConnection,
     owner: Owner,
@@ -84,8 +84,8 @@ pub(super) async fn release(
     Ok(())
 }
 
-/// What `me` may hold: of its own lanes as many as its share allows, then free ones. Shares differ
-/// by one at the most; the first holders by name have the larger ones.
+/// The lanes that `me` may hold: its own up to its share, then free ones. Shares differ by one at most; the
+/// first holders by name have the larger ones.
 fn share(holders: &[String], held: &BTreeMap<u16, String>, me: &str) -> Vec<u16> {
     let count = holders.len().max(1);
     let rank = holders.iter().position(|holder| holder == me).unwrap_or(0);
@@ -105,7 +105,7 @@ mod tests {
         for count in 1..=12_usize {
             let holders: Vec<String> = (0..count).map(|n| format!("h{n:02}")).collect();
             let mut held = BTreeMap::new();
-            // Twice: what is over a share comes free in the first round.
+            // Two rounds: lanes beyond a share become free in the first one.
             for me in holders.iter().chain(&holders) {
                 let lanes = share(&holders, &held, me);
                 held.retain(|_, holder| holder != me);

@@ -1,6 +1,6 @@
-//! Membership of one node: epochs and generations rise as where many share an authority, because
-//! appends are fenced here too. Leases are unlimited, whatever length is asked for: the directory is
-//! locked, so there is nobody to take over from a node that sleeps, and a laptop that wakes up goes on.
+//! Membership of a single node. Epochs and generations rise as in a cluster, because appends are fenced here
+//! too. Leases never end, also if a length is asked for: the directory is locked, so no other node can take
+//! over while a laptop sleeps, and it goes on when it wakes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const CLAIM: &str = "
                             AND n.alive))
     RETURNING shard, epoch, cache_generation";
 
-/// As [`CLAIM`], of the shards of `?4` in its life `?5`; the cache generation stays.
+/// As [`CLAIM`], for shards of the node `?4` in its life `?5`; the cache generation stays.
 const TAKE_OVER: &str = "
     UPDATE shards SET epoch = epoch + 1, node = ?1, incarnation = ?2
     FROM json_each(?3) AS seen
@@ -54,13 +54,13 @@ const RAISE: &str = "
 #[derive(Debug)]
 pub(super) struct SingleNode {
     db: Arc<Db>,
-    /// Ends with the process, as every node's life here does.
+    /// Kept in memory only: a drain ends with the node's life, and here that is the process.
     draining: Mutex<BTreeSet<NodeId>>,
 }
 
 impl SingleNode {
-    /// Makes the shards when the file is new, and ends what an earlier process left: it held the
-    /// lock of the directory, so it is gone. Epochs stay and rise with the next claim.
+    /// Makes the shards when the file is new, and ends the node lives of an earlier process. That process is
+    /// gone, because it held the lock of the directory. Epochs stay and rise with the next claim.
     pub(super) async fn start(db: Arc<Db>, count: ShardCount) -> Result<Self, WriteError> {
         let made = db.writer.write(move |conn| {
             async move {
@@ -90,7 +90,7 @@ impl SingleNode {
         })
     }
 
-    /// Runs `work`, whose refusals are values: they have written nothing.
+    /// Runs `work` as a write. Its refusals are values and have written nothing.
     async fn write<T, W>(&self, work: W) -> Result<T, MembershipError>
     where
         T: Send + 'static,
@@ -254,13 +254,13 @@ impl Membership for SingleNode {
         .await
     }
 
-    /// Nobody else changes anything.
+    /// Never returns: no other process changes anything.
     async fn changed(&self) -> Result<(), MembershipError> {
         std::future::pending().await
     }
 }
 
-/// Starts a life of `node`; one that it had before is over.
+/// Starts a life of `node`; its previous life ends.
 async fn join(
     conn: &mut SqliteConnection,
     node: String,

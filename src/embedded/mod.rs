@@ -1,5 +1,5 @@
-//! Adapters with nothing to install: journal, outboxes, stock, bus and membership on one SQLite
-//! file in a locked directory, and an in-process cache. Leaves who runs on them to `app`.
+//! Adapters that need no server: journal, outboxes, stock, bus and membership on one SQLite file in a locked
+//! directory, and an in-process cache. Leaves to `app` which roles run on them.
 
 mod append;
 mod bus;
@@ -46,7 +46,7 @@ use crate::ports::retention::Retention;
 use crate::ports::sagas::Sagas;
 use crate::ports::stock::StockStore;
 
-/// Everything that one node needs, on one file.
+/// All adapters of one node, on one file.
 #[derive(Debug)]
 pub struct Embedded {
     db: Arc<Db>,
@@ -59,9 +59,9 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the store in `dir`, creating it if it isn't there; `dir` is locked until
-    /// [`Self::close`] or the end of the process. Leases and relays of an earlier process are over:
-    /// it held the lock, so it is gone.
+    /// Opens the store in `dir`, creating it if it isn't there; `dir` is locked until [`Self::close`] or the
+    /// end of the process. Leases of an earlier process and its relays are ended: that process is gone,
+    /// because it held the lock.
     pub async fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| OpenError::Database {
             dir: dir.into(),
@@ -111,12 +111,12 @@ impl Embedded {
         Arc::new(sagas::SqliteSagas(Arc::clone(&self.db)))
     }
 
-    /// What the orders want published.
+    /// The orders' messages to publish.
     pub fn orders_outbox(&self) -> Arc<dyn Outbox> {
         Arc::clone(&self.orders_outbox) as _
     }
 
-    /// What the inventory wants published.
+    /// The inventory's messages to publish.
     pub fn inventory_outbox(&self) -> Arc<dyn Outbox> {
         Arc::clone(&self.inventory_outbox) as _
     }
@@ -126,7 +126,7 @@ impl Embedded {
         Arc::clone(&self.stock) as _
     }
 
-    /// What forgets old rows: of the orders, and of the inventory.
+    /// The removal of old rows: of the orders, and of the inventory.
     pub fn retention(&self) -> [Arc<dyn Retention>; 2] {
         [Half::Orders, Half::Inventory].map(|half| {
             let retention = SqliteRetention::new(Arc::clone(&self.db), half);
@@ -144,8 +144,8 @@ impl Embedded {
         Arc::clone(&self.bus) as _
     }
 
-    /// The authority over the shards. Nobody else can open the file, so its leases don't end by time,
-    /// whatever their length: `Lease::unlimited()` goes with it, and no keeper.
+    /// The authority over the shards. No other process can open the file, so its leases don't end by time,
+    /// whichever length is asked for. Use it with `Lease::unlimited()` and without a lease keeper.
     pub fn membership(&self) -> Arc<dyn Membership> {
         Arc::clone(&self.membership) as _
     }

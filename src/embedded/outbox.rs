@@ -1,4 +1,4 @@
-//! The outboxes of orders and inventory: one table, told apart by its owner.
+//! The outboxes of orders and inventory: one table, in which each row names its owner.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(super) struct SqliteOutbox {
     db: Arc<Db>,
     owner: Owner,
     clock: SharedClock,
-    /// Keeps one permit: what is announced while the relay works is seen at its next wait.
+    /// It stores one wake-up: the relay's next wait sees an announcement that came while it worked.
     work: Notify,
 }
 
@@ -69,7 +69,7 @@ impl SqliteOutbox {
     }
 }
 
-/// Adds `messages`, each with its order and the number that its lane is taken from.
+/// Adds `messages`, each with its order and the number that decides its outbox lane.
 pub(super) async fn insert(
     conn: &mut SqliteConnection,
     owner: Owner,
@@ -106,7 +106,7 @@ fn message(order: OrderId, lane: u16, row: &OutboxRow) -> sqlx::Result<Value> {
     ]))
 }
 
-/// Ends every lease: those who held them were of a process that is gone.
+/// Ends every lease: the holders belonged to a process that is gone.
 pub(super) async fn forget_leases(db: &Db) -> Result<(), WriteError> {
     let forget = db.writer.write(|conn| {
         async move {
@@ -176,7 +176,7 @@ impl Outbox for SqliteOutbox {
     }
 
     async fn wait(&self, timeout: Duration) {
-        // Either is a reason to look; which one it was changes nothing.
+        // A signal and a time-out are both a reason to look, so the outcome doesn't matter.
         drop(tokio::time::timeout(timeout, self.work.notified()).await);
     }
 

@@ -1,6 +1,6 @@
-//! Whose messages a row of the outboxes' one table is. Leaves the rows to [`super::outbox`].
+//! The owner of a row in the outboxes' one table. Leaves the rows to [`super::outbox`].
 
-/// Whose messages.
+/// The role that publishes a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Orders,
@@ -8,7 +8,7 @@ pub(super) enum Owner {
 }
 
 impl Owner {
-    /// As stored.
+    /// The stored number of the owner.
     pub(super) const fn id(self) -> i64 {
         match self {
             Self::Orders => 0,

@@ -1,5 +1,6 @@
-//! The relay's statements on the outboxes' table. Each says how it finds its rows, so that no statistics
-//! decide it. The file has one writer: rows become visible in the order of their numbers.
+//! The relay's statements on the outboxes' table. Each statement fixes how it finds its rows, so that
+//! statistics can't change its plan. The file has one writer: rows become visible in the order of their
+//! numbers.
 
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
@@ -14,9 +15,9 @@ use crate::ports::outbox::{
     COUNTED_MAX, Fetched, OUTBOX_LANES, OutboxLanePosition, UNKNOWN_TOPIC, UnreadableRow, Wanted,
 };
 
-/// Rows after every lane's position, each lane's after its own: `?3` is the positions, null for a lane that
-/// is of no interest. Found by number, whosever they are: only what is new is walked. The row that passes
-/// the bytes is the last.
+/// Each lane's rows after its position: `?3` is the positions, null for a lane that isn't wanted. Rows are
+/// found by number, for both owners together, so only new rows are scanned. The row that exceeds the byte
+/// limit is the last.
 pub(super) const FETCH: &str = "
     SELECT lane, seq, order_id, message_id, topic, version, ordinal, at, payload, traceparent
     FROM (
@@ -32,10 +33,10 @@ pub(super) const FETCH: &str = "
     WHERE before < ?6
     ORDER BY seq";
 
-/// All rows up to this are visible to whoever looks next.
+/// All rows up to this number are visible to the next reader.
 const NEWEST: &str = "SELECT max(seq) FROM outbox";
 
-/// A number is one row's, whoever owns it.
+/// A number belongs to one row of the whole table, so the owner isn't checked.
 pub(super) const REMOVE: &str = "DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each(?1))";
 
 pub(super) const COPY_ASIDE: &str = "
@@ -61,8 +62,8 @@ const FORGET_ASIDE: &str = "
     WHERE owner = ?1 AND lane IN (SELECT value FROM json_each(?2))
       AND topic IN (SELECT value FROM json_each(?3)) AND reason = ?4";
 
-/// Counts to a limit; beyond it the numbers that may be used tell how many there are at the most. The
-/// oldest row of all is the oldest of one of the lanes.
+/// Counts to a limit; beyond it the range of numbers tells the most rows that there can be. The oldest row of
+/// all is the oldest of one of the lanes.
 pub(super) const STATS: &str = "
     SELECT (SELECT count(*) FROM (
                 SELECT 1 FROM outbox INDEXED BY outbox_by_lane WHERE owner = ?1 LIMIT ?2)),
@@ -84,7 +85,7 @@ pub(super) async fn fetch(
     if wanted.lanes.is_empty() {
         return Ok(fetched);
     }
-    // What is being removed may be seen or not.
+    // Rows that are being removed may still be visible, so they count as known.
     let known = wanted.except.iter().chain(removed).map(|row| row.seq);
     let known = json(&known.collect::<Vec<_>>());
     let mut after = [None; OUTBOX_LANES as usize];
@@ -114,7 +115,7 @@ pub(super) async fn fetch(
     }
     fetched.has_more = rows.len() >= wanted.rows_max as usize || bytes >= wanted.bytes_max as usize;
     if !fetched.has_more {
-        // Others' rows in between needn't be walked again.
+        // The other owner's rows in between needn't be scanned again.
         last = last.max(newest.unwrap_or_default());
     }
     fetched.next = wanted
@@ -133,7 +134,7 @@ pub(super) async fn remove(conn: &mut SqliteConnection, seqs: &[i64]) -> sqlx::R
     removed.await.map(drop)
 }
 
-/// Moves the rows numbered so, each with its reason.
+/// Moves the rows with these numbers to the set-aside table, each with its reason.
 pub(super) async fn set_aside(
     conn: &mut SqliteConnection,
     rows: &[(i64, String)],
@@ -149,7 +150,7 @@ pub(super) async fn set_aside(
     remove(conn, &seqs).await
 }
 
-/// Moves back what was set aside for its topic, where that is known by now.
+/// Moves back rows that were set aside for an unknown topic, if the topic is known by now.
 pub(super) async fn take_back(
     conn: &mut SqliteConnection,
     owner: Owner,
@@ -170,7 +171,7 @@ pub(super) async fn take_back(
     Ok(moved)
 }
 
-/// Rows, when the oldest was inserted, rows set aside.
+/// The number of rows, the oldest one's time of insertion, and the number of set-aside rows.
 pub(super) async fn stats(
     reads: &SqlitePool,
     owner: Owner,
@@ -190,7 +191,8 @@ pub(super) async fn stats(
     Ok((pending, oldest, aside))
 }
 
-/// Errors are of the answer as a whole; a row whose content makes no sense is told by itself.
+/// Reads a row. The outer error concerns the answer as a whole; a row with unreadable content is the inner
+/// error.
 fn read(row: &SqliteRow) -> sqlx::Result<Result<OutboxEntry, UnreadableRow>> {
     let row_id = RowId {
         lane: row.try_get(0)?,
@@ -243,7 +245,7 @@ mod tests {
                             inserted_at)
         SELECT n % 2, n % 8, randomblob(16), randomblob(16), 'ORDER_CREATED', 1, 0, 0, '{}', 0 FROM n";
 
-    /// While the table is empty, full and empty again, and whatever it was when it was last counted.
+    /// The table is empty, full and empty again, with statistics of any of these states.
     #[tokio::test]
     async fn no_plan_of_the_outbox_depends_on_statistics() {
         let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
@@ -269,7 +271,7 @@ mod tests {
                 let rows = sqlx::query(explain).fetch_all(&mut conn).await.unwrap();
                 let plan: Vec<String> = rows.iter().map(|row| row.get(3)).collect();
                 let walks = |line: &&String| line.contains("SCAN outbox");
-                // Rows set aside are few, and counted to a limit.
+                // Set-aside rows are few, and counted to a limit.
                 let mut walks = plan.iter().filter(walks);
                 let walk = walks.find(|line| !line.contains("outbox_set_aside"));
                 assert_eq!(walk, None, "{statement}\n{plan:#?}");

@@ -1,5 +1,5 @@
-//! No statement may walk a table that grows, whatever statistics the file has. A statement is added
-//! here with those of its module; what it reads one range of in order is added to `IN_ORDER`.
+//! No statement may scan a table that grows, with any statistics. A new statement is added here with those of
+//! its module. An index of which it reads one range in order is added to `IN_ORDER`.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -23,10 +23,10 @@ const FILL: &str = "
     INSERT INTO outbox (owner, lane, order_id, message_id, topic, version, ordinal, at, payload, inserted_at)
         SELECT 0, shard % 8, id, id, 'ORDER_CREATED', 1, 0, 1, '{}', 1 FROM orders";
 
-/// Indexes that a page reads from their end on, as far as its limit goes.
+/// Indexes that a page reads from the end, up to its limit.
 const IN_ORDER: [&str; 1] = ["USING INDEX orders_by_age"];
 
-/// The steps of a statement that walk something which grows.
+/// The steps of a statement's plan that scan a growing table.
 async fn walks(connection: &mut SqliteConnection, statement: &str) -> Vec<String> {
     let explain = format!("EXPLAIN QUERY PLAN {statement}");
     let steps = sqlx::query(AssertSqlSafe(explain)).fetch_all(connection);
@@ -34,7 +34,7 @@ async fn walks(connection: &mut SqliteConnection, statement: &str) -> Vec<String
     let steps = steps.iter().map(|row| row.get::<String, _>("detail"));
     let is_walk = |step: &String| {
         let has = |what: &str| step.contains(what);
-        // A page is a subquery, of a few rows, or the pages of several statuses.
+        // A page is a subquery of a few rows, or the pages of several statuses.
         let is_page = (step == "SCAN o" && statement.contains(") o JOIN")) || has("(subquery-");
         let is_in_order = IN_ORDER.iter().any(|index| step.ends_with(index));
         let is_bounded = has("VIRTUAL TABLE") || has("CONSTANT ROW") || is_page || is_in_order;

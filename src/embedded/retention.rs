@@ -1,4 +1,5 @@
-//! Forgetting settled orders and reservations, and old adjustments, in the file. Each page is one request to the writer.
+//! Removes settled orders and reservations, and old adjustments, from the file. Each page is one request to
+//! the writer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +18,10 @@ use super::db::Db;
 use super::text::{hex, json};
 use crate::ports::retention::{Cursor, Mode, Page, Retention, RetentionError};
 
-/// The final statuses, a walk each.
+/// The final statuses; each has a walk of its own.
 const FINAL: [Status; 3] = [Status::Delivered, Status::Rejected, Status::Cancelled];
 
-/// A final order with nothing awaited and its stock settled: no append comes any more.
+/// Finds final orders that await nothing and whose stock is settled: no append comes for them any more.
 pub(super) const ORDERS: &str = "
     SELECT id, created_at,
            updated_at < ?4 AND deadline IS NULL
@@ -46,21 +47,21 @@ pub(super) const RESERVATIONS: &str = "
 pub(super) const REMOVE_RESERVATIONS: &str =
     "DELETE FROM reservations WHERE order_id IN (SELECT unhex(value) FROM json_each(?1))";
 
-/// Numbered as they are made.
+/// Adjustments are numbered in the order of their age.
 pub(super) const ADJUSTMENTS: &str =
     "SELECT id, at < ?2 AS old FROM stock_adjustments WHERE id > ?1 ORDER BY id LIMIT ?3";
 
 pub(super) const REMOVE_ADJUSTMENTS: &str =
     "DELETE FROM stock_adjustments WHERE id > ?1 AND id <= ?2 AND at < ?3";
 
-/// Which half of the file.
+/// The orders' or the inventory's half of the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Half {
     Orders,
     Inventory,
 }
 
-/// One half of the file that forgets.
+/// The retention of one half of the file.
 #[derive(Debug)]
 pub(super) struct SqliteRetention {
     db: Arc<Db>,
@@ -88,7 +89,7 @@ impl Retention for SqliteRetention {
         }
     }
 
-    /// One process has the file: nobody else takes turns.
+    /// Only one process has the file, so its own memory of turns is enough.
     async fn take_turn(&self, every: Duration) -> Result<bool, RetentionError> {
         let mut turn = self.turn.lock();
         let is_due = turn.is_none_or(|begun| begun.elapsed() >= every);
@@ -241,7 +242,7 @@ async fn adjustments(
             .execute(conn)
             .await?;
     }
-    // A page without an old one ends the walk: ids and times run together but for the odd one.
+    // A page without an old row ends the walk: ids rise with time, with rare exceptions.
     let has_more = old > 0 && seen.len() >= limit as usize;
     Ok(Page {
         rows: vec![("stock_adjustments", old as u64)],

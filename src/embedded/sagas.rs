@@ -30,7 +30,7 @@ const COUNT_STUCK: &str = "
             AND shard IN (SELECT value FROM json_each(?3))
         LIMIT ?4)";
 
-/// See the module.
+/// The waiting sagas on the file.
 #[derive(Debug)]
 pub(super) struct SqliteSagas(pub(super) Arc<Db>);
 

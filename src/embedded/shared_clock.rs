@@ -1,4 +1,4 @@
-//! The clock as the adapters hold it: in structs that derive `Debug`. Leaves what time it is to the port.
+//! A wrapper that lets structs with a clock derive `Debug`. Leaves the time to the port.
 
 use std::sync::Arc;
 

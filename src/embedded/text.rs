@@ -1,5 +1,5 @@
-//! Values on their way into JSON parameters: SQLite takes a batch as one JSON array
-//! (`json_each`), in which ids travel as hexadecimal digits.
+//! Values as JSON parameters: SQLite takes a batch as one JSON array (`json_each`), in which ids are
+//! hexadecimal digits.
 
 use uuid::Uuid;
 
@@ -16,8 +16,8 @@ pub(super) fn json(values: &impl serde::Serialize) -> String {
     serde_json::to_string(values).unwrap_or_else(|_| "[]".into())
 }
 
-/// JSON that is stored as text. U+0000 is refused as PostgreSQL's `jsonb` refuses it, so that no
-/// order can be written here that could not be moved there; bad JSON is left to the schema.
+/// Checks JSON that is stored as text. U+0000 is refused, as PostgreSQL's `jsonb` refuses it: every order
+/// that is written here could be moved to PostgreSQL. Malformed JSON is left to the schema.
 pub(super) fn stored_json(bytes: &[u8]) -> sqlx::Result<&str> {
     let text = std::str::from_utf8(bytes).map_err(|_| refused("JSON that is not UTF-8"))?;
     let mut rest = text;
@@ -25,7 +25,7 @@ pub(super) fn stored_json(bytes: &[u8]) -> sqlx::Result<&str> {
         if rest[at..].starts_with("\\u0000") {
             return Err(refused("U+0000 in JSON"));
         }
-        // The backslash and what it escapes: one ASCII character in valid JSON.
+        // Skips the backslash and the escaped character, which is one ASCII character in valid JSON.
         rest = rest.get(at + 2..).unwrap_or("");
     }
     plain(text)

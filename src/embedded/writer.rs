@@ -1,10 +1,10 @@
-//! The one writer of the file: requests queue up, and those that wait together share a transaction
-//! and its flush. Each keeps its own fate: one that is refused is rolled back to its savepoint.
+//! The one writer of the file: requests queue up, and those that wait together share a transaction and its
+//! flush. A request that is refused is rolled back to its savepoint, and the others stay.
 //!
-//! A transaction of nothing but what would be done again if it were lost (what the relay deletes, what
-//! consumers have read, what is passed from outbox to bus) is not flushed by itself: the next one that is
-//! flushes it too. The log is written in order, so a power failure takes the last transactions and none
-//! from between; a kill takes nothing, because the system has what was written.
+//! A transaction is not flushed if all its requests would be repeated after a loss (the relay's deletions,
+//! consumers' offsets, messages passed from outbox to bus); the next flush includes it. The log is written in
+//! order, so a power failure loses only the last transactions. A kill loses nothing, because the system has
+//! the written data.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,29 +22,29 @@ use trackops_cluster::outage::causes;
 use super::error::WriteError;
 use crate::telemetry::repeated::RepeatedLog;
 
-/// Requests that may wait. Callers are the journal's writer, the relay, consumers and a handful of
-/// requests to the inventory: far fewer than this, so a full queue means a file that has stalled.
+/// The most requests that may wait. Callers are the journal's writer, the relay, consumers and a handful of
+/// requests to the inventory: far fewer than this, so a full queue means that the file has stalled.
 const QUEUE_MAX: usize = 1024;
 /// Requests of one transaction: enough to share a flush, few enough that the first doesn't wait
 /// for the last noticeably.
 const GROUP_MAX: usize = 64;
 
-/// A commit returns when it is on the disk; or when the system has it. Of either kind it survives the end
-/// of this process.
+/// With `FLUSHED` a commit returns when it is on the disk, with `NOT_FLUSHED` when the system has it. Either
+/// survives the end of this process.
 const FLUSHED: &str = "PRAGMA synchronous = FULL";
 const NOT_FLUSHED: &str = "PRAGMA synchronous = NORMAL";
 
-/// From one request of a transaction to the next.
+/// Ends one request of a transaction and begins the next.
 const NEXT: &str = "RELEASE request; SAVEPOINT request";
 
-/// The way to the writer.
+/// A handle to the writer.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
     health: Health,
 }
 
-/// Why the last transaction failed; nothing if it didn't.
+/// Why the last transaction failed; empty if it didn't.
 #[derive(Clone, Debug, Default)]
 struct Health {
     trouble: Arc<Mutex<Option<WriteError>>>,
@@ -52,7 +52,7 @@ struct Health {
 }
 
 impl Health {
-    /// A transaction was committed.
+    /// Notes that a transaction was committed.
     fn is_well(&self) {
         *self.trouble.lock() = None;
         if let Some(recovery) = self.troubles.recovered(Instant::now()) {
@@ -61,7 +61,7 @@ impl Health {
         }
     }
 
-    /// A transaction failed, and that was the file's fault.
+    /// Notes that a transaction failed through the file's fault.
     fn failed(&self, error: &WriteError) {
         *self.trouble.lock() = Some(error.clone());
         if let Some(repeats) = self.troubles.failed(Instant::now()) {
@@ -75,15 +75,16 @@ impl Health {
     }
 }
 
-/// A request: some statements, and who wants to know.
+/// A request: some statements, and the caller to answer.
 trait Job: Send {
-    /// Whether somebody is told that it is durable.
+    /// Whether the caller is told that the request is durable.
     fn needs_flush(&self) -> bool;
     /// Runs the statements; `false` if they are to be rolled back.
     fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> BoxFuture<'c, bool>;
     /// Why it failed, if that is the file's fault.
     fn trouble(&self) -> Option<&WriteError>;
-    /// Tells how it ended. `Ok` is the commit; a request that failed by itself tells that instead.
+    /// Reports the outcome to the caller. `Ok` means that the transaction was committed; a request that
+    /// failed by itself reports its own error instead.
     fn finish(self: Box<Self>, committed: Result<(), WriteError>);
 }
 
@@ -132,7 +133,7 @@ where
             (_, Some(Err(error))) | (Err(error), _) => Err(error),
             (Ok(()), None) => Err(WriteError::Lost),
         };
-        // The caller may have gone; what was asked for is done all the same.
+        // The caller may have gone; the request is done all the same.
         drop(self.reply.send(result));
     }
 }
@@ -159,7 +160,8 @@ impl Writer {
         (writer, task)
     }
 
-    /// Whether the file takes writes: as the last one found, and after one that failed a new one does.
+    /// Whether the file takes writes, by the outcome of the last write. After a failed one a new write is
+    /// tried.
     pub(super) async fn check(&self) -> Result<(), WriteError> {
         if self.health.trouble.lock().is_none() {
             return Ok(());
@@ -169,7 +171,7 @@ impl Writer {
                 let form: i64 = sqlx::query_scalar("PRAGMA user_version")
                     .fetch_one(&mut *conn)
                     .await?;
-                // The same again: a page is written all the same.
+                // It sets the value that is there already, and still writes a page.
                 let sql = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {form}"));
                 sqlx::query(sql).execute(conn).await.map(drop)
             }
@@ -178,7 +180,7 @@ impl Writer {
         trial.await
     }
 
-    /// Runs `work` in a transaction; what it returned comes back once it is durable.
+    /// Runs `work` in a transaction; returns its result once it is durable.
     pub(super) async fn write<T, W>(&self, work: W) -> Result<T, WriteError>
     where
         T: Send + 'static,
@@ -189,7 +191,7 @@ impl Writer {
         self.queue_up(work, |_| (), true).await
     }
 
-    /// As [`Self::write`], for what would be done again if a power failure took it.
+    /// As [`Self::write`], for work that would be repeated if a power failure lost it.
     pub(super) async fn write_repeatable<T, W>(&self, work: W) -> Result<T, WriteError>
     where
         T: Send + 'static,
@@ -303,7 +305,7 @@ fn fail(group: &mut Vec<Box<dyn Job>>, error: &WriteError) {
     }
 }
 
-/// One transaction for `group`, which it empties. `false` if the connection is of no use any more.
+/// One transaction for `group`, which it empties. `false` if the connection can't be used any more.
 async fn commit(
     conn: &mut SqliteConnection,
     flushes: &mut bool,
@@ -352,7 +354,7 @@ fn finish(group: &mut Vec<Box<dyn Job>>) {
     }
 }
 
-/// Runs `group` in a transaction; whether there is something to commit.
+/// Runs `group` in a transaction; returns whether there is something to commit.
 async fn run_all(
     conn: &mut SqliteConnection,
     flushes: &mut bool,
@@ -360,14 +362,14 @@ async fn run_all(
 ) -> sqlx::Result<bool> {
     let needs_flush = group.iter().any(|job| job.needs_flush());
     if *flushes != needs_flush {
-        // Only between transactions.
+        // This setting can be changed only between transactions.
         let how = if needs_flush { FLUSHED } else { NOT_FLUSHED };
         execute(conn, how).await?;
         *flushes = needs_flush;
     }
     execute(conn, "BEGIN IMMEDIATE").await?;
     if let [alone] = group {
-        // The transaction itself is its savepoint.
+        // A single request needs no savepoint: the whole transaction is rolled back.
         return Ok(alone.run(conn).await);
     }
     let (mut kept, mut left) = (false, group.len());
@@ -375,14 +377,14 @@ async fn run_all(
     for job in group {
         left -= 1;
         if !job.run(conn).await {
-            // The savepoint stays, for the next. Fails if the error ended the whole transaction (disk full,
-            // I/O): then all go.
+            // The savepoint stays for the next request. This fails if the error ended the whole transaction
+            // (disk full, I/O): then all requests fail.
             execute(conn, "ROLLBACK TO request").await?;
             continue;
         }
         kept = true;
         if left > 0 {
-            // Both on one way to SQLite's thread and back, which takes longer than they do.
+            // One call for both statements: the way to SQLite's thread and back takes longer than they do.
             sqlx::raw_sql(NEXT).execute(&mut *conn).await?;
         }
     }

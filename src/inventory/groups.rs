@@ -1,8 +1,8 @@
-//! The names of inventory's groups on the bus: the one that consumes, and the one whose offsets say up to
-//! where it has replied.
+//! The names of inventory's two groups on the bus: one consumes, and the offsets of the other mark how
+//! far it has replied.
 
 /// The consumer group.
 pub const GROUP: &str = "trackops-inventory";
 
-/// The group whose offsets are the marks. It has no members.
+/// The group whose offsets mark how far inventory has replied. It has no members.
 pub const REPLIED_GROUP: &str = "trackops-inventory-replied";

@@ -1,4 +1,5 @@
-//! Applies batches of stock requests, each in one transaction.
+//! Applies batches of stock requests, each in one transaction. Leaves reading messages to
+//! [`super::requests`], and the ledger to the store.
 
 use std::sync::Arc;
 
@@ -19,16 +20,16 @@ const REFUSED: &str = "refused-by-database";
 /// Code of a message whose order, or an item of it, can't be read from the database.
 const UNREADABLE: &str = "unreadable-stock";
 
-/// Requests from the bus to the ledger.
+/// Applies requests from the bus to the ledger.
 pub struct StockHandler {
     store: Arc<dyn StockStore>,
     clock: Arc<dyn Clock>,
-    /// One transaction at a time: they lock the same popular items.
+    /// Allows one transaction at a time, because transactions lock the same popular items.
     turn: Semaphore,
 }
 
 impl StockHandler {
-    /// Onto this store.
+    /// A handler that applies requests to `store`.
     pub fn new(store: Arc<dyn StockStore>, clock: Arc<dyn Clock>) -> Self {
         Self {
             store,
@@ -37,11 +38,11 @@ impl StockHandler {
         }
     }
 
-    /// Applies what it can: a batch that holds data which the database refuses is halved until the
-    /// culprit is alone. Once the database is away, the rest isn't tried.
+    /// Applies as many requests as it can. A batch with data that the database refuses is halved until
+    /// the culprit is alone. If the database is away, the rest isn't tried.
     async fn apply(&self, requests: &[StockRequest]) -> Vec<HandlerOutcome> {
         let mut verdicts = Vec::with_capacity(requests.len());
-        // Parts still to do, the next one last; at most one more for each halving.
+        // The parts still to do, the next one last. Each halving adds at most one.
         let mut parts = vec![requests];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
@@ -79,7 +80,7 @@ impl Handler for StockHandler {
         let read: Vec<Result<StockRequest, Reason>> =
             batch.iter().map(|message| stock_request(message)).collect();
         let requests: Vec<StockRequest> = read.iter().flatten().cloned().collect();
-        // Never closed. The next batch is read while the one before commits.
+        // The semaphore is never closed. The next batch is read while the one before commits.
         let _turn = self.turn.acquire().await;
         let mut applied = self.apply(&requests).await.into_iter();
         read.into_iter()
@@ -100,7 +101,8 @@ fn verdict(outcome: StockOutcome) -> HandlerOutcome {
     }
 }
 
-/// For a request without a verdict, which `apply` never leaves: tried again rather than lost.
+/// The outcome of a request for which `apply` gave none, which never happens: it is tried again rather
+/// than lost.
 fn unanswered() -> HandlerOutcome {
     HandlerOutcome::Busy(Reason::new("unanswered", "the request was not answered"))
 }

@@ -1,5 +1,5 @@
-//! The inventory service's side of the bus: orders placed, cancelled and delivered become requests
-//! to the stock ledger. Replies leave by the inventory's own outbox.
+//! The inventory service's consumer: turns orders placed, cancelled and delivered into requests to the
+//! stock ledger. Leaves publishing the replies to inventory's own outbox and its relay.
 
 mod groups;
 mod handler;
@@ -22,20 +22,21 @@ use crate::ports::clock::Clock;
 use crate::ports::groups::Groups;
 use crate::ports::stock::StockStore;
 
-/// What it consumes.
+/// The topics that it consumes.
 pub const TOPICS: [Topic; 3] = [
     Topic::OrderCreated,
     Topic::OrderCancelled,
     Topic::OrderDelivered,
 ];
 
-/// Messages in one transaction: past a few hundred the items stay locked longer than is gained.
+/// The most messages in one transaction. With more than a few hundred, longer locks on the items cost
+/// more than is gained.
 const BATCH_MAX: usize = 400;
 
-/// Batches at once: one commits while the next is read. More would only wait.
+/// The most batches at once: one commits while the next is read. More would only wait.
 const IN_FLIGHT_MAX: usize = 2;
 
-/// What it works with.
+/// The parts of the inventory service.
 pub struct Parts {
     /// The bus.
     pub bus: Arc<dyn Bus>,
@@ -63,7 +64,7 @@ pub fn run(
     }
 }
 
-/// Between two polls: a few milliseconds more for one message are a commit less for several.
+/// The pause between two polls. It costs one message a few milliseconds and saves a commit for several.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// The consumer, ready to run. `member` is this replica's name in the group.

@@ -1,5 +1,6 @@
-//! Up to which request every reply has left the outbox: a mark on the bus for the order role, which sees
-//! the bus alone. A request that was read is in the ledger; its reply may wait for the relay still.
+//! Marks on the bus up to which request every reply has left the outbox. The order role sees only the
+//! bus, and a committed offset doesn't tell it that the reply was sent: the reply may still wait for the
+//! relay.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -22,23 +23,24 @@ use crate::ports::groups::Groups;
 use crate::ports::journal::BoxError;
 use crate::ports::stock::StockStore;
 
-/// Between two marks, and between two looks at the outbox: well under the time for which an order waits
-/// for one, and seldom enough not to be seen beside the work.
+/// The time between two marks, and between two checks of the outbox: well under the time for which an
+/// order waits for a mark, and rare enough to cost next to nothing.
 const MARK_EVERY: Duration = Duration::from_secs(2);
 
 /// The requests that are replied to.
 const MARKED: [Topic; 2] = [Topic::OrderCreated, Topic::OrderCancelled];
 
-/// What this replica has committed and not marked yet: the next offset of each partition.
+/// The offsets that this replica has committed and not marked yet: the next one of each partition.
 #[derive(Default)]
 struct Committed {
     next: Mutex<BTreeMap<(Arc<str>, i32), i64>>,
     more: Notify,
-    /// Something may be committed that nobody marks: by this process before it ended, or by another replica.
+    /// There may be commits that nobody marks: made by an earlier process of this replica, or by another
+    /// replica.
     is_behind: AtomicBool,
 }
 
-/// Sets the marks.
+/// Sets the marks for the requests that are replied to.
 pub(super) struct Replied {
     committed: Arc<Committed>,
     groups: Arc<dyn Groups>,
@@ -46,7 +48,7 @@ pub(super) struct Replied {
 }
 
 impl Replied {
-    /// With the bus by which it learns what the consumer commits.
+    /// Returns it with the bus that the consumer must use, by which it learns the consumer's commits.
     pub(super) fn over(
         bus: Arc<dyn Bus>,
         groups: Arc<dyn Groups>,
@@ -65,7 +67,7 @@ impl Replied {
         (Arc::new(watched), replied)
     }
 
-    /// Runs until it is dropped. Rests while nothing is committed.
+    /// Runs until it is dropped. Sleeps while nothing is committed.
     pub(super) async fn run(self) -> Infallible {
         self.committed.fell_behind();
         loop {
@@ -86,7 +88,8 @@ impl Replied {
         }
     }
 
-    /// Notes what the group has committed beyond the marks, whoever committed it: it is in the one ledger.
+    /// Notes the commits beyond the marks, of every replica of the group: all of them are in the one
+    /// ledger.
     async fn catch_up(&self) -> Result<(), BusError> {
         if !self.committed.is_behind.swap(false, Ordering::AcqRel) {
             return Ok(());
@@ -112,7 +115,7 @@ impl Replied {
     }
 
     async fn mark(&self, next: &BTreeMap<(Arc<str>, i32), i64>) -> Result<(), BoxError> {
-        // Replies to what has been committed are below this.
+        // Replies to the committed requests have numbers up to this one.
         let newest = self.store.replies().await?.newest;
         while let Some(oldest) = self.store.replies().await?.oldest
             && oldest <= newest
@@ -141,7 +144,7 @@ impl Committed {
         self.more.notify_one();
     }
 
-    /// What has been noted since is newer.
+    /// Offsets that have been noted since are newer, so they stay.
     fn put_back(&self, next: BTreeMap<(Arc<str>, i32), i64>) {
         let mut known = self.next.lock();
         for (place, offset) in next {
@@ -151,7 +154,7 @@ impl Committed {
         self.more.notify_one();
     }
 
-    /// Others commit, and mark, what is theirs now.
+    /// Forgets revoked partitions: their new owners commit and mark them.
     fn forget(&self, revoked: &[(Arc<str>, i32)]) {
         let mut known = self.next.lock();
         known.retain(|place, _| !revoked.contains(place));

@@ -1,5 +1,5 @@
-//! From a message to a request to the ledger. Reads only what stock needs, so that orders may gain
-//! fields without a word to inventory.
+//! Reads stock requests from messages. It reads only the fields that stock needs, so that orders may gain
+//! fields without a change here. Leaves applying requests to [`super::handler`].
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::model::topic::Topic;
 use crate::ports::bus::InMessage;
 use crate::ports::stock::StockRequest;
 
-/// What `message` asks of the stock.
+/// The request to the ledger in `message`.
 pub(super) fn stock_request(message: &InMessage) -> Result<StockRequest, Reason> {
     let fields = Fields::of(message)?;
     let (order, request) = match Topic::parse(&message.topic) {
@@ -37,7 +37,7 @@ pub(super) fn stock_request(message: &InMessage) -> Result<StockRequest, Reason>
     })
 }
 
-/// The quantity of each SKU, one that stands twice added up, in order of SKU.
+/// The quantity of each SKU, in order of SKU. A SKU in several items is added up.
 fn demand(items: &[Value]) -> Result<Vec<(Sku, u64)>, Reason> {
     if items.is_empty() || items.len() > limits::ITEMS_MAX {
         let max = limits::ITEMS_MAX;

@@ -1,9 +1,9 @@
-//! Which offsets the broker has named for what a producer published. It names each once: one that comes
-//! again means that the broker took a message for an earlier one, and dropped it.
+//! Remembers the offsets that the broker has acknowledged to a producer. Each offset is given once: if
+//! one comes again, the broker took a message for an earlier one and dropped it.
 //!
-//! The idempotent producer numbers its messages for each partition. Where it forgets a partition that
-//! metadata didn't show for a moment, it begins again at zero, the broker sees numbers that it knows, and
-//! acknowledges without writing.
+//! This happens because the idempotent producer numbers its messages for each partition. If metadata
+//! doesn't show a partition for a moment, the producer forgets it and begins again at zero. The broker
+//! then sees numbers that it knows, and acknowledges the messages without writing them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use parking_lot::Mutex;
 const SPAN: i64 = 65_536;
 const WORD_BITS: i64 = 64;
 
-/// What one producer was told.
+/// The offsets that one producer was given.
 #[derive(Default)]
 pub(super) struct Acknowledged {
     partitions: Mutex<HashMap<(Arc<str>, i32), Window>>,
 }
 
-/// The highest offset of a partition, and which of those below it were named.
+/// The highest acknowledged offset of a partition, and which of those below it were acknowledged.
 struct Window {
     newest: i64,
     named: Box<[u64]>,
 }
 
 impl Acknowledged {
-    /// Takes note of an acknowledgement. `false` if another message was given that place, or if there
-    /// is none: then nobody knows that the message was written.
+    /// Notes an acknowledgement. Returns `false` if another message was given the same offset, or if
+    /// there is no offset: then nobody knows whether the message was written.
     pub(super) fn note(&self, topic: &Arc<str>, partition: i32, offset: i64) -> bool {
         let mut partitions = self.partitions.lock();
         let window = partitions.entry((Arc::clone(topic), partition));

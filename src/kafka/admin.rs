@@ -1,4 +1,4 @@
-//! Which topics are there, and making those that aren't.
+//! Finds out which topics are missing, and creates them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::client::{CALL_TIMEOUT, Client, blocking};
 use super::context::Logged;
 use crate::ports::bus::BusError;
 
-/// Dead letters are kept longer than other messages: 30 days, so that one of a Friday evening
+/// Dead letters are kept longer than other messages: 30 days, so that a letter of a Friday evening
 /// outlives a holiday.
 const DEAD_LETTER_RETENTION_MS: &str = "2592000000";
 

@@ -1,4 +1,5 @@
-//! What every kind of client shares: the configuration, the prefix, and calls that block.
+//! The parts that every kind of Kafka client shares: the configuration, the prefix, and blocking calls.
+//! Leaves the clients to their files.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,19 +47,20 @@ impl Client {
         config
     }
 
-    /// Every message acknowledged by all replicas in sync, none twice, none out of order.
+    /// The producer's settings: every message is acknowledged by all in-sync replicas, none is written
+    /// twice, and none out of order.
     pub(super) fn producer_config(&self) -> ClientConfig {
         let mut config = self.base_config();
         config
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
-            // Long enough to fill a request under load, short beside the broker's own flush.
+            // Long enough to fill a request under load, and short compared with the broker's own flush.
             .set("linger.ms", "2")
-            // Whoever publishes keeps the message and tries again: better soon than blindly.
+            // The publisher keeps the message and tries again, so it should hear of a failure soon.
             .set("message.timeout.ms", "10000")
             .set("request.timeout.ms", "5000")
-            // A few of the relay's batches; past it the publisher waits.
+            // A few of the relay's batches. When the queue is full, the publisher waits.
             .set("queue.buffering.max.messages", "20000")
             .set("queue.buffering.max.kbytes", "65536");
         config
@@ -78,23 +80,25 @@ impl Client {
             .set("auto.offset.reset", "earliest")
             .set("isolation.level", "read_committed")
             .set("topic.metadata.refresh.interval.ms", "5000")
-            // Longest wait of a resumed or newly assigned partition, which the fetch under way doesn't ask
-            // for. At rest a consumer asks each broker twice a second.
+            // The longest wait of a resumed or newly assigned partition, because the fetch in flight
+            // doesn't include it. An idle consumer asks each broker twice a second.
             .set("fetch.wait.max.ms", "500")
-            // Counted over all partitions: while so many wait, the partitions that are looked at are left out
-            // of the next fetch. More than waits between two polls: with a minimum of 1 fetches of idle
-            // partitions alone took their whole wait, and p99 of confirming an order was that wait. No more
-            // than a partition may have in hand: what is queued of one that is paused is fetched again.
+            // Counted over all partitions: while this many messages are queued, partitions with queued
+            // messages are left out of the next fetch. It is more than is queued between two polls: with
+            // a minimum of 1, fetches of idle partitions alone took their whole wait, and the p99 of
+            // confirming an order was that wait. It is no more than a partition may have in hand, because
+            // the queued messages of a paused partition are fetched again.
             .set("queued.min.messages", "2000")
-            // How long they are left out; the default of 1 s would leave the loop without work.
+            // How long they are left out. The default of 1 s would leave the consumer loop without work.
             .set("fetch.queue.backoff.ms", "5")
-            // What one answer may bring; the default of 50 MiB is more than a replica has room for.
+            // The most bytes of one answer. The default of 50 MiB is more than a replica has room for.
             .set("fetch.max.bytes", "8388608")
             .set("queued.max.messages.kbytes", "16384");
         config
     }
 
-    /// Reads partitions by hand. The group is never joined; librdkafka asks for a name all the same.
+    /// The settings for reading partitions without a group. The group is never joined, but librdkafka
+    /// requires a name.
     pub(super) fn reader_config(&self) -> ClientConfig {
         let mut config = self.base_config();
         config
@@ -109,8 +113,8 @@ impl Client {
     }
 }
 
-/// Begins a call of librdkafka that blocks, and waits for at most [`CALL_TIMEOUT`] and a little: the
-/// call has the same limit of its own, this one covers what has none.
+/// Begins a blocking call of librdkafka, and waits a little longer than [`CALL_TIMEOUT`] at most. Most
+/// calls have the same limit of their own; this one covers those without.
 pub(super) fn blocking<T, E>(
     call: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> impl Future<Output = Result<T, BusError>> + Send + 'static

@@ -1,4 +1,5 @@
-//! One member of a consumer group.
+//! One member of a consumer group, over librdkafka's consumer. Leaves keeping the order of messages and
+//! pausing partitions to the consumer loop.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
@@ -20,10 +21,10 @@ use super::convert;
 use crate::ports::bus::{Beside, BusError, Consumer, InMessage, Polled, Subscription};
 use crate::telemetry::repeated::RepeatedLog;
 
-/// How long leaving may take: the closing handshake with a broker that is there takes less.
+/// How long leaving the group may take. The closing handshake with a reachable broker takes less.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a question for the lag may take: it is only for a gauge.
+/// How long a question for the lag may take. It is short, because the answer is only for a gauge.
 const LAG_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Native = StreamConsumer<Assigned>;
@@ -32,18 +33,18 @@ type Native = StreamConsumer<Assigned>;
 pub(super) struct KafkaConsumer {
     client: Client,
     subscription: Subscription,
-    /// `None` after an error that ended it, until the next poll makes another one.
+    /// `None` after a fatal error, until the next use makes another one.
     native: Option<Arc<Native>>,
     /// Topics by their name on the broker.
     names: HashMap<String, Arc<str>>,
-    /// Read after the rebalance that the last poll reported.
+    /// Messages that were read before the rebalance was reported, to be returned by the next poll.
     stash: Vec<InMessage>,
     /// The last error of the client that no poll has reported yet.
     failure: Option<KafkaError>,
-    /// Taken away with a consumer that had to be made anew.
+    /// Partitions that were lost with a consumer that had to be made anew.
     lost: Vec<TopicPartition>,
     unreadable: RepeatedLog,
-    /// Of members of one name that end each other.
+    /// The log of fatal errors, as when two members of one name end each other.
     ended: RepeatedLog,
 }
 
@@ -99,7 +100,7 @@ impl KafkaConsumer {
         list
     }
 
-    /// An error of the whole client. What ends it, ends every assignment with it.
+    /// Handles an error of the whole client. A fatal one ends the client and all its assignments.
     fn fail(&mut self, error: KafkaError) -> BusError {
         let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
             || error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal)
@@ -124,7 +125,7 @@ impl KafkaConsumer {
         away(error)
     }
 
-    /// An error that leaves the other topics readable.
+    /// Logs an error that leaves the other topics readable.
     fn warn_of_topic(&self, error: &KafkaError) {
         if let Some(repeats) = self.unreadable.failed(tokio::time::Instant::now()) {
             let (count, lasting_s) = (repeats.count, repeats.lasting.as_secs());
@@ -133,7 +134,7 @@ impl KafkaConsumer {
         }
     }
 
-    /// What the last rebalance has taken away, and what was read of the rest before it.
+    /// Reports the revoked partitions. Keeps the messages of the other partitions for the next poll.
     fn revoked(&mut self, revoked: Vec<TopicPartition>, mut messages: Vec<InMessage>) -> Polled {
         let revoked = self.ours(revoked);
         messages.retain(|m: &InMessage| {
@@ -154,24 +155,26 @@ impl Consumer for KafkaConsumer {
             return Ok(Polled::Revoked(self.ours(lost)));
         }
         let native = self.native()?;
-        // Asked for by name: only the last error is kept, and another may have come after it.
+        // Asked for explicitly: only the last error is kept, and another may have come after the fatal
+        // one.
         if let Some((code, reason)) = native.client().fatal_error() {
             tracing::debug!(reason, "fatal error of the consumer");
             return Err(self.fail(KafkaError::MessageConsumptionFatal(code)));
         }
         let mut stream = native.stream();
         let mut messages = std::mem::take(&mut self.stash);
-        // While the broker is away every attempt to connect leaves an error in the queue. They say
-        // the same, so a poll takes all that are there: one a poll would have the caller, who pauses
-        // after each, come back to the messages long after the broker.
+        // While the broker is away every attempt to connect leaves an error in the queue. All say the
+        // same, so a poll takes all that are queued. With one error a poll, the caller, which pauses
+        // after each, would reach the messages long after the broker is back.
         let mut errors = 0;
         while messages.len() + errors < max {
-            // A rebalance runs inside the call that looks for the next message, and must be told at once.
+            // A rebalance runs inside the call that looks for the next message, and must be reported at
+            // once.
             let mut next = poll_fn(|cx| match stream.poll_next_unpin(cx) {
                 Poll::Pending if native.context().has_revoked() => Poll::Ready(None),
                 next => next,
             });
-            // Waits only with nothing in hand, so that dropping this future loses nothing.
+            // Waits only while it holds no message, so that dropping this future loses nothing.
             let next = if messages.is_empty() && self.failure.is_none() {
                 tokio::time::timeout(timeout, &mut next).await.ok()
             } else {
@@ -223,7 +226,8 @@ impl Consumer for KafkaConsumer {
             (_, Err(error)) => return ready(Err(error)).boxed(),
             (Ok(()), Ok(native)) => native,
         };
-        // Looked at on the way out: what has been taken away meanwhile is another's to commit.
+        // Checked just before the commit: a partition that was revoked meanwhile is another member's to
+        // commit.
         blocking(move || {
             let list = native.context().still_assigned(&list);
             if list.count() == 0 {
@@ -290,20 +294,20 @@ impl Drop for KafkaConsumer {
     }
 }
 
-/// Closes on a thread of its own: it blocks, and a broker that is away must not hold up a runtime
-/// that wants to end. The receiver hears when it is done.
+/// Closes the consumer on a thread of its own: closing blocks, and a broker that is away must not hold up
+/// a runtime that is shutting down. The receiver is told when it is done.
 fn release(native: Arc<Native>) -> tokio::sync::oneshot::Receiver<()> {
     let (done, wait) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         drop(native);
-        // Nobody need wait for it.
+        // The receiver may have gone.
         let _ = done.send(());
     });
     wait
 }
 
-/// From the position, or else the committed offset, or else the beginning, to the end of each
-/// assigned partition. Asks each broker once; blocks.
+/// Counts the unread messages of each assigned partition: from the position, or else the committed
+/// offset, or else the beginning, to the end. Asks each broker once; blocks.
 fn unread(native: &Native) -> Result<Vec<(String, u64)>, KafkaError> {
     let assigned = native.assignment()?;
     if assigned.count() == 0 {
@@ -316,7 +320,8 @@ fn unread(native: &Native) -> Result<Vec<(String, u64)>, KafkaError> {
             unknown.add_partition(element.topic(), element.partition());
         }
     }
-    // Nobody else commits what is assigned here, so only where nothing has been read yet.
+    // Nobody else commits the partitions that are assigned here, so committed offsets are needed only
+    // where nothing has been read yet.
     let committed = match unknown.count() {
         0 => unknown,
         _ => native.committed_offsets(unknown, LAG_TIMEOUT)?,
@@ -342,7 +347,7 @@ fn unread(native: &Native) -> Result<Vec<(String, u64)>, KafkaError> {
     Ok(behind)
 }
 
-/// Errors that leave the other topics readable.
+/// Whether the error leaves the other topics readable.
 fn is_about_one_topic(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),

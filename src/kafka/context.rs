@@ -1,5 +1,6 @@
-//! librdkafka's callbacks: its logs, and what a rebalance takes away. They run inside C frames, so
-//! nothing in here may panic.
+//! librdkafka's callbacks: its log lines, and the partitions that a rebalance assigns or revokes. They
+//! run inside C frames, so nothing in here may panic. Leaves reporting revocations to
+//! [`super::consumer`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,7 @@ use crate::telemetry::repeated::{RepeatedLog, Repeats};
 /// A topic's name on the broker and a partition.
 pub(super) type TopicPartition = (String, i32);
 
-/// Logs only.
+/// A context that only logs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Logged;
 
@@ -26,14 +27,14 @@ impl ClientContext for Logged {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // The caller gets the same error and logs it with what it was doing.
+        // The caller gets the same error, and logs it with the call that failed.
         tracing::debug!(target: "librdkafka", %error, reason, "client error");
     }
 }
 
 impl ConsumerContext for Logged {}
 
-/// A group member's partitions.
+/// The partitions assigned to a group member.
 #[derive(Debug, Default)]
 pub(super) struct Assigned {
     places: Mutex<TopicPartitions>,
@@ -46,17 +47,17 @@ struct TopicPartitions {
 }
 
 impl Assigned {
-    /// What has been taken away since the last call.
+    /// Takes the partitions that were revoked since the last call.
     pub(super) fn take_revoked(&self) -> Vec<TopicPartition> {
         std::mem::take(&mut self.places.lock().revoked)
     }
 
-    /// Whether something has been taken away since the last call of [`Self::take_revoked`].
+    /// Whether partitions were revoked since the last call of [`Self::take_revoked`].
     pub(super) fn has_revoked(&self) -> bool {
         !self.places.lock().revoked.is_empty()
     }
 
-    /// Everything that is assigned now, and what has been taken away and not been told.
+    /// Takes all partitions that are assigned now, with the revoked ones that were not taken yet.
     pub(super) fn take_all(&self) -> Vec<TopicPartition> {
         let mut places = self.places.lock();
         let mut all = std::mem::take(&mut places.revoked);
@@ -64,14 +65,14 @@ impl Assigned {
         all
     }
 
-    /// Those of `list` that are assigned now.
+    /// The partitions of `list` that are assigned now.
     pub(super) fn still_assigned(&self, list: &TopicPartitionList) -> TopicPartitionList {
         let places = self.places.lock();
         let mut kept = TopicPartitionList::with_capacity(list.count());
         for element in list.elements() {
             let place = (element.topic().to_owned(), element.partition());
             if places.assigned.contains(&place) {
-                // Taken from a list of the same kind, so it fits.
+                // Can't fail: the offset comes from a list of the same kind.
                 let _ = kept.add_partition_offset(&place.0, place.1, element.offset());
             }
         }
@@ -94,8 +95,8 @@ impl ConsumerContext for Assigned {
         if let Rebalance::Assign(list) = rebalance
             && let Err(error) = consumer.resume(list)
         {
-            // librdkafka keeps a partition paused that is taken away and comes back, and nobody would
-            // know of it: whoever paused it was told to forget it.
+            // librdkafka keeps a partition paused when it is revoked and comes back. Nobody would resume
+            // it, because the consumer loop was told to forget it.
             tracing::error!(%error, "assigned partitions could not be resumed");
         }
         let mut places = self.places.lock();
@@ -129,8 +130,8 @@ fn named(list: &TopicPartitionList) -> impl Iterator<Item = TopicPartition> {
         .into_iter()
 }
 
-/// While a broker is away every client says so at every attempt: one line for each kind every few
-/// seconds, of all clients together. Callers say what has failed, and when it works again.
+/// While a broker is away every client reports it at every attempt. This writes one line for each kind
+/// every few seconds, for all clients together. Callers log which call failed, and when it works again.
 fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     /// By facility, of which librdkafka has a few dozen.
     static TROUBLE: Mutex<BTreeMap<String, RepeatedLog>> = Mutex::new(BTreeMap::new());

@@ -1,4 +1,4 @@
-//! Between the port's messages and librdkafka's.
+//! Converts between the port's messages and librdkafka's.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use rdkafka::message::{BorrowedMessage, Header, Headers, OwnedHeaders};
 
 use crate::ports::bus::{InMessage, OutMessage, RawMessage, header_name};
 
-/// Ours as any other message. An empty key is no key: it would put every such message into one
-/// partition.
+/// Our own message in the general form. An empty key becomes no key: otherwise every such message would
+/// go to one partition.
 pub(super) fn raw(message: OutMessage) -> RawMessage {
     RawMessage {
         key: (!message.key.is_empty()).then(|| Bytes::copy_from_slice(message.key.as_bytes())),
@@ -34,7 +34,7 @@ pub(super) fn headers(message: &RawMessage) -> OwnedHeaders {
     })
 }
 
-/// A copy of what librdkafka has received, under the topic's name without prefix. One piece of memory
+/// Copies a message that librdkafka has received, under the topic's name without prefix. One allocation
 /// holds key, headers and value.
 pub(super) fn received(message: &BorrowedMessage<'_>, topic: Arc<str>) -> InMessage {
     let headers = message.headers();

@@ -1,4 +1,5 @@
-//! The bus on Apache Kafka, by librdkafka. Knows topics and bytes; what is in a message is others'.
+//! The bus on Apache Kafka, by librdkafka. It knows topics and bytes, and leaves the content of messages
+//! to its callers.
 
 mod acknowledged;
 mod admin;
@@ -25,7 +26,8 @@ use producer::Producer;
 
 pub use settings::KafkaSettings;
 
-/// A connection to Kafka. Made without the network: a broker that is away shows when it is used.
+/// A connection to Kafka. It is made without using the network: a broker that is away is noticed at the
+/// first use.
 pub struct KafkaBus {
     client: Client,
     producer: Producer,

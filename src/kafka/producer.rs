@@ -1,4 +1,5 @@
-//! Publishing: the fate of every message is told once the broker has acknowledged it, or won't.
+//! Publishes messages, and reports the outcome of each once the broker has acknowledged it or it has
+//! failed. Leaves gathering outcomes to [`super::publish_batch`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,28 +16,28 @@ use super::convert;
 use super::publish_batch::{Deliveries, Fate, PublishBatch, Slot};
 use crate::ports::bus::{BusError, PublishError, RawMessage, Told};
 
-/// How often a full local queue is looked at again, and how far apart: together as long as a
-/// message may wait for its acknowledgement, so the queue must have moved by then.
+/// How often a full local queue is tried again, and the pause between two tries. Together they are as
+/// long as a message may wait for its acknowledgement, so the queue must have moved by then.
 const QUEUE_FULL_TRIES: u32 = 1000;
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(10);
 
 type Native = ThreadedProducer<Deliveries>;
 
-/// Told of a message's place and fate.
+/// Called with the index and outcome of messages.
 type Tell<'a> = &'a (dyn Fn(Vec<Told>) + Send + Sync);
 
-/// The idempotent producer, made anew after an error that ends it, or once the broker has taken a
-/// message of it for another.
+/// The idempotent producer. It is made anew after a fatal error, or when the broker has taken one of its
+/// messages for an earlier one.
 pub(super) struct Producer {
     client: Client,
     life: ArcSwap<Life>,
 }
 
-/// One producer of librdkafka's.
+/// One producer of librdkafka, until it is replaced.
 struct Life {
     native: Native,
     acknowledged: Acknowledged,
-    /// The broker and it no longer agree on what was written.
+    /// Set when the broker and this producer no longer agree on what was written.
     is_mistaken: AtomicBool,
 }
 
@@ -60,7 +61,7 @@ impl Producer {
             }
         };
         self.publish_each(messages, &note).await;
-        // All are told by now.
+        // All outcomes are known by now.
         let canceled = || Err(Failed::ByBroker(KafkaError::Canceled).into_publish_error());
         let results = results.into_inner().into_iter();
         results
@@ -68,11 +69,12 @@ impl Producer {
             .collect()
     }
 
-    /// Publishes in order, and tells of each message once its fate is known.
+    /// Publishes in order, and reports each message once its outcome is known.
     pub(super) async fn publish_each(&self, messages: Vec<RawMessage>, tell: Tell<'_>) {
         let life = self.life.load_full();
         let wave = Arc::new(PublishBatch::default());
-        // A broker that finds a request too large refuses all of it. Alone, only the culprit is.
+        // A broker that finds a request too large refuses all its messages. Sent alone, only the message
+        // at fault is refused.
         let suspects = Mutex::new(Vec::new());
         let is_alone = messages.len() == 1;
         let note = |fates: Vec<Fate>| {
@@ -125,7 +127,7 @@ impl Producer {
         )
     }
 
-    /// Hands a message to librdkafka, once its queue has room.
+    /// Hands a message to librdkafka once its queue has room.
     async fn send(
         &self,
         life: &Life,
@@ -141,7 +143,7 @@ impl Producer {
                     if tries < QUEUE_FULL_TRIES =>
                 {
                     tries += 1;
-                    // It may be full of this call's messages or of others'.
+                    // The queue may be full of this call's messages or of other calls' messages.
                     let more = tokio::time::timeout(QUEUE_FULL_PAUSE, wave.next()).await;
                     match more {
                         Ok(Some(fates)) => note(fates),
@@ -173,11 +175,11 @@ impl Producer {
         })
     }
 
-    /// A fatal error ends a producer for good; what it had is reported failed, and the next call
-    /// gets another one. So does one whose numbers the broker takes for others.
+    /// Replaces a producer after a fatal error, or when the broker takes its numbers for earlier ones.
+    /// Its messages in flight are reported as failed, and the next call uses the new producer.
     fn replace_if_dead(&self, used: &Arc<Life>) {
         if !Arc::ptr_eq(&self.life.load_full(), used) {
-            // Another message of it was told first.
+            // Another message's outcome has already replaced it.
             return;
         }
         let why = match used.native.client().fatal_error() {
@@ -209,7 +211,7 @@ impl Life {
         })
     }
 
-    /// Believes the broker's word if it names a place that no other message has.
+    /// Accepts an acknowledgement only if no other message was given the same offset.
     fn judge(
         &self,
         message: &RawMessage,
@@ -229,9 +231,9 @@ impl Life {
 /// Why a message was not published, and who said so.
 #[derive(Debug)]
 enum Failed {
-    /// librdkafka, before it took the message.
+    /// librdkafka refused to take the message.
     AtOnce(KafkaError),
-    /// The broker, or librdkafka after it had waited for the broker.
+    /// The broker refused it, or librdkafka failed it after waiting for the broker.
     ByBroker(KafkaError),
 }
 
@@ -255,7 +257,8 @@ fn too_large(error: &KafkaError) -> bool {
     )
 }
 
-/// Whether the same message will be refused for ever. A missing topic is not: it can be created.
+/// Whether the same message will be refused for ever. A missing topic isn't permanent, because it can be
+/// created.
 fn is_permanent(error: &KafkaError) -> bool {
     too_large(error)
         || matches!(

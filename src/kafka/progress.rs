@@ -1,4 +1,5 @@
-//! Where a group stands, asked from outside it, and marks that are kept as a group's offsets.
+//! Asks for the progress of a consumer group from outside the group, and sets marks as the offsets of a
+//! group without members.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +15,13 @@ use super::context::Logged;
 use crate::ports::bus::BusError;
 use crate::ports::groups::{GroupProgress, Progress};
 
-/// How long one question may take. Whoever asks has something else to do meanwhile.
+/// How long one question may take. It is short, because the caller has other work to do.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Reader = BaseConsumer<Logged>;
 
-/// A client of its own each time: it is asked for only while something is late, and a client that is
-/// kept costs at rest, too.
+/// Asks for a group's progress. Makes a new client each time: callers ask only while an answer is late,
+/// and a client that is kept costs work even when it is idle.
 pub(super) async fn progress(
     client: &Client,
     group: &str,
@@ -58,8 +59,9 @@ fn ask(reader: &Reader, topics: &[(Arc<str>, String)]) -> Result<GroupProgress, 
             .map(|(t, _)| (Arc::clone(t), Vec::new()))
             .collect());
     }
-    // A time of -1 asks for the end (Kafka's ListOffsets), which is what `Offset::End` is. Before the
-    // committed ones: what a group reads between the two questions must not look unread.
+    // A time of -1 asks for the end (Kafka's ListOffsets), which is what `Offset::End` is. Ends are asked
+    // for before committed offsets: messages that a group reads between the two questions must not look
+    // unread.
     let mut ends = wanted.clone();
     ends.set_all_offsets(Offset::End)?;
     let ends = reader.offsets_for_times(ends, ASK_TIMEOUT)?;
@@ -80,7 +82,7 @@ fn ask(reader: &Reader, topics: &[(Arc<str>, String)]) -> Result<GroupProgress, 
             .collect();
         numbers.sort_unstable();
         let places = numbers.into_iter().map(|partition| {
-            // An end that can't be told fails the question: nothing is known of the partition.
+            // An unknown end fails the whole question, because nothing is then known of the partition.
             let end = at(&ends, on_broker, partition).ok_or(KafkaError::OffsetFetch(
                 rdkafka::error::RDKafkaErrorCode::PartitionEOF,
             ))?;
@@ -93,7 +95,7 @@ fn ask(reader: &Reader, topics: &[(Arc<str>, String)]) -> Result<GroupProgress, 
     Ok(found)
 }
 
-/// Commits offsets for a group without members. A client of its own each time, too: nobody would take the
+/// Commits offsets for a group without members. Makes a new client each time, too: nobody would poll the
 /// events of one that is kept, and marks are seconds apart.
 pub(super) async fn mark(
     client: &Client,

@@ -1,6 +1,6 @@
-//! Messages that were handed to librdkafka together, and what it says of each. Its callbacks run inside C
-//! frames, on a thread of its own, so nothing in here may panic; whoever waits is woken once or twice for
-//! all of them and not for each.
+//! A batch of messages that were handed to librdkafka together, and the outcome of each. librdkafka's
+//! callbacks run inside C frames, on its own thread, so nothing in here may panic. The waiting publisher
+//! is woken once or twice for the whole batch, not for each message.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use tokio::sync::Notify;
 
 use super::context::Logged;
 
-/// Once some messages have arrived, the others of other partitions are usually this little behind; who
-/// waits is woken for both together.
+/// How long to gather more outcomes once the first have arrived. Messages of other partitions are usually
+/// no later than this, and the publisher is woken once for all of them.
 const TOGETHER: Duration = Duration::from_millis(5);
 
-/// A message's place in its wave, and the partition and offset that it was given.
+/// A message's index in its batch, with the partition and offset that it was given.
 pub(super) type Fate = (usize, Result<(i32, i64), KafkaError>);
 
 /// See the module.
@@ -32,20 +32,21 @@ pub(super) struct PublishBatch {
 
 #[derive(Default)]
 struct State {
-    /// Nobody has looked at these yet.
+    /// The outcomes that nobody has taken yet.
     fates: Vec<Fate>,
-    /// Messages whose fate isn't known.
+    /// The number of messages whose outcome isn't known.
     open: usize,
 }
 
-/// What librdkafka keeps for a message.
+/// Kept by librdkafka for each message, to find its batch again.
 pub(super) struct Slot {
     wave: Arc<PublishBatch>,
     at: usize,
 }
 
 impl PublishBatch {
-    /// The fates that are known and weren't told yet, once there are some; `None` once all are told.
+    /// Waits for outcomes that were not returned yet, and returns them. `None` once all have been
+    /// returned.
     pub(super) async fn next(&self) -> Option<Vec<Fate>> {
         loop {
             let (has_some, is_open) = {
@@ -54,7 +55,7 @@ impl PublishBatch {
             };
             if has_some {
                 if is_open {
-                    // Running out of time is the other way to go on.
+                    // Either all are known or the time is up; both go on.
                     let _ = tokio::time::timeout(TOGETHER, self.all.notified()).await;
                 }
                 return Some(std::mem::take(&mut self.state.lock().fates));
@@ -82,7 +83,7 @@ impl PublishBatch {
 }
 
 impl Slot {
-    /// For the message at `at`.
+    /// A slot for the message at index `at`.
     pub(super) fn of(wave: &Arc<PublishBatch>, at: usize) -> Self {
         wave.state.lock().open += 1;
         Self {
@@ -91,7 +92,7 @@ impl Slot {
         }
     }
 
-    /// librdkafka did not take the message.
+    /// Notes that librdkafka did not take the message.
     pub(super) fn give_up(&self) {
         self.wave.state.lock().open -= 1;
     }
@@ -133,8 +134,8 @@ mod tests {
         slot.wave.told((slot.at, Ok((0, 0))));
     }
 
-    /// Whoever waits hears of all that come together at once, and of others when they come: nothing
-    /// waits for a message of a partition that has no leader.
+    /// The publisher gets outcomes that come together at once, and later ones when they come: nothing
+    /// waits for a message of a partition without a leader.
     #[tokio::test(start_paused = true)]
     async fn what_comes_together_is_told_together() {
         let wave = Arc::new(PublishBatch::default());

@@ -1,4 +1,4 @@
-//! Reading a topic by hand, outside any group.
+//! Reads a topic outside any consumer group.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,8 +13,8 @@ use super::context::Logged;
 use super::convert;
 use crate::ports::bus::{BusError, InMessage};
 
-/// What is in `topic` now, by partition and offset, from `from` on, at most `limit`. A topic that
-/// isn't there has nothing in it.
+/// Reads the messages that are in `topic` now, by partition and offset, from `from` on, at most `limit`.
+/// A missing topic is read as empty.
 pub(super) async fn read(
     client: &Client,
     topic: &str,
@@ -76,7 +76,7 @@ impl Reading {
         start: i64,
         into: &mut Vec<InMessage>,
     ) -> Result<(), KafkaError> {
-        // Also keeps empty partitions, which end only after a fetch has waited, out of the way.
+        // Also skips empty partitions, whose end would show only after a fetch has waited.
         let (low, high) = reader.fetch_watermarks(&self.on_broker, partition, CALL_TIMEOUT)?;
         let start = start.max(low);
         if start >= high {
@@ -90,7 +90,7 @@ impl Reading {
             match reader.poll(left) {
                 Some(Ok(message)) => {
                     let message = convert::received(&message, Arc::clone(&self.topic));
-                    // The reader's queue may still hold something of the partition before.
+                    // The reader's queue may still hold messages of the partition before.
                     if message.partition != partition {
                         continue;
                     }

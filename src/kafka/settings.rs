@@ -8,19 +8,19 @@ use std::fmt;
 pub struct KafkaSettings {
     /// `host:port`, comma-separated.
     pub brokers: String,
-    /// Before every topic and group, so that installations can share a cluster.
+    /// The prefix of every topic and group, so that installations can share a cluster.
     pub prefix: String,
     /// How the broker's logs name this client.
     pub client_id: String,
-    /// Partitions of topics that this creates: the most consumers that can share one.
+    /// Partitions of created topics: the most consumers that can share a topic.
     pub partitions: i32,
-    /// Replicas of topics that this creates; -1 for the broker's default.
+    /// Replicas of created topics; -1 for the broker's default.
     pub replication: i32,
     /// Further librdkafka properties, passed on as they are: `security.protocol`, `sasl.*`, `ssl.*`.
     pub properties: BTreeMap<String, String>,
 }
 
-/// Properties by name alone: passwords are among them.
+/// Prints only the names of the properties, because some of them are passwords.
 impl fmt::Debug for KafkaSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaSettings")

@@ -1,10 +1,9 @@
-//! What waits for one socket or stream, and for which orders: no locks, no waiting.
+//! The frames that wait for one socket or stream, and the orders that it follows: no locks, no waiting.
 //!
-//! While there is room every update is kept; an order whose next update finds no room gives up
-//! those that it has waiting for its newest state, and becomes one snapshot when its turn comes. So
-//! there are at most [`QueueLimits::updates`] updates and, for each order that is followed, one
-//! state and one position, however slow the reader is. What is taken is checked against the version
-//! that the client has.
+//! While there is room, every update is kept. When an update finds no room, the order's newest state replaces
+//! its waiting updates, and is sent as one snapshot when its turn comes. So there are at most
+//! [`QueueLimits::updates`] updates and, for each followed order, one state and one position, however slow
+//! the reader is. A taken frame is checked against the version that the client has.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -29,7 +28,7 @@ pub struct QueueLimits {
     pub updates: usize,
     /// Bytes of waiting updates: 64 with reasons of a usual length.
     pub update_bytes: usize,
-    /// Orders followed at once, each with at most one waiting state: a courier company's desk
+    /// Orders followed at once, each with at most one waiting state: a dispatcher at a courier company
     /// follows hundreds, a customer a few.
     pub orders: usize,
 }
@@ -47,7 +46,7 @@ impl Default for QueueLimits {
 /// Capacity that an emptied queue keeps: an idle socket should cost little.
 const CAPACITY_KEPT: usize = 4;
 
-/// What a frame tells, as the `type` of the message and SSE's `event`.
+/// The kind of a frame, as the message's `type` and SSE's `event`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     /// The whole order.
@@ -58,25 +57,25 @@ pub enum FrameKind {
     Location,
 }
 
-/// What is to be written next.
+/// A frame to be written.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// Its kind.
+    /// The frame's kind.
     pub kind: FrameKind,
-    /// The version that the client has after it; none for a position.
+    /// The version that the client has after this frame; none for a position.
     pub version: Option<Version>,
     /// The message's JSON, without line breaks.
     pub json: Bytes,
-    /// When it was committed, if it is fresh.
+    /// When the change was committed, if it is fresh.
     pub committed: Option<Instant>,
 }
 
-/// The next frame would break the sequence (I7): a defect, counted where it was found. The
-/// connection has to end; the client comes back with the version that it has.
+/// The next frame would break the sequence (I7): a defect, which is counted where it is found. The connection
+/// has to end; the client comes back with the version that it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the next frame of order {order} would break its sequence")]
 pub struct BrokenSequence {
-    /// Whose.
+    /// The order whose sequence would break.
     pub order: OrderId,
 }
 
@@ -89,7 +88,7 @@ pub struct Backlog {
     followed: HashMap<OrderId, Followed>,
 }
 
-/// A place in the line. At most one `Newest` and one `Location` of an order.
+/// A waiting item. An order has at most one `Newest` and one `Location`.
 enum Item {
     Update {
         order: OrderId,
@@ -102,7 +101,7 @@ enum Item {
 }
 
 struct Followed {
-    /// What the client has once everything that waits is written.
+    /// What the client has once all waiting frames are written.
     queued: Sequence,
     /// What the client has.
     written: Sequence,
@@ -124,7 +123,7 @@ impl Item {
     }
 }
 
-/// What was taken.
+/// An item that was taken.
 pub enum Next {
     /// To be written as it is.
     Ready(Frame),
@@ -133,7 +132,7 @@ pub enum Next {
 }
 
 impl Backlog {
-    /// Expects `order` from `since` on; what is there of it is forgotten.
+    /// Expects `order` from `since` on. Anything known of the order before is forgotten.
     pub fn follow(&mut self, order: OrderId, since: Option<Version>) {
         self.unfollow(order);
         let followed = Followed {
@@ -147,7 +146,7 @@ impl Backlog {
         self.followed.insert(order, followed);
     }
 
-    /// Forgets `order` and what waits of it.
+    /// Forgets `order` and its waiting items.
     pub fn unfollow(&mut self, order: OrderId) {
         if self.followed.remove(&order).is_some() {
             self.items.retain(|item| item.order() != order);
@@ -170,7 +169,7 @@ impl Backlog {
         self.followed.len()
     }
 
-    /// Nothing waits.
+    /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -180,7 +179,7 @@ impl Backlog {
         (self.items.len(), self.update_bytes)
     }
 
-    /// Takes in what the hub delivers; what is of an order that isn't followed is dropped.
+    /// Takes in an item that the hub delivers. An item of an order that isn't followed is dropped.
     pub fn push(&mut self, item: LiveItem, limits: &QueueLimits) {
         match item {
             LiveItem::Update {
@@ -248,13 +247,13 @@ impl Backlog {
         let folded = followed.updates + 1;
         metrics::counter!(names::LIVE_CONFLATED)
             .increment(u64::try_from(folded).unwrap_or(u64::MAX));
-        // Rises: the order is at least at `version`, which is above all that is queued.
+        // This moves forward: the order is at least at `version`, which is above every queued version.
         if followed.queued.snapshot(order.version()) {
             self.show_newest(Arc::clone(order));
         }
     }
 
-    /// Puts `order` in the place of everything versioned that waits for it.
+    /// Replaces all waiting updates and states of the order with `order`.
     fn show_newest(&mut self, order: Arc<Order>) {
         let id = order.id;
         let Some(followed) = self.followed.get_mut(&id) else {
@@ -276,7 +275,7 @@ impl Backlog {
         }
     }
 
-    /// Takes out what is to be written next.
+    /// Takes out the next item to be written.
     pub fn take(&mut self) -> Result<Option<Next>, BrokenSequence> {
         while let Some(item) = self.items.pop_front() {
             if self.items.is_empty() {
@@ -287,7 +286,7 @@ impl Backlog {
                 self.update_bytes -= frame.len();
             }
             let id = item.order();
-            // Ending a subscription takes its items out; one without is nobody's.
+            // Ending a subscription removes its items, so an item without a subscription belongs to nobody.
             let Some(followed) = self.followed.get_mut(&id) else {
                 continue;
             };
@@ -394,7 +393,7 @@ mod tests {
             panic!("no frame");
         };
         assert_eq!(frame.json, codec::location(id, at(6)));
-        // A snapshot that was put together before that, as by another replica.
+        // A snapshot that was built before that, for example by another replica.
         let (order, position) = (Arc::clone(&order), Some(at(2)));
         backlog.push(LiveItem::Snapshot { order, position }, &limits);
         let mut taken = || backlog.take().expect("in sequence").expect("something");
@@ -404,7 +403,7 @@ mod tests {
         assert_eq!(shown, Some(at(6)));
     }
 
-    /// The hub never lets this come about, so the test puts the wrong update in by hand.
+    /// The hub never causes this, so the test puts the wrong update in by hand.
     #[test]
     fn a_wrong_sequence_is_counted_and_not_written() {
         let recorder = PrometheusBuilder::new().build_recorder();

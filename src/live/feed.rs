@@ -1,5 +1,5 @@
-//! What clients of other replicas watch of this one's orders: one listener for each replica, which
-//! keeps the newest state of each order until its link takes it. Pushing never waits.
+//! The orders of this replica that clients of other replicas watch. Each other replica has one listener here,
+//! which keeps the newest state of each order until the link takes it. Pushing never waits.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -24,9 +24,9 @@ use crate::model::position::Position;
 use crate::ports::live::{LiveHub, LiveItem, LiveListener};
 use crate::ports::orders::Orders;
 
-/// Orders that one replica may watch: as many as its sockets can follow, and each costs one state.
+/// Orders that one replica may watch: as many as its sockets can follow. Each costs one state.
 const ORDERS_MAX: usize = 200_000;
-/// After a link didn't take a state; doubled up to the second.
+/// The pause after a link didn't take a state, doubled up to a second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 type PeerKey = (String, i64);
@@ -47,19 +47,19 @@ struct Feed {
     peer: Peer,
     state: Mutex<FeedState>,
     wake: Notify,
-    /// That life of the replica has ended.
+    /// Cancelled when that incarnation of the replica has ended.
     over: CancellationToken,
 }
 
 #[derive(Default)]
 struct FeedState {
-    /// The number of each order's youngest watch.
+    /// Each watched order with the number of its youngest watch.
     watched: BTreeMap<OrderId, u64>,
-    /// At most one for each order.
+    /// What is still to be sent; at most one entry for each order.
     pending: BTreeMap<OrderId, Pending>,
 }
 
-/// What the replica is still to be told of an order.
+/// What the replica is still to be told of one order.
 struct Pending {
     number: u64,
     state: Option<Arc<Order>>,
@@ -68,7 +68,7 @@ struct Pending {
 }
 
 impl Feeds {
-    /// Nobody watches yet. The tasks end with `stop`.
+    /// No replica watches yet. The tasks end with `stop`.
     pub fn new(
         hub: Arc<dyn LiveHub>,
         links: Arc<dyn Links>,
@@ -93,7 +93,7 @@ impl Feeds {
             .sum()
     }
 
-    /// Has `subscriber` told of every change of `order` from the state on that is returned.
+    /// Has `subscriber` told of every change of `order` after the returned state.
     pub async fn watch(
         self: &Arc<Self>,
         orders: &dyn Orders,
@@ -101,7 +101,7 @@ impl Feeds {
         subscriber: &Subscriber,
     ) -> Result<Arc<Order>, OrdersError> {
         let feed = self.find_or_start(&subscriber.peer);
-        // Before the subscription, so that what it delivers finds it.
+        // Before the subscription, so that an item which the subscription delivers finds the watch.
         feed.expect(order, subscriber.number)?;
         let mut expected = Expected {
             feeds: self,
@@ -116,7 +116,7 @@ impl Feeds {
         result
     }
 
-    /// `peer` watches `order` no more, unless it has begun anew since `number`.
+    /// `peer` no longer watches `order`, unless it has begun a new watch since `number`.
     pub fn unwatch(&self, peer: &(NodeId, Incarnation), order: OrderId, number: u64) {
         let feed = self
             .by_peer
@@ -130,7 +130,7 @@ impl Feeds {
         }
     }
 
-    /// This replica no longer owns the orders for which `is_gone` holds: whoever watches them is told
+    /// This replica no longer owns the orders for which `is_gone` holds: tells the replicas that watch them
     /// to ask the next owner.
     pub fn end(&self, is_gone: impl Fn(OrderId) -> bool) {
         let feeds: Vec<_> = self.by_peer.lock().values().cloned().collect();
@@ -149,7 +149,7 @@ impl Feeds {
                 }
                 gone.into_iter().map(|(order, _)| order).collect()
             };
-            // Without this feed's lock: the hub delivers while it holds its own.
+            // Without this feed's lock, because the hub delivers while it holds its own.
             for order in &gone {
                 self.hub.detach(*order, feed.id);
             }
@@ -159,8 +159,9 @@ impl Feeds {
         }
     }
 
-    /// Ends the feeds of replicas that have come back as another life; one whose orders are all final
-    /// would never notice by itself. A replica that only has no lease may well be there and listen.
+    /// Ends the feeds of replicas that have come back as a later incarnation. A feed whose orders are all
+    /// final would never notice by itself. A replica that only has no lease may still be alive and listen, so
+    /// its feed stays.
     pub fn prune(&self) {
         let view = self.directory.view();
         for feed in self.by_peer.lock().values() {
@@ -199,13 +200,13 @@ impl Feeds {
         Arc::clone(feed)
     }
 
-    /// Sends what there is, until that life of the replica is over.
+    /// Sends the pending states until that incarnation of the replica is over.
     async fn run(&self, feed: &Feed) {
         let mut pause = RETRY.0;
         let mut last = None;
         loop {
             let Some((order, pending)) = feed.next(last) else {
-                // A push leaves its signal behind, so one that comes after the look isn't missed.
+                // A push leaves its signal behind, so one that comes after the check isn't missed.
                 feed.wake.notified().await;
                 continue;
             };
@@ -244,13 +245,13 @@ impl Feeds {
     }
 }
 
-/// A watch that is being set up: given up half-way, as by its caller's deadline, or failed, it is
-/// forgotten.
+/// A watch that is being set up. It is forgotten if it fails or is given up half way, for example at its
+/// caller's deadline.
 struct Expected<'a> {
     feeds: &'a Feeds,
     feed: &'a Feed,
     order: OrderId,
-    /// `None` once it is set up.
+    /// The watch's number; `None` once it is set up.
     number: Option<u64>,
 }
 
@@ -260,7 +261,7 @@ impl Drop for Expected<'_> {
             self.feed.forget(self.order, number);
         }
         if !self.feed.state.lock().watched.contains_key(&self.order) {
-            // Failed, or ended meanwhile.
+            // The watch failed, or ended meanwhile.
             self.feeds.hub.detach(self.order, self.feed.id);
         }
     }
@@ -280,7 +281,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Ends the watch of `order` if none younger than `number` has begun; whether it did.
+    /// Ends the watch of `order` if no younger one than `number` has begun. Returns whether it ended.
     fn forget(&self, order: OrderId, number: u64) -> bool {
         let mut state = self.state.lock();
         let is_over = state
@@ -294,7 +295,7 @@ impl Feed {
         is_over
     }
 
-    /// Takes what is next after `last`, in turn, so that a busy order doesn't keep others waiting.
+    /// Takes the next pending order after `last`, in turn, so that a busy order doesn't keep others waiting.
     fn next(&self, last: Option<OrderId>) -> Option<(OrderId, Pending)> {
         let mut state = self.state.lock();
         let after = last.map_or(Bound::Unbounded, Bound::Excluded);
@@ -303,7 +304,7 @@ impl Feed {
         state.pending.remove_entry(&order)
     }
 
-    /// What could not be sent: whatever has come meanwhile is newer.
+    /// Puts back a state that could not be sent, unless a newer one has come meanwhile.
     fn put_back(&self, order: OrderId, unsent: Pending) {
         let mut state = self.state.lock();
         let is_watched = state.watched.contains_key(&order);
@@ -368,7 +369,7 @@ impl Pending {
         if self.is_moved {
             return Message::Moved { order, number };
         }
-        // Where the order has arrived since, nobody asks for its courier.
+        // Once the order has arrived, its courier's position isn't needed.
         let on_its_way = |newest: &Arc<Order>| newest.status() == Status::InTransit;
         Message::State {
             order,
@@ -420,7 +421,7 @@ mod tests {
         }
         let (_, unsent) = feed.next(None).expect("something");
         assert_eq!(unsent.position, Some(at(5)));
-        // While it couldn't be sent an older one came late.
+        // An older position came late, while the newest couldn't be sent.
         hear(3);
         feed.put_back(order, unsent);
         let (_, next) = feed.next(None).expect("something");

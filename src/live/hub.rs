@@ -1,9 +1,9 @@
-//! The registry of listeners: by order, each with the last version that it was given. Decides what
-//! each listener lacks; how a listener copes with it is the listener's business.
+//! The registry of listeners: by order, each with the last version that it was given. It decides what each
+//! listener lacks; how a listener handles that is left to the listener.
 //!
-//! Listeners are held weakly: a socket that ends takes its queue with it, and the queue's end takes
-//! the entries out. Locks: the map's shard only to find an order's entry; the entry's own lock while
-//! its listeners are served, which keeps their order and holds up nobody but that order.
+//! Listeners are held weakly: when a socket ends, its queue is dropped, and the queue removes its entries.
+//! Locks: the map's shard is locked only to find an order's entry. The entry's own lock is held while its
+//! listeners are served; this keeps their frames in order and holds up no other order.
 
 use std::sync::{Arc, Weak};
 
@@ -35,7 +35,8 @@ struct OrderListeners {
 struct OrderListenersState {
     /// Most orders are watched by one customer.
     listeners: SmallVec<[AttachedListener; 1]>,
-    /// Taken out of the map when it became empty: whoever still holds it must look again.
+    /// Set when the entry became empty and was removed from the map: a caller that still holds it must look
+    /// it up again.
     is_closed: bool,
 }
 
@@ -45,9 +46,9 @@ struct AttachedListener {
     session: Weak<dyn LiveListener>,
 }
 
-/// Sessions that were alive during a walk over the listeners. The last reference to a session takes
-/// its entries out of the hub as it goes, so it must not go while an entry is locked: declare this
-/// before taking the lock.
+/// Listeners that were alive during a walk. When the last reference to a listener is dropped, it removes its
+/// entries from the hub. So it must not be dropped while an entry is locked: declare this before taking the
+/// lock.
 type Held = Vec<Arc<dyn LiveListener>>;
 
 impl Hub {
@@ -112,7 +113,7 @@ impl LiveHub for Hub {
             last: order.version(),
             session: Arc::downgrade(&session),
         };
-        // Ends: an entry is closed once, and a closed one is taken out before the next look.
+        // The loop ends: an entry is closed only once, and a closed one is removed before the next look-up.
         loop {
             let watchers = Arc::clone(&self.orders.entry(order.id).or_default());
             let mut state = watchers.state.lock();
@@ -189,7 +190,7 @@ impl LiveHub for Hub {
 
     fn watched(&self) -> Vec<OrderId> {
         let mut watched: Vec<_> = self.orders.iter().map(|entry| *entry.key()).collect();
-        // The map's own order differs from run to run; what is done for each order must not.
+        // The map's own order differs from run to run; the order in which callers handle the result must not.
         watched.sort_unstable();
         watched
     }
@@ -202,7 +203,7 @@ impl OrderListenersState {
     }
 }
 
-/// What a new listener lacks.
+/// Delivers what a new listener lacks.
 fn catch_up(
     session: &dyn LiveListener,
     since: Option<Version>,
@@ -230,7 +231,7 @@ fn catch_up(
         });
         last = version;
     }
-    // A position has no version to be missed by: whoever comes back gets the last one.
+    // A position has no version that would show a gap, so every listener that comes back gets the last one.
     if let Some(position) = position {
         session.deliver(LiveItem::Location {
             order: order.id,
@@ -240,7 +241,7 @@ fn catch_up(
     }
 }
 
-/// The update frames of one order, each encoded at most once, and only if somebody lacks it.
+/// The update frames of one order. Each is encoded at most once, and only if a listener lacks it.
 struct Frames<'a> {
     order: &'a Order,
     encoded: SmallVec<[(Version, Bytes); 2]>,

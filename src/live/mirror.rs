@@ -1,9 +1,10 @@
-//! Orders that another replica owns and clients of this one watch: once for each order, however many
-//! clients. The owner tells of every change; what it told last is published to the hub, which gives
-//! every listener what it lacks. How the owner is found and asked is left to [`Upstream`].
+//! Orders of other replicas that clients of this one watch: one subscription for each order, however many
+//! clients. The owner tells of every change; the newest state is published to the hub, which gives every
+//! listener what it lacks. Finding and asking the owner is left to [`Upstream`].
 //!
-//! Every new listener has the owner asked again (those who come together share it), so that none begins with
-//! less than was acknowledged before. It is attached under the lock under which everything is published.
+//! For every new listener the owner is asked again, so that none begins with less than was acknowledged
+//! before; listeners that come together share one request. A listener is attached under the lock under which
+//! every state is published.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,51 +31,51 @@ use crate::ports::live::{LiveHub, LiveListener};
 /// The way to the owner of an order.
 #[async_trait]
 pub trait Upstream: Send + Sync + 'static {
-    /// The order as it is now, from its owner, which tells of every change from then on under
-    /// `number`. Finds the owner, and tries again within a time of its own.
+    /// Asks the owner for the order as it is now. The owner tells of every change from then on under
+    /// `number`. The implementation finds the owner and retries within its own deadline.
     async fn watch(&self, order: OrderId, number: u64) -> Result<UpstreamAnswer, OrdersError>;
 
-    /// Nobody here watches any more.
+    /// No client of this replica watches the order any more.
     async fn unwatch(&self, order: OrderId, number: u64, source: &Peer);
 }
 
-/// What became of a watch.
+/// The outcome of a watch.
 #[derive(Clone, Debug)]
 pub enum UpstreamAnswer {
     /// This replica owns the order.
     Here,
-    /// It is at another.
+    /// Another replica owns the order.
     There {
-        /// As it is now.
+        /// The order as it is now.
         order: Arc<Order>,
-        /// At whom.
+        /// The owner.
         source: Peer,
-        /// It tells of changes; otherwise it has to be asked now and then.
+        /// Whether the owner tells of changes; otherwise it has to be polled.
         is_pushed: bool,
     },
 }
 
-/// What became of a subscription.
+/// The outcome of a subscription.
 #[derive(Clone, Debug)]
 pub enum Subscribed {
     /// This replica owns the order now.
     Here,
-    /// The listener has it, from this state on.
+    /// The listener is attached, from this state on.
     There(Arc<Order>),
 }
 
 /// Timings of the mirrors.
 #[derive(Clone, Copy, Debug)]
 pub struct MirrorSettings {
-    /// How often a mirror looks whether anyone still listens.
+    /// How often a mirror checks whether anyone still listens.
     pub idle_check: Duration,
-    /// How often an owner that can't push is asked.
+    /// How often an owner that can't push is polled.
     pub poll: Duration,
-    /// After an owner couldn't be asked; doubled up to `retry_most`.
+    /// The pause after an owner couldn't be asked; doubled up to `retry_most`.
     pub retry: Duration,
     /// See `retry`.
     pub retry_most: Duration,
-    /// Owners asked at once: a replica that ends leaves thousands of orders to be asked for.
+    /// Requests to owners in flight: a replica that ends leaves thousands of orders to ask for.
     pub asked_at_once: usize,
     /// How long a new listener waits for the owner's answer.
     pub wait: Duration,
@@ -93,14 +94,14 @@ impl Default for MirrorSettings {
     }
 }
 
-/// The mirrors of one replica. At most one for each order that a client of it watches.
+/// The mirrors of one replica. At most one for each order that its clients watch.
 pub struct Mirror {
     hub: Arc<dyn LiveHub>,
     upstream: Weak<dyn Upstream>,
     settings: MirrorSettings,
     orders: Mutex<BTreeMap<OrderId, Arc<Mirrored>>>,
     numbers: AtomicU64,
-    /// Rises when links are lost and owners change: what was asked meanwhile is asked again.
+    /// Rises when links are lost and owners change: a request that was in flight then is repeated.
     disturbances: AtomicU64,
     asking: Semaphore,
     tasks: TaskTracker,
@@ -122,26 +123,26 @@ struct Mirrored {
     reason = "each is told by another: the owner, the links, the sessions"
 )]
 struct State {
-    /// Answers asked for so far.
+    /// How many times an answer has been requested so far.
     asked: u64,
-    /// The newest state is at least as young as this asking.
+    /// The newest state is at least as young as this request.
     confirmed: u64,
-    /// This asking failed.
+    /// The last request that failed, with its error.
     failed: Option<(u64, OrdersError)>,
     newest: Option<Arc<Order>>,
     position: Option<Position>,
     source: Option<Peer>,
-    /// Of the last watch.
+    /// The number of the last watch.
     number: u64,
-    /// Of the last watch under which the owner has told anything. It tells the state of the order at
-    /// once: while it hasn't, it may not reach this replica.
+    /// The number of the last watch under which the owner has told anything. An owner tells the order's state
+    /// at once. Until it has, it may not be able to reach this replica.
     heard: u64,
-    /// The owner hasn't been heard though it was given time: it is asked now and then, until it is.
+    /// The owner hasn't been heard in the time it was given, so it is polled until it is heard.
     is_deaf: bool,
     is_pushed: bool,
-    /// The owner may have changes that it doesn't tell us.
+    /// The owner may have changes that it doesn't tell this replica.
     is_stale: bool,
-    /// Listeners on their way in.
+    /// Listeners that wait to be attached.
     waiting: usize,
     is_closed: bool,
 }
@@ -210,14 +211,14 @@ impl Mirror {
         }
     }
 
-    /// Listeners of `order` are there already, and this replica no longer owns it.
+    /// Starts a mirror for an order that already has listeners and that this replica no longer owns.
     pub fn cover(self: &Arc<Self>, order: OrderId) {
         if self.hub.is_watched(order) {
             self.find_or_start(order);
         }
     }
 
-    /// The owner tells of `order`. `false` if nobody here watches it.
+    /// Takes in what the owner tells of `order`. `false` if nobody here watches it.
     pub fn told(
         &self,
         order: OrderId,
@@ -235,11 +236,11 @@ impl Mirror {
         if number == state.number {
             (state.heard, state.is_deaf) = (number, false);
         }
-        // What was committed is so whoever tells of it.
+        // A committed state is true whichever replica tells of it.
         if let Some(newest) = newest {
             state.take_in(newest, &*self.hub);
         }
-        // Another owner may tell once more what is older.
+        // A former owner may tell an older position once more.
         let newer = |at: &Position| number == state.number && at.replaces(state.position);
         if let Some(position) = position.filter(newer) {
             state.position = Some(position);
@@ -248,19 +249,19 @@ impl Mirror {
         true
     }
 
-    /// The owner under `number` is one no more.
+    /// The owner that tells under `number` no longer owns the order.
     pub fn moved(&self, order: OrderId, number: u64) {
         if let Some(mirrored) = self.find(order) {
             mirrored.disturb(|state| state.number == number);
         }
     }
 
-    /// What `peer` has told may be lost.
+    /// The link to `peer` was lost, and with it perhaps what the peer has told.
     pub fn disconnected(&self, peer: &(NodeId, Incarnation)) {
         self.disturb(|_, source| source.node == peer.0 && source.incarnation == peer.1);
     }
 
-    /// Asks again for every order for which `is_over` holds, given whom it was last heard from.
+    /// Asks again for every order for which `is_over` holds. It is given the order and its last known owner.
     pub fn disturb(&self, is_over: impl Fn(OrderId, &Peer) -> bool) {
         self.disturbances.fetch_add(1, Ordering::SeqCst);
         for mirrored in self.all() {
@@ -272,8 +273,8 @@ impl Mirror {
         }
     }
 
-    /// This replica owns the orders for which `is_here` holds: their mirrors end. From here on nobody
-    /// is attached to what they knew.
+    /// This replica owns the orders for which `is_here` holds: ends their mirrors. From here on no listener
+    /// is attached to a mirror's state.
     pub fn end(&self, is_here: impl Fn(OrderId) -> bool) {
         for mirrored in self.all() {
             if is_here(mirrored.order) {
@@ -314,7 +315,7 @@ impl Mirror {
         Arc::clone(entry)
     }
 
-    /// Takes a closed one out, and tells those who wait for it.
+    /// Removes a closed mirror, and signals those who wait for it.
     fn forget(&self, closed: &Arc<Mirrored>) {
         let mut orders = self.orders.lock();
         if orders
@@ -328,7 +329,8 @@ impl Mirror {
         closed.wake.notify_one();
     }
 
-    /// Registers a listener on its way in. Ends: a closed mirror is taken out before the next look.
+    /// Registers a listener that waits to be attached. The loop ends: a closed mirror is removed before the
+    /// next look-up.
     fn wait_in(self: &Arc<Self>, order: OrderId) -> Waiting {
         loop {
             let mirrored = self.find_or_start(order);
@@ -346,7 +348,7 @@ impl Mirror {
         }
     }
 
-    /// The life of one mirror.
+    /// Runs one mirror from start to end.
     async fn run(&self, mirrored: Arc<Mirrored>) {
         let mut pause = self.settings.retry;
         loop {
@@ -374,7 +376,7 @@ impl Mirror {
                     let is_pushed = is_pushed && !state.is_deaf;
                     (state.source, state.is_pushed) = (Some(source), is_pushed);
                     (state.confirmed, state.failed) = (asking, None);
-                    // A link was lost, or an owner changed, while the answer was on its way.
+                    // A link was lost, or an owner changed, while the answer was in flight.
                     if self.disturbances.load(Ordering::SeqCst) != disturbances {
                         state.is_stale = true;
                         mirrored.wake.notify_one();
@@ -403,7 +405,7 @@ impl Mirror {
     }
 
     async fn ask(&self, order: OrderId, number: u64) -> Result<UpstreamAnswer, OrdersError> {
-        // Never closed.
+        // The semaphore is never closed.
         let _turn = self.asking.acquire().await;
         let Some(upstream) = self.upstream.upgrade() else {
             return Err(OrdersError::NotOwner);
@@ -411,7 +413,7 @@ impl Mirror {
         upstream.watch(order, number).await
     }
 
-    /// Returns when the owner is to be asked again; `false` if the mirror has ended.
+    /// Returns when the owner has to be asked again; `false` if the mirror has ended.
     async fn until_due(
         &self,
         mirrored: &Arc<Mirrored>,
@@ -527,7 +529,7 @@ mod tests {
         let nobody: Weak<dyn Upstream> = Weak::<Nobody>::new();
         let stop = CancellationToken::new();
         let mirror = Mirror::new(hub, nobody, MirrorSettings::default(), stop);
-        // Its task begins with the next await, and so hasn't asked under any number.
+        // The mirror's task begins with the next await, so it hasn't asked under any number yet.
         let mirrored = mirror.find_or_start(order.id);
         for minute in [5, 4, 6, 3] {
             let position = Position {

@@ -1,5 +1,5 @@
-//! The queue between the hub and one socket or stream: a [`Backlog`] that the hub pushes into and
-//! the socket takes from, and the subscriptions that end with it. Pushing never waits.
+//! The queue between the hub and one socket or stream: a [`Backlog`] that the hub pushes into and the socket
+//! takes from. It ends its subscriptions when it is dropped. Pushing never waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,7 +27,7 @@ pub struct Queue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a connection may follow {limit} orders")]
 pub struct TooManyOrders {
-    /// How many it may.
+    /// How many orders it may follow.
     pub limit: usize,
 }
 
@@ -50,17 +50,17 @@ impl Queue {
         })
     }
 
-    /// Expects `order` from `since` on; to be called before the subscription is asked for. An
-    /// earlier subscription to it ends here, with what of it is unwritten.
+    /// Expects `order` from `since` on. To be called before the subscription is requested. An earlier
+    /// subscription to the order ends here, and its unwritten frames are dropped.
     pub fn follow(&self, order: OrderId, since: Option<Version>) -> Result<(), TooManyOrders> {
         let limit = self.limits.orders;
-        // Only this connection's own task follows and unfollows, so what was seen stays so.
+        // Only this connection's own task follows and unfollows, so these values don't change meanwhile.
         let (follows, count) = {
             let backlog = self.backlog.lock();
             (backlog.follows(order), backlog.followed_count())
         };
         if follows {
-            // First the hub, which then delivers no more of the earlier subscription; without this
+            // The hub first: after that it delivers nothing more of the earlier subscription. Without this
             // queue's lock, because the hub delivers while it holds its own.
             self.hub.detach(order, self.id);
         } else if count >= limit {
@@ -70,7 +70,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Ends the subscription to `order`: nothing of it is taken after this.
+    /// Ends the subscription to `order`: none of its frames is taken after this.
     pub fn unfollow(&self, order: OrderId) {
         self.hub.detach(order, self.id);
         self.backlog.lock().unfollow(order);
@@ -94,10 +94,10 @@ impl Queue {
         }))
     }
 
-    /// Returns when something waits to be taken. For one task.
+    /// Returns when a frame can be taken. For one task.
     pub async fn ready(&self) {
-        // A push leaves its signal behind, so one that comes after the look is not missed; and a
-        // signal for what has been taken meanwhile only costs a look.
+        // A push leaves its signal behind, so one that comes after the check is not missed. A signal for a
+        // frame that was taken meanwhile only costs a check.
         while self.backlog.lock().is_empty() {
             self.wake.notified().await;
         }

@@ -1,12 +1,12 @@
-//! Which versioned frame may follow which in one subscription: an update is always the next
-//! version, everything else is a snapshot, and a snapshot never goes back (invariant I7).
+//! Which versioned frame may follow which in one subscription. An update is always the next version,
+//! everything else is a snapshot, and a snapshot never goes back (invariant I7).
 
 use trackops_domain::ids::Version;
 
-/// Where one subscription stands.
+/// How far one subscription has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sequence {
-    /// The version that the client has; `None` before the first snapshot of one that named none.
+    /// The version that the client has; `None` before the first snapshot if the client named no version.
     at: Option<Version>,
     /// Nothing has been sent yet: the first snapshot may be of any version, because the client's
     /// `since` may be above the order's current one.
@@ -27,8 +27,8 @@ impl Sequence {
         self.at
     }
 
-    /// Moves on by the update that leads to `version`; `false`, and nothing changes, if that is
-    /// not the next one.
+    /// Moves on by the update that leads to `version`. `false`, and nothing changes, if that is not the next
+    /// version.
     #[must_use]
     pub fn update(&mut self, version: Version) -> bool {
         let is_next = self
@@ -43,7 +43,8 @@ impl Sequence {
         is_next
     }
 
-    /// Moves to a snapshot of `version`; `false`, and nothing changes, if that would not be news.
+    /// Moves to a snapshot of `version`. `false`, and nothing changes, if the client has that version or a
+    /// later one.
     #[must_use]
     pub fn snapshot(&mut self, version: Version) -> bool {
         let is_news = self.fresh || self.at < Some(version);

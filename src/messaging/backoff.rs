@@ -1,4 +1,4 @@
-//! Waiting longer after each failure, with jitter so that replicas don't come back all at once.
+//! Pauses that grow after each failure, with jitter, so that replicas don't all come back at once.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// The wait after failure number `failures` (from 1): half of the step for certain, the other
-    /// half at random.
+    /// The wait after failure number `failures` (from 1): half of the step is fixed, the other half is
+    /// random.
     pub(super) fn after(self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
         let step = self.first.saturating_mul(1 << doublings).min(self.cap);

@@ -1,5 +1,5 @@
-//! Counters by topic and outcome, each looked up in the recorder once: its labels are text of their own,
-//! too much for every message.
+//! Counters by topic and outcome. Each is looked up in the recorder once, because the lookup allocates
+//! its labels: too much for every message.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use metrics::Counter;
 
 use crate::telemetry::names;
 
-/// Of one group.
+/// The counters of one group.
 pub(super) struct Counters {
     group: Arc<str>,
     by_topic: HashMap<Arc<str>, ByName>,
@@ -60,7 +60,7 @@ impl Counters {
     }
 }
 
-/// The counter of that name; there are a few, so they are looked through.
+/// Finds the counter of that name, or makes it. There are only a few, so a linear search will do.
 fn known_or<'k>(
     known: &'k mut Vec<(&'static str, Counter)>,
     name: &'static str,

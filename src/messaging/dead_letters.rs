@@ -1,5 +1,5 @@
-//! Looking at dead letters, and sending them again. They stay where they are: sending again is
-//! harmless to repeat, because consumers know a message by its id.
+//! Lists dead letters and sends them again. A letter stays in its topic after that: sending it twice is
+//! harmless, because consumers know a message by its id. Leaves writing them to `parking`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use super::parking::{self, headers};
 use crate::model::topic::{Topic, dead_letter_topic};
 use crate::ports::bus::{Bus, BusError, InMessage, PublishError};
 
-/// Most letters in one page.
+/// The most letters in one page.
 pub const PAGE_MAX: usize = 200;
 
-/// Letters that a search for one order's reads at most, per topic: well over what an installation
-/// that looks at its dead letters has, and read in a second or two.
+/// The most letters that a search for one order's letters reads in each topic. That is well over what an
+/// installation has if it looks at its dead letters, and it takes a second or two to read.
 const SEARCH_MAX: usize = 20_000;
 const SEARCH_PAGE: usize = 1_000;
 
@@ -29,11 +29,11 @@ pub struct DeadLetter {
     pub partition: i32,
     /// Its offset in the dead-letter topic.
     pub offset: i64,
-    /// Where it stood in its own topic: partition and offset.
+    /// Its partition and offset in its own topic.
     pub origin: Option<(i32, i64)>,
     /// Its key, if it is text.
     pub key: Option<String>,
-    /// Short stable name of what was wrong.
+    /// A short stable name of the reason.
     pub code: String,
     /// What was wrong.
     pub reason: String,
@@ -41,7 +41,7 @@ pub struct DeadLetter {
     pub group: String,
     /// When it was parked, RFC 3339.
     pub parked_at: String,
-    /// It had been sent again before: where it first stood, as `topic/partition/offset`.
+    /// Set if it had been sent again before: its first `topic/partition/offset`.
     pub sent_again: Option<String>,
     /// Its size in bytes, if it was too large to be parked whole.
     pub payload_left_out: Option<String>,
@@ -82,7 +82,7 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Those on `bus`.
+    /// The dead letters on `bus`.
     pub fn new(bus: Arc<dyn Bus>) -> Self {
         Self { bus }
     }
@@ -100,7 +100,7 @@ impl DeadLetters {
         Ok(messages.iter().map(|m| describe(topic, m)).collect())
     }
 
-    /// The letter at that place of `topic`'s dead-letter topic.
+    /// The letter at that partition and offset of `topic`'s dead-letter topic.
     pub async fn show(
         &self,
         topic: Topic,
@@ -111,7 +111,7 @@ impl DeadLetters {
         Ok(letter.map(|message| describe(topic, &message)))
     }
 
-    /// Publishes it to its own topic again, as it was; when this returns, the bus has it.
+    /// Publishes the letter to its own topic again, as it was. When this returns, the bus has it.
     pub async fn send_again(
         &self,
         topic: Topic,
@@ -127,8 +127,8 @@ impl DeadLetters {
         self.send(topic, &letter).await
     }
 
-    /// Sends again what was parked of one order because it was in quarantine, oldest first. Returns
-    /// how many.
+    /// Sends again the letters of one order that were parked because the order was in quarantine, oldest
+    /// first. Returns how many.
     pub async fn send_order_again(&self, order: OrderId) -> Result<usize, SendAgainError> {
         let mut letters = Vec::new();
         for topic in super::orders::TOPICS {
@@ -164,7 +164,7 @@ impl DeadLetters {
     ) -> Result<Option<InMessage>, BusError> {
         let name = dead_letter_topic(topic.as_str());
         let found = self.bus.read(&name, Some((partition, offset)), 1).await?;
-        // Reading goes on with what follows if nothing is there.
+        // If there is no message at that offset, reading returns the next one.
         let is_it = |m: &InMessage| m.partition == partition && m.offset == offset;
         Ok(found.into_iter().find(is_it))
     }

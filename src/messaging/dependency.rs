@@ -1,5 +1,6 @@
-//! Whether what a handler needs is away: several messages of different queues were failed by it and none
-//! got through in between. One that fails alone is its own trouble, and stops nobody.
+//! A circuit breaker for the dependency of a handler. The dependency counts as away when it has failed
+//! messages of several queues and none got through in between. A message that fails alone is at fault
+//! itself and doesn't stop the others.
 
 use std::time::Duration;
 
@@ -8,20 +9,20 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::key_queue::KeyQueueId;
 
-/// Lanes that must have been failed in a row: more than one order in trouble, or a few of one shard,
-/// fewer than a batch of the stock's.
+/// How many queues must have failed in a row: more than a single order or a few of one shard, but fewer
+/// than one batch of stock requests.
 const QUEUES_FAILED_MIN: usize = 8;
 
-/// Between two tries while it is away: its return is noticed within a second.
+/// The pause between two tries while it is away. Its return is noticed within a second.
 const AWAY: Backoff = Backoff {
     first: Duration::from_millis(100),
     cap: Duration::from_secs(1),
 };
 
-/// What the handler's answers say of it.
+/// The state of the dependency, by the handler's outcomes.
 #[derive(Debug, Default)]
 pub(super) struct Dependency {
-    /// Lanes failed since something got through; at most [`QUEUES_FAILED_MIN`].
+    /// Queues that have failed since a message last got through; at most [`QUEUES_FAILED_MIN`].
     failed: Vec<KeyQueueId>,
     passed: u64,
     away: Option<Away>,
@@ -33,7 +34,7 @@ struct Away {
     until: Instant,
 }
 
-/// What an answer has changed.
+/// How an outcome changed the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// It is away: all handling pauses.
@@ -43,10 +44,10 @@ pub(super) enum Change {
 }
 
 impl Dependency {
-    /// A message of `queue` could not be handled for want of it.
+    /// Notes that the dependency failed a message of `queue`.
     pub(super) fn failed(&mut self, queue: &KeyQueueId, now: Instant) -> Option<Change> {
         if let Some(away) = &mut self.away {
-            // Otherwise of a call that was under way when the pause began.
+            // An earlier failure is of a call that was in flight when the pause began.
             if now >= away.until {
                 away.tries += 1;
                 away.until = now + AWAY.after(away.tries);
@@ -65,11 +66,11 @@ impl Dependency {
         Some(Change::Left)
     }
 
-    /// A message got through to it.
+    /// Notes that a message got through.
     pub(super) fn passed(&mut self, now: Instant) -> Option<Change> {
         self.passed += 1;
         self.failed.clear();
-        // An answer during the pause is of a call that was under way before it.
+        // An outcome during the pause is of a call that was in flight before it.
         let is_back = self.away.is_some_and(|away| now >= away.until);
         is_back.then(|| {
             self.away = None;
@@ -87,7 +88,7 @@ impl Dependency {
         self.away.is_some()
     }
 
-    /// While it is away: when it may be tried again.
+    /// When the dependency may be tried again, while it is away.
     pub(super) fn pause(&self) -> Option<Instant> {
         self.away.map(|away| away.until)
     }

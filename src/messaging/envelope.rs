@@ -1,4 +1,5 @@
-//! Reading a message of others: every field that is missing or wrong is named in the reason.
+//! Reads the messages of other services. The reason of a refusal names the field that is missing or
+//! wrong. Leaves the meaning of the fields to the handlers.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::ports::bus::InMessage;
 /// Code of a message that can't be read.
 pub const MALFORMED: &str = "malformed";
 
-/// Characters of a time: many more than nanoseconds and an offset need.
+/// The most characters of a time: many more than nanoseconds and an offset need.
 const TIME_CHARS_MAX: usize = 64;
 
 /// A message's JSON object.
@@ -90,7 +91,7 @@ impl Fields {
         }
     }
 
-    /// The order that `field` names; key and subject, where there are any, must name it too.
+    /// The order that `field` names. The key and the subject must name it too, if there are any.
     pub fn order(&self, field: &str, message: &InMessage) -> Result<OrderId, Reason> {
         let order = self.uuid(field)?;
         if let Some(key) = &message.key
@@ -107,12 +108,12 @@ impl Fields {
     }
 }
 
-/// A message that can't be read, and why.
+/// The reason for a message that can't be read.
 pub fn malformed(detail: impl Into<String>) -> Reason {
     Reason::new(MALFORMED, detail)
 }
 
-/// The order that a message seems to be about: by its key, or else by its value.
+/// The order that a message seems to be about, by its key or, without a key, by its value.
 pub fn order_of(message: &InMessage) -> Option<OrderId> {
     if let Some(key) = &message.key {
         return parse_uuid(key).map(OrderId);
@@ -121,8 +122,8 @@ pub fn order_of(message: &InMessage) -> Option<OrderId> {
     fields.uuid("orderId").ok().map(OrderId)
 }
 
-/// The id under which the order knows the message: of its `CloudEvents` id, or of the place where
-/// it first stood. The same whenever it comes, also as a dead letter sent again.
+/// The id under which the order knows the message: derived from its `CloudEvents` id, or else from its
+/// first topic, partition and offset. It is the same every time, also for a dead letter sent again.
 pub fn command_id(order: OrderId, message: &InMessage) -> CommandId {
     let Some(id) = message.headers.get("ce_id").filter(|id| !id.is_empty()) else {
         let place = format!("{}/{}/{}", message.topic, message.partition, message.offset);
@@ -142,7 +143,7 @@ pub fn command_id(order: OrderId, message: &InMessage) -> CommandId {
     CommandId(Uuid::new_v5(&order.0, &name))
 }
 
-/// The trace context to pass on: the message's, if it looks like one, else one that begins here.
+/// The trace context to pass on: the message's if it is well-formed, else a new one.
 pub fn traceparent(message: &InMessage) -> Arc<str> {
     let plain = |text: &&str| {
         let digits = text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');

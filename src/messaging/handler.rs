@@ -1,4 +1,5 @@
-//! What a handler is asked and how it answers.
+//! The interface of a message handler: a batch of messages in, an outcome for each out. Leaves retrying
+//! and parking to `work`.
 
 use std::sync::Arc;
 
@@ -26,34 +27,35 @@ impl Reason {
     }
 }
 
-/// What became of a message.
+/// The outcome of handling a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandlerOutcome {
     /// Handled and durable.
     Done,
-    /// Nothing to do for it (any more); counted under this name.
+    /// Nothing is left to do for it. Counted under this name.
     Drop(&'static str),
-    /// Legal later but not now: tried again while its neighbours go on, and parked with this reason
-    /// after [`super::settings::RETRY_LIMIT`].
+    /// Not legal yet, but may become legal: tried again while other queues go on, and parked with this
+    /// reason after [`super::settings::RETRY_LIMIT`].
     RetryLater(Reason),
-    /// Whoever should handle it has too much to do or is starting again: tried again for
-    /// [`super::settings::BUSY_LIMIT`], because nothing is wrong with the message.
+    /// The component that should handle it is overloaded or restarting. Nothing is wrong with the
+    /// message, so it is tried again for [`super::settings::BUSY_LIMIT`].
     Busy(Reason),
-    /// Never: parked at once.
+    /// It can never be handled: parked at once.
     DeadLetter(Reason),
-    /// What the handler needs is away: everything waits, nothing is dropped or parked.
+    /// A dependency of the handler is away: all messages wait, and none is dropped or parked.
     DependencyDown(String),
 }
 
-/// Handles messages of one subscription. Repeats must be harmless: a message comes again after a
+/// Handles messages of one subscription. Repeats must be harmless, because a message comes again after a
 /// crash, a rebalance or a time-out.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Handles a batch in which no two messages share a queue; one verdict each, in order.
+    /// Handles a batch in which no two messages share a queue. Returns one outcome for each message, in
+    /// order.
     async fn handle(&self, batch: &[Arc<InMessage>]) -> Vec<HandlerOutcome>;
 
-    /// Messages of one partition with the same queue are handled one after the other; `None` needs
-    /// no order at all.
+    /// The key of the message's queue. Messages of one partition with the same key are handled one after
+    /// the other. `None` means that order doesn't matter.
     fn queue_key(&self, message: &InMessage) -> Option<Bytes> {
         message.key.clone()
     }

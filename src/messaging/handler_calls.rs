@@ -1,5 +1,5 @@
-//! Calls of the handler and dead letters under way: one task for each wave of them, whose answers wake
-//! the consumer loop together. Leaves what an answer means to `work`.
+//! Runs calls of the handler and parkings: one task for each wave of them, whose answers wake the
+//! consumer loop together. Leaves the meaning of an answer to `work`.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use super::in_flight::DispatchedMessage;
 use super::parking::{self, Kept};
 use crate::ports::bus::{Bus, InMessage, PublishError};
 
-/// How long one call of a handler may take. Past it the messages are tried again: a handler has
-/// time limits of its own, this one keeps a fault in them from holding a queue for ever.
+/// How long one call of a handler may take. After that its messages are tried again. A handler has time
+/// limits of its own; this one keeps a fault in them from blocking a queue for ever.
 pub(super) const HANDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a call of the handler ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// As it should: with a verdict for each message, if the handler keeps its word.
+    /// It returned, with an outcome for each message if the handler works as it should.
     Verdicts(Vec<HandlerOutcome>),
-    /// Not within [`HANDLE_TIMEOUT`].
+    /// It didn't return within [`HANDLE_TIMEOUT`].
     TimedOut,
-    /// By a panic, with its text.
+    /// It panicked, with this text.
     Panicked(String),
 }
 
-/// What has ended.
+/// The result of one call or of one parking.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// A call of the handler.
@@ -40,7 +40,7 @@ pub(super) enum Answer {
     Parked(DispatchedMessage, Reason, Result<Kept, PublishError>),
 }
 
-/// Answers that the consumer loop has not taken yet: at most one for each call and letter under way.
+/// Answers that the consumer loop has not taken yet: at most one for each call and letter in flight.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     ended: Mutex<Vec<Answer>>,
@@ -48,7 +48,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Waits for some. Dropped half way it has taken none.
+    /// Waits for answers and takes them. If the future is dropped half-way, it has taken none.
     pub(super) async fn take(&self) -> Vec<Answer> {
         loop {
             let ended = std::mem::take(&mut *self.ended.lock());
@@ -65,7 +65,7 @@ impl Answers {
     }
 }
 
-/// Makes `calls` at once.
+/// Makes all `calls` concurrently.
 pub(super) async fn handle(
     handler: Arc<dyn Handler>,
     calls: Vec<Vec<DispatchedMessage>>,
@@ -108,14 +108,14 @@ pub(super) async fn handle(
 }
 
 async fn call(handler: &dyn Handler, batch: &[Arc<InMessage>]) -> Outcome {
-    // What a handler leaves half done by a panic it has to bear: the message comes again.
+    // A handler must tolerate its own half-done work after a panic, because the message comes again.
     match AssertUnwindSafe(handler.handle(batch)).catch_unwind().await {
         Ok(verdicts) => Outcome::Verdicts(verdicts),
         Err(panic) => Outcome::Panicked(text_of(&*panic)),
     }
 }
 
-/// Parks `letters` at once, for `group`.
+/// Parks all `letters` concurrently, for `group`.
 pub(super) async fn park(
     bus: Arc<dyn Bus>,
     group: Arc<str>,

@@ -1,5 +1,5 @@
-//! What one consumer has in hand: queues, who works on what, and their retries. Pure bookkeeping: no
-//! bus, no handler, time comes in.
+//! The messages that one consumer has in hand: their key queues, which of them are being worked on, and
+//! their retries. Pure bookkeeping: it knows no bus and no handler, and time comes in as an argument.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,13 +14,14 @@ use super::key_queue::{Account, Item, KeyQueue, KeyQueueId, QueueKey, Stage, Top
 use super::partitions::Partitions;
 use crate::ports::bus::InMessage;
 
-/// Between attempts at one message. Short at first, because what it waits for is usually on its way.
+/// The pause between two attempts at one message. It is short at first, because the message usually waits
+/// for an event that is in flight.
 const RETRY: Backoff = Backoff {
     first: Duration::from_millis(50),
     cap: Duration::from_secs(2),
 };
 
-/// A message given out to be handled or parked.
+/// A message that was given out to be handled or parked.
 #[derive(Clone, Debug)]
 pub(super) struct DispatchedMessage {
     pub(super) queue: KeyQueueId,
@@ -28,23 +29,23 @@ pub(super) struct DispatchedMessage {
     generation: u64,
 }
 
-/// Everything in hand.
+/// All messages in hand.
 #[derive(Debug, Default)]
 pub(super) struct InFlightMessages {
     pub(super) partitions: Partitions,
     queues: HashMap<KeyQueueId, KeyQueue>,
-    /// Lanes whose first message is to be handled, in order of arrival.
+    /// Key queues whose first message is to be handled, in order of arrival.
     to_handle: VecDeque<KeyQueueId>,
-    /// Lanes whose first message is to be parked.
+    /// Key queues whose first message is to be parked.
     to_park: VecDeque<KeyQueueId>,
     waiting: BTreeMap<(Instant, u64), KeyQueueId>,
-    /// Waiting queues by key: a neighbour's progress may be what they wait for.
+    /// Waiting queues by key. A queue may wait for the progress of another queue with the same key.
     waiting_keys: HashMap<QueueKey, SmallVec<[KeyQueueId; 1]>>,
     numbers: u64,
 }
 
 impl InFlightMessages {
-    /// Takes in messages as polled; `queue` says what order each one needs.
+    /// Adds polled messages. `queue` gives the key queue of each.
     pub(super) fn absorb(
         &mut self,
         messages: Vec<InMessage>,
@@ -71,7 +72,7 @@ impl InFlightMessages {
         }
     }
 
-    /// Forgets these partitions: what is still being handled of them no longer counts.
+    /// Forgets these partitions. Results of their messages in flight are ignored.
     pub(super) fn revoke(&mut self, places: &[TopicPartition]) {
         self.partitions.revoke(places);
         let gone: Vec<KeyQueueId> = self
@@ -89,8 +90,8 @@ impl InFlightMessages {
         self.to_park.retain(|id| !places.contains(&id.place));
     }
 
-    /// Up to `max` messages for one call of the handler, of different queues, the oldest first; fewer
-    /// where one of them has made a larger call fail.
+    /// Up to `max` messages for one call of the handler, each of another queue, the oldest first. Fewer
+    /// if one of them was in a larger call that failed.
     pub(super) fn take(&mut self, max: usize) -> Vec<DispatchedMessage> {
         let mut dispatched = Vec::new();
         let mut max = max;
@@ -111,14 +112,14 @@ impl InFlightMessages {
         dispatched
     }
 
-    /// A message to park, and why.
+    /// Takes a message to park, with the reason.
     pub(super) fn take_parking(&mut self) -> Option<(DispatchedMessage, Reason)> {
         let id = self.to_park.pop_front()?;
         let (ticket, reason) = self.start(id)?;
         Some((ticket, reason?))
     }
 
-    /// Makes ready what is due.
+    /// Makes the waiting queues ready that are due.
     pub(super) fn wake_due(&mut self, now: Instant) {
         while let Some((&(due, _), id)) = self.waiting.first_key_value()
             && due <= now
@@ -128,13 +129,13 @@ impl InFlightMessages {
         }
     }
 
-    /// When the next one is due.
+    /// When the next waiting queue is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.waiting.keys().next().map(|(due, _)| *due)
     }
 
-    /// Its effects are durable, or it is parked: the queue goes on, and whatever waits with the same
-    /// key elsewhere is tried at once.
+    /// The message's effects are durable, or it is parked. Its queue goes on, and waiting queues with the
+    /// same key in other partitions are tried at once.
     pub(super) fn finish(&mut self, ticket: &DispatchedMessage, now: Instant) {
         if !self.is_current(ticket) {
             return;
@@ -156,7 +157,8 @@ impl InFlightMessages {
         }
     }
 
-    /// Tries it again later; parks it with `reason` once it has waited for the limit of `wait` in all.
+    /// Tries the message again later. Parks it with `reason` once it has waited in total for the limit of
+    /// `wait`.
     pub(super) fn retry(
         &mut self,
         ticket: &DispatchedMessage,
@@ -184,22 +186,23 @@ impl InFlightMessages {
         self.wait(&ticket.queue, now + pause, account);
     }
 
-    /// A call of the handler with it failed as a whole: from now on at most `max` messages go in one.
+    /// A call of the handler that included it failed as a whole. From now on a call that includes it has
+    /// at most `max` messages.
     pub(super) fn part(&mut self, ticket: &DispatchedMessage, max: usize) {
         if let Some(item) = self.item(ticket) {
             item.together_max = max.max(1);
         }
     }
 
-    /// It has kept others from being handled for so long.
+    /// The message has blocked others for `time`.
     pub(super) fn charge_busy(&mut self, ticket: &DispatchedMessage, time: Duration) {
         if let Some(item) = self.item(ticket) {
             item.kept_busy += time;
         }
     }
 
-    /// A dependency failed it when `passed` messages had got through. Whether any of them did since it
-    /// failed this one before: then it is this message's trouble.
+    /// A dependency failed the message when `passed` messages had got through. Returns whether any got
+    /// through since the dependency last failed this message: then the message itself is at fault.
     pub(super) fn let_down(&mut self, ticket: &DispatchedMessage, passed: u64) -> bool {
         let Some(item) = self.item(ticket) else {
             return false;
@@ -208,7 +211,7 @@ impl InFlightMessages {
         before.is_some_and(|before| before != passed)
     }
 
-    /// It is to be parked, now or (after a failure) after a pause.
+    /// Makes the message ready to be parked.
     pub(super) fn park(&mut self, ticket: &DispatchedMessage, reason: Reason) {
         let Some(item) = self.item(ticket) else {
             return;
@@ -217,7 +220,7 @@ impl InFlightMessages {
         self.ready(&ticket.queue);
     }
 
-    /// Parking failed: that is tried again for as long as it takes.
+    /// Parking failed. It is tried again for as long as it takes.
     pub(super) fn park_again(&mut self, ticket: &DispatchedMessage, now: Instant) {
         if let Some(item) = self.item(ticket) {
             item.failures += 1;
@@ -226,8 +229,8 @@ impl InFlightMessages {
         }
     }
 
-    /// Not its fault: in the queue again as if it had not been tried, behind the other queues, so
-    /// that a single one in trouble isn't always the one to be tried first.
+    /// Makes the message ready again as if it had not been tried, because it isn't at fault. Its queue
+    /// goes behind the others, so that one queue in trouble isn't always tried first.
     pub(super) fn put_back(&mut self, ticket: &DispatchedMessage) {
         if self.is_current(ticket) {
             self.ready(&ticket.queue);
@@ -301,7 +304,7 @@ impl InFlightMessages {
             && let Some(item) = queue.items.front_mut()
             && let Some(waited) = item.waited(account)
         {
-            // Woken early, it has waited less than was counted.
+            // If it wakes early, it has waited less than was counted.
             let left = due.saturating_duration_since(now);
             *waited = waited.saturating_sub(left);
         }
@@ -326,13 +329,13 @@ impl InFlightMessages {
     }
 }
 
-/// How long a message is tried again, and on whose account.
+/// How long a message is tried again, and which limit its waiting counts against.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wait {
-    /// It came too early.
+    /// The message came too early.
     Retry(Duration),
-    /// Whoever handles it is busy.
+    /// The handler, or the order's owner, is busy.
     Busy(Duration),
-    /// Something that counts for no limit.
+    /// The wait counts against no limit.
     Free,
 }

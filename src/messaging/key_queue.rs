@@ -1,4 +1,5 @@
-//! A queue: messages of one key in one partition, handled one after the other.
+//! A key queue: the messages of one key in one partition, handled one after the other. Leaves moving the
+//! queues along to [`super::in_flight`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,19 +14,19 @@ use crate::ports::bus::InMessage;
 /// A topic and a partition.
 pub(super) type TopicPartition = (Arc<str>, i32);
 
-/// Which queue.
+/// Names a key queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct KeyQueueId {
     pub(super) place: TopicPartition,
     pub(super) key: QueueKey,
 }
 
-/// What its messages have in common.
+/// The key of a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum QueueKey {
-    /// The handler's word.
+    /// The key that the handler gives.
     Shared(Bytes),
-    /// Nothing: one message, by its offset.
+    /// No key: a queue of one message, by its offset.
     Alone(i64),
 }
 
@@ -35,14 +36,14 @@ pub(super) struct Item {
     pub(super) message: Arc<InMessage>,
     /// How often it was tried.
     pub(super) failures: u32,
-    /// How long it has been kept waiting, by its own fault and by others'. Time during which a
-    /// dependency was away is in neither.
+    /// How long it has waited: `retried` because it came too early, `kept_busy` because the handler was
+    /// busy. Neither counts time during which a dependency was away.
     pub(super) retried: Duration,
     pub(super) kept_busy: Duration,
-    /// Messages in one call of the handler with it: a call that failed as a whole isn't made again as
-    /// it was, so that one message can't keep others from being handled.
+    /// The most messages in a call that includes it. A call that failed as a whole is made again with
+    /// fewer messages, so that one message can't block the others.
     pub(super) together_max: usize,
-    /// How much had got through when a dependency failed it for the last time.
+    /// How many messages had got through when a dependency last failed it.
     pub(super) let_down_at: Option<u64>,
     /// Set once it is to be parked.
     pub(super) parking: Option<Reason>,
@@ -61,7 +62,7 @@ impl Item {
         }
     }
 
-    /// What it has waited for on `account`.
+    /// How long it has waited on `account`.
     pub(super) fn waited(&mut self, account: Account) -> Option<&mut Duration> {
         match account {
             Account::Retried => Some(&mut self.retried),
@@ -71,26 +72,26 @@ impl Item {
     }
 }
 
-/// By whose fault a message waits.
+/// By whose fault a message waits, which decides the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Account {
-    /// Its own: it came too early.
+    /// Its own fault: it came too early.
     Retried,
-    /// Of whoever handles it, who is busy.
+    /// The fault of the handler, which is busy.
     KeptBusy,
-    /// Of what counts for no limit.
+    /// Nobody's fault: the wait counts against no limit.
     Nobodys,
 }
 
-/// What the first message of a queue is up to.
+/// The stage of a queue's first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// In a queue to be handled or parked.
+    /// Ready to be handled or parked.
     Ready,
     /// Being handled or parked.
     Working,
-    /// Until its time comes, which was counted in full on `account`; the number tells apart queues that
-    /// are due at once.
+    /// Waits until `due`. The whole pause was counted on `account`. `number` tells apart queues that are
+    /// due at the same time.
     Waiting {
         due: Instant,
         number: u64,
@@ -98,7 +99,7 @@ pub(super) enum Stage {
     },
 }
 
-/// The messages, the first of which is at work.
+/// The messages of a queue; only the first is worked on.
 #[derive(Debug)]
 pub(super) struct KeyQueue {
     pub(super) items: VecDeque<Item>,

@@ -1,5 +1,5 @@
-//! Consuming the bus: the loop that polls, keeps the order of each key, retries, parks dead letters
-//! and commits offsets; and the order service's handlers. Leaves what a message means to its handler.
+//! Consumes the bus: the loop polls, keeps the order of each key, retries, parks dead letters and commits
+//! offsets. The order service's handler is here too. Leaves what a message means to its handler.
 
 mod backoff;
 mod counters;

@@ -1,4 +1,5 @@
-//! Which offset of a partition may be committed: only past what is finished without a gap.
+//! Finds the offset that a partition may commit: every message before it must be finished. Leaves
+//! committing to [`super::upkeep`].
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,7 @@ pub(super) struct Offsets {
     unfinished: BTreeSet<i64>,
     /// One past the highest offset read.
     end: i64,
-    /// As last committed: where reading started, before the first commit.
+    /// The offset last committed; before the first commit, where reading started.
     committed: i64,
 }
 
@@ -22,7 +23,7 @@ impl Offsets {
         }
     }
 
-    /// Notes a message; `false` if it has been read before.
+    /// Notes a message. Returns `false` if it has been read before.
     pub(super) fn read(&mut self, offset: i64) -> bool {
         if offset < self.end {
             return false;
@@ -31,7 +32,7 @@ impl Offsets {
         self.unfinished.insert(offset)
     }
 
-    /// Its effects are durable, or it is parked.
+    /// Notes that a message's effects are durable, or that it is parked.
     pub(super) fn finish(&mut self, offset: i64) {
         self.unfinished.remove(&offset);
     }
@@ -41,13 +42,13 @@ impl Offsets {
         self.unfinished.first().copied().unwrap_or(self.end)
     }
 
-    /// What there is to commit, if it differs from what was committed.
+    /// The offset to commit, if it differs from the committed one.
     pub(super) fn to_commit(&self) -> Option<i64> {
         let next = self.next();
         (self.committed != next).then_some(next)
     }
 
-    /// `next` is durable with the bus.
+    /// Notes that the bus has stored `next`.
     pub(super) fn committed(&mut self, next: i64) {
         self.committed = next;
     }

@@ -1,5 +1,5 @@
-//! The order service's side of the bus: inventory's replies and fulfilment's progress become
-//! commands to orders.
+//! The order service's consumer: turns inventory's replies and fulfilment's progress into commands to
+//! orders. Leaves the consumer loop to [`super::runner`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::ports::orders::{Orders, OrdersExt};
 /// The consumer group.
 pub const GROUP: &str = "trackops-orders";
 
-/// What it consumes.
+/// The topics that it consumes.
 pub const TOPICS: [Topic; 4] = [
     Topic::InventoryReserved,
     Topic::InventoryReservationFailed,
@@ -33,20 +33,20 @@ pub const TOPICS: [Topic; 4] = [
     Topic::FulfillmentUpdates,
 ];
 
-/// Code of messages parked because their order was in quarantine; they are sent again when it is
-/// released.
+/// The code of messages that were parked because their order was in quarantine. They are sent again when
+/// the order is released.
 pub const QUARANTINED: &str = "quarantined";
 
-/// Characters of the name of who reports progress.
+/// The most characters of the name of a reporter.
 const BY_CHARS_MAX: usize = 64;
 
-/// How far ahead of this replica's clock a report may have been made: clocks differ.
+/// How far ahead of this replica's clock a report's time may be, because clocks differ.
 const AHEAD_MAX: Duration = Duration::from_secs(30);
 
-/// Commands under way at once: enough of them ride in one commit of the journal.
+/// The most commands in flight: enough to share one commit of the journal.
 const IN_FLIGHT_MAX: usize = 256;
 
-/// Between two polls: a few milliseconds more for one message are a commit less for several.
+/// The pause between two polls. It costs one message a few milliseconds and saves a commit for several.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// The consumer, ready to run. `member` is this replica's name in the group.
@@ -82,7 +82,7 @@ pub struct OrderHandler {
 }
 
 impl OrderHandler {
-    /// For these orders; what is said to have happened is looked at by `clock`.
+    /// A handler for `orders`. It checks the times of reports against `clock`.
     pub fn new(orders: Arc<dyn Orders>, clock: Arc<dyn Clock>) -> Self {
         Self { orders, clock }
     }
@@ -105,7 +105,7 @@ impl Handler for OrderHandler {
         futures_util::future::join_all(batch.iter().map(|message| self.handle_one(message))).await
     }
 
-    /// By order, also where a sender sets no key.
+    /// The order's id, even if the sender sets no key.
     fn queue_key(&self, message: &InMessage) -> Option<Bytes> {
         message.key.clone().or_else(|| {
             let order = envelope::order_of(message)?;
@@ -114,7 +114,7 @@ impl Handler for OrderHandler {
     }
 }
 
-/// What a message that is read at `now` asks of which order.
+/// The command in a message that is read at `now`, with its order.
 pub fn command_request(message: &InMessage, now: Timestamp) -> Result<CommandRequest, Reason> {
     let topic = Topic::parse(&message.topic)
         .ok_or_else(|| Reason::new("unknown-topic", "no command belongs to this topic"))?;
@@ -145,7 +145,8 @@ pub fn command_request(message: &InMessage, now: Timestamp) -> Result<CommandReq
 }
 
 fn refusal(fields: &Fields) -> Result<Box<str>, Reason> {
-    // Inventory names every item that is short; what people are shown is cut to what an order keeps.
+    // Inventory names every item that is short. The reason that people see is cut to the length that an
+    // order keeps.
     let reason = fields.optional_text("reason", 64 * 1024)?;
     let shown = reason.unwrap_or("out of stock").chars();
     let shown: String = shown.take(limits::REASON_CHARS_MAX).collect();
@@ -153,8 +154,8 @@ fn refusal(fields: &Fields) -> Result<Box<str>, Reason> {
 }
 
 fn progress(fields: &Fields, now: Timestamp) -> Result<(&str, Command), Reason> {
-    // Nothing is done with it, but a report that can't be true is not acted on. It may be old: the bus
-    // keeps what was reported while nobody read.
+    // The time is only checked: a report from the future can't be true and isn't acted on. A report may
+    // be old, because the bus keeps reports while nobody reads them.
     if let Some(at) = fields.optional_time("at")?
         && at > now.plus(AHEAD_MAX)
     {
@@ -196,7 +197,8 @@ fn verdict(error: &OrdersError) -> HandlerOutcome {
         OrdersError::Quarantined => {
             HandlerOutcome::DeadLetter(Reason::new(QUARANTINED, error.to_string()))
         }
-        // One shard's owner can't be found or can't answer just now: no reason to stop the others.
+        // Only the owner of one shard can't be found or can't answer now, so the messages of other shards
+        // go on.
         OrdersError::Restarted
         | OrdersError::Overloaded { .. }
         | OrdersError::NotOwner

@@ -1,4 +1,5 @@
-//! Writing a dead letter: the message as it came, and headers that say where from and why.
+//! Writes dead letters: the message as it came, with headers that say where it came from and why it was
+//! parked. Leaves listing and sending them again to [`super::dead_letters`].
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::ports::bus::{Bus, InMessage, PublishError, RawMessage};
 
 /// Headers that parking adds.
 pub(super) mod headers {
-    /// What they all begin with.
+    /// The prefix of all of them.
     pub const PREFIX: &str = "dlq_";
     /// The topic that it came from.
     pub const TOPIC: &str = "dlq_topic";
@@ -28,13 +29,13 @@ pub(super) mod headers {
     pub const GROUP: &str = "dlq_group";
     /// When it was parked.
     pub const TIME: &str = "dlq_time";
-    /// Its size in bytes, if it was too large to be parked whole; it is still where it came from.
+    /// Its size in bytes, if it was too large to be parked whole. The message is still in its own topic.
     pub const LEFT_OUT: &str = "dlq_payload_left_out";
-    /// On a message sent again: `topic/partition/offset` where it first stood.
+    /// On a message sent again: its first `topic/partition/offset`.
     pub const SENT_AGAIN: &str = "trackops_sent_again";
 }
 
-/// Characters of a reason: it may quote the message.
+/// The most characters of a reason, which may quote the message.
 const DETAIL_CHARS_MAX: usize = 500;
 
 /// How much of a message a dead letter keeps.
@@ -42,11 +43,12 @@ const DETAIL_CHARS_MAX: usize = 500;
 pub(super) enum Kept {
     /// All of it.
     Whole,
-    /// Where it stood and what was wrong: it was too large. Where it came from still has it.
+    /// Only its origin and the reason, because it was too large. Its own topic still has the whole
+    /// message.
     WithoutContent,
 }
 
-/// Parks `message`; when it returns `Ok`, the bus has it.
+/// Parks `message`. When this returns `Ok`, the bus has the dead letter.
 pub(super) async fn park(
     bus: &dyn Bus,
     group: &str,
@@ -56,7 +58,7 @@ pub(super) async fn park(
 ) -> Result<Kept, PublishError> {
     let letter = letter(group, message, reason, now);
     match bus.forward(letter.clone()).await {
-        // The headers made it too large.
+        // The added headers made it too large.
         Err(PublishError::Refused(_)) => bus
             .forward(without_content(letter))
             .await
@@ -104,7 +106,7 @@ fn without_content(mut letter: RawMessage) -> RawMessage {
     letter
 }
 
-/// A letter as it was before it was parked, marked as sent again.
+/// The message as it was before it was parked, marked as sent again.
 pub(super) fn unpark(letter: &InMessage, topic: Arc<str>) -> RawMessage {
     let part = |name| letter.header(name).unwrap_or("?");
     let first_place = letter

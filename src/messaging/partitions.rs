@@ -1,5 +1,6 @@
-//! The partitions that a consumer has: what may be committed of each, and which have to be paused
-//! because too much of them is in hand.
+//! The partitions assigned to a consumer: the offset that each may commit, and which ones to pause
+//! because too many of their messages are in hand. Leaves the offsets within one partition to
+//! [`super::offsets`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -8,33 +9,34 @@ use super::key_queue::TopicPartition;
 use super::offsets::Offsets;
 use crate::ports::bus::InMessage;
 
-/// Unfinished messages of one partition, past which it is paused: several batches.
+/// A partition with this many unfinished messages is paused: several batches.
 const PARTITION_MESSAGES_MAX: usize = 2_000;
-/// Unfinished messages of all partitions, past which all are paused.
+/// With this many unfinished messages together, all partitions are paused.
 const TOTAL_MESSAGES_MAX: usize = 10_000;
-/// The same in bytes of key, headers and value: what a replica can spare.
+/// The same bound in bytes of key, headers and value: the memory that a replica can spare.
 const TOTAL_BYTES_MAX: usize = 32 << 20;
-/// How far reading may run ahead of a message that is being retried: what a crash repeats.
+/// How far reading may run ahead of a message that is being retried. A crash repeats at most this many
+/// messages.
 const WINDOW_MAX: u64 = 50_000;
 
 #[derive(Debug)]
 struct Partition {
     offsets: Offsets,
-    /// Which assignment of this partition; what belongs to an earlier one is void.
+    /// The number of this assignment of the partition. Messages and commits of an earlier one are void.
     generation: u64,
     unfinished: usize,
     bytes: usize,
     paused: bool,
 }
 
-/// All of them.
+/// All partitions of the consumer.
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
     by_place: HashMap<TopicPartition, Partition>,
     generations: u64,
     total: usize,
     total_bytes: usize,
-    /// Something has been finished since the last look at what there is to commit.
+    /// A message has been finished since the offsets to commit were last taken.
     is_ahead: bool,
 }
 
@@ -48,7 +50,7 @@ pub(super) struct Progress {
 }
 
 impl Partitions {
-    /// Notes a message that was read; `false` if it is in hand or behind already.
+    /// Notes a message that was read. Returns `false` if its offset has been read before.
     pub(super) fn read(&mut self, place: &TopicPartition, message: &InMessage) -> bool {
         let generations = &mut self.generations;
         let partition = self.by_place.entry(place.clone()).or_insert_with(|| {
@@ -71,7 +73,7 @@ impl Partitions {
         true
     }
 
-    /// A message in hand is done with.
+    /// A message in hand is finished: handled or parked.
     pub(super) fn finish(&mut self, place: &TopicPartition, message: &InMessage) {
         let Some(partition) = self.by_place.get_mut(place) else {
             return;
@@ -84,7 +86,7 @@ impl Partitions {
         self.total_bytes -= size(message);
     }
 
-    /// Forgets these.
+    /// Forgets these partitions.
     pub(super) fn revoke(&mut self, places: &[TopicPartition]) {
         for place in places {
             if let Some(partition) = self.by_place.remove(place) {
@@ -94,17 +96,17 @@ impl Partitions {
         }
     }
 
-    /// The current assignment of a partition.
+    /// The number of the partition's current assignment.
     pub(super) fn generation(&self, place: &TopicPartition) -> Option<u64> {
         self.by_place.get(place).map(|state| state.generation)
     }
 
-    /// Whether [`Self::take_progress`] may have something.
+    /// Whether [`Self::take_progress`] may return offsets.
     pub(super) fn is_ahead(&self) -> bool {
         self.is_ahead
     }
 
-    /// What may be committed and has not been.
+    /// The offsets that may be committed and have not been.
     pub(super) fn take_progress(&mut self) -> Vec<Progress> {
         self.is_ahead = false;
         self.by_place
@@ -119,7 +121,7 @@ impl Partitions {
             .collect()
     }
 
-    /// These are durable with the bus.
+    /// The bus has stored these offsets.
     pub(super) fn committed(&mut self, progress: &[Progress]) {
         for Progress {
             place,
@@ -135,23 +137,23 @@ impl Partitions {
         }
     }
 
-    /// A commit has failed: there is something to commit still.
+    /// A commit has failed, so its offsets are still to be committed.
     pub(super) fn commit_again(&mut self) {
         self.is_ahead = true;
     }
 
-    /// Those that have enough in hand and are still being fetched from.
+    /// The partitions that have enough in hand and aren't paused yet.
     pub(super) fn to_pause(&self) -> Vec<TopicPartition> {
         self.which(|state| self.is_to_pause(state))
     }
 
-    /// Paused ones that have room again, at half of each limit so that it isn't done message by
-    /// message.
+    /// The paused partitions that have room again: below half of each limit, so that they aren't paused
+    /// and resumed message by message.
     pub(super) fn to_resume(&self) -> Vec<TopicPartition> {
         self.which(|state| self.is_to_resume(state))
     }
 
-    /// Whether there is one of either.
+    /// Whether there is a partition to pause or to resume.
     pub(super) fn wants_throttling(&self) -> bool {
         let mut all = self.by_place.values();
         all.any(|state| self.is_to_pause(state) || self.is_to_resume(state))

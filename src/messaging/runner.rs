@@ -1,5 +1,5 @@
-//! The consumer loop. One task owns the consumer; handlers run beside it, so that polling, and with
-//! it membership of the group, never waits for them.
+//! The consumer loop. One task owns the consumer. Handlers run beside it, so that polling never waits for
+//! them and the member stays in its group. Leaves handling to `work`, and commits to `upkeep`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::ports::bus::{Bus, BusError, Consumer, InMessage, Polled, Subscription
 use crate::ports::clock::Clock;
 use crate::telemetry::repeated::RepeatedLog;
 
-/// Messages of one poll: what comes in between two polls at full speed, a few times over.
+/// The most messages of one poll: a few times what arrives between two polls at full speed.
 const POLL_MAX: usize = 1_000;
-/// Longest wait in a poll. What needs the consumer in between ends the poll before.
+/// The longest wait in a poll. A task that needs the consumer meanwhile ends the poll early.
 const POLL_WAIT: Duration = Duration::from_secs(5);
-/// How long what is being handled may take to finish when the runner ends.
+/// How long the messages being handled may take to finish when the runner ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// While the bus is away.
+/// The pauses between attempts while the bus is away.
 const BUS_AWAY: Backoff = Backoff {
     first: Duration::from_millis(100),
     cap: Duration::from_secs(1),
@@ -57,8 +57,8 @@ impl Runner {
         }
     }
 
-    /// Consumes until `shutdown`; then finishes what is being handled, commits and leaves the group.
-    /// A bus that is away is waited for.
+    /// Consumes until `shutdown`; then finishes the messages being handled, commits and leaves the group.
+    /// Waits for a bus that is away.
     pub async fn run(self, shutdown: CancellationToken) {
         let bus_log = RepeatedLog::new();
         let Some(consumer) = self.join(&shutdown, &bus_log).await else {
@@ -166,8 +166,8 @@ impl Running {
         }
     }
 
-    /// Waits for messages while work goes on. `None` once it is time to end, or to use the consumer for
-    /// something else: a poll that is dropped loses nothing.
+    /// Waits for messages while work goes on. Returns `None` when it is time to end, or when the consumer
+    /// is needed for another call. A poll that is dropped loses nothing.
     async fn poll(&mut self, shutdown: &CancellationToken) -> Option<Result<Polled, BusError>> {
         let Self {
             consumer,
@@ -208,7 +208,7 @@ impl Running {
         }
     }
 
-    /// Stops fetching where enough is in hand, and goes on where there is room.
+    /// Pauses partitions that have enough in hand, and resumes those that have room again.
     async fn throttle(&mut self) {
         if self.bus_failures > 0 && Instant::now() < self.poll_at {
             return;

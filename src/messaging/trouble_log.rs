@@ -1,5 +1,6 @@
-//! What a consumer says in the log of messages in trouble. A bad producer or a dependency that is away
-//! makes thousands of one kind: each kind is told once, and then every few seconds with its count.
+//! The log lines about messages in trouble. A bad producer or a dependency that is away causes thousands
+//! of one kind, so each kind is logged once and then every few seconds with its count. Leaves the
+//! intervals to [`RepeatedLog`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -105,7 +106,7 @@ impl TroubleLog {
         }
     }
 
-    /// A call of the handler with `messages` messages ended in an unforeseen way.
+    /// A call of the handler with `messages` messages panicked, took too long or gave too few outcomes.
     pub(super) fn handler_failed(&self, why: &str, messages: usize, now: Instant) {
         if let Some(repeats) = self.handler.failed(now) {
             let (count, lasting_s) = (repeats.count, repeats.lasting.as_secs());
@@ -114,7 +115,7 @@ impl TroubleLog {
         }
     }
 
-    /// A message waits for a dependency, and others go on.
+    /// A message waits for a dependency while others go on.
     pub(super) fn let_down(&self, message: &InMessage, why: &str, now: Instant) {
         if let Some(repeats) = self.dependency.failed(now) {
             let (count, lasting_s) = (repeats.count, repeats.lasting.as_secs());
@@ -131,7 +132,7 @@ impl TroubleLog {
         }
     }
 
-    /// All handling pauses, or goes on pausing, for want of a dependency.
+    /// All handling pauses, or goes on pausing, because a dependency is away.
     pub(super) fn paused(&self, why: &str, now: Instant) {
         if let Some(repeats) = self.pause.failed(now) {
             let (count, lasting_s) = (repeats.count, repeats.lasting.as_secs());
@@ -149,14 +150,14 @@ impl TroubleLog {
         }
     }
 
-    /// When [`Self::look`] may have something to say.
+    /// When [`Self::look`] may have a line to write.
     pub(super) fn next_look(&self) -> Option<Instant> {
         let quiet = self.without_success().map(|(_, log)| log);
         let letters = self.letters.values().chain(quiet);
         letters.filter_map(RepeatedLog::next_look).min()
     }
 
-    /// Says what is overdue.
+    /// Writes the lines that are due.
     pub(super) fn look(&self, now: Instant) {
         let group = &*self.group;
         for ((topic, code), log) in &self.letters {

@@ -96,7 +96,8 @@ async fn one_message_without_its_dependency_stops_nobody() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert!(slowest < Duration::from_millis(30), "{slowest:?}");
-    // While others get through it is its own trouble: for as long as one that is kept busy.
+    // While others get through, the message itself is at fault. It is then tried for as long as a busy
+    // one.
     let parked_after = parked_after.expect("parked at last");
     assert!((290..330).contains(&parked_after), "{parked_after} s");
     assert!(handler.settled().contains(&"behind".to_owned()));
@@ -130,8 +131,8 @@ impl<F: Fn(usize) -> Vec<HandlerOutcome> + Send + Sync + 'static> Handler for Al
     }
 }
 
-/// What becomes of a batch of 20 with a bad message: when the others are done, and what is parked once
-/// an hour has passed in which others get through.
+/// Handles a batch of 20 with a bad message. Returns when the others are done, and what is parked after
+/// an hour in which others get through.
 async fn with_a_bad_one(
     fail: impl Fn(usize) -> Vec<HandlerOutcome> + Send + Sync + 'static,
 ) -> (Duration, Vec<RawMessage>) {
@@ -208,7 +209,7 @@ async fn a_call_that_never_ends_is_given_up() {
         "{:?}",
         begin.elapsed()
     );
-    // It keeps others waiting for as long as a call may take, so it isn't tried for ever.
+    // It blocks others for as long as a call may take, so it isn't tried for ever.
     let mut n = 0;
     while bus.forwarded().is_empty() {
         bus.put("U", "other", &n.to_string());

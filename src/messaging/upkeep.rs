@@ -1,5 +1,5 @@
-//! What goes on beside the work: commits of offsets, and questions for the lag. The consumer loop begins
-//! them and never waits for them, but at its end.
+//! Commits offsets and asks for the consumer lag, beside the handling of messages. The consumer loop
+//! begins these calls and waits for them only at its end.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -16,23 +16,23 @@ use crate::ports::bus::{BusError, Consumer};
 use crate::telemetry::names;
 use crate::telemetry::repeated::RepeatedLog;
 
-/// Between commits: what a crash repeats, against what a commit costs the broker, which writes each of
-/// them down.
+/// The time between commits. A shorter time would repeat less after a crash, but the broker writes every
+/// commit to disk.
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
-/// After a failed commit.
+/// The pause after a failed commit.
 const COMMIT_AGAIN: Backoff = Backoff {
     first: Duration::from_millis(250),
     cap: Duration::from_secs(2),
 };
-/// For the last commits, when the runner ends. What isn't committed comes again.
+/// The limit for the last commits when the runner ends. Messages that aren't committed come again.
 const COMMIT_LAST: Duration = Duration::from_secs(2);
-/// Between looks at the lag, which asks the bus about every partition.
+/// The time between two questions for the lag. Each asks the bus about every partition.
 const LAG_EVERY: Duration = Duration::from_secs(5);
 
 type Lag = BTreeMap<Arc<str>, u64>;
 type Call<T> = BoxFuture<'static, Result<T, BusError>>;
 
-/// Both of one group.
+/// The commits and lag questions of one group.
 pub(super) struct Upkeep {
     group: Arc<str>,
     commit: Option<(Vec<Progress>, Call<()>)>,
@@ -43,7 +43,7 @@ pub(super) struct Upkeep {
     lag_at: Instant,
 }
 
-/// What has ended.
+/// The result of a commit or of a lag question.
 pub(super) enum Ended {
     Commit(Result<(), BusError>),
     Lag(Result<Lag, BusError>),
@@ -63,7 +63,7 @@ impl Upkeep {
         }
     }
 
-    /// When there will be something to begin.
+    /// When the next commit or lag question is due.
     pub(super) fn next_due(&self, partitions: &Partitions) -> Option<Instant> {
         let may_commit = self.commit.is_none() && partitions.is_ahead();
         let commit = may_commit.then_some(self.commit_at);
@@ -71,7 +71,7 @@ impl Upkeep {
         commit.into_iter().chain(lag).min()
     }
 
-    /// Begins what is due.
+    /// Begins the calls that are due.
     pub(super) fn begin(
         &mut self,
         consumer: &mut dyn Consumer,
@@ -101,7 +101,7 @@ impl Upkeep {
         self.commit = Some((progress, consumer.commit(&next)));
     }
 
-    /// Waits for one that is under way; for ever, if none is.
+    /// Waits for a call in flight; for ever, if there is none.
     pub(super) async fn next(&mut self) -> Ended {
         let Self { commit, lag, .. } = self;
         let committed = async {
@@ -122,7 +122,7 @@ impl Upkeep {
         }
     }
 
-    /// Takes in what [`Self::next`] gave.
+    /// Applies the result that [`Self::next`] returned.
     pub(super) fn apply_answers(&mut self, ended: Ended, partitions: &mut Partitions) {
         match ended {
             Ended::Commit(result) => self.committed(result, partitions),
@@ -130,7 +130,7 @@ impl Upkeep {
                 self.lag = None;
                 match result {
                     Ok(lag) => self.show(lag, partitions),
-                    // The gauge stands still while the bus is away.
+                    // The gauge keeps its value while the bus is away.
                     Err(error) => {
                         tracing::debug!(group = &*self.group, %error, "lag unknown");
                     }
@@ -169,7 +169,7 @@ impl Upkeep {
         }
     }
 
-    /// What is not handled yet: unread, and in hand.
+    /// Sets the gauges of the lag: messages not read yet, plus those in hand.
     fn show(&self, mut lag: Lag, partitions: &Partitions) {
         for (topic, in_hand) in partitions.in_hand() {
             *lag.entry(topic).or_default() += in_hand;
@@ -185,7 +185,7 @@ impl Upkeep {
         }
     }
 
-    /// The last commits.
+    /// Makes the last commits.
     pub(super) async fn finish(mut self, consumer: &mut dyn Consumer, partitions: &mut Partitions) {
         let last = async {
             loop {

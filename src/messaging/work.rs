@@ -1,5 +1,5 @@
-//! What is being done with the messages in hand: calls of the handler, dead letters under way, and
-//! what follows from their answers.
+//! The work on the messages in hand: calls of the handler, dead letters in flight, and what follows from
+//! their results. Leaves the bookkeeping of messages to [`super::in_flight`].
 
 use std::sync::Arc;
 
@@ -18,18 +18,18 @@ use super::trouble_log::TroubleLog;
 use crate::ports::bus::{Bus, PublishError};
 use crate::ports::clock::Clock;
 
-/// Dead letters being published at once: a few of a producer's requests, so that a flood of bad
-/// messages passes about as fast as it came, and those behind it don't wait.
+/// The most dead letters that are published at once: a few of a producer's requests. A flood of bad
+/// messages then passes about as fast as it came, and the messages behind it don't wait.
 const PARKING_MAX: usize = 512;
 
-/// Everything under way.
+/// All calls and parkings in flight.
 pub(super) struct Work {
     handler: Arc<dyn Handler>,
     bus: Arc<dyn Bus>,
     group: Arc<str>,
     settings: RunnerSettings,
     clock: Arc<dyn Clock>,
-    /// Waves of calls and of parkings. Dropped, they end.
+    /// The tasks that run waves of calls and of parkings. Dropping the set ends them.
     waves: JoinSet<()>,
     answers: Arc<Answers>,
     handling: usize,
@@ -63,20 +63,21 @@ impl Work {
         }
     }
 
-    /// Whether anything is under way.
+    /// Whether a call or a parking is in flight.
     pub(super) fn is_busy(&self) -> bool {
         self.handling + self.parking > 0
     }
 
-    /// When there may be something to start or to say.
+    /// When there may be work to start or a log line to write.
     pub(super) fn next_due(&self, in_flight: &InFlightMessages, now: Instant) -> Option<Instant> {
-        // A pause that is over is no reason to wake: `start` has begun what was due by then.
+        // A pause that is over is no reason to wake, because `start` has already begun the work that was
+        // due.
         let pause = self.dependency.pause().filter(|until| *until > now);
         let times = [pause, in_flight.next_due(), self.lines.next_look()];
         times.into_iter().flatten().min()
     }
 
-    /// Starts what can be started.
+    /// Starts the calls and parkings that can start now.
     pub(super) fn start(&mut self, in_flight: &mut InFlightMessages) {
         let now = Instant::now();
         self.lines.look(now);
@@ -100,8 +101,8 @@ impl Work {
         }
     }
 
-    /// Calls at once, and messages of each. While a dependency is away none, and then one message to
-    /// find out whether it is back.
+    /// The calls allowed at once, and the messages in each. While a dependency is away there are none.
+    /// When the pause is over, one message finds out whether the dependency is back.
     fn allowed(&self, now: Instant) -> (usize, usize) {
         match self.dependency.pause() {
             None => (self.settings.in_flight_max, self.settings.batch_max),
@@ -126,7 +127,8 @@ impl Work {
         self.waves.spawn(parking);
     }
 
-    /// Waves catch the panics of what they call. One of their own would leave messages in hand for ever.
+    /// Waves catch the panics of the calls that they make. A panic of the wave itself would leave its
+    /// messages in hand for ever, so it is passed on.
     fn reap(&mut self) {
         while let Some(ended) = self.waves.try_join_next() {
             if let Err(error) = ended
@@ -137,12 +139,12 @@ impl Work {
         }
     }
 
-    /// Waits for answers; for ever, if nothing is under way.
+    /// Waits for answers; for ever, if nothing is in flight.
     pub(super) async fn answers(&self) -> Vec<Answer> {
         self.answers.take().await
     }
 
-    /// Takes in what [`Self::answers`] gave.
+    /// Applies the answers that [`Self::answers`] returned.
     pub(super) fn apply_answers(&mut self, answers: Vec<Answer>, in_flight: &mut InFlightMessages) {
         let now = Instant::now();
         for answer in answers {
@@ -191,7 +193,7 @@ impl Work {
         self.lines.handler_failed(&why, together, now);
         for ticket in dispatched {
             self.counters.count(&ticket.message.topic, "failed");
-            // In company it may be another one's fault: each goes alone from now on.
+            // In a batch another message may be at fault, so each goes alone from now on.
             let limit = if together > 1 {
                 in_flight.part(ticket, 1);
                 Wait::Free
@@ -210,7 +212,7 @@ impl Work {
         in_flight: &mut InFlightMessages,
         now: Instant,
     ) {
-        // A busy handler and a message that can't be read say nothing of what it depends on.
+        // A busy handler and an unreadable message say nothing about the handler's dependency.
         let got_through = matches!(
             verdict,
             HandlerOutcome::Done | HandlerOutcome::Drop(_) | HandlerOutcome::RetryLater(_)
@@ -255,8 +257,8 @@ impl Work {
         self.counters.count(&ticket.message.topic, outcome);
     }
 
-    /// Keeps a message for later that could not be handled for want of a dependency. Whether the message
-    /// has to answer for it, because others got through meanwhile.
+    /// Keeps a message for later because a dependency failed it. Returns whether the failure counts
+    /// against the message, because others got through meanwhile.
     fn failed_by_dependency(
         &mut self,
         ticket: &DispatchedMessage,
@@ -266,7 +268,7 @@ impl Work {
         now: Instant,
     ) -> bool {
         if together > 1 {
-            // One among them may be what fails them all.
+            // One of them may make all of them fail.
             in_flight.part(ticket, together / 2);
         }
         let is_its_own = in_flight.let_down(ticket, self.dependency.passed_count());
@@ -301,7 +303,7 @@ impl Work {
                 self.counters.parked(&message.topic, reason.code);
                 in_flight.finish(ticket, now);
             }
-            // The offset stays where it is until the bus has the letter.
+            // The offset isn't committed until the bus has the dead letter.
             Err(error) => {
                 self.lines.unpublished(message, &causes(&error), now);
                 in_flight.park_again(ticket, now);

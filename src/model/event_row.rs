@@ -13,7 +13,8 @@ use trackops_domain::time::Timestamp;
 pub struct EventRow {
     /// Its version.
     pub version: Version,
-    /// The epoch under which it was written. Stored with the event; in an append the row's counts.
+    /// The epoch under which it was written. Stored with the event; an append is checked against the
+    /// epoch of its row.
     pub epoch: Epoch,
     /// When.
     pub at: Timestamp,

@@ -1,4 +1,4 @@
-//! What an order answers.
+//! The answers to requests about an order. Leaves the requests to [`super::order_request`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use trackops_domain::time::Timestamp;
 
 use super::position::Position;
 
-/// The answer to an [`OrderRequest`](super::order_request::OrderRequest), of the same name but for the
-/// first two, which have one.
+/// The answer to an [`OrderRequest`](super::order_request::OrderRequest). Each kind of request has its
+/// own, except that placing and commands share [`Self::Done`].
 #[derive(Clone, Debug)]
 pub enum OrderAnswer {
     /// Placed, or the command ran.
@@ -22,7 +22,7 @@ pub enum OrderAnswer {
     History(History),
     /// The position was taken.
     Located {
-        /// It had been before, under the same key: nothing has changed.
+        /// It had been taken before under the same key, so nothing has changed.
         replayed: bool,
     },
     /// For operations.
@@ -56,7 +56,7 @@ pub struct Read {
     pub view: Bytes,
     /// Its courier, if one is under way.
     pub position: Option<Position>,
-    /// How old the answer may be: only while the journal is away and the lease has run out.
+    /// How old the answer may be. Set only while the journal is away and the lease has run out.
     pub age: Option<Duration>,
 }
 
@@ -69,7 +69,7 @@ pub struct History {
     pub age: Option<Duration>,
 }
 
-/// What operations sees of one order's actor.
+/// A report on one order's actor, for operations.
 #[derive(Clone, Debug)]
 pub struct ActorReport {
     /// `live`, `passive`, `restarting` or `quarantined`.

@@ -1,4 +1,5 @@
-//! What can be asked of an order, and the ids that its idempotency keys stand for.
+//! The requests about an order, and the ids that are derived from idempotency keys. Leaves the answers to
+//! [`super::order_answer`].
 
 use std::sync::Arc;
 
@@ -20,9 +21,9 @@ pub enum OrderRequest {
     Read(OrderId),
     /// The whole order with its log.
     History(OrderId),
-    /// Keep and push the courier's position.
+    /// Store and push the courier's position.
     Locate(LocateRequest),
-    /// What operations wants to know.
+    /// A report on the order's actor, for operations.
     Inspect(OrderId),
     /// Let a quarantined order try again.
     Release(OrderId),
@@ -61,7 +62,8 @@ pub struct CommandRequest {
     pub order: OrderId,
     /// The command's id: [`command_id`] of the idempotency key, the message's id, or a new one.
     pub id: CommandId,
-    /// The caller may repeat it under the same id: a success without a change is remembered too.
+    /// Whether the caller may repeat it under the same id. A success without a change is then remembered
+    /// too.
     pub keyed: bool,
     /// On whose behalf.
     pub by: Arc<str>,
@@ -73,15 +75,15 @@ pub struct CommandRequest {
     pub traceparent: Option<Arc<str>>,
 }
 
-/// A courier's position. Positions are not journalled and neither are their keys: both are known for as
-/// long as the order's actor lives.
+/// A courier's position. Positions and their keys are not journalled: both are known for as long as the
+/// order's actor lives.
 #[derive(Clone, Debug)]
 pub struct LocateRequest {
     /// Which order.
     pub order: OrderId,
     /// Where the courier is.
     pub position: Position,
-    /// Under which it may be repeated.
+    /// The key under which it may be repeated.
     pub key: Option<LocationKey>,
 }
 

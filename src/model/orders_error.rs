@@ -1,4 +1,5 @@
-//! Why an order's owner, or the way to it, refuses a request.
+//! Why a request about an order fails, at its owner or on the way to it. Leaves status codes to the HTTP
+//! layer.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub enum OrdersError {
     /// The idempotency key was used with another body.
     #[error("the idempotency key was used with another body")]
     KeyReused,
-    /// The courier's position of an order that is not IN_TRANSIT.
+    /// A courier's position for an order that is not IN_TRANSIT.
     #[error("the order is {status}")]
     NotInTransit {
         /// Its status.
@@ -45,15 +46,15 @@ pub enum OrdersError {
         /// When to come back.
         retry_after: Duration,
     },
-    /// This order can't be worked on, however often it is tried: what is stored can't be read, or
-    /// the journal refuses what would be stored. A fault of ours.
+    /// The order can't be worked on, however often it is tried: its stored data can't be read, or the
+    /// journal refuses its new data. This is a fault of ours.
     #[error("the order can't be worked on: {why}")]
     Broken {
         /// For logs.
         why: &'static str,
     },
-    /// Another replica speaks for the order. Nothing was done; the owner has to be asked, and where
-    /// it can't be found, the same request may be sent again later.
+    /// Another replica owns the order. Nothing was done. The caller must ask the owner; if the owner
+    /// can't be found, the same request may be sent again later.
     #[error("another replica owns the order")]
     NotOwner,
     /// The replica's lease has run out, so it may not speak for the order now. Nothing was written. Either
@@ -68,8 +69,8 @@ pub enum OrdersError {
         /// When to come back.
         retry_after: Duration,
     },
-    /// The same of the replica that owns the order, while this one has what it needs: orders of
-    /// other replicas may be fine.
+    /// The replica that owns the order is unavailable, but this one isn't. Orders of other replicas may
+    /// be fine.
     #[error("the order's owner is not available: {why}")]
     OwnerUnavailable {
         /// For the problem's detail.
@@ -79,20 +80,20 @@ pub enum OrdersError {
     },
 }
 
-/// For want of which room a request is refused.
+/// The limit that made a replica refuse a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
     /// Requests that wait for the order.
     Order,
     /// Requests that wait on the replica.
     Replica,
-    /// What the requests weigh that wait on the replica.
+    /// The bytes of the requests that wait on the replica.
     Bytes,
     /// Live orders, all of them at work.
     Actors,
     /// Requests that wait for the order's shard, which is moving.
     Move,
-    /// Requests under way to the order's replica.
+    /// Requests in flight to the order's replica.
     Link,
     /// Orders that another replica watches here.
     Watches,
@@ -109,7 +110,7 @@ impl Full {
         Self::Watches,
     ];
 
-    /// The word for it in metrics and on links.
+    /// The name in metrics and on links.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Order => "order",
@@ -122,7 +123,7 @@ impl Full {
         }
     }
 
-    /// Of its word.
+    /// The limit of that name.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|full| full.as_str() == word)
     }
@@ -143,7 +144,7 @@ impl std::fmt::Display for Full {
 }
 
 impl OrdersError {
-    /// The answer doesn't belong to the request: another version's fault or ours.
+    /// The answer doesn't belong to the request: a fault of ours, or of another version.
     pub const UNEXPECTED_ANSWER: Self = Self::OwnerUnavailable {
         why: "the order's owner gave an unexpected answer",
         retry_after: Duration::from_secs(1),

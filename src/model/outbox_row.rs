@@ -13,11 +13,11 @@ use super::topic::Topic;
 pub struct OutboxRow {
     /// `CloudEvents` id, the same when sent again.
     pub id: MessageId,
-    /// Where to.
+    /// The topic to publish to.
     pub topic: Topic,
-    /// The order's version that it tells of; part of the key that orders an order's messages.
+    /// The order's version that the message is about. Part of the sort key of an order's messages.
     pub version: u32,
-    /// Its place among the messages of that version.
+    /// Its position among the messages of that version.
     pub ordinal: u16,
     /// `CloudEvents` time.
     pub at: Timestamp,
@@ -32,8 +32,8 @@ pub struct OutboxRow {
 pub struct RowId {
     /// The row's lane.
     pub lane: u16,
-    /// No other row of the outbox has it, in whatever lane. Rises with insertion, may have gaps and may
-    /// become visible out of order.
+    /// Unique in the outbox, across all lanes. It rises with insertion, may have gaps, and may become
+    /// visible out of order.
     pub seq: i64,
 }
 

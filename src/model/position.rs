@@ -15,23 +15,24 @@ pub struct Position {
     pub at: Timestamp,
 }
 
-/// How far ahead of the clock a position that is known may be. What a client sends is checked more
-/// strictly; this is for what an older version has let in, which nothing newer would ever replace.
+/// How far ahead of the clock a known position may be. Positions from clients are checked more strictly.
+/// This is for a position from the future that an older version has accepted, which no newer one would
+/// ever replace.
 const CREDIBLE_AHEAD: Duration = Duration::from_mins(1);
 
 impl Position {
-    /// Whether it takes the place of `known`, which came before it: no measurement gives way to an older
-    /// one, and of two of the same moment the last to come counts.
+    /// Whether this position replaces `known`, which came before it. An older measurement never replaces
+    /// a newer one; of two of the same moment, the later arrival counts.
     pub fn replaces(&self, known: Option<Self>) -> bool {
         known.is_none_or(|known| known.at <= self.at)
     }
 
-    /// What is known after `earlier` and then `later` have come.
+    /// The position that is known after `earlier` and then `later` have come.
     pub fn newest(earlier: Option<Self>, later: Option<Self>) -> Option<Self> {
         later.filter(|later| later.replaces(earlier)).or(earlier)
     }
 
-    /// Whether it may have been measured at all by `now`.
+    /// Whether it can have been measured by `now`.
     pub fn is_credible(&self, now: Timestamp) -> bool {
         self.at <= now.plus(CREDIBLE_AHEAD)
     }

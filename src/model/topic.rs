@@ -1,4 +1,4 @@
-//! The topics, which are the event types.
+//! The topics of the bus, which are also the event types.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ pub enum Topic {
     OrderCreated,
     /// Every later version.
     OrderStatusUpdated,
-    /// The way to CANCELLED; asks inventory to release.
+    /// The change to CANCELLED; asks inventory to release.
     OrderCancelled,
-    /// The way to DELIVERED; tells inventory to ship.
+    /// The change to DELIVERED; tells inventory to ship.
     OrderDelivered,
     /// Inventory holds everything.
     InventoryReserved,
-    /// Inventory can't.
+    /// Inventory can't reserve everything.
     InventoryReservationFailed,
     /// Inventory has put the reservation back.
     InventoryReleased,
@@ -55,8 +55,8 @@ impl Topic {
         Self::ALL.into_iter().find(|topic| topic.as_str() == name)
     }
 
-    /// Every topic that `migrate` creates: all of ours and a `.dlq` beside each (any consumer may
-    /// park a message of any topic).
+    /// Every topic that `migrate` creates: all of ours, and a `.dlq` topic for each, because any consumer
+    /// may park a message of any topic.
     pub fn all_with_dead_letters() -> Vec<String> {
         Self::ALL
             .iter()
@@ -65,10 +65,10 @@ impl Topic {
     }
 }
 
-/// What the name of a dead-letter topic ends in.
+/// The suffix of a dead-letter topic's name.
 pub const DEAD_LETTER_SUFFIX: &str = ".dlq";
 
-/// Where what can't be handled of `topic` goes.
+/// The dead-letter topic of `topic`.
 pub fn dead_letter_topic(topic: &str) -> String {
     format!("{topic}{DEAD_LETTER_SUFFIX}")
 }

@@ -1,9 +1,9 @@
-//! Pauses between attempts: doubled up to a cap, with jitter, so that many who lost the same thing
+//! Pauses between attempts: doubled up to a cap, with jitter, so that many clients of a failed service
 //! don't come back to it together.
 
 use std::time::Duration;
 
-/// The pauses of one row of failures.
+/// The pauses of one series of failures.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     base: Duration,
@@ -12,7 +12,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Begins at `base`, never longer than `cap`.
+    /// Pauses that begin at `base` and are never longer than `cap`.
     pub const fn new(base: Duration, cap: Duration) -> Self {
         Self {
             base,
@@ -21,7 +21,7 @@ impl Backoff {
         }
     }
 
-    /// It worked: the next pause is a short one again.
+    /// An attempt succeeded: the next pause is short again.
     pub const fn reset(&mut self) {
         self.failures = 0;
     }

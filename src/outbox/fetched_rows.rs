@@ -1,6 +1,7 @@
-//! The rows that the relay has of an outbox: which of them may go now, which are on their way, which wait
-//! until they are tried again. A row goes only when every row of a lower version of its order has been
-//! acknowledged; the rows of one version go together. No order waits for another.
+//! The rows that the relay has fetched of an outbox: which may be sent now, which are in flight, and
+//! which wait until they are tried again. A row is sent only when every row of a lower version of its
+//! order has been acknowledged; the rows of one version go together. No order waits for another. Leaves
+//! sending to [`super::sending`].
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,35 +16,35 @@ use crate::ports::outbox::OutboxLanePosition;
 #[derive(Default)]
 pub(super) struct FetchedRows {
     orders: HashMap<OrderId, OrderRows>,
-    /// Every row that the outbox may still have: waiting, on its way, or to be removed.
+    /// Every row that the outbox may still have: waiting, in flight, or to be removed.
     known: BTreeSet<RowId>,
-    /// Orders of which something may go.
+    /// Orders with rows that may be sent.
     ready: Vec<OrderId>,
-    /// Orders of which something failed, by when they are tried again.
+    /// Orders with a failed row, by the time at which they are tried again.
     resting: BTreeSet<(Instant, OrderId)>,
     payload_bytes: usize,
 }
 
 #[derive(Default)]
 struct OrderRows {
-    /// The lowest last.
+    /// The rows to be sent, the lowest version last.
     waiting: Vec<OutboxEntry>,
     on_their_way: usize,
-    /// Until when it rests.
+    /// Set while the order rests after a failure: until when.
     rests_until: Option<Instant>,
-    /// Since the last row of it that went.
+    /// The pauses of the failures since a row of the order last succeeded.
     backoff: Option<Backoff>,
-    /// A row of those on their way came back.
+    /// One of the rows in flight came back.
     has_failed: bool,
 }
 
 impl FetchedRows {
-    /// Rows, and the bytes of their payloads.
+    /// The number of rows, and the bytes of their payloads.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.known.len(), self.payload_bytes)
     }
 
-    /// Adds a row that was fetched, unless it is known.
+    /// Adds a fetched row, unless it is known.
     pub(super) fn add(&mut self, entry: OutboxEntry) {
         if !self.known.insert(entry.row_id) {
             return;
@@ -58,7 +59,7 @@ impl FetchedRows {
         }
     }
 
-    /// Takes the rows that may go now.
+    /// Takes the rows that may be sent now.
     pub(super) fn take_ready(&mut self, now: Instant) -> Vec<OutboxEntry> {
         while let Some(&(due, order)) = self.resting.first() {
             if due > now {
@@ -84,7 +85,8 @@ impl FetchedRows {
         self.resting.first().map(|(due, _)| *due)
     }
 
-    /// The bus has acknowledged a row. It stays known until it is removed from the outbox.
+    /// Notes that the bus has acknowledged a row. The row stays known until it is removed from the
+    /// outbox.
     pub(super) fn acknowledged(&mut self, entry: &OutboxEntry) {
         self.payload_bytes -= entry.row.payload.len();
         if let Some(rows) = self.orders.get_mut(&entry.order)
@@ -95,7 +97,7 @@ impl FetchedRows {
         self.told(entry.order);
     }
 
-    /// The bus has not taken a row: it is tried again after a pause of the order.
+    /// Notes that the bus has not taken a row. It is tried again after a pause of its order.
     pub(super) fn came_back(&mut self, entry: OutboxEntry, first_pause: &Backoff) {
         let order = entry.order;
         if let Some(rows) = self.orders.get_mut(&order) {
@@ -106,14 +108,14 @@ impl FetchedRows {
         self.told(order);
     }
 
-    /// A row came back that is not this relay's to send any more.
+    /// Forgets a row that came back after its lane was lost.
     pub(super) fn let_go(&mut self, entry: &OutboxEntry) {
         self.payload_bytes -= entry.row.payload.len();
         self.known.remove(&entry.row_id);
         self.told(entry.order);
     }
 
-    /// The fate of a row on its way is known: is the order free to go on?
+    /// The outcome of a row in flight is known: lets the order go on if no other row of it is in flight.
     fn told(&mut self, order: OrderId) {
         let Some(rows) = self.orders.get_mut(&order) else {
             return;
@@ -135,14 +137,14 @@ impl FetchedRows {
         }
     }
 
-    /// These rows are no more in the outbox.
+    /// Forgets rows that have been removed from the outbox.
     pub(super) fn removed(&mut self, rows: &[RowId]) {
         for row in rows {
             self.known.remove(row);
         }
     }
 
-    /// Lets go of the rows of `lanes` that are not on their way.
+    /// Forgets the rows of `lanes` that are not in flight.
     pub(super) fn drop_waiting(&mut self, lanes: &[u16]) {
         let (known, resting) = (&mut self.known, &mut self.resting);
         let bytes = &mut self.payload_bytes;
@@ -161,7 +163,7 @@ impl FetchedRows {
         });
     }
 
-    /// The rows beyond these positions.
+    /// The known rows beyond these positions.
     pub(super) fn beyond(&self, positions: &[OutboxLanePosition]) -> Vec<RowId> {
         let mut rows = Vec::new();
         for &OutboxLanePosition { lane, after } in positions {
@@ -183,7 +185,8 @@ impl OrderRows {
         self.waiting.insert(at, entry);
     }
 
-    /// Moves the rows of the lowest version, unless something of the order is on its way or it rests.
+    /// Moves the rows of the lowest version to `taken`, unless rows of the order are in flight or the
+    /// order rests.
     fn take_version(&mut self, taken: &mut Vec<OutboxEntry>) {
         if self.on_their_way > 0 || self.rests_until.is_some() {
             return;
@@ -260,7 +263,7 @@ mod tests {
         hand.acknowledged(&first[0]);
         let second = hand.take_ready(Instant::now());
         assert_eq!(seqs(&second), [3, 4], "the rows of one version go together");
-        // A later version waits for both, also where it comes while they are on their way.
+        // A later version waits for both, even if it is added while they are in flight.
         hand.add(row(1, 9, 3, 0));
         hand.acknowledged(&second[1]);
         assert!(hand.take_ready(Instant::now()).is_empty());

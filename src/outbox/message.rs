@@ -1,4 +1,4 @@
-//! Outbox rows as messages of the bus, and as dead letters.
+//! Makes messages of the bus and dead letters from outbox rows. Leaves the headers' format to the codec.
 
 use std::sync::{Arc, LazyLock};
 
@@ -9,10 +9,12 @@ use crate::model::topic::{Topic, dead_letter_topic};
 use crate::ports::bus::{OutMessage, PublishError};
 use crate::ports::clock::{Clock, SystemClock};
 
-/// Bytes of a reason in a header: enough for any broker's message, far below any limit of headers.
+/// The most bytes of a reason in a header: enough for any broker's message, and far below any limit of
+/// headers.
 const REASON_BYTES_MAX: usize = 500;
 
-/// Names and dead-letter names, in the order of [`Topic::ALL`], so that a message costs no new text.
+/// The names of the topics and of their dead-letter topics, in the order of [`Topic::ALL`], so that a
+/// message allocates no name.
 static NAMES: LazyLock<[(Arc<str>, Arc<str>); 8]> = LazyLock::new(|| {
     Topic::ALL.map(|topic| {
         let name = topic.as_str();
@@ -30,8 +32,8 @@ pub(super) fn message(entry: &OutboxEntry, source: &str) -> OutMessage {
     }
 }
 
-/// The same for `<topic>.dlq`, with the headers that every dead letter has: where it was to go, why
-/// it could not, who says so and when.
+/// The dead letter of `entry` for `<topic>.dlq`, with the headers that every dead letter has: its topic,
+/// the reason, who parked it and when.
 pub(super) fn dead_letter(entry: &OutboxEntry, source: &str, error: &PublishError) -> OutMessage {
     let mut letter = message(entry, source);
     letter.topic = Arc::clone(&NAMES[index(entry.row.topic)].1);
@@ -45,10 +47,10 @@ pub(super) fn dead_letter(entry: &OutboxEntry, source: &str, error: &PublishErro
     letter
 }
 
-/// Why a dead letter of the relay is one: the bus will never take it. Label and header.
+/// The code of the relay's dead letters, which the bus will never take. A metric label and a header.
 pub(super) const REFUSED: &str = "refused-by-bus";
 
-/// Where a topic stands in [`Topic::ALL`].
+/// The index of a topic in [`Topic::ALL`].
 pub(super) const fn index(topic: Topic) -> usize {
     topic as usize
 }

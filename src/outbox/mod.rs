@@ -1,8 +1,8 @@
-//! The relay: outbox to bus, in order, removed after the acknowledgement.
+//! The relay: carries outbox rows to the bus, in order, and removes them after the acknowledgement.
 //!
-//! Reading order: `relay` (what is started), `relayed_outbox` (one outbox and what is counted of it), `keeper`
-//! (its leases), `pipeline` (fetch, send, remove), `in_hand` (what may go when), `sending` (batches on their
-//! way), `ordering` (I5).
+//! Reading order: `relay` (the relay of a process), `relayed_outbox` (one outbox and its counters),
+//! `outbox_relay` (its leases), `pipeline` (fetch, send, remove), `fetched_rows` (which row may be sent
+//! when), `sending` (batches in flight), `ordering` (I5).
 
 pub mod backoff;
 mod fetched_rows;

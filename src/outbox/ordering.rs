@@ -1,5 +1,6 @@
-//! I5 as the relay sees it: no version of an order is published for the first time after a higher
-//! one. Looks at the orders lately published, in bounded memory.
+//! Checks I5 in the relay: no version of an order is published for the first time after a higher one.
+//! Remembers the orders that were published lately, in bounded memory. Leaves counting violations to
+//! [`super::sending`].
 
 use std::collections::HashMap;
 
@@ -8,15 +9,16 @@ use trackops_domain::ids::OrderId;
 
 use crate::model::outbox_row::OutboxEntry;
 
-/// Orders remembered for sure; up to twice as many are. An order's messages come within minutes.
+/// The last orders that are certainly remembered; up to twice as many are. An order's messages come
+/// within minutes.
 const ORDERS_MAX: usize = 16_384;
-/// Messages remembered of one order: several times what the longest life of an order has.
+/// Messages remembered of one order: several times as many as the longest life of an order has.
 const MESSAGES_MAX: usize = 32;
 
 /// Version and ordinal of each message published, oldest first.
 type Published = SmallVec<[(u32, u16); 4]>;
 
-/// What was published since a lane was last lost.
+/// The messages published since a lane was last lost.
 #[derive(Default)]
 pub(super) struct OrderingCheck {
     young: HashMap<OrderId, Published>,
@@ -24,8 +26,8 @@ pub(super) struct OrderingCheck {
 }
 
 impl OrderingCheck {
-    /// The highest version published of the order of `entry`, if publishing `entry` now is a first
-    /// occurrence that comes after it. A repeat may come at any time.
+    /// Returns the highest published version of the order of `entry`, if publishing `entry` now would be
+    /// a first occurrence after that higher version. A repeat may come at any time.
     pub(super) fn overtaken(&self, entry: &OutboxEntry) -> Option<u32> {
         let published = self
             .young
@@ -36,7 +38,7 @@ impl OrderingCheck {
         (highest > entry.row.version && !repeat).then_some(highest)
     }
 
-    /// The bus has acknowledged `entry`.
+    /// Notes that the bus has acknowledged `entry`.
     pub(super) fn published(&mut self, entry: &OutboxEntry) {
         let key = (entry.row.version, entry.row.ordinal);
         if self.young.len() >= ORDERS_MAX && !self.young.contains_key(&entry.order) {
@@ -55,7 +57,7 @@ impl OrderingCheck {
         }
     }
 
-    /// Others may have published since: what was seen says nothing any more.
+    /// Forgets everything, because another relay may have published since.
     pub(super) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();

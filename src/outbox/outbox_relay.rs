@@ -1,5 +1,5 @@
-//! One outbox: holds the leases of its lanes, runs the pipeline over those that it holds, and keeps the
-//! gauges.
+//! Relays one outbox: renews the leases of its lanes, runs the pipeline over the lanes that it holds, and
+//! sets the gauges. Leaves the rows to [`super::pipeline`].
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl OutboxRelay {
         }
     }
 
-    /// Works until `stop`, then lets what is on its way arrive and gives up the leases.
+    /// Works until `stop`; then waits for the rows in flight and gives up the leases.
     pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let (lanes, held) = watch::channel(Vec::new());
         let lease = Lease::new();
@@ -59,7 +59,7 @@ impl OutboxRelay {
         sleep(self.relayed.settings.stop_limit).await;
     }
 
-    /// Renews the leases, and tells the pipeline which lanes are held. Never ends.
+    /// Renews the leases, and tells the pipeline which lanes are held. Never returns.
     async fn renew(&self, lease: Lease, lanes: watch::Sender<Vec<u16>>) {
         let length = self.relayed.settings.lease;
         let timing = LeaseTiming {
@@ -83,7 +83,7 @@ impl OutboxRelay {
                 Ok(Ok(held)) => {
                     lease.renewed(sent, &timing);
                     self.relayed.counters.lanes.lock().clone_from(&held);
-                    // Also where they are the same: a lease that had run out holds again.
+                    // Sent even if the lanes are the same, because a lease that had run out holds again.
                     lanes.send_replace(held);
                     if let Some(outage) = failures.recovered(Instant::now()) {
                         let lasted = outage.lasted;
@@ -102,14 +102,15 @@ impl OutboxRelay {
         }
     }
 
-    /// Keeps the gauges. Never ends.
+    /// Sets the gauges. Never returns.
     async fn measure(&self) {
         let mut ticks = interval(self.relayed.settings.stats_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let outbox = self.relayed.outbox.name();
         loop {
             ticks.tick().await;
-            // An outbox that can't be asked keeps its last figures; its failure shows elsewhere.
+            // If the outbox can't be asked, the gauges keep their last values. Its failure is logged
+            // elsewhere.
             if let Ok(Ok(stats)) = timeout(
                 self.relayed.settings.call_limit,
                 self.relayed.outbox.stats(),

@@ -1,6 +1,7 @@
-//! One outbox's way to the bus, over all lanes that this relay holds. Two things go on side by side: rows
-//! are on their way to the bus, and one exchange with the outbox removes what has arrived and fetches what
-//! is next. Neither waits for the other, and no order for another (`in_hand`).
+//! Moves the rows of one outbox to the bus, over all lanes that this relay holds. Sending rows and the
+//! exchange with the outbox run concurrently: an exchange removes the acknowledged rows and fetches the
+//! next ones. Neither waits for the other. Leaves the order of the rows to [`super::fetched_rows`], and
+//! batches to [`super::sending`].
 
 use std::sync::Arc;
 
@@ -29,25 +30,25 @@ pub(super) struct Pipeline {
     relayed: Arc<RelayedOutbox>,
     lease: Lease,
     held: watch::Receiver<Vec<u16>>,
-    /// Of each lane that is worked on, from where it is read on.
+    /// The position from which each held lane is read on.
     positions: Vec<OutboxLanePosition>,
     hand: FetchedRows,
     sending: Sending,
-    /// Lanes taken up since the exchange under way began: what it says of them is of before.
+    /// Lanes gained since the exchange in flight began. What it returns about them is outdated.
     taken_up: Vec<u16>,
     /// Acknowledged by the bus, to be removed by the next exchange.
     arrived: Vec<RowId>,
-    /// A signal, a timer or the last exchange says that there may be rows.
+    /// Set when a signal, a timer or the last exchange says that there may be rows.
     may_have_rows: bool,
-    /// The next exchange not before this.
+    /// The earliest time of the next exchange.
     pace: Instant,
     backoff: Backoff,
     failures: RepeatedLog,
-    /// When rows that were set aside are looked at again.
+    /// When to try next to take back rows that were set aside.
     take_back_at: Instant,
 }
 
-/// What an exchange came to.
+/// The outcome of an exchange.
 struct Exchanged {
     removed: Vec<RowId>,
     lanes: Vec<u16>,
@@ -79,7 +80,7 @@ impl Pipeline {
         }
     }
 
-    /// Works until `stop`: what is on its way arrives and is removed.
+    /// Works until `stop`; then waits for the rows in flight and removes those that were acknowledged.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut on_their_way = FuturesUnordered::<BoxFuture<'static, Batch>>::new();
         let mut exchange = OptionFuture::from(None::<BoxFuture<'static, Exchanged>>);
@@ -100,7 +101,7 @@ impl Pipeline {
                 }
             }
             let next = if stop.is_cancelled() {
-                // Nothing is begun any more.
+                // Nothing new begins after the stop, so any time will do.
                 Instant::now() + self.relayed.settings.poll
             } else {
                 self.next_look(has_exchange)
@@ -122,7 +123,7 @@ impl Pipeline {
                 }
                 changed = self.held.changed() => {
                     if changed.is_err() {
-                        // Nobody tells of lanes any more: the end.
+                        // The sender of the lanes is gone: the relay ends.
                         return;
                     }
                 }
@@ -139,13 +140,14 @@ impl Pipeline {
         }
     }
 
-    /// A signal of the outbox or the end of the poll time.
+    /// Ready at a signal of the outbox, or at the end of the poll time.
     fn signal(&self) -> BoxFuture<'static, ()> {
         let (outbox, poll) = (Arc::clone(&self.relayed.outbox), self.relayed.settings.poll);
         Box::pin(async move { outbox.wait(poll).await })
     }
 
-    /// Lets go of what another relay may be working on, and takes up the lanes that are new.
+    /// Drops the waiting rows of lanes that another relay may hold now, and starts on the lanes that are
+    /// new.
     fn follow_lease(&mut self) {
         let held = if self.lease.holds() {
             self.held.borrow_and_update().clone()
@@ -174,13 +176,13 @@ impl Pipeline {
         }
     }
 
-    /// Sends what may go now.
+    /// Sends the rows that may go now.
     fn send(&mut self) -> Option<BoxFuture<'static, Batch>> {
         let entries = self.hand.take_ready(Instant::now());
         (!entries.is_empty()).then(|| self.sending.begin(entries))
     }
 
-    /// Begins the next exchange, if there is something to remove or to look for.
+    /// Begins the next exchange, if there are rows to remove or to fetch.
     fn begin_exchange(&mut self) -> Option<BoxFuture<'static, Exchanged>> {
         let settings = &self.relayed.settings;
         let (rows, bytes) = self.hand.size();
@@ -263,7 +265,7 @@ impl Pipeline {
             faults::crash(points::CRASH_AFTER_REMOVAL);
         }
         self.hand.removed(&removed);
-        // Where there was something, there is soon more.
+        // Where there were rows, there are soon more.
         self.may_have_rows |= fetched.has_more || !fetched.rows.is_empty();
         for next in fetched.next {
             if self.taken_up.contains(&next.lane) {
@@ -278,7 +280,8 @@ impl Pipeline {
         let mut has_rows = false;
         for entry in fetched.rows.into_iter().flatten() {
             let lane = entry.row_id.lane;
-            // A lane that was lost meanwhile is another's; one that came back is read from its start.
+            // A lane that was lost meanwhile belongs to another relay. A lane that came back is read from
+            // its start.
             let is_held = self.positions.iter().any(|position| position.lane == lane);
             if is_held && !self.taken_up.contains(&lane) {
                 has_rows = true;
@@ -307,7 +310,7 @@ impl Pipeline {
         self.relayed.counters.failed(text);
     }
 
-    /// What has become of rows on their way. What the bus refuses goes to the dead letters.
+    /// Takes in the outcomes of rows in flight. Rows that the bus refuses go to the dead letters.
     fn take_told(&mut self, stop: &CancellationToken) -> Option<BoxFuture<'static, Batch>> {
         let told = self.sending.take_told();
         let before = self.arrived.len();
@@ -330,7 +333,7 @@ impl Pipeline {
         Some(self.sending.begin_letters(told.refused))
     }
 
-    /// A batch has ended; what it didn't tell of counts as not taken.
+    /// A batch has ended. Rows without an outcome count as not taken.
     fn ended(&mut self, batch: Batch) {
         let untold = self.sending.ended(batch);
         for entry in &untold {
@@ -358,7 +361,7 @@ impl Pipeline {
         }
     }
 
-    /// When to look again at the latest, without any event.
+    /// The latest time of the next look, if no event comes before.
     fn next_look(&self, has_exchange: bool) -> Instant {
         let mut next = Instant::now() + self.relayed.settings.poll;
         if let Some(due) = self.hand.next_due() {
@@ -372,7 +375,7 @@ impl Pipeline {
     }
 }
 
-/// Removes and fetches. Rows that can't be read are put aside before the others count as fetched.
+/// Removes and fetches. Rows that can't be read are set aside before the others count as fetched.
 async fn exchange(
     outbox: &dyn Outbox,
     removed: &[RowId],

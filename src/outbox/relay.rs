@@ -1,5 +1,6 @@
-//! The Event Relay: takes what appends left in the outboxes to the bus. Several relays may run side by
-//! side; lanes, held by leases that expire, keep each order with one of them.
+//! The relay of one process: carries the rows of its outboxes to the bus. Several relays may run at once;
+//! each outbox lane is leased by one of them, so each order stays with one relay. Leaves a single outbox
+//! to `outbox_relay`.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay named `holder` (unlike every other's, and new with each start of the process).
+    /// A relay named `holder`. The name must be unique, and new with each start of the process.
     pub fn new(
         outboxes: Vec<Arc<dyn Outbox>>,
         bus: Arc<dyn Bus>,
@@ -43,8 +44,8 @@ impl Relay {
         }
     }
 
-    /// Relays until `stop`; then lets what is on its way arrive, removes what was acknowledged and gives up
-    /// the leases. Panics with any of its tasks.
+    /// Relays until `stop`; then waits for the rows in flight, removes those that were acknowledged and
+    /// gives up the leases. Panics if one of its tasks panics.
     pub async fn run(&self, stop: CancellationToken) {
         let tasks = self.keepers.iter().map(|keeper| {
             let run = Arc::clone(keeper).run(stop.clone());
@@ -59,7 +60,7 @@ impl Relay {
         }
     }
 
-    /// How each outbox stands.
+    /// A report on each outbox.
     pub async fn stats(&self) -> Vec<OutboxReport> {
         join_all(self.keepers.iter().map(|keeper| keeper.relayed.report())).await
     }

@@ -1,5 +1,5 @@
-//! One outbox with what relays it: the bus, the settings, and what is counted. Leaves its leases to
-//! [`super::keeper`], and its rows to [`super::pipeline`] and [`super::sending`].
+//! The shared parts of relaying one outbox: the outbox, the bus, the settings and the counters. Leaves
+//! its leases to [`super::outbox_relay`], and its rows to [`super::pipeline`] and [`super::sending`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ pub(super) struct RelayedOutbox {
     pub(super) counters: Counters,
 }
 
-/// What is counted of an outbox.
+/// The counters of one outbox.
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) lanes: Mutex<Vec<u16>>,
@@ -37,10 +37,10 @@ impl Counters {
     }
 }
 
-/// What operations sees of one outbox.
+/// A report on one outbox, for operations.
 #[derive(Clone, Debug)]
 pub struct OutboxReport {
-    /// Whose.
+    /// The outbox's name.
     pub outbox: &'static str,
     /// The lanes that this relay holds.
     pub lanes: Vec<u16>,
@@ -52,12 +52,12 @@ pub struct OutboxReport {
     pub failures: u64,
     /// The last failure.
     pub last_error: Option<String>,
-    /// What waits; `None` if the outbox can't be asked now.
+    /// The waiting rows; `None` if the outbox can't be asked now.
     pub waiting: Option<OutboxStats>,
 }
 
 impl RelayedOutbox {
-    /// How it stands.
+    /// The report on this outbox.
     pub(super) async fn report(&self) -> OutboxReport {
         let waiting = timeout(self.settings.call_limit, self.outbox.stats()).await;
         let counters = &self.counters;

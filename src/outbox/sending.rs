@@ -1,4 +1,5 @@
-//! Batches of rows on their way to the bus, and what has become of them.
+//! Sends batches of rows to the bus and collects their outcomes. Leaves what follows from an outcome to
+//! [`super::pipeline`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use crate::telemetry::names::{DEAD_LETTERS, RELAY_PUBLISHED};
 use crate::telemetry::repeated::RepeatedLog;
 use crate::telemetry::violated;
 
-/// Whose versions are the orders' committed events, of which I5 speaks. Inventory answers requests,
-/// and those may overtake each other.
+/// The outbox for which I5 is checked: its versions are the orders' committed events. Inventory's rows
+/// answer requests, and requests may overtake each other.
 const ORDERS: &str = "orders";
 
 /// Names a batch.
@@ -38,23 +39,23 @@ pub(super) struct Sending {
     failures: RepeatedLog,
 }
 
-/// The rows of a batch of which nothing is known yet.
+/// The rows of a batch in flight; `None` once a row's outcome is known.
 struct Sent {
     entries: Vec<Option<OutboxEntry>>,
     are_letters: bool,
 }
 
-/// What the bus has told and nobody has looked at yet. Bounded by the rows in hand.
+/// Outcomes from the bus that the pipeline has not taken yet. Bounded by the number of fetched rows.
 #[derive(Default)]
 pub(super) struct Inbox {
     told: Mutex<Vec<(Batch, Vec<Told>)>>,
     changed: Notify,
 }
 
-/// What has become of some rows.
+/// The outcomes of some rows.
 #[derive(Default)]
 pub(super) struct Fates {
-    /// In their topic or among its dead letters.
+    /// Acknowledged, in their topic or among its dead letters.
     pub(super) arrived: Vec<OutboxEntry>,
     /// To be tried again.
     pub(super) came_back: Vec<OutboxEntry>,
@@ -89,12 +90,12 @@ impl Sending {
         Arc::clone(&self.inbox)
     }
 
-    /// Others may have published since: what was published here says nothing any more.
+    /// Forgets which versions were published, because another relay may have published since.
     pub(super) fn forget_published(&mut self) {
         self.watch.clear();
     }
 
-    /// Sends rows to their topics, when the future is polled. It ends when all is told.
+    /// Sends rows to their topics when the future is polled. The future ends when all outcomes are known.
     pub(super) fn begin(&mut self, entries: Vec<OutboxEntry>) -> BoxFuture<'static, Batch> {
         let source = self.relayed.outbox.name();
         if source == ORDERS {
@@ -140,7 +141,7 @@ impl Sending {
         })
     }
 
-    /// What is known since the last call.
+    /// Takes the outcomes that have come since the last call.
     pub(super) fn take_told(&mut self) -> Fates {
         let told = std::mem::take(&mut *self.inbox.told.lock());
         let mut fates = Fates::default();
@@ -183,7 +184,7 @@ impl Sending {
         fates
     }
 
-    /// The batch's future has ended. The rows of which nothing was told.
+    /// Forgets a batch whose future has ended. Returns the rows without an outcome.
     pub(super) fn ended(&mut self, batch: Batch) -> Vec<OutboxEntry> {
         let sent = self.batches.remove(&batch);
         sent.into_iter()
@@ -210,7 +211,7 @@ impl Sending {
         }
     }
 
-    /// I5: looked at before anything of the batch goes.
+    /// Checks I5 before any row of the batch is sent.
     fn check_order(&self, entries: &[OutboxEntry]) {
         for entry in entries {
             if let Some(highest) = self.watch.overtaken(entry) {

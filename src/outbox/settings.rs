@@ -1,40 +1,43 @@
-//! Timings and limits of the relay. Leaves keeping to them to [`super::keeper`] and [`super::pipeline`].
+//! Timings and limits of the relay. Leaves keeping to them to [`super::outbox_relay`] and
+//! [`super::pipeline`].
 
 use std::time::Duration;
 
 /// Timings and limits of the relay.
 #[derive(Clone, Debug)]
 pub struct RelaySettings {
-    /// How long a lane's lease lasts without renewal; renewed at a third of it, and not relied on in
-    /// its last fifth. After a relay is killed, its lanes stand still for this long.
+    /// How long a lane's lease lasts without renewal. It is renewed after a third of it, and not relied
+    /// on in its last fifth. After a relay is killed, its lanes stand still for this long.
     pub lease: Duration,
-    /// Rows in hand of an outbox: fetched and not yet removed. What can't be published stays among them, so
-    /// this is how far the relay reaches past rows that don't go.
+    /// The most rows of an outbox that are fetched and not yet removed. Rows that can't be published stay
+    /// among them, so this is how far the relay reads past stuck rows.
     pub rows_max: usize,
-    /// Bytes of their payloads, about.
+    /// About the most bytes of their payloads.
     pub bytes_max: usize,
-    /// Rows of one fetch: more than arrive between two, few enough that a fetch takes milliseconds.
+    /// The most rows of one fetch: more than arrive between two fetches, and few enough that a fetch
+    /// takes milliseconds.
     pub batch_rows: usize,
-    /// Bytes of payload of one fetch, about.
+    /// About the most bytes of payload of one fetch.
     pub batch_bytes: usize,
     /// How long to wait without a signal before looking anyway.
     pub poll: Duration,
-    /// The least time between the beginnings of two exchanges with the outbox, so that rows gather: each
-    /// exchange, and each partition's request to the bus, has a price that doesn't depend on how many
-    /// rows share it. After a pause of more than this a signal is followed at once. An order passes here
-    /// twice on its way to CONFIRMED.
+    /// The least time between the starts of two exchanges with the outbox, so that rows gather: the fixed
+    /// cost of an exchange, and of each partition's request to the bus, is then shared by more rows.
+    /// After a longer pause an exchange follows a signal at once. An order waits for this twice on its
+    /// way to CONFIRMED.
     pub pace: Duration,
-    /// How often rows that were set aside are looked at again.
+    /// How often to try to take back rows that were set aside.
     pub take_back_every: Duration,
     /// First pause after a failure, doubled up to `backoff_cap`.
     pub backoff_base: Duration,
-    /// The longest pause: a bus that is back is used again within this.
+    /// The longest pause. A bus that is back is used again within this time.
     pub backoff_cap: Duration,
-    /// How long one call to the outbox may take; a lost connection is no reason to hang.
+    /// How long one call to the outbox may take, so that a lost connection doesn't hang the relay.
     pub call_limit: Duration,
-    /// How long what is on its way may take at a stop, and then giving up the leases.
+    /// How long the rows in flight may take at a stop, and after that how long giving up the leases may
+    /// take.
     pub stop_limit: Duration,
-    /// Between two counts of what waits.
+    /// The time between two counts of the waiting rows.
     pub stats_every: Duration,
 }
 
@@ -59,7 +62,7 @@ impl Default for RelaySettings {
 }
 
 impl RelaySettings {
-    /// The usual ones, with a stop that takes at most `limit`: half of it for what is on its way,
+    /// The default settings, with a stop that takes at most `limit`: half of it for the rows in flight,
     /// half for the leases.
     pub fn stopping_within(limit: Duration) -> Self {
         Self {

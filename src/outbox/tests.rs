@@ -153,8 +153,8 @@ async fn without_a_lease_nothing_is_published() {
     running.await.expect("no panic");
 }
 
-/// At a stop what is on its way arrives and is removed, nothing more is published, and
-/// the leases are free at once.
+/// At a stop the rows in flight arrive and are removed, nothing more is published, and the leases are
+/// free at once.
 #[tokio::test(start_paused = true)]
 async fn a_stop_lets_arrive_what_is_on_its_way() {
     let store = Store::new("orders");
@@ -226,8 +226,8 @@ async fn a_version_that_comes_too_late_is_counted() {
     running.await.expect("no panic");
 }
 
-/// What a partition without a leader holds up is its own: other orders go on, those whose message is
-/// stuck don't, and nothing overtakes it.
+/// A partition without a leader holds up only its own orders: other orders go on, and nothing overtakes a
+/// stuck message.
 #[tokio::test(start_paused = true)]
 async fn nothing_waits_for_a_partition_without_a_leader_but_its_own_rows() {
     let store = Store::new("orders");
@@ -305,8 +305,8 @@ async fn a_row_that_cannot_be_read_holds_up_nobody() {
     running.await.expect("no panic");
 }
 
-/// Lanes that are lost while rows are on their way: what the bus has is removed, nothing more of them goes,
-/// and with whoever has them now first occurrences stay in order.
+/// Lanes are lost while rows are in flight: acknowledged rows are removed, no further rows of these lanes
+/// are sent, and with the new holder first occurrences stay in order.
 #[tokio::test(start_paused = true)]
 async fn a_lane_that_is_lost_on_the_way_is_left_alone() {
     let store = Store::new("orders");
@@ -323,7 +323,7 @@ async fn a_lane_that_is_lost_on_the_way_is_left_alone() {
     until("the first versions are on their way", || log.len() > 0).await;
     let lanes: Vec<u16> = (0..OUTBOX_LANES).collect();
     store.seize(&lanes, "nobody");
-    // Those on their way arrive after the next renewal has told of the loss.
+    // The rows in flight arrive after the next renewal has reported the loss.
     sleep(Duration::from_millis(4500)).await;
     let mut expected: Vec<_> = orders
         .iter()

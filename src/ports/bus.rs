@@ -1,4 +1,5 @@
-//! The message bus: topics with partitions, consumer groups with committed offsets.
+//! The port to the message bus: topics with partitions, and consumer groups with committed offsets.
+//! Leaves the content of messages to codecs and handlers.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,8 +13,8 @@ use thiserror::Error;
 
 use super::journal::BoxError;
 
-/// Key, headers and value together that every adapter takes: just under what Kafka's brokers take
-/// unless told otherwise. What is larger than twice this is refused by all of them.
+/// The most bytes of key, headers and value together that every adapter takes: just under the default
+/// limit of Kafka's brokers. Every adapter refuses a message of more than twice this.
 pub const MESSAGE_BYTES_MAX: usize = 1_000_000;
 
 /// A message to publish.
@@ -29,7 +30,7 @@ pub struct OutMessage {
     pub payload: Bytes,
 }
 
-/// A message to pass on as it is: keys, headers and values of others need not be text.
+/// A message to pass on unchanged. Keys, headers and values of other senders need not be text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RawMessage {
     /// Topic name without the configured prefix.
@@ -42,10 +43,10 @@ pub struct RawMessage {
     pub payload: Option<Bytes>,
 }
 
-/// A header's name: those that our own messages have cost no memory of their own.
+/// A header's name. The names in our own messages need no allocation.
 pub type HeaderName = Cow<'static, str>;
 
-/// The name as a message's own.
+/// Makes a header name of `name`.
 pub fn header_name(name: &str) -> HeaderName {
     const KNOWN: [&str; 10] = [
         "ce_id",
@@ -74,7 +75,7 @@ pub struct InMessage {
     pub offset: i64,
     /// Key, if any.
     pub key: Option<Bytes>,
-    /// Headers; a header that stands twice keeps its last value; values are arbitrary bytes.
+    /// Headers. A header that occurs twice keeps its last value; values are arbitrary bytes.
     pub headers: BTreeMap<HeaderName, Bytes>,
     /// The value; `None` for a tombstone.
     pub payload: Option<Bytes>,
@@ -97,20 +98,20 @@ pub enum PublishError {
     /// Try again later; it may or may not have been written.
     #[error("the bus is away")]
     Unavailable(#[source] BoxError),
-    /// It will never be taken (too large, topic missing and not creatable).
+    /// The bus will never take it: it is too large, or its topic is missing and can't be created.
     #[error("the bus refuses the message")]
     Refused(#[source] BoxError),
 }
 
-/// The place of a message among those published together, and what became of it.
+/// The index of a message among those published together, with its outcome.
 pub type Told = (usize, Result<(), PublishError>);
 
-/// The bus failed.
+/// A call to the bus failed.
 #[derive(Debug, Error)]
 #[error("the bus is away")]
 pub struct BusError(#[source] pub BoxError);
 
-/// What a consumer wants.
+/// The group and topics of a consumer.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     /// Consumer group, without prefix (adapters add it).
@@ -121,35 +122,35 @@ pub struct Subscription {
     pub member: Arc<str>,
 }
 
-/// What a poll brought.
+/// The result of a poll.
 #[derive(Debug)]
 pub enum Polled {
     /// Messages, in order within each partition; may be empty on time-out.
     Messages(Vec<InMessage>),
-    /// These partitions (topic, partition) are no longer this consumer's: forget what is in hand of
-    /// them; their offsets must not be committed any more.
+    /// This consumer no longer has these partitions (topic, partition). It must forget their messages in
+    /// hand, and must not commit their offsets any more.
     Revoked(Vec<(Arc<str>, i32)>),
 }
 
-/// A call to the bus that has no more need of the consumer, which may be polled meanwhile.
+/// A call to the bus that doesn't borrow the consumer, which may be polled meanwhile.
 pub type Beside<T> = BoxFuture<'static, Result<T, BusError>>;
 
 /// One member of a consumer group. Not shared: one task owns it.
 #[async_trait]
 pub trait Consumer: Send {
-    /// Waits up to `timeout` for at least one message, then takes what is there, at most `max`. A call
-    /// that is dropped half way loses nothing.
+    /// Waits up to `timeout` for at least one message, then returns the messages that are there, at most
+    /// `max`. Dropping the call half-way loses nothing.
     async fn poll(&mut self, max: usize, timeout: Duration) -> Result<Polled, BusError>;
 
-    /// Commits, per (topic, partition), the offset of the NEXT message to read; what is no longer this
-    /// consumer's is left out. Durable when the future is ready.
+    /// Commits, per (topic, partition), the offset of the NEXT message to read. Leaves out partitions
+    /// that this consumer no longer has. Durable when the future is ready.
     fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Beside<()>;
 
-    /// Stops fetching from these partitions, without losing membership (polls go on). Ends with the
-    /// assignment: one that is taken away and comes back is read.
+    /// Stops fetching from these partitions, without losing membership (polls go on). The pause ends with
+    /// the assignment: a partition that is revoked and comes back is read again.
     async fn pause(&mut self, partitions: &[(Arc<str>, i32)]) -> Result<(), BusError>;
 
-    /// Goes on fetching.
+    /// Fetches from these partitions again.
     async fn resume(&mut self, partitions: &[(Arc<str>, i32)]) -> Result<(), BusError>;
 
     /// Messages not yet read, by topic.
@@ -162,13 +163,13 @@ pub trait Consumer: Send {
 /// A connection to the bus.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Publishes `messages`; each result is there when the bus has acknowledged it durably (acks=all)
-    /// or refused it. Messages of one partition keep their order. The results are in the order given.
+    /// Publishes `messages`. Returns when the bus has durably acknowledged (acks=all) or refused each of
+    /// them. Messages of one partition keep their order. The results are in the order given.
     async fn publish(&self, messages: Vec<OutMessage>) -> Vec<Result<(), PublishError>>;
 
-    /// Publishes as [`Self::publish`] does, and calls `told` with the places and results of some messages
-    /// whenever they are known, so that a message doesn't wait for those of another partition. When this
-    /// returns, all are told. `told` may not block.
+    /// Publishes as [`Self::publish`] does, and calls `told` with the indices and results of messages as
+    /// soon as they are known, so that a message doesn't wait for those of another partition. When this
+    /// returns, all results have been told. `told` must not block.
     async fn publish_each(
         &self,
         messages: Vec<OutMessage>,
@@ -178,21 +179,22 @@ pub trait Bus: Send + Sync + 'static {
         told(results.into_iter().enumerate().collect());
     }
 
-    /// Publishes one message as it is, acknowledged like any other: for dead letters, there and back.
+    /// Publishes one message unchanged, acknowledged like any other. For parking dead letters and sending
+    /// them again.
     async fn forward(&self, message: RawMessage) -> Result<(), PublishError>;
 
     /// Joins a consumer group; a new group starts at the beginning of its topics.
     async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn Consumer>, BusError>;
 
-    /// Which of `topics` are missing.
+    /// Returns the ones of `topics` that are missing.
     async fn missing_topics(&self, topics: &[Arc<str>]) -> Result<Vec<Arc<str>>, BusError>;
 
     /// Creates the missing ones of `topics`.
     async fn create_topics(&self, topics: &[Arc<str>]) -> Result<(), BusError>;
 
-    /// Reads messages of a topic outside any group, for looking at dead letters: those that are
-    /// there now, by partition and then offset, at most `limit`, starting at `from` (partition,
-    /// offset) or the beginning.
+    /// Reads messages of a topic outside any group, to look at dead letters: the messages that are there
+    /// now, by partition and then offset, at most `limit`, starting at `from` (partition, offset) or the
+    /// beginning.
     async fn read(
         &self,
         topic: &str,

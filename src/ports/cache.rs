@@ -1,4 +1,5 @@
-//! The cache of order views: a shortcut for reads, never the truth, never in the way.
+//! The port to the cache of order views. It is a shortcut for reads: it is never the source of truth, and
+//! its failures never fail a request.
 
 use std::time::Duration;
 
@@ -13,13 +14,13 @@ use crate::model::position::Position;
 /// A cached view.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheEntry {
-    /// Whose.
+    /// The order.
     pub order: OrderId,
-    /// The order's version that it shows.
+    /// The order's version in the view.
     pub version: Version,
     /// The shard's cache generation under which it was written.
     pub generation: i64,
-    /// It shows a final status: kept for a shorter time.
+    /// Whether its status is final; such a view is kept for a shorter time.
     pub is_final: bool,
     /// The view's JSON.
     pub view: Bytes,
@@ -31,8 +32,8 @@ const TTL_LIVE: Duration = Duration::from_hours(24);
 const TTL_FINAL: Duration = Duration::from_hours(1);
 
 impl CacheEntry {
-    /// How long to keep it, in whole seconds: ±10 % by the order's id, so that what was written
-    /// together doesn't expire together.
+    /// How long to keep it, in whole seconds. Spread by ±10 % by the order's id, so that entries written
+    /// together don't expire together.
     pub fn ttl(&self) -> Duration {
         let base = if self.is_final { TTL_FINAL } else { TTL_LIVE }.as_secs();
         // The last bytes of an id are random (v7) or a hash (v5).
@@ -49,14 +50,14 @@ pub struct CacheError(#[source] pub BoxError);
 /// The cache.
 #[async_trait]
 pub trait Cache: Send + Sync + 'static {
-    /// Stores entries in one pipeline. Each is stored unless what is there has the same or a higher
+    /// Stores entries in one pipeline. An entry is stored unless the present one has the same or a higher
     /// generation AND a higher version (an older generation is always replaced, a newer one never).
     async fn put(&self, entries: &[CacheEntry]) -> Result<(), CacheError>;
 
     /// Reads entries, in the order of `orders`.
     async fn get(&self, orders: &[OrderId]) -> Result<Vec<Option<CacheEntry>>, CacheError>;
 
-    /// Keeps the position of an order's courier (GEO index and time) for an hour, unless a newer
+    /// Stores the position of an order's courier (GEO index and time) for an hour, unless a newer
     /// measurement is there: see [`Position::replaces`].
     async fn put_position(&self, order: OrderId, position: Position) -> Result<(), CacheError>;
 
@@ -69,9 +70,9 @@ pub trait Cache: Send + Sync + 'static {
     /// A cheap round trip, for readiness.
     async fn ping(&self) -> Result<(), CacheError>;
 
-    /// Counts the connections made so far: rises before the first answer that comes over a new one.
-    /// What was stored over an older one may be gone or replaced by something older (a restart from
-    /// a snapshot, a failover). Always 0 where nothing can be lost that way.
+    /// Counts the connections made so far. It rises before the first answer that comes over a new one.
+    /// Entries stored over an older connection may be gone or replaced by older ones (a restart from a
+    /// snapshot, a failover). Always 0 where nothing can be lost that way.
     fn session(&self) -> u64 {
         0
     }

@@ -1,4 +1,4 @@
-//! Time and ids as ports, so that a simulation can hold both still.
+//! The port to time and new ids, so that a simulation can control both.
 
 use parking_lot::Mutex;
 use trackops_domain::time::Timestamp;
@@ -33,7 +33,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A new UUIDv7 of this moment, above all that this process has made before.
+/// A new UUIDv7 of this moment, higher than all that this process has made before.
 pub fn uuid_v7_at(now: Timestamp) -> Uuid {
     static LAST: Mutex<ContextV7> = Mutex::new(ContextV7::new());
     let millis = u64::try_from(now.0).unwrap_or(0);

@@ -1,5 +1,5 @@
-//! The journal of orders: current rows, their events, and the outbox rows of each append, all in
-//! one database and one statement.
+//! The port to the journal of orders. Each append writes the order's row, its event and its outbox rows
+//! in one statement. Leaves their stored form to `codec`.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,14 +14,15 @@ use trackops_domain::time::Timestamp;
 use crate::model::event_row::EventRow;
 use crate::model::outbox_row::OutboxRow;
 
-/// The most rows in one append: past it a statement's locks are held longer than a claim should wait.
+/// The most rows in one append. With more, a statement would hold its locks for longer than a claim
+/// should wait.
 pub const APPEND_ROWS_MAX: usize = 512;
 
-/// What the rows of one append weigh at most, unless one alone weighs more: a full append of usual orders
-/// weighs half of it, and one of the largest would be a statement of 100 MB.
+/// The most bytes of the rows of one append, unless a single row is larger. A full append of usual orders
+/// has half of it; a full append of the largest orders would be a statement of 100 MB.
 pub const APPEND_BYTES_MAX: usize = 4 << 20;
 
-/// The most orders in one load: of the largest, with the longest histories, some 8 MiB.
+/// The most orders in one load: some 8 MiB if all are of the largest, with the longest histories.
 pub const LOAD_ORDERS_MAX: usize = 64;
 
 /// One order's part of an append. At most one row per order in a call.
@@ -43,7 +44,8 @@ pub struct AppendRow {
     pub outbox: SmallVec<[OutboxRow; 2]>,
 }
 
-/// The row of an order: what lists, deadlines and fences look at. The content is in the first event.
+/// The row of an order, which lists and deadlines are read from. The order's content is in its first
+/// event.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// The version after the append (unchanged by bookkeeping).
@@ -56,13 +58,13 @@ pub struct Head {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
-    /// When the scanner should look at it.
+    /// When the deadline scanner should look at it.
     pub deadline: Option<Timestamp>,
     /// Stored form of saga and remembered commands, JSON: `codec::stored::saga`.
     pub saga: Bytes,
 }
 
-/// What became of a row.
+/// The outcome of one row of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowOutcome {
     /// Durable.
@@ -73,18 +75,20 @@ pub enum RowOutcome {
     Conflict,
 }
 
-/// Why an append as a whole failed. In no case is a part of it committed without the rest, but for
+/// Why an append failed as a whole. No part of it is committed without the rest, except for
 /// [`AppendError::Unknown`].
 #[derive(Debug, Error)]
 pub enum AppendError {
-    /// A row's data was refused (SQLSTATE class 22 or 23): nothing is written, halving finds the culprit.
+    /// The journal refused a row's data (SQLSTATE class 22 or 23). Nothing is written; halving the batch
+    /// finds the row.
     #[error("the journal refused the data of a row")]
     BadRow(#[source] BoxError),
-    /// It certainly did not happen (not connected, refused before running). May be tried again.
+    /// The append certainly did not happen (not connected, or refused before it ran). It may be tried
+    /// again.
     #[error("the journal is away")]
     Unavailable(#[source] BoxError),
-    /// The connection was lost while it ran: it may have happened or may yet happen. Settled by
-    /// claiming the shards again.
+    /// The connection was lost while the append ran: it may have happened or may still happen. Claiming
+    /// the shards again settles it.
     #[error("the journal was lost during an append")]
     Unknown(#[source] BoxError),
 }
@@ -95,24 +99,24 @@ pub enum JournalError {
     /// Not reachable or too slow.
     #[error("the journal is away")]
     Unavailable(#[source] BoxError),
-    /// What is stored can't be understood by this version.
+    /// This version of the program can't read the stored data.
     #[error("a stored order can't be read")]
     Corrupt(#[source] BoxError),
 }
 
-/// Any source of an adapter's error.
+/// The source of an adapter's error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Which orders to list, newest first by (`created_at`, `id`).
 #[derive(Clone, Debug, Default)]
 pub struct ListFilter {
-    /// Only of one of these; of any, if there are none.
+    /// Only orders with one of these statuses; of any status if empty.
     pub statuses: SmallVec<[Status; 1]>,
-    /// Only of this customer.
+    /// Only orders of this customer.
     pub customer: Option<CustomerId>,
-    /// Only strictly older than this.
+    /// Only orders strictly older than this.
     pub before: Option<(Timestamp, OrderId)>,
-    /// At most so many.
+    /// At most this many orders.
     pub limit: u32,
 }
 
@@ -123,7 +127,7 @@ pub struct Due {
     pub order: OrderId,
     /// The deadline as stored.
     pub deadline: Timestamp,
-    /// Its status, which says what it waits for: PENDING for stock, CANCELLED for its release.
+    /// Its status, which tells what it waits for: PENDING for stock, CANCELLED for the release of stock.
     pub status: Status,
     /// Whether the order still has a row in the outbox.
     pub request_unsent: bool,

@@ -1,5 +1,5 @@
-//! Live tracking as the actors see it: they say what an order is now; who hears it, and what each
-//! listener lacks, is the hub's business.
+//! Live tracking as the actors see it: the actors publish the current order. Leaves the listeners, and
+//! the versions that each one lacks, to the hub.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use crate::model::position::Position;
 
 /// One listener: a socket, an SSE stream, or (later) a link to another replica. Never blocks.
 pub trait LiveListener: Send + Sync + 'static {
-    /// Distinguishes listeners.
+    /// The listener's id, unique among listeners.
     fn id(&self) -> u64;
 
     /// Takes an item. A listener that can't keep up conflates; it never refuses and never blocks.
     fn deliver(&self, item: LiveItem);
 }
 
-/// What a listener is told.
+/// An item that a listener receives.
 #[derive(Clone, Debug)]
 pub enum LiveItem {
-    /// One version of an order; always the listener's last one + 1.
+    /// One version of an order: always the listener's last version + 1.
     Update {
         /// The order, at least at `version`; a conflating listener makes a snapshot of it.
         order: Arc<Order>,
-        /// Which version this tells of.
+        /// The version that this item is about.
         version: Version,
         /// The encoded `update` frame, shared by all listeners.
         frame: bytes::Bytes,
@@ -40,11 +40,11 @@ pub enum LiveItem {
         /// Its courier, if one is under way.
         position: Option<Position>,
     },
-    /// The courier has moved.
+    /// A new position of the courier.
     Location {
-        /// Whose.
+        /// The order.
         order: OrderId,
-        /// Where to; a conflating listener puts it into its snapshot.
+        /// The position; a conflating listener puts it into its snapshot.
         position: Position,
         /// The encoded `location` frame.
         frame: bytes::Bytes,
@@ -53,9 +53,9 @@ pub enum LiveItem {
 
 /// The registry of listeners, by order. Outlives the actors. Every call is quick and never blocks.
 pub trait LiveHub: Send + Sync + 'static {
-    /// Registers `session` on `order`, called from the order's actor, so that no commit falls
-    /// between: sends what it lacks since `since` (a snapshot if `None`, or if `since` is above the
-    /// current version), then everything that follows. A second call starts again from its `since`.
+    /// Registers the listener `session` on `order`. The order's actor calls this, so that no commit falls
+    /// in between. Sends the versions after `since` (a snapshot if it is `None` or above the current
+    /// version), then everything that follows. A second call starts again from its `since`.
     fn attach(
         &self,
         session: Arc<dyn LiveListener>,
@@ -64,25 +64,27 @@ pub trait LiveHub: Send + Sync + 'static {
         position: Option<Position>,
     );
 
-    /// Takes `session` off `order`.
+    /// Removes the listener `session` from `order`.
     fn detach(&self, order: OrderId, session: u64);
 
-    /// `order` is now at its version: every listener gets the versions that it lacks. Called after
-    /// every commit, and when an actor starts again. Harmless when repeated.
+    /// Sends every listener of `order` the versions that it lacks. Called after every commit, and when an
+    /// actor starts again. Harmless when repeated.
     fn publish(&self, order: &Arc<Order>, committed: Option<Instant>);
 
-    /// The courier of `order` is at `position`.
+    /// Sends the listeners of `order` the courier's new position.
     fn locate(&self, order: OrderId, position: Position);
 
-    /// Whether anyone listens to `order`.
+    /// Whether `order` has a listener.
     fn is_watched(&self, order: OrderId) -> bool;
 
-    /// Every order that someone listens to.
+    /// Every order that has a listener.
     fn watched(&self) -> Vec<OrderId>;
 }
 
-/// Told when shards come to this replica, so that subscriptions follow them. Quick, and never blocks.
+/// Told when this replica gains shards, so that subscriptions follow them. Every call is quick and never
+/// blocks.
 pub trait ShardChanges: Send + Sync + 'static {
-    /// These are this replica's from now on; their watched orders wake after this returns.
+    /// This replica owns `shards` from now on. The actors of their watched orders start after this
+    /// returns.
     fn gained(&self, shards: &[ShardId]);
 }

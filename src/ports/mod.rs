@@ -1,5 +1,5 @@
-//! What the core needs of the outside, as traits: each has a real adapter and an embedded one, and
-//! one contract suite for both. Leaves how to the adapters.
+//! The traits through which the core uses the outside: each has a real adapter and an embedded one, and
+//! one contract suite for both. Leaves the implementations to the adapters.
 
 pub mod bus;
 pub mod cache;

@@ -1,4 +1,5 @@
-//! The orders as their callers (REST, sockets, consumers) see them: one way to ask, and subscriptions.
+//! The orders as their callers (REST, sockets, consumers) see them: requests and subscriptions. Leaves
+//! finding an order's owner to the implementations.
 
 use std::sync::Arc;
 
@@ -14,13 +15,16 @@ use crate::model::order_request::{
 use crate::model::orders_error::OrdersError;
 use crate::model::position::Position;
 
-/// Whoever answers for orders: this replica's actors, the way to the owners, or a double in a test.
+/// Answers requests about orders. Implemented by this replica's actors, by the router to the owners, and
+/// by test doubles.
 #[async_trait]
 pub trait Orders: Send + Sync + 'static {
-    /// Has the order's owner work on `request`. [`OrdersExt`] has a method for each kind.
+    /// Sends `request` to the order's owner and returns its answer. [`OrdersExt`] has a method for each
+    /// kind of request.
     async fn ask(&self, request: OrderRequest) -> Result<OrderAnswer, OrdersError>;
 
-    /// Subscribes `session` from `since`; returns the order as of the registration.
+    /// Subscribes the listener `session` to changes after `since`. Returns the order as of the
+    /// registration.
     async fn subscribe(
         &self,
         order: OrderId,

@@ -1,5 +1,5 @@
-//! Removing what is settled and old from a database, a page at a time. Leaves when, how fast and by
-//! whose wish to `retention`.
+//! The port for removing old settled rows from a database, a page at a time. Leaves when and how fast to
+//! remove them to `retention`.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::journal::BoxError;
 
-/// Where a walk through a database stands: the adapter's own notes, meaningless to others.
+/// The position of a walk through a database. Only the adapter knows what it means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    /// Which of the adapter's walks.
+    /// The number of the adapter's walk.
     pub walk: usize,
     /// The last row that was looked at.
     pub at: Timestamp,
@@ -35,41 +35,42 @@ impl Cursor {
     }
 }
 
-/// Whether rows go or are only counted.
+/// Whether old rows are removed or only counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Count what would go.
+    /// Count the rows that would be removed.
     Count,
-    /// Remove it.
+    /// Remove the rows.
     Remove,
 }
 
-/// What one page came to.
+/// The outcome of one page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Rows that went, or would go, by table.
+    /// Rows removed, or rows that would be removed, by table.
     pub rows: Vec<(&'static str, u64)>,
     /// Where the next page begins; `None` after the last.
     pub next: Option<Cursor>,
 }
 
-/// Why a page failed. Nothing of it was removed, or all of it.
+/// Why a page failed. Either all its rows were removed or none.
 #[derive(Debug, Error)]
 #[error("old rows can't be removed")]
 pub struct RetentionError(#[source] pub BoxError);
 
-/// A database that can forget. Rows go by an index, and never while anybody may still change them.
+/// A database whose old rows can be removed. Rows are found by an index, and never removed while they may
+/// still change.
 #[async_trait]
 pub trait Retention: Send + Sync {
     /// `orders` or `inventory`, as in logs and metrics.
     fn name(&self) -> &'static str;
 
-    /// Takes the turn to remove old rows, unless somebody took it within `every`: several processes
-    /// on one database share the work that way.
+    /// Takes the turn to remove old rows, unless a process took it within `every`. Several processes on
+    /// one database share the work that way.
     async fn take_turn(&self, every: Duration) -> Result<bool, RetentionError>;
 
-    /// Looks at the next `limit` rows from `from` on, and removes with all that belongs to them those
-    /// that are settled and have not changed since `before`.
+    /// Looks at the next `limit` rows from `from` on. Removes those that are settled and have not changed
+    /// since `before`, with all rows that belong to them.
     async fn page(
         &self,
         before: Timestamp,

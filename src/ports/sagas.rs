@@ -1,4 +1,5 @@
-//! The sagas that wait for inventory, for operations: which, since when, and how many are stuck.
+//! The port to the sagas that wait for inventory, for operations: which ones, since when, and how many
+//! are stuck. Leaves moving them on to the orders.
 
 use std::time::Duration;
 
@@ -10,11 +11,12 @@ use trackops_domain::time::Timestamp;
 
 use super::journal::JournalError;
 
-/// A deadline that has passed by more than this is nobody's delay any more: sixty looks have seen it.
+/// A deadline that has passed by more than this is no ordinary delay: the scanner has looked sixty times
+/// since.
 const OVERDUE_AFTER: Duration = Duration::from_mins(1);
 
-/// What counts as stuck: an order whose deadline has passed without effect, or that waits for long
-/// although its deadline is moved on or its request sent again.
+/// What counts as stuck: an order whose deadline has passed without effect, or one that has waited for
+/// long although its deadline was moved on or its request was sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stuck {
     /// Its deadline is before this.
@@ -24,7 +26,7 @@ pub struct Stuck {
 }
 
 impl Stuck {
-    /// At `now`, where waiting longer than `after` is stuck.
+    /// The limits at `now`, if an order that waits longer than `after` is stuck.
     pub fn at(now: Timestamp, after: Duration) -> Self {
         let before = |ago: Duration| {
             let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
@@ -40,15 +42,15 @@ impl Stuck {
 /// Which of the waiting orders to list, the longest waiting first by (`since`, `order`).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WaitingFilter {
-    /// Only what is stuck by this.
+    /// Only orders that are stuck by these limits.
     pub stuck: Option<Stuck>,
-    /// Only strictly after this.
+    /// Only orders strictly after this one.
     pub after: Option<(Timestamp, OrderId)>,
-    /// At most so many.
+    /// At most this many orders.
     pub limit: u32,
 }
 
-/// An order that awaits inventory's word.
+/// An order that waits for inventory's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// Which.
@@ -57,7 +59,7 @@ pub struct Waiting {
     pub status: Status,
     /// When the wait began.
     pub since: Timestamp,
-    /// When it is looked at next.
+    /// When the scanner looks at it next.
     pub deadline: Timestamp,
     /// How often inventory was asked again.
     pub asked_again: u32,
@@ -69,7 +71,7 @@ pub trait Sagas: Send + Sync + 'static {
     /// One page of the waiting orders of all shards.
     async fn waiting(&self, filter: &WaitingFilter) -> Result<Vec<Waiting>, JournalError>;
 
-    /// How many orders of `shards` are stuck; counts to `max`.
+    /// How many orders of `shards` are stuck, counted up to `max`.
     async fn count_stuck(
         &self,
         shards: &[ShardId],

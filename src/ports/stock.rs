@@ -1,4 +1,5 @@
-//! The inventory's database: stock levels, reservations and the inventory's own outbox rows.
+//! The port to inventory's database: stock levels, reservations and inventory's own outbox rows. Leaves
+//! deciding to `trackops_domain::stock`.
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -21,17 +22,17 @@ pub struct StockRequest {
     pub traceparent: Option<Arc<str>>,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StockOutcome {
     /// New state stored, reply (if any) in the outbox.
     Applied(Reservation),
-    /// Seen before: the reply that was given is in the outbox again, under its first id.
+    /// Seen before: the earlier reply is in the outbox again, under its first id.
     Repeated,
     /// Nothing to do.
     Ignored,
-    /// What is stored of the order, or of an item that it touches, can't be read: nothing was changed for
-    /// it, and nothing will be before somebody has repaired the row.
+    /// The stored rows of the order, or of an item that it touches, can't be read. Nothing was changed
+    /// for the request, and nothing will be until an operator has repaired the row.
     Unreadable(String),
 }
 
@@ -40,14 +41,14 @@ pub enum StockOutcome {
 pub struct Item {
     /// How many.
     pub level: Level,
-    /// 1 when it was first stocked; rises with every change, of what is reserved, too.
+    /// 1 when the item was first stocked. It rises with every change, also of the reserved quantity.
     pub version: u64,
 }
 
-/// What a client has added to an item or taken from it.
+/// A client's change of an item's quantity by an amount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adjustment {
-    /// Rises with each.
+    /// Rises with each adjustment.
     pub id: i64,
     /// How many more, or fewer.
     pub delta: i64,
@@ -62,7 +63,7 @@ pub struct Adjustment {
 /// Which versions of an item a condition names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Versions {
-    /// Any: that there is one.
+    /// Any version: the item must exist.
     Any,
     /// One of these.
     OneOf(Vec<u64>),
@@ -78,17 +79,18 @@ impl Versions {
     }
 }
 
-/// Under which condition an item is written (RFC 9110, 13.1.1 and 13.1.2).
+/// The condition for writing an item (RFC 9110, 13.1.1 and 13.1.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
-    /// It must be one of these.
+    /// The item must have one of these versions.
     pub if_match: Option<Versions>,
-    /// It must be none of these.
+    /// The item must have none of these versions.
     pub if_none_match: Option<Versions>,
 }
 
 impl Condition {
-    /// Whether an item of version `current` may be written; `None` is one that isn't there.
+    /// Checks whether an item of version `current` may be written. `None` means that the item doesn't
+    /// exist.
     pub fn check(&self, current: Option<u64>) -> Result<(), StockError> {
         let is_wanted = self.if_match.as_ref().is_none_or(|v| v.have(current));
         let is_unwanted = self.if_none_match.as_ref().is_some_and(|v| v.have(current));
@@ -106,18 +108,18 @@ pub struct ReservationView {
     pub order: OrderId,
     /// Its state.
     pub state: Reservation,
-    /// What is or was held (asked for, if it failed).
+    /// The items held now or before (asked for, if the reservation failed).
     pub items: Vec<(Sku, u64)>,
     /// When it last changed.
     pub updated_at: Timestamp,
 }
 
-/// The replies in the inventory's outbox, by numbers that rise with each.
+/// The replies in inventory's outbox, by numbers that rise with each reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replies {
-    /// No reply that was committed before has a higher one.
+    /// No reply that was committed before the call has a higher number.
     pub newest: i64,
-    /// The lowest that is waiting to be published.
+    /// The lowest number of a reply that waits to be published.
     pub oldest: Option<i64>,
 }
 
@@ -127,7 +129,7 @@ pub enum StockError {
     /// Try again.
     #[error("the inventory database is away")]
     Unavailable(#[source] BoxError),
-    /// One of the requests holds data that the database refuses: the batch should be halved.
+    /// One of the requests has data that the database refuses: the caller should halve the batch.
     #[error("the inventory database refused the data of a request")]
     BadRequest(#[source] BoxError),
     /// The idempotency key was used for something else. Nothing was written.
@@ -136,7 +138,7 @@ pub enum StockError {
     /// The item doesn't allow the change. Nothing was written.
     #[error(transparent)]
     Refused(#[from] RestockRefused),
-    /// The item is of another version than the condition wants. Nothing was written.
+    /// The item's version doesn't meet the condition. Nothing was written.
     #[error("the item has another version")]
     PreconditionFailed {
         /// Its version; `None` if there is none.
@@ -150,20 +152,20 @@ pub enum StockError {
 /// Stock and reservations.
 #[async_trait]
 pub trait StockStore: Send + Sync + 'static {
-    /// Applies `batch` in order, in one transaction: locks the orders' reservations and all touched
-    /// items in order of SKU, decides by `trackops_domain::stock::Ledger`, stores levels,
-    /// reservations and outbox rows (replies). `now` stamps new rows. One outcome a request: one whose
-    /// stored rows can't be read keeps none of the others back.
+    /// Applies `batch` in order, in one transaction: locks the orders' reservations and all touched items
+    /// in order of SKU, decides by `trackops_domain::stock::Ledger`, stores levels, reservations and
+    /// outbox rows (replies). `now` stamps new rows. Returns one outcome for each request. A request
+    /// whose stored rows can't be read doesn't hold up the others.
     async fn apply(
         &self,
         batch: &[StockRequest],
         now: Timestamp,
     ) -> Result<Vec<StockOutcome>, StockError>;
 
-    /// Sets the quantity on hand, creating the item, if it is as `condition` says. `key` is the client's
-    /// idempotency key, if any; the bool says that this key was seen before with the same item and
-    /// quantity: nothing changed now, and the item is the one that was answered then; with others it is
-    /// [`StockError::KeyReused`].
+    /// Sets the quantity on hand if `condition` holds, and creates the item if it is missing. `key` is
+    /// the client's idempotency key, if any. The bool is `true` if this key was seen before with the same
+    /// item and quantity: nothing changed now, and the item is the one that was answered then. A key that
+    /// was seen with another item or quantity fails with [`StockError::KeyReused`].
     async fn set_on_hand(
         &self,
         sku: &Sku,
@@ -172,7 +174,8 @@ pub trait StockStore: Send + Sync + 'static {
         key: Option<&str>,
     ) -> Result<(Item, bool), StockError>;
 
-    /// Adds `delta` to what is on hand, in one step. `key` as above, with item, delta and reason.
+    /// Adds `delta` to the quantity on hand, in one step. `key` works as above, compared with item, delta
+    /// and reason.
     async fn adjust(
         &self,
         sku: &Sku,
@@ -198,15 +201,15 @@ pub trait StockStore: Send + Sync + 'static {
     /// An order's reservation.
     async fn reservation(&self, order: OrderId) -> Result<Option<ReservationView>, StockError>;
 
-    /// Which replies have been given, and which of them wait.
+    /// The numbers of the newest reply and of the oldest waiting one.
     async fn replies(&self) -> Result<Replies, StockError>;
 
     /// A cheap round trip, for readiness.
     async fn ping(&self) -> Result<(), StockError>;
 }
 
-/// I6 in running code: whoever loads levels and the reservations that a batch touches has them
-/// checked before they are moved.
+/// Checks I6 in running code. An adapter calls it with the levels and reservations that a batch touches,
+/// before the levels change.
 pub fn check<'a>(ledger: &Ledger, held: impl Iterator<Item = &'a (Sku, u64)>) {
     if let Some(sku) = ledger.unsound(held) {
         crate::telemetry::violated(Invariant::Stock, &format!("item {sku}"));

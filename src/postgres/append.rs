@@ -41,7 +41,7 @@ pub(super) async fn append(
     };
     let mut outcomes = vec![RowOutcome::Committed; rows.len()];
     let mut fenced = HashSet::new();
-    // Each turn but the last takes at least one (shard, epoch) away, so this ends.
+    // Each round but the last removes at least one (shard, epoch), so this ends.
     loop {
         let call = Call::of(
             rows.iter()
@@ -75,8 +75,9 @@ pub(super) async fn append(
     Ok(outcomes)
 }
 
-/// The defect that a test wants to see found: rows that go on from whatever version is stored. (To
-/// leave only the condition away would show nothing: the key of the events refuses a version twice.)
+/// The defect of `SKIP_VERSION_CHECK`, which a test must detect: rows continue from the stored version, not
+/// from the expected one. (Leaving out only the condition would change nothing: the key of the events refuses
+/// a version twice.)
 async fn put_onto_stored(
     connections: &Connections,
     rows: &[AppendRow],
@@ -120,8 +121,8 @@ fn refuse_nul(rows: &[AppendRow]) -> Result<(), AppendError> {
     Ok(())
 }
 
-/// The rows of one call, sorted by what they need. Within each kind by order id, so that overlapping
-/// appends take row and index locks in one order.
+/// The rows of one call, by kind. Within each kind they are sorted by order id, so that overlapping appends
+/// take row and index locks in one order.
 struct Call<'a> {
     pairs: Vec<(ShardId, Epoch)>,
     creations: Vec<&'a AppendRow>,
@@ -130,7 +131,7 @@ struct Call<'a> {
     messages: Vec<(&'a AppendRow, &'a OutboxRow)>,
 }
 
-/// What the function returned; `None` for a kind whose rows were all accepted.
+/// The result of `append_orders`; `None` for a kind whose rows were all accepted.
 struct Answer {
     fenced: Vec<i32>,
     created: Option<HashSet<Uuid>>,
@@ -280,7 +281,7 @@ fn saga(head: &Head) -> Json<'_> {
     Json(&head.saga)
 }
 
-/// Shards, lanes and ordinals are far below the limit; a number that isn't can't match any row.
+/// Shards, lanes and ordinals are far below the limit. A number beyond it becomes one that matches no row.
 fn int2(number: u16) -> i16 {
     i16::try_from(number).unwrap_or(-1)
 }

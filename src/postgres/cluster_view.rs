@@ -7,13 +7,13 @@ use sqlx::postgres::PgRow;
 use trackops_cluster::membership::{ClusterView, Incarnation, NodeId, NodeView, ShardView};
 use trackops_cluster::{Epoch, ShardId};
 
-/// Looks at everything.
+/// Reads all nodes and shards.
 pub(super) const VIEW: &str = "
     SELECT nodes, incarnations, addresses, draining, remaining_secs,
            shards, epochs, owners, owner_incarnations, now_ms
     FROM cluster_view()";
 
-/// Renews, and looks; `renewed` is false, and the rest null, if the lease has ended.
+/// Renews the lease and reads the view. If the lease has ended, `renewed` is false and the rest null.
 pub(super) const RENEW: &str = "
     SELECT renewed, nodes, incarnations, addresses, draining, remaining_secs,
            shards, epochs, owners, owner_incarnations, now_ms
@@ -70,7 +70,7 @@ fn shards(row: &PgRow) -> Result<Vec<ShardView>, sqlx::Error> {
     Ok(shards.collect())
 }
 
-/// A length of time from the database's seconds; what can't be one is none.
+/// A duration from the database's seconds; zero for a number that is no duration.
 pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

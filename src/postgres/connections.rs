@@ -1,10 +1,9 @@
 //! A few connections to one database, each used by one call at a time.
 //!
-//! Not a general pool: what matters here is to know, after a failure, whether the statement may have
-//! run. So a connection that has been idle is tried before it gets a statement, and one whose
-//! statement didn't end in good order is closed, also when its caller was cancelled. And a server that
-//! turns out not to be the one that writes is left: every connection to it is closed, and the name is
-//! resolved again for the next.
+//! This is no general pool: after a failure it must be known whether the statement may have run. So an idle
+//! connection is tested before it gets a statement. A connection whose statement didn't end normally is
+//! closed, also when the caller was cancelled. And when a server turns out not to be the primary, every
+//! connection to it is closed, and the name is resolved again for the next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,22 +17,23 @@ use tokio::time::{Instant, timeout};
 
 use super::error::{Failure, is_of_another_server};
 
-/// Idle for longer than this, a connection is tried first: the server may have gone meanwhile.
+/// A connection that was idle for longer is tested first: the server may have gone meanwhile.
 const TRY_AFTER_IDLE: Duration = Duration::from_secs(1);
 
-/// How long the try may take; a healthy server answers in less than a millisecond.
+/// How long the test may take; a healthy server answers in less than a millisecond.
 const TRY_LIMIT: Duration = Duration::from_secs(1);
 
-/// A statement ends in the server this much before its caller stops waiting for it, at most; else a tenth
-/// of the wait before. What the server has ended has certainly not happened.
+/// The server ends a statement a tenth of the wait before its caller stops waiting, and at most this long
+/// before. A statement that the server has ended certainly had no effect.
 const SERVER_MARGIN_MAX: Duration = Duration::from_millis(500);
 
-/// What a session is like. Set by statements, not when connecting: poolers let little else through.
+/// The settings of a session. They are set by statements and not when connecting, because poolers let few
+/// start parameters through.
 ///
 /// Every statement here is short and served by an index. Its plan is cached for the life of the connection
-/// and may have been made while the tables were empty, so the plans that are good only for empty tables
-/// are out. A statement whose client has closed the connection is ended, where the server's system can
-/// tell.
+/// and may have been made while the tables were empty, so kinds of plan that suit only empty tables are
+/// switched off. The server ends a statement whose client has closed the connection, if its operating system
+/// can tell.
 const SESSION: &str = "
     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
     SET enable_bitmapscan = off; SET jit = off;
@@ -44,8 +44,8 @@ const SESSION: &str = "
     END $$;
     SELECT pg_is_in_recovery()";
 
-/// Rises when a server has said that it isn't the one that writes, or not any more: connections from before
-/// lead nowhere. Shared by all that lead to one database.
+/// Rises when a server has said that it isn't the primary, or not any more: earlier connections are useless
+/// then. All connections to one database share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ServerGeneration(Arc<AtomicU64>);
 
@@ -59,19 +59,19 @@ impl ServerGeneration {
     }
 }
 
-/// A session as this program has them, each of whose statements may run for `run` in the server.
+/// Opens a session with this program's settings. Each of its statements may run for `run` in the server.
 pub(super) async fn session(
     options: &PgConnectOptions,
     run: Duration,
 ) -> Result<PgConnection, sqlx::Error> {
     let mut connection = options.connect().await?;
     let limit = format!("SET statement_timeout = {}; {SESSION}", run.as_millis());
-    // Built of this program's own text and a number.
+    // The text consists of this program's own text and a number.
     let row = sqlx::raw_sql(AssertSqlSafe(limit))
         .fetch_one(&mut connection)
         .await?;
     if sqlx::Row::try_get(&row, 0)? {
-        // What it has may be old, and nothing can be written.
+        // A standby's data may be old, and it takes no writes.
         return Err(sqlx::Error::Configuration(
             "the server is a standby: it only follows another".into(),
         ));
@@ -82,15 +82,15 @@ pub(super) async fn session(
 /// Bounds of [`Connections`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// How many at most.
+    /// The most connections.
     pub connections: u32,
-    /// How long to wait for a free one, and then for it to be made.
+    /// How long to wait for a free connection, and then again for a new one to be made.
     pub acquire: Duration,
     /// How long a statement or transaction may run.
     pub run: Duration,
 }
 
-/// See the module.
+/// A few connections to one database; see the module.
 #[derive(Debug)]
 pub(super) struct Connections {
     options: PgConnectOptions,
@@ -110,7 +110,7 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection in use. Closed when dropped; [`Taken::run`] gives it back.
+/// A connection in use. Dropping it closes it; [`Taken::run`] gives it back.
 pub(super) struct Taken<'a> {
     connection: PgConnection,
     number: u64,
@@ -120,7 +120,7 @@ pub(super) struct Taken<'a> {
 }
 
 impl Connections {
-    /// Connects to nothing yet.
+    /// Makes no connection yet.
     pub fn new(options: PgConnectOptions, limits: Limits, turns: ServerGeneration) -> Self {
         Self {
             options,
@@ -164,10 +164,11 @@ impl Connections {
     }
 
     async fn take_idle(&self, turn: u64) -> Option<(PgConnection, u64)> {
-        // Those to a server that was left are closed.
+        // Close the connections to a server that was given up.
         self.idle.lock().retain(|idle| idle.turn == turn);
         loop {
-            // The newest first, so that those which a burst needed grow old and are dropped.
+            // The most recently used first: connections that only a burst needed then grow old and are
+            // dropped.
             let Idle {
                 mut connection,
                 number,
@@ -180,20 +181,20 @@ impl Connections {
             if let Ok(Ok(())) = timeout(TRY_LIMIT, connection.ping()).await {
                 return Some((connection, number));
             }
-            // The others have been idle for longer: none of them is worth another wait.
+            // The others have been idle for longer, so none of them is worth another test.
             self.idle.lock().clear();
         }
     }
 }
 
 impl Taken<'_> {
-    /// Which connection of its home it is, from 1: another number is another session of the server.
+    /// The number of the connection, from 1. Another number means another session of the server.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// Runs `work` on the connection, for as long as the limit lets it. The connection goes back if
-    /// the work succeeded or the server refused it in good order.
+    /// Runs `work` on the connection, within the limit. The connection is given back if the work succeeded or
+    /// the server refused it normally.
     pub async fn run<T>(
         mut self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,

@@ -1,4 +1,4 @@
-//! What a failure says about the statement: not run, refused, or nobody knows.
+//! What a failure says about its statement: not run, refused, or unknown.
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use thiserror::Error;
@@ -21,10 +21,10 @@ pub(super) enum Failure {
         /// What the server said.
         source: BoxError,
     },
-    /// Sent, and no answer that can be relied on: it may have been committed or may be yet.
+    /// Sent, without a reliable answer: it may have been committed, or may still be.
     #[error("the connection was lost")]
     Lost(#[source] BoxError),
-    /// The answer came, and can't be understood.
+    /// An answer came that can't be understood.
     #[error("the answer can't be read")]
     Unreadable(#[source] BoxError),
 }
@@ -35,8 +35,8 @@ impl Failure {
         match error {
             sqlx::Error::Database(refused) => {
                 let code = refused.code().unwrap_or_default().into_owned();
-                // Connection exceptions, shutdowns, and whatever else ends the session or the server:
-                // it says that it stops, not whether the commit came first.
+                // Connection exceptions, shutdowns and other errors that end the session or the server. They
+                // say that it ends, not whether the commit came first.
                 let is_end = refused
                     .try_downcast_ref::<PgDatabaseError>()
                     .is_some_and(|refused| {
@@ -65,8 +65,8 @@ impl Failure {
         }
     }
 
-    /// The connection is in a known state and can be used again. Others are closed, also where a
-    /// plan of an older schema may be cached.
+    /// Whether the connection is in a known state and can be used again. If not, it is closed; so is one that
+    /// may have cached a plan of an older schema.
     pub fn leaves_connection(&self) -> bool {
         match self {
             Self::Refused { code, .. } => {
@@ -81,7 +81,7 @@ impl Failure {
         matches!(self, Self::Refused { code, .. } if code.starts_with("22") || code.starts_with("23"))
     }
 
-    /// Serialization failure or deadlock: the same again may well succeed.
+    /// Serialization failure or deadlock: a retry may well succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == "40001" || code == "40P01")
     }
@@ -92,8 +92,8 @@ impl Failure {
     }
 }
 
-/// Whether the server says that it isn't the one to talk to, or not any more: it is read-only, as a standby
-/// is (25006), or it stops, has crashed, or isn't up yet (57P01 to 57P03).
+/// Whether the error says that this server can't be used, or not any more: it is read-only, as a standby is
+/// (25006), or it is stopping, has crashed, or isn't up yet (57P01 to 57P03).
 pub(super) fn is_of_another_server(error: &sqlx::Error) -> bool {
     let refused = error.as_database_error();
     let code = refused.and_then(sqlx::error::DatabaseError::code);

@@ -23,10 +23,10 @@ use crate::ports::journal::{
     AppendError, AppendRow, Due, Journal, JournalError, ListFilter, RowOutcome,
 };
 
-/// Columns 0 to 2 are the order's, the others one event's; an order's rows are together.
+/// Columns 0 to 2 belong to the order, the others to one event. The rows of an order are together.
 ///
 /// Here and below `OFFSET 0` keeps the planner from beginning with the events: a plan that was made while
-/// there were none would walk them all for as long as the connection lives.
+/// there were no events would scan all of them for as long as the connection lives.
 pub(super) const LOAD: &str = "
     SELECT o.id, o.saga, o.deadline_at,
            e.version, e.at, e.by, e.command_id, e.status, e.data, e.epoch
@@ -35,8 +35,8 @@ pub(super) const LOAD: &str = "
     WHERE o.id = ANY ($1::uuid[])
     ORDER BY o.id, e.version";
 
-/// Of each wanted status the newest, of those the newest: so one index serves the list of all
-/// orders as well as that of one status.
+/// Takes the newest orders of each wanted status, then the newest of those. So one index serves the list of
+/// all orders and the list of one status.
 pub(super) const LIST: &str = "
     WITH page AS (
         SELECT o.* FROM unnest($1::text[]) AS wanted(status)
@@ -53,7 +53,7 @@ pub(super) const LIST: &str = "
     CROSS JOIN LATERAL (SELECT * FROM order_events WHERE order_id = o.id OFFSET 0) e
     ORDER BY o.created_at DESC, o.id DESC, e.version";
 
-/// `IS TRUE` keeps the planner from the index of a status, which has the orders of all customers.
+/// `IS TRUE` keeps the planner from using the index by status, which has the orders of all customers.
 pub(super) const LIST_OF_CUSTOMER: &str = "
     WITH page AS (
         SELECT id, saga, deadline_at, created_at FROM orders
@@ -66,8 +66,8 @@ pub(super) const LIST_OF_CUSTOMER: &str = "
     CROSS JOIN LATERAL (SELECT * FROM order_events WHERE order_id = o.id OFFSET 0) e
     ORDER BY o.created_at DESC, o.id DESC, e.version";
 
-/// With `EXISTS` the planner may read the whole outbox once instead of looking each order up, and does so
-/// where it takes it for short.
+/// With `EXISTS` the planner might read the whole outbox once instead of looking each order up, and it does
+/// if it believes that the outbox is short.
 pub(super) const DUE: &str = "
     SELECT o.id, o.deadline_at,
            (SELECT true FROM outbox x WHERE x.order_id = o.id LIMIT 1) IS NOT NULL, o.status
@@ -201,7 +201,7 @@ fn corrupt(error: impl Into<crate::ports::journal::BoxError>) -> JournalError {
     JournalError::Corrupt(error.into())
 }
 
-/// The orders of rows in which each order's events are together, in the order in which they come.
+/// Builds orders from rows, in the rows' order. The rows of an order must be together.
 fn assemble(rows: &[PgRow]) -> Result<Vec<Order>, JournalError> {
     let mut orders = Vec::new();
     let mut rest = rows;

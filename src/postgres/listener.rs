@@ -1,5 +1,5 @@
-//! Announces new outbox rows, and hears announcements over a connection of its own that it makes again
-//! whenever it is lost. A signal is only a hint: whoever waits also wakes on a timer.
+//! Announces new outbox rows, and hears announcements over a connection of its own that is made again when it
+//! is lost. A signal is only a hint: a waiter also wakes on a timer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +17,12 @@ pub(super) const OUTBOX: &str = "trackops_outbox";
 /// The channel on which the functions of `migrations/orders/0005_cluster.sql` tell of changes.
 pub(super) const CLUSTER: &str = "trackops_cluster";
 
-/// A statement of its own after the commit that it tells of: `NOTIFY` holds a lock of the whole
-/// server until its transaction has ended.
+/// Runs as a separate statement, after the commit that it announces: `NOTIFY` holds a lock of the whole
+/// server until its transaction ends.
 const ANNOUNCE: &str = "SELECT pg_notify('trackops_outbox', '')";
 
-/// Between attempts to connect: doubled from the first to the last, which is short enough that a
-/// returning server is used at once and long enough not to disturb one that is starting.
+/// The first and the longest pause between attempts to connect; each pause is twice the last. The longest is
+/// short enough to use a returning server at once, and long enough not to disturb one that is starting.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// Tells the relays that there is work.
@@ -49,7 +49,7 @@ impl NotificationListener {
         Self { signal, task }
     }
 
-    /// Returns once there was a signal since the last call. One is kept while nobody waits.
+    /// Returns once there was a signal since the last call. A signal that comes while nobody waits is kept.
     pub async fn signalled(&self) {
         self.signal.notified().await;
     }
@@ -91,7 +91,7 @@ async fn listen_once(
     listener.eager_reconnect(false);
     listener.listen(channel).await?;
     *backoff = BACKOFF.0;
-    // Something may have been said before.
+    // A change may have been announced before this connection listened.
     signal.notify_one();
     while listener.try_recv().await?.is_some() {
         signal.notify_one();

@@ -1,4 +1,4 @@
-//! Nodes, leases and shards in the orders' database; every time is the database's.
+//! Nodes, leases and shards in the orders' database. All times are by the database's clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const CLAIM: &str = "
 const TAKE_OVER: &str = "
     SELECT shard, epoch, cache_generation FROM take_over_shards($1, $2, $3, $4, $5, $6)";
 
-/// Rows are locked in order of shard, as claims do.
+/// Locks rows in order of shard, as claims do.
 const RAISE: &str = "
     WITH owned AS (
         SELECT shard FROM shards
@@ -36,8 +36,8 @@ const RAISE: &str = "
     FROM owned WHERE owned.shard = s.shard
     RETURNING s.shard, s.cache_generation";
 
-/// The authority on PostgreSQL, over a single connection that nothing else uses; and another, which
-/// listens, once somebody waits for a change.
+/// The authority on PostgreSQL, over a single connection that nothing else uses. A second connection, which
+/// listens, is opened when a caller first waits for a change.
 #[derive(Clone, Debug)]
 pub struct PgMembership {
     connection: Arc<Connections>,
@@ -46,8 +46,8 @@ pub struct PgMembership {
 }
 
 impl PgMembership {
-    /// The authority in the orders' database at `url`. Doesn't connect yet; to be called within the
-    /// runtime that uses it.
+    /// The authority in the orders' database at `url`. Doesn't connect yet. Must be called within the runtime
+    /// that uses it.
     pub fn connect(url: &str) -> Result<Self, OpenError> {
         Ok(Self::new(
             url::options(url)?,
@@ -64,7 +64,7 @@ impl PgMembership {
         let limits = Limits {
             connections: 1,
             acquire: settings.acquire,
-            // A claim waits for the appends under way, which may take as long as they may.
+            // A claim waits for the appends in flight, so it gets their time limit.
             run: settings.write,
         };
         Self {
@@ -261,7 +261,7 @@ impl Membership for PgMembership {
     }
 }
 
-/// Parallel arrays of shards and the epochs that they were seen under.
+/// Parallel arrays of shards and of the epochs under which they were seen.
 fn columns(seen: &[(ShardId, Epoch)]) -> (Vec<i16>, Vec<i64>) {
     seen.iter()
         .filter_map(|(shard, epoch)| Some((i16::try_from(shard.0).ok()?, epoch.0)))
@@ -276,7 +276,7 @@ fn claim((shard, epoch, cache_generation): (i16, i64, i64)) -> Option<Claimed> {
     })
 }
 
-/// Numbers beyond the type can't be shards.
+/// A number beyond the type can't be a shard.
 fn numbers(shards: &[ShardId]) -> Vec<i16> {
     shards.iter().filter_map(|s| s.0.try_into().ok()).collect()
 }

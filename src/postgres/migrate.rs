@@ -1,4 +1,4 @@
-//! Bringing the databases up to date, forwards only, and saying whether they are.
+//! Brings the databases up to date, forwards only, and checks whether they are.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,12 +19,12 @@ use super::url::{self, OpenError};
 use crate::ports::journal::BoxError;
 use crate::telemetry::repeated::RepeatedLog;
 
-/// How long a migration waits for a table that somebody uses. Whoever asks for the table after it waits
-/// behind it, so this is how long it may hold up the writers.
+/// How long a migration waits for the lock of a table in use. Requests for the table that come later wait
+/// behind it, so this is how long a migration may hold up the writers.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '300ms'";
-/// Then it lets them pass before it tries again.
+/// The pause before the next try, in which the writers pass.
 const LOCK_RETRY: Duration = Duration::from_secs(1);
-/// How long it tries: a dump or a long report ends within it.
+/// How long a migration tries: long enough for a dump or a long report to end.
 const LOCK_PATIENCE: Duration = Duration::from_mins(30);
 
 type Source = (i64, &'static str, &'static str);
@@ -85,7 +85,7 @@ const ORDERS: [Source; 9] = [
     MAINTENANCE,
 ];
 
-// A number that is shared is the same in both databases; the numbers of one may have gaps.
+// A migration that both databases share has the same number in both, so the numbers of one may have gaps.
 const INVENTORY: [Source; 7] = [
     OUTBOX,
     (
@@ -108,21 +108,21 @@ const INVENTORY: [Source; 7] = [
     MAINTENANCE,
 ];
 
-/// Whether a database is as this program needs it.
+/// Whether a database has the schema that this program needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SchemaState {
-    /// It is.
+    /// The schema is up to date.
     Migrated,
-    /// There is no such database, or nothing of ours in it.
+    /// There is no such database, or none of our tables in it.
     Missing,
-    /// It was left by an older version.
+    /// An older version has migrated it.
     Behind {
         /// The last migration that it has.
         applied: i64,
         /// The last that this program knows.
         known: i64,
     },
-    /// Nothing can be written there: the server is a standby, or was told so.
+    /// The database takes no writes: the server is a standby, or was set to read-only.
     ReadOnly,
     /// A newer version has migrated it. Migrations only add, so this program works with it.
     Ahead {
@@ -155,28 +155,29 @@ impl fmt::Display for SchemaState {
     }
 }
 
-/// What [`migrate`] did.
+/// The outcome of [`migrate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Migrated {
-    /// The database was made.
+    /// Whether the database was created.
     pub created: bool,
-    /// How many shards the orders' database has, whatever was asked for; `None` for the inventory's.
+    /// How many shards the orders' database has, which may differ from the number asked for; `None` for the
+    /// inventory's.
     pub shards: Option<u16>,
 }
 
 /// Why a database could not be brought up to date.
 #[derive(Debug, Error)]
 pub enum MigrateError {
-    /// The URL.
+    /// The URL can't be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// It doesn't exist, and may not be made.
+    /// The database doesn't exist and may not be created.
     #[error("the database doesn't exist")]
     NoDatabase,
-    /// Its connections aren't sessions.
+    /// A pooler gives each transaction another session.
     #[error("{}", pooler::ADVICE)]
     NoSessions,
-    /// The server can't be reached, or refused.
+    /// The server can't be reached, or it refused.
     #[error("the database can't be reached or refused")]
     Database(#[from] sqlx::Error),
     /// A migration failed, or one that was applied has changed since.
@@ -184,9 +185,9 @@ pub enum MigrateError {
     Migration(#[from] sqlx::migrate::MigrateError),
 }
 
-/// Brings the database at `url` up to date, making it if it doesn't exist and `may_create`. The
-/// orders' database gets `shards` shards when it is first migrated; later the number is as it is.
-/// Those who use the database meanwhile are held up for a moment at a time.
+/// Brings the database at `url` up to date, and creates it if it doesn't exist and `may_create`. The orders'
+/// database gets `shards` shards at its first migration; the number never changes later. Other users of the
+/// database are held up only for moments.
 pub async fn migrate(
     url: &str,
     kind: Kind,
@@ -226,7 +227,7 @@ pub async fn migrate(
     }
 }
 
-/// One attempt, on a session of its own; up to migration `target` if there is one.
+/// Makes one attempt, on a session of its own; only up to migration `target`, if it is given.
 async fn bring_up_to_date(
     options: &PgConnectOptions,
     kind: Kind,
@@ -235,8 +236,8 @@ async fn bring_up_to_date(
 ) -> Result<Option<u16>, MigrateError> {
     let mut connection = options.connect().await?;
     sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut connection).await?;
-    // `run` is the same for anything that gives a connection, and so generic that its future is not
-    // known to be `Send`.
+    // `run` is generic over anything that gives a connection, so the compiler can't tell that its future is
+    // `Send`.
     migrator(kind)
         .run_direct(target, &mut connection, false)
         .await?;
@@ -247,7 +248,7 @@ async fn bring_up_to_date(
 }
 
 impl MigrateError {
-    /// Another session was in the way: nothing was done, and the same again may well succeed.
+    /// Whether another session's lock was in the way: nothing was done, and a retry may well succeed.
     fn is_of_locks(&self) -> bool {
         use sqlx::migrate::MigrateError as Of;
         let (Self::Database(error)
@@ -255,7 +256,7 @@ impl MigrateError {
         else {
             return false;
         };
-        // Not granted in time, deadlock.
+        // Lock not granted in time; deadlock.
         is_code(error, "55P03") || is_code(error, "40P01")
     }
 }
@@ -263,7 +264,7 @@ impl MigrateError {
 async fn create(url: &str) -> Result<bool, MigrateError> {
     match Postgres::create_database(url).await {
         Ok(()) => Ok(true),
-        // Somebody else was faster.
+        // Another process has just created it.
         Err(error) if is_code(&error, "42P04") || is_code(&error, "23505") => Ok(false),
         Err(error) => Err(error.into()),
     }
@@ -273,7 +274,7 @@ async fn make_shards(
     connection: &mut PgConnection,
     wanted: ShardCount,
 ) -> Result<u16, MigrateError> {
-    // Once there are some nobody makes more, and no lock is in the way of those who use them.
+    // Once there are shards nobody adds more, so the lock, which would hold up their users, isn't taken.
     let made = count_shards(&mut *connection).await?;
     if made > 0 {
         return Ok(u16::try_from(made).unwrap_or(u16::MAX));
@@ -300,8 +301,8 @@ async fn count_shards(connection: &mut PgConnection) -> Result<i64, sqlx::Error>
         .await
 }
 
-/// Compares what the database has with what this program knows. `has_shards` remembers that there are
-/// some, which doesn't change: probes ask often.
+/// Compares the database's schema with the one that this program knows. `has_shards` remembers that there are
+/// shards, because that never changes and probes ask often.
 pub(super) async fn schema_state(
     connections: &Connections,
     kind: Kind,
@@ -322,7 +323,7 @@ pub(super) async fn schema_state(
             let last = known(kind);
             if kind == Kind::Orders && applied == Some(last) && !has_shards.load(Ordering::Relaxed)
             {
-                // The last step of migrating: without it nothing can be claimed.
+                // Making the shards is the last step of a migration; without them nothing can be claimed.
                 if count_shards(connection).await? == 0 {
                     return Ok((Some(last - 1), is_read_only));
                 }
@@ -387,7 +388,7 @@ fn is_missing_database(error: &super::error::Failure) -> bool {
     source.downcast_ref::<sqlx::Error>().is_some_and(is_missing)
 }
 
-/// There is no such database.
+/// Whether the error says that there is no such database.
 pub(super) fn is_missing(error: &sqlx::Error) -> bool {
     is_code(error, "3D000")
 }
@@ -401,14 +402,14 @@ mod tests {
 
     use super::*;
 
-    /// Placing an order, as far as this test goes, may be held up by no more than this: one lock timeout
-    /// and what a busy machine adds.
+    /// The longest that an insert may be held up in this test: one lock timeout, and what a busy machine
+    /// adds.
     const HELD_UP_MAX: Duration = Duration::from_millis(1500);
-    /// How long the reader keeps the table.
+    /// How long the reader holds the table.
     const READS_FOR: Duration = Duration::from_secs(4);
 
-    /// A report that is read for seconds holds the table that a migration wants to change. The migration
-    /// waits for its end; whoever writes doesn't.
+    /// A report that runs for seconds holds the table that a migration wants to change. The migration waits
+    /// for the report's end; writers don't.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_migration_that_waits_for_a_reader_does_not_hold_up_the_writers() {
         let server = std::env::var("TRACKOPS_TEST_POSTGRES_URL")
@@ -417,7 +418,7 @@ mod tests {
         let url = format!("{}/{name}", server.trim_end_matches('/'));
         create(&url).await.unwrap();
         let options = url::options(&url).unwrap();
-        // The next one alters the outbox.
+        // The next migration alters the outbox.
         bring_up_to_date(&options, Kind::Orders, Some(5), ShardCount::DEFAULT)
             .await
             .unwrap();
@@ -425,7 +426,7 @@ mod tests {
         let mut reader = options.connect().await.unwrap();
         reader.execute("BEGIN").await.unwrap();
         reader.execute("SELECT count(*) FROM outbox").await.unwrap();
-        // The future of a migration is not known to be `Send`.
+        // A thread, because the compiler can't tell that a migration's future is `Send`.
         let migrating = std::thread::spawn({
             let url = url.clone();
             move || {

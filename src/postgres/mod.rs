@@ -54,7 +54,7 @@ pub struct Database {
     options: PgConnectOptions,
     settings: Settings,
     turns: ServerGeneration,
-    /// Once seen, not asked for again.
+    /// Set once shards were seen, and not asked for again.
     has_shards: Arc<AtomicBool>,
     has_sessions: Arc<AtomicBool>,
     reads: Arc<Connections>,
@@ -96,19 +96,20 @@ impl Database {
         })
     }
 
-    /// Which one it is.
+    /// Which of the two databases it is.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Looks once whether its connections are sessions: why they can't be used, if they aren't.
+    /// Checks whether a pooler is in front that gives each transaction another session. If so, returns why
+    /// the connections can't be used; success is remembered.
     pub async fn session_trouble(
         &self,
     ) -> Result<Option<&'static str>, crate::ports::journal::BoxError> {
         if self.has_sessions.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        // Each of its few statements answers at once, or the server is away.
+        // A healthy server answers these few statements at once.
         let looked = tokio::time::timeout(self.settings.read, pooler::has_sessions(&self.options));
         match looked.await {
             Ok(Ok(true)) => {
@@ -122,7 +123,7 @@ impl Database {
         }
     }
 
-    /// Whether this program can work on it.
+    /// Whether this program can work with the database's schema.
     pub async fn schema_state(&self) -> Result<SchemaState, crate::ports::journal::BoxError> {
         migrate::schema_state(&self.reads, self.kind, &self.has_shards).await
     }
@@ -136,7 +137,7 @@ impl Database {
         )
     }
 
-    /// The outbox, with connections of its own: each call makes others.
+    /// The outbox, with connections of its own: each call makes new ones.
     pub fn outbox(&self) -> PgOutbox {
         let one = || {
             let limits = Limits {
@@ -154,7 +155,7 @@ impl Database {
         PgStock::new(Arc::clone(&self.writes), Arc::clone(&self.reads))
     }
 
-    /// What forgets its old rows.
+    /// Removes its old rows.
     pub fn retention(&self) -> PgRetention {
         PgRetention::new(self.kind, Arc::clone(&self.lists))
     }
@@ -164,8 +165,8 @@ impl Database {
         PgSagas::new(Arc::clone(&self.lists))
     }
 
-    /// The authority over shards (of the orders' database), on a connection of its own: each call
-    /// makes another. To be called within the runtime that uses it.
+    /// The authority over shards (of the orders' database), on a connection of its own: each call makes a new
+    /// one. Must be called within the runtime that uses it.
     pub fn membership(&self) -> PgMembership {
         PgMembership::new(self.options.clone(), self.settings, self.turns.clone())
     }

@@ -1,7 +1,8 @@
 //! The outbox of either database: the tables have the same names, so the same statements serve both.
 //!
-//! It has connections of its own, on which commits don't wait for the disk: what is lost by that is done
-//! again. One is for the exchange of rows, one for the leases, which nothing may hold up, one for the rest.
+//! It has three connections of its own: one for the exchange of rows, one for the leases, which nothing may
+//! hold up, and one for the rest. Commits of the first two don't wait for the disk: work that a crash loses
+//! is done again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +29,7 @@ use crate::ports::outbox::{
     UNKNOWN_TOPIC, UnreadableRow, Wanted,
 };
 
-/// For what may be done twice: commits don't wait for the disk. And plans are made once, by the index.
+/// For work that may be done twice: commits don't wait for the disk. Plans are made once, and use the index.
 pub(super) const SESSION: &str = "
     SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan;
     SET enable_bitmapscan = off; SET enable_sort = off";
@@ -37,7 +38,7 @@ const RELEASE: &str = "
     WITH gone AS (DELETE FROM outbox_holders WHERE holder = $1)
     UPDATE outbox_leases SET holder = NULL, until = '-infinity' WHERE holder = $1";
 
-/// Past the limit the server's own estimate says enough.
+/// Beyond the counting limit the server's own estimate is good enough.
 const ESTIMATE: &str = "SELECT pg_stat_get_live_tuples('outbox'::regclass)";
 
 /// One database's outbox on PostgreSQL.
@@ -49,23 +50,23 @@ pub struct PgOutbox {
     rest: PreparedConnection,
     known: Mutex<Known>,
     options: PgConnectOptions,
-    /// Started by the first wait: who never waits needs no connection for it.
+    /// Started by the first wait: an outbox that nobody waits for needs no connection to listen.
     listener: OnceCell<NotificationListener>,
 }
 
-/// What is known of the rows, for as long as the connection of the exchange lasts.
+/// What is known of the rows; valid as long as the exchange's connection lasts.
 #[derive(Debug, Default)]
 struct Known {
-    /// Which connection.
+    /// The number of that connection.
     connection: u64,
-    /// Positions are of this connection: rows have been fetched by it.
+    /// Whether this connection has fetched rows: only then do the callers' positions belong to it.
     has_fetched: bool,
     marks: Marks,
-    /// For each lane, up to where all rows are gone.
+    /// For each lane, the number up to which all rows are gone.
     gone: [i64; OUTBOX_LANES as usize],
 }
 
-/// A connection that is made ready when it is new.
+/// A connection that runs its setup statements when it is new.
 #[derive(Debug)]
 struct PreparedConnection {
     connections: Connections,
@@ -74,7 +75,7 @@ struct PreparedConnection {
 }
 
 impl PreparedConnection {
-    /// The server ends a statement a little before `run` has passed, after which its caller stops waiting.
+    /// The server ends a statement after nine tenths of `run`, before its caller stops waiting.
     fn new(connections: Connections, run: Duration, more: &str) -> Self {
         let limit_ms = run.as_millis() * 9 / 10;
         Self {
@@ -84,7 +85,7 @@ impl PreparedConnection {
         }
     }
 
-    /// Runs `work`, which is told the number of the connection.
+    /// Runs `work`, which gets the number of the connection.
     async fn run<T>(
         &self,
         work: impl AsyncFnOnce(&mut PgConnection, u64) -> Result<T, sqlx::Error>,
@@ -92,7 +93,7 @@ impl PreparedConnection {
         let taken = self.connections.take().await?;
         let number = taken.number();
         let is_new = self.ready.swap(number, Ordering::AcqRel) != number;
-        // Of this program's own text and a number.
+        // The text consists of this program's own text and a number.
         let setup = AssertSqlSafe(Arc::clone(&self.setup));
         taken
             .run(async |connection| {
@@ -106,7 +107,7 @@ impl PreparedConnection {
 }
 
 impl PgOutbox {
-    /// Each call of `one` gives a connection, whose statements may take `run`.
+    /// Each call of `one` gives a connection; its statements may take `run`.
     pub(super) fn new(
         kind: Kind,
         one: impl Fn() -> Connections,
@@ -117,7 +118,7 @@ impl PgOutbox {
             kind,
             exchange: PreparedConnection::new(one(), run, ""),
             leases: PreparedConnection::new(one(), run, ""),
-            // It inserts rows: their numbers must not be drawn again after a crash.
+            // This connection inserts rows, and their numbers must not be drawn again after a crash.
             rest: PreparedConnection::new(one(), run, "; SET synchronous_commit = on"),
             known: Mutex::default(),
             options,
@@ -125,8 +126,8 @@ impl PgOutbox {
         }
     }
 
-    /// Brings up to date what is known of the rows. Returns up to where none can turn up any more, and
-    /// whether nothing of before counts.
+    /// Updates what is known of the rows. Returns the number up to which no row can appear any more, and
+    /// whether the positions of earlier fetches are void.
     async fn refresh_marks(
         &self,
         connection: &mut PgConnection,
@@ -142,7 +143,7 @@ impl PgOutbox {
         }
         known.marks.removed(removed);
         if known.marks.is_due() {
-            // Where this fails, nothing is known any more.
+            // If this fails, nothing is known any more.
             known.marks.take(connection).await?;
         }
         let settled = known.marks.settled();
@@ -233,7 +234,7 @@ impl Outbox for PgOutbox {
     }
 
     async fn set_aside(&self, rows: &[UnreadableRow]) -> Result<(), OutboxError> {
-        // Where this fails its caller discards what was fetched with them.
+        // If this fails, the caller discards the rows that were fetched with these marks.
         let has_fetched = std::mem::take(&mut self.known.lock().has_fetched);
         let ids: Vec<RowId> = rows.iter().map(|row| row.row_id).collect();
         let (lanes, seqs) = parts(&ids);
@@ -278,7 +279,7 @@ impl Outbox for PgOutbox {
             .listener
             .get_or_init(async || NotificationListener::start(self.options.clone(), OUTBOX))
             .await;
-        // Running out of time is the other way to be woken.
+        // A time-out wakes the relay as well.
         let _ = tokio::time::timeout(timeout, listener.signalled()).await;
     }
 
@@ -328,5 +329,5 @@ impl Outbox for PgOutbox {
     }
 }
 
-/// Lane, first row, its age, rows counted, rows set aside of all lanes.
+/// Lane, first row, its age, rows counted, and the set-aside rows of all lanes.
 type OutboxLaneStats = (i16, Option<i64>, Option<f64>, Option<i64>, i64);

@@ -1,29 +1,30 @@
-//! Up to where the rows of an outbox are all there. Numbers are drawn before their rows are visible, so a
-//! row may turn up below others that have been read long since. The relay may read on from a number only
-//! when no row up to it can still turn up; without that every fetch would walk the dead rows before the
-//! first live one, of which a long snapshot keeps millions.
+//! Marks: numbers up to which all rows of an outbox are visible. A number is drawn before its row is visible,
+//! so a row may appear below others that were read long ago. The relay may skip the rows up to a number only
+//! when none of them can still appear. Without marks every fetch would scan the dead rows before the first
+//! live one, and a long snapshot keeps millions of them.
 
 use sqlx::PgConnection;
 
 pub(super) const MARK: &str = "SELECT numbered, writers FROM outbox_mark()";
 
-/// Rows removed between two marks: as many dead ones a fetch may walk, a fraction of a millisecond. A mark
-/// costs about as much.
+/// Rows removed between two marks. A fetch scans at most so many dead rows, which takes a fraction of a
+/// millisecond; a mark costs about as much.
 const REMOVED_MAX: usize = 500;
 
-/// What is known of the numbers, by one connection: a server that has crashed draws numbers again that it
-/// had drawn and not written.
+/// What one connection knows of the numbers. It is void on the next connection: a server that has crashed
+/// draws numbers again that it had drawn but not written.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     /// Every row numbered up to this is visible to a statement that begins now, or gone.
     settled: i64,
-    /// Drawn when the last mark was taken, and who could have drawn without having committed.
+    /// The last number drawn when the last mark was taken, and the transactions that were open then and may
+    /// have drawn a number.
     taken: Option<(i64, Vec<String>)>,
     removed: usize,
 }
 
 impl Marks {
-    /// Whether a mark is worth its price.
+    /// Whether a mark is worth its cost.
     pub fn is_due(&self) -> bool {
         self.settled == 0 || self.removed >= REMOVED_MAX
     }
@@ -36,7 +37,7 @@ impl Marks {
         self.removed = self.removed.saturating_add(rows);
     }
 
-    /// Takes a mark; the one before counts if all its writers have ended.
+    /// Takes a mark. The mark before it becomes valid if all its writers have ended.
     pub async fn take(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let (numbered, writers): (i64, Vec<String>) =
             sqlx::query_as(MARK).fetch_one(connection).await?;
@@ -81,7 +82,7 @@ mod tests {
         assert_eq!(marks.settled(), 0, "2/1 may hold back a row up to 7");
         marks.note(30, names(&["3/1", "2/2"]));
         assert_eq!(marks.settled(), 7);
-        // 30 was drawn when 3/1 and 2/2 were at work, not those of the marks before.
+        // 30 was drawn while 3/1 and 2/2 were open, not the writers of the earlier marks.
         marks.note(40, names(&["4/1"]));
         assert_eq!(marks.settled(), 30);
         marks.note(50, names(&[]));

@@ -1,6 +1,6 @@
-//! The plans of the outbox' statements, made once for any arguments, while the table is empty, full, or
-//! empty again, and whatever it was when it was last counted: rows are found one by one, by the primary
-//! key or by their place.
+//! The generic plans of the outbox' statements, with the table empty, full, and empty again, and with
+//! statistics of any of these states. Every plan must find its rows one by one, by the primary key or by
+//! their physical position (`ctid`).
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -23,7 +23,7 @@ const FILL: &str = "
         SELECT n, n % 8, 1, 0, now(), gen_random_uuid(), gen_random_uuid(), 'X', '{}', 'unknown topic'
         FROM generate_series(1, 30000) n";
 
-/// What the tables go through, each as it is and then counted.
+/// The states that the tables go through, each with old statistics and then with new ones.
 const STATES: [(&str, &str); 6] = [
     ("empty and never counted", ""),
     ("empty", "ANALYZE"),
@@ -67,13 +67,13 @@ fn check(state: &str, plan: &[String]) {
     let text = plan.join("\n");
     let count = |wanted: &str| plan.iter().filter(|line| line.contains(wanted)).count();
     assert_eq!(count("Seq Scan"), 0, "{state}:\n{text}");
-    // Each walk over an index has a start and an end.
+    // Each index scan has a start and an end.
     assert_eq!(
         count("Index Scan") + count("Index Only Scan"),
         count("Index Cond"),
         "{state}:\n{text}"
     );
-    // Between the argument and the table, the argument leads.
+    // In a join of the argument and the table, the argument is the outer side.
     for (at, line) in plan.iter().enumerate() {
         if line.contains("Nested Loop") {
             assert!(!plan[at + 1].contains("outbox"), "{state}:\n{text}");
@@ -98,7 +98,7 @@ async fn no_plan_of_the_outbox_depends_on_statistics() {
         .await
         .unwrap();
     for (state, sql) in STATES {
-        // Each state with a session of its own: what it has planned before is no excuse.
+        // Each state has a session of its own, so that no cached plan hides a bad one.
         let mut connection = session(&url::options(&url).unwrap(), Duration::from_secs(60))
             .await
             .unwrap();

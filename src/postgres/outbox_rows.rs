@@ -13,10 +13,10 @@ use crate::ports::outbox::{
     OUTBOX_LANES, OutboxError, OutboxLanePosition, UNKNOWN_TOPIC, UnreadableRow, Wanted,
 };
 
-/// Removes rows, and gives the first rows of each lane after its position that aren't known yet. No choice
-/// is left to the planner: rows are found by the primary key, one by one, and removed by where they are;
-/// `LIMIT` keeps each look-up where it is written. The rows removed are still seen by the second half, so
-/// they belong to the known.
+/// Removes rows, and returns each lane's first unknown rows after its position. The planner has no choice:
+/// rows are found one by one by the primary key, and removed by their physical position; `LIMIT` keeps each
+/// look-up where it is written. The second half still sees the removed rows, so they must be among the known
+/// ones.
 pub(super) const EXCHANGE: &str = "
     WITH removed AS (
         DELETE FROM outbox WHERE ctid = ANY (ARRAY(
@@ -60,7 +60,7 @@ pub(super) const SET_ASIDE: &str = "
     FROM moved
     ON CONFLICT DO NOTHING";
 
-/// So many at a time, each time in a transaction of its own.
+/// The most rows that are moved back at a time, each time in a transaction of its own.
 pub(super) const TAKE_BACK_MAX: i64 = 1000;
 
 pub(super) const TAKE_BACK: &str = "
@@ -75,8 +75,8 @@ pub(super) const TAKE_BACK: &str = "
     SELECT lane, version, ordinal, at, id, order_id, topic, traceparent, payload
     FROM back ORDER BY seq";
 
-/// What waits in each lane after a number up to which all are gone. Counts to a limit: counting millions
-/// every few seconds costs more than relaying.
+/// What waits in each lane after the number up to which all rows are gone. It counts to a limit: counting
+/// millions every few seconds costs more than relaying.
 pub(super) const STATS: &str = "
     SELECT (lanes.n - 1)::smallint, first.seq, extract(epoch FROM now() - first.at)::float8, part.n,
            (SELECT count(*) FROM (
@@ -93,9 +93,9 @@ pub(super) const STATS: &str = "
         ) AS counted
     ) part ON true";
 
-/// What a fetch took of each lane.
+/// How much a fetch took from each lane.
 pub(super) struct Taken {
-    /// A lane's share.
+    /// The most rows of one lane.
     pub(super) rows_max: u32,
     pub(super) bytes_max: u32,
     lanes: [OutboxLaneRow; OUTBOX_LANES as usize],
@@ -106,7 +106,7 @@ struct OutboxLaneRow {
     rows: u32,
     bytes: usize,
     last: i64,
-    /// There may be more of it.
+    /// Whether the lane may have more rows.
     is_cut: bool,
 }
 
@@ -132,12 +132,12 @@ impl Taken {
         Ok(())
     }
 
-    /// A lane may have more.
+    /// Whether any lane may have more rows.
     pub(super) fn is_cut(&self) -> bool {
         self.lanes.iter().any(|lane| lane.is_cut)
     }
 
-    /// From where a lane is to be read on: all up to it has been given, is known, or is gone.
+    /// The position from which a lane is read next: every row up to it was returned, is known, or is gone.
     pub(super) fn next(&self, from: OutboxLanePosition, settled: i64, started_over: bool) -> i64 {
         let lane = self.lanes.get(usize::from(from.lane));
         let seen = match lane {
@@ -153,7 +153,7 @@ impl Taken {
 }
 
 pub(super) fn number(lane: u16) -> i16 {
-    // There is no such lane; what is asked of it finds nothing.
+    // No lane has this number, so a query for it finds nothing.
     i16::try_from(lane).unwrap_or(-1)
 }
 
@@ -173,7 +173,8 @@ fn row_id(row: &PgRow) -> Result<RowId, OutboxError> {
     })
 }
 
-/// Errors are of the answer as a whole; a row whose content makes no sense is told by itself.
+/// Reads a row. The outer error concerns the answer as a whole; a row with unreadable content is the inner
+/// error.
 pub(super) fn read(row: &PgRow) -> Result<Result<OutboxEntry, UnreadableRow>, OutboxError> {
     let row_id = row_id(row)?;
     let order: Uuid = row.try_get(2).map_err(unreadable)?;

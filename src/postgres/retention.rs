@@ -1,9 +1,9 @@
-//! Forgetting settled rows on PostgreSQL, by the indexes that are there: orders by status and age,
-//! reservations and adjustments along their primary keys. An index on the age of reservations would cost each a
-//! write; adjustments are numbered as they are made.
+//! Removes old settled rows on PostgreSQL by existing indexes: orders by status and age, reservations and
+//! adjustments along their primary keys. An index on the age of reservations would cost a write for each;
+//! adjustments are numbered in the order of their age.
 //!
-//! A page is one autocommit statement. It waits for nobody for long (rows in hand are passed over), and
-//! looks again at each row that it removes.
+//! A page is one autocommit statement. It skips locked rows, so it never waits for long, and it checks each
+//! row again before it removes it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +22,12 @@ use super::settings::Kind;
 use super::types::Millis;
 use crate::ports::retention::{Cursor, Mode, Page, Retention, RetentionError};
 
-/// The final statuses, a walk each.
+/// The final statuses; each has a walk of its own.
 const FINAL: [Status; 3] = [Status::Delivered, Status::Rejected, Status::Cancelled];
 
-/// An order may go once it is final, nothing is awaited, and its stock is known to be settled:
-/// then no append comes any more. `status || ''` matches no index, so these orders are looked up by id.
-/// Columns: orders, events, rows looked at, the last of them.
+/// An order may be removed once it is final, awaits nothing, and its stock is known to be settled: then no
+/// append comes any more. `status || ''` matches no index, so these orders are looked up by id. Columns:
+/// orders, events, rows looked at, the last row looked at.
 pub(super) const REMOVE_ORDERS: &str = "
     WITH page AS MATERIALIZED (
         SELECT id, created_at,
@@ -63,7 +63,8 @@ pub(super) const COUNT_ORDERS: &str = "
            (SELECT count(*) FROM page), last.created_at, last.id
     FROM (SELECT created_at, id FROM page ORDER BY created_at DESC, id DESC LIMIT 1) AS last";
 
-/// A reservation may go once it holds nothing. Columns: reservations, rows looked at, the last of them.
+/// A reservation may be removed once it holds nothing. Columns: reservations, rows looked at, the last row
+/// looked at.
 pub(super) const REMOVE_RESERVATIONS: &str = "
     WITH page AS MATERIALIZED (
         SELECT order_id, state <> 'RESERVED' AND updated_at < $2 AS settled
@@ -87,7 +88,7 @@ pub(super) const COUNT_RESERVATIONS: &str = "
     SELECT (SELECT count(*) FROM page WHERE settled), (SELECT count(*) FROM page), last.order_id
     FROM (SELECT order_id FROM page ORDER BY order_id DESC LIMIT 1) AS last";
 
-/// Columns: adjustments, rows looked at, the last of them.
+/// Columns: adjustments, rows looked at, the last row looked at.
 pub(super) const REMOVE_ADJUSTMENTS: &str = "
     WITH page AS MATERIALIZED (
         SELECT id, at < $2 AS old FROM stock_adjustments WHERE id > $1 ORDER BY id LIMIT $3
@@ -107,12 +108,12 @@ pub(super) const COUNT_ADJUSTMENTS: &str = "
 /// The inventory's walks: reservations, then adjustments.
 const INVENTORY_WALKS: usize = 2;
 
-/// One row in all; the clock is the database's.
+/// The table has one row; the clock is the database's.
 pub(super) const TAKE_TURN: &str = "
     UPDATE maintenance SET begun_at = now()
     WHERE task = 'prune' AND begun_at <= now() - $1 * interval '1 second'";
 
-/// One database that forgets.
+/// The retention of one database.
 #[derive(Clone, Debug)]
 pub struct PgRetention {
     kind: Kind,
@@ -251,7 +252,7 @@ impl PgRetention {
             Ok((count(&row, 0)?, count(&row, 1)?, last))
         };
         let (removed, seen, last) = read().map_err(|error| RetentionError(error.into()))?;
-        // A page without an old one ends the walk: ids and times run together but for the odd one.
+        // A page without an old row ends the walk: ids rise with time, with rare exceptions.
         let has_more = removed > 0 && seen >= u64::from(limit);
         Ok(Page {
             rows: vec![("stock_adjustments", removed)],

@@ -1,4 +1,4 @@
-//! The waiting sagas on PostgreSQL: what the partial index of deadlines holds.
+//! The waiting sagas on PostgreSQL, found by the partial index of deadlines.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ const COUNT_STUCK: &str = "
             AND shard = ANY ($3::smallint[])
         LIMIT $4) AS stuck";
 
-/// See the module.
+/// The waiting sagas on PostgreSQL.
 #[derive(Clone, Debug)]
 pub struct PgSagas {
     lists: Arc<Connections>,

@@ -1,5 +1,5 @@
-//! Which database, with how many connections, and how long they may take. Leaves keeping to it to
-//! [`super::connections`].
+//! Which database, with how many connections, and how long calls may take. [`super::connections`] enforces
+//! the limits.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ impl Kind {
     }
 }
 
-/// How many connections, and how long they may take.
+/// How many connections, and how long calls may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Connections for appends. Reads have others, so that they never wait behind an append. Four
     /// overlapping commits keep the disk busy; more only wait for each other in PostgreSQL.
     pub append_connections: u32,
-    /// Connections for everything else; and half as many for pages of orders, which anyone may ask for
-    /// at any length: loads of orders and looks at the database's health must not wait behind them.
+    /// Connections for everything else. Half as many more serve pages of orders, which any client may ask
+    /// for: loads of orders and health checks must not wait behind pages.
     pub read_connections: u32,
     /// How long to wait for a free connection, and for a new one to be made.
     pub acquire: Duration,

@@ -1,7 +1,6 @@
-//! Stock on PostgreSQL. A batch of requests is one transaction of two calls: one locks and reads, one
-//! writes. Reservations are locked in order of order id, then items in order of SKU, then new
-//! reservations are inserted in order of order id, so overlapping batches wait for each other and never
-//! in a circle.
+//! Stock on PostgreSQL. A batch of requests is one transaction of two calls: one locks and reads, one writes.
+//! Reservations are locked in order of order id, then items in order of SKU, then new reservations are
+//! inserted in order of order id, so overlapping batches wait for each other without deadlock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +24,7 @@ use crate::ports::stock::{
 /// same order inserted meanwhile). Locks are taken in one order, so even twice is rare.
 const TRIES_MAX: u32 = 4;
 
-/// Between two announcements, as for orders: many batches commit in it.
+/// The time between two announcements, as for orders; many batches commit within it.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(25);
 
 /// The inventory's stock on PostgreSQL.
@@ -36,7 +35,7 @@ pub struct PgStock {
     announcing: Arc<Announcing>,
 }
 
-/// One task announces for all batches that commit meanwhile.
+/// The state of the task that announces for all batches that commit meanwhile.
 #[derive(Debug, Default)]
 struct Announcing {
     is_wanted: AtomicBool,
@@ -52,7 +51,7 @@ impl PgStock {
         }
     }
 
-    /// Soon, and without waiting for it: what it announces is committed, and the relay's timer finds it
+    /// Announces soon, without waiting for it: the rows are committed, and the relay's timer would find them
     /// anyway.
     fn announce(&self) {
         let state = &self.announcing;
@@ -70,7 +69,8 @@ impl PgStock {
                     tokio::time::sleep(ANNOUNCE_EVERY).await;
                 }
                 state.is_running.store(false, Ordering::SeqCst);
-                // Whoever wanted one in between saw this task running still.
+                // A batch that wanted an announcement in between saw this task still running, so started
+                // none.
                 let is_missed = state.is_wanted.load(Ordering::SeqCst);
                 if !is_missed || state.is_running.swap(true, Ordering::SeqCst) {
                     return;

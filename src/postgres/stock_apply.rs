@@ -23,7 +23,7 @@ pub(super) enum Attempt {
     Overtaken,
 }
 
-/// What the requests make of what is stored.
+/// The result of deciding the requests on the stored state.
 struct Decided {
     outcomes: Vec<StockOutcome>,
     records: BTreeMap<OrderId, Record>,
@@ -48,8 +48,9 @@ pub(super) async fn try_apply(
             Ok(Attempt::Overtaken)
         }
         Err(error) => {
-            // At once, not when the connection is used next: it holds locks. What failed first is
-            // what matters; if this fails too, the connection is in no known state.
+            // Rolled back at once, not when the connection is used next, because the transaction holds locks.
+            // The first failure is the one to report; if this fails too, the state of the connection is
+            // unknown.
             transaction.rollback().await?;
             Err(error)
         }
@@ -94,7 +95,7 @@ async fn decide_and_store(
     })
 }
 
-/// What the batch comes to; `records` are those that it changes.
+/// Decides the batch; `records` of the result are those that it changes.
 fn decide(batch: &[StockRequest], locked: &Locked, ledger: &mut Ledger, now: Timestamp) -> Decided {
     let mut records = BTreeMap::<OrderId, Record>::new();
     let mut messages = Vec::new();
@@ -134,7 +135,8 @@ fn orders(batch: &[StockRequest]) -> Vec<OrderId> {
     orders.into_iter().collect()
 }
 
-/// Every SKU that is asked for. What orders hold that may give it up is known once they are read.
+/// Every SKU that the batch asks for. The SKUs that releases give back are known only once the reservations
+/// are read.
 fn demanded(batch: &[StockRequest]) -> Vec<Sku> {
     let mut skus = BTreeSet::new();
     for request in batch {

@@ -31,9 +31,9 @@ const LOCK_ITEM: &str =
 const ITEMS_AFTER: &str =
     "SELECT sku, on_hand, reserved, version FROM items WHERE sku > $1 ORDER BY sku LIMIT $2";
 
-/// One item's, from the end of its range of `stock_adjustments_by_sku`. Written as a range of both columns
-/// and ordered by both: else the planner may walk the primary key backwards, past all other items'. Ids begin
-/// at 1.
+/// One item's adjustments, read from the end of its range of `stock_adjustments_by_sku`. The range and the
+/// order name both columns; else the planner may scan the primary key backwards, past the adjustments of all
+/// other items. Ids begin at 1.
 const ADJUSTMENTS: &str = "
     SELECT id, delta, reason, at, on_hand, reserved, version FROM stock_adjustments
     WHERE (sku, id) < ($1, $2) AND (sku, id) > ($1, 0) ORDER BY sku DESC, id DESC LIMIT $3";
@@ -71,7 +71,7 @@ fn read(on_hand: i64, reserved: i64, version: i64) -> Result<Item, sqlx::Error> 
     })
 }
 
-/// Items in order of SKU. One that can't be read is left out: the others are shown all the same.
+/// Items in order of SKU. An item that can't be read is left out, and the others are still shown.
 pub(super) async fn items_after(
     connection: &mut PgConnection,
     after: Option<&Sku>,
@@ -94,7 +94,7 @@ pub(super) async fn items_after(
     Ok(readable.collect())
 }
 
-/// Sets what is on hand, creating the item; whether the key had done so before.
+/// Sets the quantity on hand, and creates the item; also tells whether the key had done so before.
 pub(super) async fn set(
     connection: &mut PgConnection,
     asked: &Restocking<'_>,
@@ -128,8 +128,8 @@ pub(super) async fn set(
     Ok(Ok((item, false)))
 }
 
-/// What was answered to the first use of a key; what wasn't stored by the version of that time is
-/// today's.
+/// The answer to the first use of a key. Values that the version of that time didn't store are taken from the
+/// item as it is now.
 fn answered(known: &KnownKey, now: Item) -> Item {
     let count = |n: i64| u64::try_from(n).unwrap_or(0);
     let level = known.reserved.map(|reserved| Level {
@@ -142,7 +142,7 @@ fn answered(known: &KnownKey, now: Item) -> Item {
     }
 }
 
-/// Adds to what is on hand and notes it; whether the key had done so before.
+/// Adds to the quantity on hand and records the adjustment; also tells whether the key had done so before.
 pub(super) async fn adjust(
     connection: &mut PgConnection,
     asked: &Restocking<'_>,
@@ -226,7 +226,7 @@ async fn restock(
             .bind(int8(level.on_hand))
             .fetch_optional(&mut *connection)
             .await?;
-        // Nothing where another has created it in between: then it is there to be locked.
+        // `None` if another transaction has created the item in between: then it exists and can be locked.
         if let Some(version) = version {
             let version = u64::try_from(version).map_err(|_| impossible("version"))?;
             return Ok(Ok(Item { level, version }));

@@ -1,4 +1,4 @@
-//! Clients' idempotency keys of stock: what each stands for, and what was answered.
+//! Clients' idempotency keys of stock: the write that each stands for, and its answer.
 
 use sqlx::PgConnection;
 use trackops_domain::ids::Sku;
@@ -6,16 +6,16 @@ use trackops_domain::ids::Sku;
 use super::stock_rows::int8;
 use crate::ports::stock::Item;
 
-/// How long an idempotency key is known. A client retries within minutes.
+/// How long an idempotency key is remembered. A client retries within minutes.
 const KEY_DAYS: i32 = 7;
 
-/// What a key stands for, and what was answered to whoever used it first.
+/// The write that a key stands for, and the answer to its first use.
 pub(super) struct KnownKey {
     pub sku: String,
     pub on_hand: i64,
-    /// `None` for a key from before this was stored.
+    /// `None` for a key that is older than this column.
     pub reserved: Option<i64>,
-    /// The same.
+    /// `None` for a key that is older than this column, too.
     pub version: Option<i64>,
     /// The adjustment that it stands for.
     pub adjustment: Option<i64>,
@@ -23,10 +23,10 @@ pub(super) struct KnownKey {
 
 type StoredKey = (String, i64, Option<i64>, Option<i64>, Option<i64>);
 
-/// The quantity of a key of an adjustment: no quantity that can be asked for.
+/// Stored as the quantity when a key stands for an adjustment; no client can ask for this quantity.
 pub(super) const ADJUSTMENT: i64 = -1;
 
-/// Takes `key` for this write; what it stands for if it is taken already.
+/// Takes `key` for this write; returns what the key stands for if it is taken already.
 pub(super) async fn take_key(
     connection: &mut PgConnection,
     key: &str,
@@ -66,7 +66,7 @@ pub(super) async fn take_key(
     )
 }
 
-/// Keeps what is answered to whoever has taken `key`.
+/// Stores the answer to the write that has taken `key`.
 pub(super) async fn keep_answer(
     connection: &mut PgConnection,
     key: &str,
@@ -81,7 +81,7 @@ pub(super) async fn keep_answer(
         .map(drop)
 }
 
-/// Keeps which adjustment was made for whoever has taken `key`.
+/// Stores the adjustment that was made by the write that has taken `key`.
 pub(super) async fn keep_adjustment(
     connection: &mut PgConnection,
     key: &str,

@@ -1,5 +1,5 @@
-//! A reservation as stored, and the replies that follow from it: the same each time, because a repeat
-//! is answered as of the first time.
+//! A reservation as stored, and the replies that follow from it. A repeated request gets the same reply as
+//! the first.
 
 use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::stock::{Reply, Request, Reservation};
@@ -11,7 +11,7 @@ use crate::model::outbox_row::OutboxRow;
 use crate::model::topic::Topic;
 use crate::ports::stock::StockRequest;
 
-/// The place of an answer to a reservation, and of one to a release, in an order's messages.
+/// The numbers of the reply to a reservation and of the reply to a release among an order's messages.
 const RESERVE_REPLY: u32 = 1;
 const RELEASE_REPLY: u32 = 2;
 
@@ -19,13 +19,13 @@ const RELEASE_REPLY: u32 = 2;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Record {
     pub state: Reservation,
-    /// What is or was held, or was asked for.
+    /// The items that are or were held, or were asked for.
     pub items: Vec<(Sku, u64)>,
-    /// What was short, when the first answer was a refusal.
+    /// The SKUs that were short, if the first answer was a refusal.
     pub failed: Option<Vec<Sku>>,
     /// When the first answer was given.
     pub replied_at: Option<Timestamp>,
-    /// When a release was.
+    /// When the release was answered.
     pub released_at: Option<Timestamp>,
     pub updated_at: Timestamp,
 }
@@ -37,7 +37,7 @@ pub(super) struct Message {
 }
 
 impl Record {
-    /// What `known` becomes by an outcome that `request` had at `now`.
+    /// The record that `known` becomes when `request` has an outcome at `now`.
     pub fn after(
         known: Option<&Self>,
         request: &StockRequest,
@@ -138,7 +138,7 @@ mod tests {
     use crate::codec::samples;
     use crate::model::outbox_row::{OutboxEntry, RowId};
 
-    /// The answer to `request` that `reply` gives, as it stands on the bus.
+    /// The answer to `request` that `reply` makes, as it is published.
     fn published(request: Request, state: Reservation, reply: &Reply) -> String {
         let request = StockRequest {
             order: samples::id(),

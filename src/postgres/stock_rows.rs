@@ -1,5 +1,5 @@
-//! The rows of the inventory's database that a batch locks and writes. What they become is decided
-//! elsewhere.
+//! The rows of the inventory's database that a batch locks and writes. Leaves decisions about them to
+//! [`super::stock_apply`].
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ const RESERVATION: &str = "
 
 const LOCK: &str = "SELECT * FROM lock_stock($1, $2)";
 
-/// What a batch has locked.
+/// The rows that a batch has locked.
 #[derive(Default)]
 pub(super) struct Locked {
     pub records: BTreeMap<OrderId, Record>,
@@ -31,7 +31,8 @@ pub(super) struct Locked {
 }
 
 impl Locked {
-    /// Why nothing can be done for `request`, whose order's reservation is `known`.
+    /// Why `request` can't be handled, if a row that it needs can't be read; `known` is its order's
+    /// reservation.
     pub fn unreadable(&self, request: &StockRequest, known: Option<&Record>) -> Option<String> {
         if let Some(why) = self.unreadable_records.get(&request.order) {
             return Some(format!("the order's reservation can't be read: {why}"));
@@ -61,8 +62,8 @@ pub(super) async fn reservation(
     stored.map(|row| record(&row)).transpose()
 }
 
-/// Reads what a batch touches and keeps it from changing until the transaction ends. Unknown orders and
-/// items are left out.
+/// Reads and locks the rows that a batch touches, until the transaction ends. Unknown orders and items are
+/// left out.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     orders: &[OrderId],
@@ -88,7 +89,7 @@ pub(super) async fn lock(
             }
             continue;
         }
-        // Asked for by its name, which was sound.
+        // The SKU was valid when it was asked for, so it parses.
         let sku = parse_sku(row.try_get(7)?)?;
         match level(row.try_get(8)?, row.try_get(9)?) {
             Ok(level) => {
@@ -125,7 +126,7 @@ fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
 }
 
 pub(super) fn level(on_hand: i64, reserved: i64) -> Result<Level, sqlx::Error> {
-    // The columns are checked to be no less than zero.
+    // The schema keeps the columns from being negative.
     let number = |n: i64| u64::try_from(n).map_err(|_| impossible("level"));
     Ok(Level {
         on_hand: number(on_hand)?,
@@ -133,8 +134,8 @@ pub(super) fn level(on_hand: i64, reserved: i64) -> Result<Level, sqlx::Error> {
     })
 }
 
-/// All inserts: no plan of theirs looks at a table, so none depends on what is known of it. The rows that
-/// are changed are locked and there, so their inserts always conflict.
+/// Uses inserts only: their plans read no table, so no plan depends on statistics. Changed rows exist and are
+/// locked, so their inserts always conflict.
 const STORE: &str = "
     WITH levels AS (
         INSERT INTO items (sku, on_hand, reserved)
@@ -163,7 +164,7 @@ const STORE: &str = "
     )
     SELECT count(*) FROM new";
 
-/// What a batch changes; the lists in order of their keys.
+/// The changes of a batch; the lists are in order of their keys.
 pub(super) struct Changes<'a> {
     pub levels: &'a BTreeMap<&'a Sku, Level>,
     /// Reservations that are not there yet.
@@ -175,7 +176,7 @@ pub(super) struct Changes<'a> {
 
 type Query<'q> = sqlx::query::QueryScalar<'q, sqlx::Postgres, i64, sqlx::postgres::PgArguments>;
 
-/// Reservations with their columns of JSON.
+/// Reservations with their JSON columns.
 struct Rows<'a> {
     records: &'a [(&'a OrderId, &'a Record)],
     items: Vec<Vec<u8>>,
@@ -215,8 +216,8 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Stores all of it; `false`, and the transaction is to be rolled back, if one of the new reservations is
-/// there already.
+/// Stores all changes. If one of the new reservations exists already it returns `false`, and the caller must
+/// roll the transaction back.
 pub(super) async fn store(
     connection: &mut PgConnection,
     changes: &Changes<'_>,
@@ -262,7 +263,7 @@ fn bind_messages<'q>(query: Query<'q>, messages: &'q [Message]) -> Query<'q> {
         .bind(rows().map(|row| row.traceparent.as_deref()).bind_iter())
 }
 
-/// The highest number given to a row of the outbox, and the lowest that there is.
+/// The highest number that was given to a row of the outbox, and the lowest number among its rows.
 pub(super) const REPLIES: &str = "
     SELECT (SELECT last_value FROM outbox_seq_seq),
            (SELECT min(oldest.seq)
@@ -273,7 +274,7 @@ pub(super) const REPLIES: &str = "
 
 fn lane(order: OrderId) -> i16 {
     let hash = xxhash_rust::xxh3::xxh3_64(order.0.as_bytes());
-    // Below OUTBOX_LANES by the modulo.
+    // The modulo keeps it below OUTBOX_LANES.
     i16::try_from(hash % u64::from(OUTBOX_LANES)).unwrap_or(0)
 }
 
@@ -289,7 +290,7 @@ fn names_json(skus: &[Sku]) -> Vec<u8> {
 }
 
 pub(super) fn int8(number: u64) -> i64 {
-    // Levels come from columns of this type and only shrink or rise below `on_hand`.
+    // Levels come from columns of this type, and never rise above `on_hand`.
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

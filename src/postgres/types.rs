@@ -113,9 +113,9 @@ impl From<Text<'_>> for Bytes {
     }
 }
 
-/// Whether JSON text holds an escaped U+0000 (`\u0000` that is not itself an escaped backslash):
-/// valid JSON, but no text of ours may hold that character. `jsonb` would refuse it; `json`, which
-/// costs a tenth, doesn't look.
+/// Whether JSON text holds an escaped U+0000 (`\u0000` that is not itself an escaped backslash): valid JSON,
+/// but no text of ours may hold that character. `jsonb` would refuse it; `json`, which costs a tenth, doesn't
+/// check.
 pub(super) fn has_nul(json: &[u8]) -> bool {
     const ESCAPE: &[u8] = b"\\u0000";
     let mut from = 0;
@@ -131,7 +131,7 @@ pub(super) fn has_nul(json: &[u8]) -> bool {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    // Most bytes are not a backslash: pass over those without looking further.
+    // Most bytes are no backslash and are skipped quickly.
     let mut from = 0;
     while let Some(at) = haystack[from..].iter().position(|b| *b == needle[0]) {
         if haystack[from + at..].starts_with(needle) {

@@ -1,5 +1,5 @@
-//! The address of a database, read without a word about what it holds: the library's errors repeat values,
-//! and it logs parameters that it doesn't know, of which one may be a misspelt password.
+//! Reads a database's URL without showing any value of it. The library's errors repeat values, and it logs
+//! unknown parameters, one of which may be a misspelt password.
 
 use std::str::FromStr as _;
 
@@ -10,7 +10,7 @@ use thiserror::Error;
 /// Why a database can't be used at all.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The URL can't be understood. The library's words are left out: they repeat parts of it.
+    /// The URL can't be understood. The library's message is left out, because it repeats parts of the URL.
     #[error(
         "the database URL isn't of the form postgres://user:password@host:port/database, or a parameter of \
          it has no such value; what isn't a letter or a digit in a password is escaped, as in %40 for @"
@@ -43,7 +43,7 @@ const KNOWN: [&str; 18] = [
     "options",
 ];
 
-/// The options of `url` as every connection here has them.
+/// The options of `url`, as every connection here uses them.
 pub(super) fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
     let options = known_options(url)?;
     if !cfg!(feature = "tls") {
@@ -56,18 +56,18 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
     }
     Ok(options
         .application_name("trackops")
-        // A parameter of the start that poolers refuse, and that no number here needs.
+        // Poolers refuse this start parameter, and no number here needs it.
         .extra_float_digits(None)
         .disable_statement_logging())
 }
 
-/// The options of `url`, without parameters that mean nothing, which are named in a warning.
+/// The options of `url` without unknown parameters; a warning names those.
 fn known_options(url: &str) -> Result<PgConnectOptions, OpenError> {
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let (known, unknown): (Vec<&str>, Vec<&str>) = pairs.partition(|pair| is_known(key(pair)));
     for parameter in unknown.into_iter().map(key) {
-        // What doesn't look like a name may be a piece of an unescaped password.
+        // Text that doesn't look like a name may be a part of an unescaped password.
         let is_name = |byte: u8| byte.is_ascii_lowercase() || b"_-".contains(&byte);
         let parameter = if parameter.bytes().all(is_name) {
             parameter

@@ -16,8 +16,8 @@ use crate::ports::cache::{Cache, CacheEntry, CacheError};
 
 /// Seconds that a position is kept after the last ping of its courier.
 const POSITION_TTL_S: u64 = 60 * 60;
-/// Degrees of latitude that a GEO index holds (the Web Mercator square); beyond it a position is
-/// kept without being in the index.
+/// Degrees of latitude that a GEO index holds (the Web Mercator square); a position beyond it is kept, but
+/// not in the index.
 const GEO_LAT_MAX: f64 = 85.051_128_78;
 
 /// Redis as the cache. Every call gives up after the response time-out, and at once while there is
@@ -28,8 +28,8 @@ pub struct RedisCache {
 }
 
 impl RedisCache {
-    /// Tries to connect once, for at most the connect time-out. A Redis that is away is no error: it
-    /// is tried again in the background for as long as this value lives.
+    /// Tries to connect once, for at most the connect time-out. An unreachable Redis is no error: connecting
+    /// is retried in the background for as long as this value lives.
     pub async fn connect(settings: RedisSettings) -> Result<Self, RedisConfigError> {
         let link = Link::open(&settings).await?;
         Ok(Self { link, settings })
@@ -177,7 +177,7 @@ fn failed(failure: RedisFailure) -> CacheError {
     CacheError(Box::new(failure))
 }
 
-/// The index rounds to about half a metre; the courier's own key keeps what was sent.
+/// The index rounds to about half a metre; the courier's own key keeps the exact position.
 fn write_position(position: Position) -> String {
     format!("{} {} {}", position.lat, position.lon, position.at.0)
 }
@@ -191,5 +191,5 @@ fn read_position(stored: &str) -> Option<Position> {
     })
 }
 
-// The script compares exactly the rank; a change of one without the other would let old views win.
+// The script compares exactly the rank. Changing one length without the other would let old views win.
 const _: () = assert!(scripts::RANK_BYTES == entry::RANK_BYTES);

@@ -1,6 +1,6 @@
-//! The stored form of a cached view: 19 digits of generation, 10 of version, one for final, then the
-//! view. Digits of fixed width compare as text the way (generation, version) compares as numbers,
-//! which is all that the script has to do, and they can be read with `redis-cli`.
+//! The stored form of a cached view: 19 digits of generation, 10 of version, one for final, then the view.
+//! Digits of fixed width compare as text just as (generation, version) compares as numbers, so the script
+//! only compares text. They can also be read with `redis-cli`.
 
 use bytes::Bytes;
 use trackops_domain::ids::{OrderId, Version};
@@ -9,7 +9,7 @@ use crate::ports::cache::CacheEntry;
 
 /// Digits that decide which of two entries is newer; the script compares this many bytes.
 pub(super) const RANK_BYTES: usize = 29;
-/// Rank and the digit for final.
+/// The rank and the digit for final.
 const HEADER_BYTES: usize = RANK_BYTES + 1;
 
 /// Writes the stored form of `entry` over `buffer`.

@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-/// A call's failure. The library's error is kept as scrubbed text and not as a source: a server that
+/// A call's failure. The library's error is kept as scrubbed text and not as a source, because a server that
 /// doesn't know a command repeats its arguments, and one of them may be the password.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RedisFailure {
-    /// There is no connection now; one is being made.
+    /// There is no connection; a new one is being made.
     #[error("not connected to redis: {0}")]
     NotConnected(String),
-    /// No answer in time. It may have been carried out, or may be later.
+    /// No answer in time. The command may have run, or may run later.
     #[error("redis did not answer {operation} within {limit:?}")]
     TimedOut {
         /// What was asked.
         operation: &'static str,
-        /// How long it was waited for.
+        /// How long the caller waited.
         limit: Duration,
     },
-    /// Redis, or the way there, failed.
+    /// Redis or the connection failed.
     #[error("redis failed at {operation}: {detail}")]
     Failed {
         /// What was asked.
@@ -29,9 +29,9 @@ pub enum RedisFailure {
     },
 }
 
-/// Whether the server says that it isn't the one to talk to, or not yet: it only follows another, perhaps
-/// without hearing of it, reads its data in, or is part of a cluster that sends us elsewhere. Scripts of
-/// Redis 6 say it in the middle of a text of their own.
+/// Whether the error says that this server can't be used, or not yet: it is a replica (perhaps cut off from
+/// its primary), is still loading its data, or belongs to a cluster that redirects us. Redis 6 puts this
+/// error into the middle of a script's own error text.
 pub(super) fn is_of_another_server(error: &redis::RedisError) -> bool {
     const CODES: [&str; 5] = ["READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "MOVED"];
     let code = error.code().unwrap_or_default();
@@ -43,12 +43,12 @@ pub(super) fn is_of_another_server(error: &redis::RedisError) -> bool {
         })
 }
 
-/// The password, kept only to take it out of texts.
+/// The password, kept only to remove it from texts.
 #[derive(Clone, Default)]
 pub(super) struct Scrubber(Vec<String>);
 
 impl Scrubber {
-    /// Takes out the password of `info` wherever it turns up.
+    /// A scrubber that removes the password of `info` wherever it occurs.
     pub(super) fn of(info: &redis::ConnectionInfo) -> Self {
         let secret = info.redis_settings().password();
         Self(

@@ -1,5 +1,5 @@
-//! The one connection to Redis: shared by all callers, made again in the background when it is lost,
-//! and never waited for. Leaves what is said over it to `cache`.
+//! The one connection to Redis: shared by all callers, and made again in the background when it is lost. No
+//! caller waits for a connection. Leaves the commands to `cache`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -18,13 +18,13 @@ use crate::telemetry::repeated::RepeatedLog;
 
 /// First pause between two attempts to connect, doubled up to [`RECONNECT_CAP`].
 const RECONNECT_BASE: Duration = Duration::from_millis(50);
-/// A Redis that is back is used again within this.
+/// The longest pause: a Redis that has come back is used again within this time.
 const RECONNECT_CAP: Duration = Duration::from_secs(2);
-/// A connection that was asked and gave no answer for this long is given up: a path that swallows
-/// packets would otherwise hold it for the minutes that TCP takes to notice.
+/// A connection that gave no answer for this long is given up. A network that drops packets would otherwise
+/// hold it for the minutes that TCP takes to notice.
 const STALLED_AFTER: Duration = Duration::from_secs(3);
-/// Requests that may wait to be written. Calls are few and large (a batch each); reads of a burst
-/// wait here rather than fail.
+/// Requests that may wait to be written. Calls are few and large (a batch each); in a burst reads wait here
+/// rather than fail.
 const QUEUE_MAX: usize = 1024;
 
 /// A handle to the connection. The last one dropped ends the attempts to reconnect.
@@ -41,12 +41,13 @@ struct Shared {
     response_timeout: Duration,
     connect_timeout: Duration,
     live: ArcSwapOption<Live>,
-    /// How many connections there were: see `Cache::session`.
+    /// Counts the connections made so far: see `Cache::session`.
     session: AtomicU64,
     reconnecting: AtomicBool,
     last_error: Mutex<String>,
     troubles: RepeatedLog,
-    /// Milliseconds after `origin` (at least 1) of the oldest question without an answer; 0 if none.
+    /// When the oldest unanswered request was sent, in milliseconds after `origin` (at least 1); 0 if there
+    /// is none.
     unanswered_since: AtomicU64,
     origin: Instant,
 }
@@ -91,8 +92,7 @@ impl Link {
         &self.shared.scripts
     }
 
-    /// A write that does no harm: only a server that takes it can be of use. One that merely answers may
-    /// be a replica.
+    /// A harmless write. A server that takes it can be used; one that only answers reads may be a replica.
     pub(super) fn trial(&self) -> &Cmd {
         &self.shared.trial
     }
@@ -129,7 +129,7 @@ impl Link {
         let is_over =
             error.is_unrecoverable_error() || error.is_io_error() || error.is_connection_dropped();
         if is_over || is_of_another_server(&error) {
-            // The next one goes where the name leads by then.
+            // The next connection resolves the name again.
             shared.lost(live.session, &detail);
         } else {
             question.answered();
@@ -139,7 +139,7 @@ impl Link {
 }
 
 impl Shared {
-    /// Gives up connection `session`, if it is still the one in use, and starts making another.
+    /// Gives up connection `session`, if it is still in use, and starts making another.
     fn lost(self: &Arc<Self>, session: u64, why: &str) {
         let current = self.live.load();
         if current.as_ref().is_none_or(|live| live.session != session) {
@@ -162,7 +162,7 @@ impl Shared {
         }
     }
 
-    /// Starts the task that connects again, unless it runs.
+    /// Starts the task that connects again, unless it is running.
     fn reconnect(self: &Arc<Self>) {
         if !self.reconnecting.swap(true, Ordering::SeqCst) {
             tokio::spawn(keep_connecting(Arc::downgrade(self)));
@@ -185,7 +185,7 @@ impl Shared {
         };
         let error = match timeout(self.connect_timeout, attempt).await {
             Ok(Ok(connection)) => {
-                // Counted before it can be used, as the port promises.
+                // The connection is counted before it can be used, as the port promises.
                 let session = self.session.fetch_add(1, Ordering::SeqCst) + 1;
                 self.unanswered_since.store(0, Ordering::Relaxed);
                 let live = Live {
@@ -214,11 +214,11 @@ fn trial(prefix: &str) -> Cmd {
     trial
 }
 
-/// A question under way.
+/// A request in flight.
 struct Question<'a> {
     shared: &'a Shared,
     asked: Instant,
-    /// For how long none was answered, when this one was asked.
+    /// How long no request had been answered when this one was sent.
     silence: Duration,
 }
 
@@ -245,7 +245,7 @@ impl<'a> Question<'a> {
 }
 
 impl Drop for Question<'_> {
-    /// One that its caller gave up early (a client that left) says nothing about the connection.
+    /// A request that its caller gave up early (a client that left) says nothing about the connection.
     fn drop(&mut self) {
         if self.asked.elapsed() < self.shared.response_timeout / 2 {
             self.answered();
@@ -253,7 +253,7 @@ impl Drop for Question<'_> {
     }
 }
 
-/// Says that somebody connects, and that nobody does any more, also after a panic.
+/// Marks that a task is connecting, and clears the mark on drop, also after a panic.
 struct Connecting(Weak<Shared>);
 
 impl Drop for Connecting {
@@ -264,7 +264,7 @@ impl Drop for Connecting {
     }
 }
 
-/// Connects, with pauses that double, until it is done or nobody holds the link any more.
+/// Tries to connect, with pauses that double, until it succeeds or the last handle is dropped.
 async fn keep_connecting(link: Weak<Shared>) {
     let connecting = Connecting(Weak::clone(&link));
     let mut pause = RECONNECT_BASE;
@@ -273,7 +273,8 @@ async fn keep_connecting(link: Weak<Shared>) {
             return;
         };
         if shared.connect().await.is_ok() {
-            // Before looking again: a loss of the new connection must find the way here open.
+            // Cleared before the last check: if the new connection is lost already, a new task must be able
+            // to start.
             drop(connecting);
             let was_away = shared.troubles.recovered(Instant::now());
             let away = was_away.map(|recovery| recovery.lasted);

@@ -1,4 +1,4 @@
-//! The cache port on Redis. Leaves to the cache gate when an entry may be believed, and to the
+//! The cache port on Redis. Leaves to the cache gate whether an entry may be trusted, and to the
 //! configuration where the URL comes from.
 
 mod cache;

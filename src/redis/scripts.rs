@@ -1,5 +1,5 @@
-//! The Lua scripts that Redis runs, and how to call them: loaded with every connection, loaded again
-//! where the server has forgotten them.
+//! The Lua scripts that Redis runs, and how to call them. They are loaded on every connection, and again if
+//! the server has forgotten them.
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisResult};
@@ -7,7 +7,7 @@ use redis::{Cmd, RedisResult};
 /// A script and its SHA-1, by which it is called.
 #[derive(Debug)]
 pub(super) struct Scripts {
-    /// Sets each of KEYS to ARGV[i], for ARGV[#KEYS + i] seconds, unless what is there ranks higher.
+    /// Sets each of KEYS to ARGV[i], for ARGV[#KEYS + i] seconds, unless the stored entry ranks higher.
     pub(super) put: redis::Script,
     /// Keeps a courier's position: see [`PUT_POSITION`].
     pub(super) put_position: redis::Script,
@@ -29,12 +29,12 @@ for i = 1, n do
 end
 return n";
 
-/// KEYS: index of positions, index of when each was last heard of, the courier's own key.
-/// ARGV: member, longitude, latitude, own value, whether the index can hold it, seconds to keep, when
-/// it was measured, in ms. An own value ends in when it was measured: what is older than that changes
-/// nothing. One that lies more than a minute ahead was let in by an older version, and stands for nothing.
-/// Members of a sorted set don't expire by themselves, so each call also takes away up to 16 that
-/// were not heard of for that long: more than it adds, so the index is bounded by the live couriers.
+/// KEYS: index of positions, index of when each was last heard of, the courier's own key. ARGV: member,
+/// longitude, latitude, own value, whether the index can hold it, seconds to keep, when it was measured, in
+/// ms. An own value ends in the time of its measurement; an older measurement changes nothing. A stored time
+/// more than a minute ahead of the clock was accepted by an older version of this program, and is ignored.
+/// Members of a sorted set don't expire by themselves, so each call also removes up to 16 couriers that were
+/// silent for that long. That is more than a call adds, so the live couriers bound the index.
 const PUT_POSITION: &str = "
 local now = tonumber(redis.call('TIME')[1])
 local keep = tonumber(ARGV[6])
@@ -67,7 +67,7 @@ impl Scripts {
         }
     }
 
-    /// Makes both known to the server.
+    /// Loads both scripts into the server.
     pub(super) async fn load(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
         for script in [&self.put, &self.put_position] {
             let _: String = script.prepare_invoke().load_async(connection).await?;
@@ -75,8 +75,8 @@ impl Scripts {
         Ok(())
     }
 
-    /// Runs `call` (an `EVALSHA`); where the server has forgotten the scripts (a flush, a restart
-    /// behind a proxy), loads them and runs it once more.
+    /// Runs `call` (an `EVALSHA`). If the server has forgotten the scripts (a flush, a restart behind a
+    /// proxy), loads them and runs it once more.
     pub(super) async fn call(
         &self,
         connection: &mut MultiplexedConnection,

@@ -1,4 +1,4 @@
-//! Where Redis is and how long to wait for it, checked before anything is opened.
+//! Where Redis is and how long to wait for it. The settings are checked before a connection is opened.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use thiserror::Error;
 pub struct RedisSettings {
     /// `redis://[user[:password]@]host[:port][/db]`, or `rediss://` with the cargo feature `tls`.
     pub url: String,
-    /// Before every key; empty for none.
+    /// The prefix of every key; empty for none.
     pub prefix: String,
     /// The most that one call waits for its answer.
     pub response_timeout: Duration,
@@ -22,12 +22,12 @@ pub struct RedisSettings {
 /// Why a [`RedisSettings`] can't be used. Says nothing of the password.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum RedisConfigError {
-    /// Encrypted, and this program can't.
+    /// The URL asks for TLS, and this build has none.
     #[error(
         "{scheme}:// needs a build with the cargo feature `tls`: use redis:// or build with --features tls"
     )]
     TlsNotBuilt {
-        /// As given.
+        /// The URL's scheme.
         scheme: String,
     },
     /// Not a URL that Redis clients understand.
@@ -36,8 +36,8 @@ pub enum RedisConfigError {
 }
 
 impl RedisSettings {
-    /// The usual time-outs. 50 ms is what a command may lose to a cache that hangs; 2 s is ample to
-    /// connect across a region, and nobody waits for it.
+    /// Settings with the usual time-outs. 50 ms is the most that a command may lose to a cache that hangs; 2
+    /// s is ample to connect across a region, and no caller waits for it.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -63,7 +63,7 @@ impl RedisSettings {
                 scheme: scheme.to_owned(),
             });
         }
-        // The library's errors are left out: they are about the URL, which holds the password.
+        // The library's errors are left out, because they quote the URL, which holds the password.
         let info = url
             .into_connection_info()
             .map_err(|_| RedisConfigError::BadUrl)?;

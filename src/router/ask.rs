@@ -1,4 +1,4 @@
-//! The port that callers ask, for every order of the cluster.
+//! The router behind the port `Orders`: serves every order of the cluster.
 
 use std::sync::Arc;
 
@@ -18,8 +18,9 @@ use crate::ports::live::LiveListener;
 use crate::ports::orders::Orders;
 
 impl Router {
-    /// An id for a new order, on a shard of this replica while its lease holds, or else on any that
-    /// has another owner. Where all are on their way at this moment, on any: the request waits for it.
+    /// An id for a new order, on a shard of this replica while its lease holds, or else on a shard that has
+    /// another owner. If every shard is being moved at this moment, on any shard: the request waits for the
+    /// move. Also says whether the shard is this replica's.
     fn draw_id(&self) -> Result<(OrderId, bool), OrdersError> {
         let holds = self.node.ownership().lease_holds();
         if holds && let Some(own) = self.node.draw_own_id() {
@@ -42,7 +43,8 @@ impl Orders for Router {
                 let (order, is_own) = self.draw_id()?;
                 if is_own {
                     match self.node.place_as(order, true, place.clone()).await {
-                        // The shard is moving: the id stays, so that it can't become two orders.
+                        // The shard is moving. The id stays the same, so that the request can't become two
+                        // orders.
                         Err(OrdersError::NotOwner | OrdersError::LeaseOver) => {}
                         decided => return decided.map(OrderAnswer::Done),
                     }
@@ -74,7 +76,8 @@ impl Orders for Router {
                     Err(OrdersError::NotOwner | OrdersError::LeaseOver) => {}
                     decided => {
                         if !matches!(self.target(self.shard_of(order)), Target::Here) {
-                            // Lost while it was being attached: perhaps too late to be seen then.
+                            // The shard was lost while the listener was being attached, perhaps too late for
+                            // the hub's walk to see it.
                             self.mirror.cover(order);
                         }
                         return decided;

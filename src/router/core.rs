@@ -1,4 +1,4 @@
-//! The router itself: its parts, and who is to work on an order.
+//! The router itself: its parts, and which replica is to handle an order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,20 +21,20 @@ use crate::ports::live::LiveHub;
 /// Timings of the router.
 #[derive(Clone, Copy, Debug)]
 pub struct RouterSettings {
-    /// How long a caller waits at most, all attempts together.
+    /// How long a caller waits at most, over all attempts.
     pub deadline: Duration,
-    /// Between two attempts, unless the directory changes before; doubled up to `retry_most`.
+    /// The pause between two attempts, unless the directory changes earlier; doubled up to `retry_most`.
     pub retry: Duration,
     /// See `retry`.
     pub retry_most: Duration,
-    /// Of the mirrors.
+    /// The mirrors' settings.
     pub mirror: MirrorSettings,
 }
 
 impl Default for RouterSettings {
     fn default() -> Self {
         Self {
-            // A takeover takes two or three seconds; past twice that something else is wrong.
+            // A takeover takes two or three seconds; beyond twice that, something else is wrong.
             deadline: Duration::from_secs(8),
             retry: Duration::from_millis(2),
             retry_most: Duration::from_millis(50),
@@ -43,21 +43,21 @@ impl Default for RouterSettings {
     }
 }
 
-/// What a router stands on.
+/// What a router is built from.
 pub struct RouterParts {
     /// This replica, as others reach it.
     pub me: Peer,
-    /// Its actors.
+    /// This replica's actors.
     pub node: Arc<Node>,
-    /// Who owns what.
+    /// Which replica owns which shard.
     pub directory: Arc<Directory>,
-    /// The way to others.
+    /// The links to other replicas.
     pub links: Arc<dyn Links>,
-    /// Its listeners; the same as the node's.
+    /// The listeners of this replica; the same hub as the node's.
     pub hub: Arc<dyn LiveHub>,
 }
 
-/// See the module. Its [`trackops_cluster::link::Service`] is what the links serve.
+/// See the module. The links serve its [`trackops_cluster::link::Service`].
 pub struct Router {
     pub(super) me: Peer,
     pub(super) node: Arc<Node>,
@@ -69,36 +69,36 @@ pub struct Router {
     pub(super) settings: RouterSettings,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
-    /// Its incarnation has been deposed: nobody waits for what may follow.
+    /// Cancelled when the incarnation has been deposed: nobody waits for an answer of it.
     pub(super) abandoned: CancellationToken,
     pub(super) vital: Vital,
 }
 
-/// Who is to work on an order now.
+/// Which replica is to handle an order now.
 pub(super) enum Target {
     Here,
-    /// This replica or nobody, as far as it knows; but its lease has run out, so that another may be by
-    /// now.
+    /// This replica or none, as far as it knows. But its lease has run out, so another replica may own the
+    /// order by now.
     Perhaps,
     There(Owner),
-    /// Nobody that is known.
+    /// No known replica.
     Nobody,
 }
 
 impl Router {
-    /// What it can't do without.
+    /// The tasks that the router can't do without.
     pub fn vital(&self) -> &Vital {
         &self.vital
     }
 
-    /// Ends its tasks. What is under way ends by itself.
+    /// Ends the router's tasks. Requests in flight end by themselves.
     pub fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
     }
 
-    /// As [`Self::stop`]; and who waits for an owner is told to come again, because the next incarnation knows
-    /// better.
+    /// As [`Self::stop`]. In addition, callers that wait for an owner are told to come again, because the
+    /// next incarnation knows more.
     pub fn abandon(&self) {
         self.stop();
         self.abandoned.cancel();
@@ -126,7 +126,7 @@ impl Router {
             .filter(|owner| !self.is_me(owner));
         match (standing, other) {
             (LocalShardState::Free(_), Some(owner)) => Target::There(owner),
-            // Others know better: this replica has been deposed and hasn't noticed.
+            // The others have newer information: this replica has been deposed and hasn't noticed.
             (mine, Some(owner)) if owner.epoch > mine.epoch() => Target::There(owner),
             _ if !self.node.ownership().lease_holds() => Target::Perhaps,
             (LocalShardState::Free(_), None) => Target::Nobody,

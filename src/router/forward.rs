@@ -1,6 +1,6 @@
-//! One hop to the owner, and again if it wasn't the owner or couldn't be reached, within the caller's
-//! deadline. A request may arrive twice: commands carry an id under which they are known, and a
-//! success is remembered under it, so the second is answered as the first.
+//! One hop to the owner, repeated within the caller's deadline if the replica wasn't the owner or couldn't be
+//! reached. A request may arrive twice: a command carries an id, and its success is remembered under that id,
+//! so the second gets the same answer as the first.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ use crate::model::order_request::OrderRequest;
 use crate::model::orders_error::{Full, OrdersError};
 use crate::telemetry::names;
 
-/// How long an owner without a lease is asked again: a late renewal takes a fraction of a second, a
-/// takeover two or three. After that the authority is away, and waiting helps nobody.
+/// How long an owner without a lease is asked again. A late renewal takes a fraction of a second, a takeover
+/// two or three seconds. After that the authority is away, and waiting doesn't help.
 const LAPSE_MAX: Duration = Duration::from_secs(3);
 /// The answer to a request that took its owner too long.
 const OWNER_LATE: OrdersError = OrdersError::OwnerUnavailable {
@@ -30,24 +30,24 @@ const OWNER_LATE: OrdersError = OrdersError::OwnerUnavailable {
     retry_after: Duration::from_secs(1),
 };
 
-/// The answer where an owner's lease has run out and nobody follows it.
+/// The answer if an owner's lease has run out and no other owner follows.
 const EXPIRED: OrdersError = OrdersError::Unavailable {
     why: "the replica's lease has run out",
     retry_after: Duration::from_secs(1),
 };
 
-/// Other replicas asked to pass a request on, one after the other.
+/// Other replicas asked to relay a request, one after the other.
 const RELAYS_MAX: usize = 2;
 
-/// How a request ended.
+/// The outcome of a request.
 pub(super) enum Routed {
-    /// Answered, and by whom.
+    /// The answer, and which replica gave it.
     Answered(Answer, By),
-    /// This replica owns the order that it is asked to watch elsewhere.
+    /// This replica owns the order that it was to watch elsewhere.
     Own,
 }
 
-/// Who answered.
+/// Which replica answered.
 pub(super) enum By {
     /// This replica.
     Here,
@@ -57,10 +57,10 @@ pub(super) enum By {
     Relayed(Peer),
 }
 
-/// What became of one attempt at the owner.
+/// The outcome of one attempt at the owner.
 enum Attempt {
     Answered(Answer, By),
-    /// It may be tried again; `perhaps`: this attempt may have had its effect.
+    /// It may be tried again. `perhaps`: this attempt may have had its effect.
     Again {
         perhaps: bool,
     },
@@ -70,7 +70,7 @@ enum Attempt {
 }
 
 impl Router {
-    /// Has `request` worked on by whoever owns `order`.
+    /// Has `request` handled by the owner of `order`.
     pub(super) async fn route(
         &self,
         order: OrderId,
@@ -116,11 +116,11 @@ impl Router {
         }
     }
 
-    /// The error of an answer. Where this replica's own lease holds, the authority is there, and what
-    /// an owner lacks is that owner's trouble alone.
+    /// The error of an answer. If this replica's own lease holds, the authority is reachable, so an
+    /// unavailable owner has a problem of its own.
     fn failed_by(&self, error: OrdersError, by: &By) -> OrdersError {
         let error = match error {
-            // It has been given its time.
+            // The owner has had its time to get a lease again.
             OrdersError::LeaseOver => EXPIRED,
             error => error,
         };
@@ -146,9 +146,9 @@ impl Router {
         }
     }
 
-    /// One attempt without knowing the owner: this replica took itself for it until its lease ran out,
-    /// and can't ask the authority who is. Another replica is asked, which answers if it is the owner
-    /// and says whom it takes for that if it isn't. `None` if nobody knows of another owner.
+    /// One attempt without a known owner: this replica was the owner until its lease ran out, and can't ask
+    /// the authority who is now. It asks another replica, which answers if it owns the shard, and otherwise
+    /// says which replica it takes for the owner. `None` if no replica knows of another owner.
     async fn elsewhere(&self, shard: ShardId, text: &Bytes, deadline: Instant) -> Option<Attempt> {
         for peer in self.others(None) {
             match self.links.call(&peer, text.clone(), deadline).await {
@@ -179,7 +179,8 @@ impl Router {
         let called = tokio::select! {
             biased;
             called = self.links.call(&peer, text.clone(), deadline) => called,
-            // Whatever the old owner did before it was deposed, the next one finds; it does no more.
+            // A newer owner exists. It finds what the old one did before it was deposed, and the old one does
+            // no more.
             () = superseded(&self.directory, shard, owner) => {
                 count("superseded");
                 return Attempt::Again { perhaps: true };
@@ -223,7 +224,7 @@ impl Router {
         Attempt::Again { perhaps: false }
     }
 
-    /// The replicas that are alive but this one and `owner`, ascending.
+    /// The live replicas other than this one and `owner`, ascending.
     fn others(&self, owner: Option<&Peer>) -> Vec<Peer> {
         let view = self.directory.view();
         let alive = view.nodes.iter().filter(|node| !node.remaining.is_zero());
@@ -284,11 +285,11 @@ impl Router {
     }
 }
 
-/// See [`Router::retry`].
+/// The pauses between attempts; see [`Router::retry`].
 pub(super) struct Retry<'a> {
     directory: &'a Directory,
     ownership: &'a Ownership,
-    /// The owner that the last attempt went by.
+    /// The owner that the last attempt used.
     known: Option<Owner>,
     changes: ChangeReceiver,
     own: ChangeReceiver,
@@ -311,7 +312,7 @@ impl Retry<'_> {
         }
         let owner = self.directory.owner(self.shard);
         if owner != self.known {
-            // The attempt, or somebody else, has brought news.
+            // The attempt, or another caller, has learned of a new owner.
             self.known = owner;
             tokio::task::yield_now().await;
             return Ok(());
@@ -324,7 +325,7 @@ impl Retry<'_> {
             self.directory.owner(self.shard) != self.known
                 || self.ownership.standing(self.shard) != standing
         };
-        // News of other shards don't shorten the pause. Either sender lives as long as the router.
+        // News of other shards doesn't shorten the pause. Both senders live as long as the router.
         tokio::select! {
             biased;
             () = self.abandoned.cancelled() => return Err(ABANDONED),
@@ -337,14 +338,14 @@ impl Retry<'_> {
     }
 }
 
-/// Whether the owner has no lease and may soon have one again, or be followed by another that has.
+/// Whether the owner has no lease, and it or a successor may soon have one.
 fn may_pass(answer: &Answer, lapse: &mut Option<Instant>) -> bool {
     matches!(answer, Answer::Failed(OrdersError::LeaseOver))
         && Instant::now() < *lapse.get_or_insert_with(|| Instant::now() + LAPSE_MAX)
 }
 
-/// What the caller gets. A command that may have been done by an attempt before is no repeat of the
-/// caller's.
+/// The caller's answer. If an earlier attempt may have run the command, the answer is not marked as a repeat,
+/// because the caller sent it only once.
 fn routed(answer: Answer, by: By, perhaps_done: bool) -> Routed {
     let answer = match answer {
         Answer::Answered(OrderAnswer::Done(done)) if perhaps_done => {
@@ -356,9 +357,9 @@ fn routed(answer: Answer, by: By, perhaps_done: bool) -> Routed {
     Routed::Answered(answer, by)
 }
 
-/// A client's command may have to be sent again, so a success without a change is remembered too, as
-/// under a key: its id was drawn for it alone. The id of a message, derived from its sender's, is taken
-/// at its word here as at home; the message itself comes again and again.
+/// The form in which a request is sent. A client's command may have to be sent again, so a success without a
+/// change is remembered too, as under a key: its id was drawn for it alone. The id of a bus message is
+/// derived from its sender's id and is trusted here as it is locally; the message itself is redelivered.
 fn sent_form(request: &Request) -> Request {
     let mut sent = request.clone();
     if let Request::Ask(_, OrderRequest::Execute(command)) = &mut sent {
@@ -367,7 +368,7 @@ fn sent_form(request: &Request) -> Request {
     sent
 }
 
-/// The owner can't push to a replica that can't reach it.
+/// The form in which a request is relayed: an owner that this replica can't reach can't push to it either.
 fn relayed_form(request: &Request) -> Request {
     match request {
         Request::Watch(order, _) => Request::Watch(*order, None),
@@ -399,7 +400,7 @@ fn unanswered(error: &LinkError) -> Attempt {
     }
 }
 
-/// Returns when `shard` has an owner after `owner`.
+/// Returns when `shard` has a later owner than `owner`.
 async fn superseded(directory: &Directory, shard: ShardId, owner: &Owner) {
     let mut changes = directory.changes();
     let is_over = |_: &u64| {

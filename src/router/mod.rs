@@ -1,7 +1,7 @@
-//! Every replica answers for every order: what this one owns it works on itself, the rest goes to
-//! the owner in one hop ([`forward`]), and what others send here is worked on here and nowhere else
-//! ([`serve`]). Live subscriptions follow the owners ([`watch`]). Who owns what is the directory's
-//! business, how bytes travel that of the links.
+//! Every replica answers for every order. It handles its own orders itself and forwards the rest to the owner
+//! in one hop ([`forward`]). A forwarded request is handled here or refused, never forwarded again
+//! ([`serve`]). Live subscriptions follow the owners ([`subscriptions`]); the directory knows the owners, and
+//! the links carry the bytes.
 
 mod ask;
 mod core;

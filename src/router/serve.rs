@@ -1,4 +1,4 @@
-//! What other replicas send here: worked on by this replica's own actors or refused, never passed on.
+//! Requests of other replicas: this replica's own actors handle them or they are refused, never forwarded.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::model::order_request::OrderRequest;
 use crate::model::orders_error::OrdersError;
 use crate::ports::orders::{Orders, OrdersExt};
 
-/// The end of a watch is told within this, or else when its owner pushes again: messages are taken in
-/// one after the other, and none may wait long.
+/// How long telling the end of a watch may take; after that it is told when the owner pushes again. Messages
+/// are handled one after the other, so none may wait long.
 const UNWATCH_LIMIT: Duration = Duration::from_millis(200);
 
 impl Router {
-    /// Works on `request` with this replica's own actors.
+    /// Handles `request` with this replica's own actors.
     pub(super) async fn here(&self, request: Request) -> Answer {
         let (order, result) = match request {
             Request::Ask(order, OrderRequest::Place(request)) => {
@@ -49,7 +49,7 @@ impl Router {
         }
     }
 
-    /// Whom this replica takes for the owner, unless that is itself.
+    /// The replica that this one takes for the owner, unless that is itself.
     fn next_owner(&self, order: OrderId) -> Option<Owner> {
         let owner = self.directory.owner(self.shard_of(order));
         owner.filter(|owner| !self.is_me(owner))

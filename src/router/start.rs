@@ -1,4 +1,4 @@
-//! Starting the router, and with it the task that keeps subscriptions with the owners.
+//! Starts the router and the task that keeps subscriptions with the owners.
 
 use std::sync::{Arc, Weak};
 

@@ -1,6 +1,6 @@
-//! Keeps live subscriptions with the owners: the mirrors' way upstream, and what happens to mirrors
-//! and feeds when shards change hands. When this replica's lease runs out its shards count as lost at
-//! once, though nobody has said so: another may own them, and those who listen here would hear nothing.
+//! Keeps live subscriptions with the owners: how mirrors reach the owner, and what happens to mirrors and
+//! feeds when shards change owners. When this replica's lease runs out, its shards count as lost at once,
+//! although no one has told it so. Another replica may own them, and listeners here would miss its changes.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -64,23 +64,24 @@ impl ShardChanges for Router {
     }
 }
 
-/// What was last seen of every shard, by its number.
+/// What was last seen of every shard, by the shard's number.
 struct Seen {
-    /// Since when it is this replica's, while the lease holds.
+    /// The tenure in which this replica owns it, while the lease holds.
     owned: Vec<Option<Tenure>>,
     owners: Vec<Option<Owner>>,
 }
 
-/// What has become of the shards between two looks.
+/// How the shards' owners changed between two checks.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct OwnerChanges {
-    /// Another may have written: those that were lost, and those that were lost and came back.
+    /// Shards that another replica may have written: those that were lost, and those that were lost and came
+    /// back.
     broken: BTreeSet<ShardId>,
-    /// This replica's no more.
+    /// Shards that this replica no longer owns.
     lost: BTreeSet<ShardId>,
-    /// This replica's since a moment ago.
+    /// Shards that this replica owns now.
     gained: BTreeSet<ShardId>,
-    /// With another owner.
+    /// Shards with another owner than before.
     passed: BTreeSet<ShardId>,
 }
 
@@ -131,7 +132,7 @@ pub(super) async fn keep_up(
             let now = router.look(held);
             match &seen {
                 Some(before) => router.follow(before, &now),
-                // Listeners may have outlived an incarnation before this one.
+                // Listeners may have outlived the incarnation before this one.
                 None => router.cover_watched(&now),
             }
             seen = Some(now);
@@ -163,7 +164,7 @@ impl Router {
         }
     }
 
-    /// Whoever listens here to an order of another replica hears of it again.
+    /// Makes sure that listeners here to orders of other replicas hear of changes again.
     fn cover_watched(&self, now: &Seen) {
         for order in self.hub.watched() {
             let shard = usize::from(self.shard_of(order).0);
@@ -176,7 +177,7 @@ impl Router {
     fn follow(&self, before: &Seen, now: &Seen) {
         let turns = OwnerChanges::between(before, now);
         if !turns.broken.is_empty() {
-            // First those who watch from afar, so that what is left listens here.
+            // The feeds end first, so that only this replica's listeners are left.
             self.feeds
                 .end(|order| turns.broken.contains(&self.shard_of(order)));
         }
@@ -187,8 +188,8 @@ impl Router {
                 }
             }
         }
-        // Those that came from another owner have their mirrors ended already; where the lease is back
-        // without one, whoever listens hears the own actors again.
+        // Mirrors of shards gained from another owner have ended already. If the lease came back without such
+        // a gain, the listeners hear this replica's own actors again.
         if !turns.gained.is_empty() {
             self.mirror
                 .end(|order| turns.gained.contains(&self.shard_of(order)));

@@ -1,5 +1,5 @@
-//! What each metric is, as `# HELP` of `/metrics`; and a zero for what is counted without labels, so that
-//! a dashboard can tell "never" from "not there".
+//! Describes each metric, for `# HELP` of `/metrics`. Counters without labels begin at zero, so that a
+//! dashboard can tell "never" from "missing".
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use trackops_domain::invariants::Invariant;
@@ -59,7 +59,7 @@ const ALL: [(Kind, &str, &str); 41] = [
     (Gauge, n::HTTP_CONNECTIONS, "Open HTTP connections."),
 ];
 
-/// Describes every metric, and begins the invariants' counters, which every role has.
+/// Describes every metric, and registers the invariants' counters, which every role has.
 pub(super) fn all() {
     for (kind, name, help) in ALL {
         match kind {
@@ -69,12 +69,12 @@ pub(super) fn all() {
         }
     }
     for invariant in Invariant::ALL {
-        // Registering it is what shows it.
+        // Registering a counter makes it visible.
         let _ = counter!(n::INVARIANT_VIOLATIONS, "invariant" => invariant.id());
     }
 }
 
-/// Begins what the order service counts without labels.
+/// Registers the order service's counters without labels.
 pub fn zeros_of_orders() {
     for name in [n::ACTOR_RESTARTS, n::FENCED_APPENDS, n::LIVE_CONFLATED] {
         let _ = counter!(name);

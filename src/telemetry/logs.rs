@@ -5,7 +5,7 @@ use tracing_subscriber::fmt;
 
 use crate::config::LogConfig;
 
-/// Starts logging; later calls change nothing. A filter that can't be read becomes `info`, and says so.
+/// Starts logging; later calls change nothing. A filter that can't be read becomes `info`, with a warning.
 pub fn start(config: &LogConfig) {
     let filter = EnvFilter::try_new(&config.log);
     let bad = filter.as_ref().err().map(ToString::to_string);
@@ -13,10 +13,10 @@ pub fn start(config: &LogConfig) {
     let builder = fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        // Where nobody reads the log any more, saying so would panic whoever logs.
+        // When nobody reads the log any more, reporting that error would panic in the code that logs.
         .log_internal_errors(false)
         .with_target(true);
-    // An error means that somebody has started logging before: a test harness.
+    // An error means that logging was started before, by a test harness.
     let _ = if config.log_format == "json" {
         builder.json().flatten_event(true).try_init()
     } else {

@@ -1,21 +1,21 @@
-//! The names of the metrics: base units, `_total` for counters. Dashboards rely on them. Those of
-//! moves, claims and links are in `cluster/src/names.rs`.
+//! The names of the metrics: base units, `_total` for counters. Dashboards rely on them. The names for moves,
+//! claims and links are in `cluster/src/names.rs`.
 
 /// Live order actors (gauge).
 pub const ORDERS_LIVE: &str = "trackops_orders_live";
-/// What live orders weigh, beside what an actor takes (gauge).
+/// Bytes of the live orders, without the actors themselves (gauge).
 pub const ORDERS_LIVE_BYTES: &str = "trackops_orders_live_bytes";
 /// Requests refused for want of room, by `reason`.
 pub const ORDERS_REFUSED: &str = "trackops_orders_refused_total";
 /// Commands by `command` and `outcome`.
 pub const ORDER_COMMANDS: &str = "trackops_order_commands_total";
-/// Admission to answer, by `command`.
+/// Time from admission to answer, by `command`.
 pub const ORDER_COMMAND_DURATION: &str = "trackops_order_command_duration_seconds";
 /// Committed transitions by `from` and `to`.
 pub const ORDER_TRANSITIONS: &str = "trackops_order_transitions_total";
 /// Rows of an append.
 pub const JOURNAL_BATCH_SIZE: &str = "trackops_journal_batch_size";
-/// One append, call to answer.
+/// Time of one append, from call to answer.
 pub const JOURNAL_COMMIT_DURATION: &str = "trackops_journal_commit_duration_seconds";
 /// Actors started again after a failure.
 pub const ACTOR_RESTARTS: &str = "trackops_actor_restarts_total";
@@ -23,13 +23,13 @@ pub const ACTOR_RESTARTS: &str = "trackops_actor_restarts_total";
 pub const ACTORS_QUARANTINED: &str = "trackops_actors_quarantined";
 /// Commands admitted and unanswered on this replica (gauge).
 pub const MAILBOX_DEPTH: &str = "trackops_mailbox_depth";
-/// What those commands weigh (gauge).
+/// Bytes of those commands (gauge).
 pub const MAILBOX_BYTES: &str = "trackops_mailbox_bytes";
 /// Owned shards (gauge).
 pub const SHARDS_OWNED: &str = "trackops_shards_owned";
 /// Appended rows refused because of a higher epoch.
 pub const FENCED_APPENDS: &str = "trackops_fenced_appends_total";
-/// Attempts at the owner of an order on another replica, by `outcome`.
+/// Attempts to forward a command to the order's owner on another replica, by `outcome`.
 pub const FORWARDED_COMMANDS: &str = "trackops_forwarded_commands_total";
 /// How long a request waited because its shard was held for a move.
 pub const SHARD_HELD: &str = "trackops_shard_held_seconds";
@@ -51,14 +51,14 @@ pub const MESSAGES: &str = "trackops_messages_total";
 pub const CACHE_REQUESTS: &str = "trackops_cache_requests_total";
 /// Open sockets and SSE streams (gauge).
 pub const LIVE_SESSIONS: &str = "trackops_live_sessions";
-/// Commit to frame written to the socket.
+/// Time from commit to the frame written to the socket.
 pub const LIVE_PUSH_DURATION: &str = "trackops_live_push_duration_seconds";
 /// Updates folded into a snapshot for a slow listener.
 pub const LIVE_CONFLATED: &str = "trackops_live_conflated_total";
-/// Placed to settled, by `outcome`.
+/// Time from placed to settled, by `outcome`.
 pub const SAGA_DURATION: &str = "trackops_saga_duration_seconds";
-/// Orders of this replica that have waited for inventory for too long, or whose deadline has passed by more
-/// than a minute; counts to 10,000 (gauge).
+/// Orders of this replica that have waited for inventory for too long, or whose deadline passed more than a
+/// minute ago; counts to 10,000 (gauge).
 pub const SAGA_STUCK: &str = "trackops_saga_stuck";
 /// Broken invariants by `invariant`.
 pub const INVARIANT_VIOLATIONS: &str = "trackops_invariant_violations_total";

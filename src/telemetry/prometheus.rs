@@ -1,4 +1,4 @@
-//! Metrics as Prometheus text: histograms with buckets for everything in seconds, and for sizes.
+//! Metrics as Prometheus text, with histogram buckets for durations in seconds and for sizes.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const SAGA_SECONDS: &[f64] = &[
 /// Rows of a batch.
 const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// The exporter keeps what it was given until upkeep folds it.
+/// The exporter keeps raw samples until upkeep folds them into buckets.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Installs the recorder, with every metric described. Once per process.
@@ -35,7 +35,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Folds what was recorded, until `stop` is cancelled.
+/// Folds the recorded samples regularly, until `stop` is cancelled.
 pub async fn upkeep(handle: PrometheusHandle, stop: CancellationToken) {
     let mut timer = tokio::time::interval(UPKEEP_EVERY);
     loop {

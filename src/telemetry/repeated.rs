@@ -1,15 +1,16 @@
-//! Log lines of what fails again and again: the first failure, then one line each ten seconds with the
-//! count, then the recovery with its length. Says when a line is due; what it says is its caller's.
+//! Log lines for repeated failures: the first failure, then one line each ten seconds with the count, then
+//! the recovery with the length of the outage. Says when a line is due; leaves its text to the caller.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Between two lines of one failure: often enough to see that it lasts.
+/// The time between two lines of one failure: often enough to see that it lasts.
 pub const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// What has no success of its own is over once it hasn't failed for this long: three lines' time.
+/// A failure that has no matching success counts as over after this long without another: the time of three
+/// lines.
 pub const QUIET: Duration = Duration::from_secs(30);
 
 /// One thing that can fail again and again. Each has its own value: failures of two kinds must not be
@@ -21,12 +22,12 @@ pub struct RepeatedLog {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
-    /// The failures that go on now.
+    /// The current outage.
     outage: Option<Outage>,
-    /// The last line about a failure: also a new outage waits for its turn after it, so that what fails
-    /// and works by turns isn't told each time.
+    /// When the last line about a failure was due. A new outage waits for [`LINE_EVERY`] after it too, so
+    /// that a thing that fails and works by turns doesn't log each time.
     told_at: Option<Instant>,
-    /// Failures since that line.
+    /// Failures since the last line.
     untold: u64,
 }
 
@@ -52,21 +53,21 @@ pub struct Repeats {
 pub struct Recovery {
     /// Failures in all.
     pub count: u64,
-    /// From the first failure to the recovery; to the last failure, where nothing but quiet shows it.
+    /// From the first failure to the recovery; to the last failure, if only quiet shows the recovery.
     pub lasted: Duration,
 }
 
-/// What [`RepeatedLog::look`] finds to say.
+/// The line that [`RepeatedLog::look`] finds due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// Failures that no line has counted yet.
     Repeats(Repeats),
-    /// It has been quiet for [`QUIET`].
+    /// There was no failure for [`QUIET`].
     Recovery(Recovery),
 }
 
 impl RepeatedLog {
-    /// Nothing has failed.
+    /// A log without any failure.
     pub fn new() -> Self {
         Self::default()
     }
@@ -86,7 +87,7 @@ impl RepeatedLog {
         state.repeats(now)
     }
 
-    /// Notes that it works. Cheap while it worked before.
+    /// Notes a success. Cheap while there is no outage.
     pub fn recovered(&self, now: Instant) -> Option<Recovery> {
         let outage = self.state.lock().outage.take()?;
         outage.is_told.then(|| Recovery {
@@ -95,7 +96,8 @@ impl RepeatedLog {
         })
     }
 
-    /// For what has no success of its own, as messages that are set aside: to be called now and then.
+    /// Looks whether a line is due. To be called now and then for failures that have no matching success,
+    /// such as set-aside messages.
     pub fn look(&self, now: Instant) -> Option<Due> {
         let mut state = self.state.lock();
         let outage = state.outage?;
@@ -116,7 +118,7 @@ impl RepeatedLog {
         })
     }
 
-    /// When [`Self::look`] may have something to say.
+    /// When [`Self::look`] may find a line due.
     pub fn next_look(&self) -> Option<Instant> {
         let state = self.state.lock();
         let outage = state.outage?;

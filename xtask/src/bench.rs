@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: builds for speed, starts fresh servers, and hands over to the
-//! load generator, which measures and reports.
+//! `cargo xtask bench`: builds with optimisation, starts fresh servers, and runs the load generator, which
+//! measures and reports.
 
 use std::process::Command;
 
@@ -33,7 +33,7 @@ pub fn run(args: &[&str]) -> Result<()> {
     need::compilers()?;
     let bins = ["--bin", "trackops", "--bin", "trackops-load-tests"];
     cargo::run(&[&["build", "--release", "--workspace"], bins.as_slice()].concat())?;
-    // Started after the build, so that nothing else runs beside them.
+    // The servers start after the build, so that nothing else runs beside them.
     let servers = Testbed::start("TRACKOPS_BENCH")?;
     let release = cargo::target_dir()?.join("release");
     let status = Command::new(release.join("trackops-load-tests"))

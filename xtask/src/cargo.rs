@@ -1,7 +1,7 @@
-//! Calling cargo, and where it puts what it builds.
+//! Calls cargo, and finds where it puts its output.
 //!
-//! Always for the whole workspace: another selection would have other features and
-//! compile dependencies again. `RUSTFLAGS` are never touched, for the same reason.
+//! Every call is for the whole workspace: another selection would have other features and compile
+//! dependencies again. `RUSTFLAGS` are never changed, for the same reason.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 
 use anyhow::{Context, Result, bail};
 
-/// The workspace's root, absolute. Asks `cargo run` first: a checkout that was moved, or that shares a
-/// target folder with another, keeps a program that was built elsewhere.
+/// The workspace's root, absolute. The variable of `cargo run` comes first: in a checkout that was moved, or
+/// that shares a target folder with another, this program may have been built elsewhere.
 pub fn workspace() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
         let run_by_cargo = env::var("CARGO_PKG_NAME").is_ok_and(|name| name == "xtask");
@@ -23,7 +23,7 @@ pub fn workspace() -> &'static Path {
     &ROOT
 }
 
-/// The folder that this very program was built into, without `debug`.
+/// The target folder that this program was built into, without `debug`.
 pub fn target_dir() -> Result<PathBuf> {
     let program = env::current_exe().context("find this program")?;
     let target = program.parent().and_then(Path::parent);
@@ -32,7 +32,7 @@ pub fn target_dir() -> Result<PathBuf> {
         .to_owned())
 }
 
-/// Cargo as it was called, in the workspace's root.
+/// A command for the cargo that called this program, in the workspace's root.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args).current_dir(workspace());

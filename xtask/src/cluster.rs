@@ -1,8 +1,8 @@
-//! `cargo xtask cluster`: several order replicas on loopback against the real servers, with a proxy
-//! in front, for people to try what happens when one of them goes.
+//! `cargo xtask cluster`: several order replicas on loopback against the real servers, with a proxy in front,
+//! for people to try what happens when one of them fails.
 //!
-//! Every process has a script in the cluster's folder that starts it, so that a person can start a
-//! killed one again; what runs is told by files with process ids, so that a later command finds it.
+//! Every process has a start script in the cluster's folder, so that a person can start a killed one again.
+//! Files with process ids let a later command find the running processes.
 
 mod http;
 mod member;
@@ -22,17 +22,17 @@ use crate::{cargo, need, services};
 use member::{LOOK_EVERY, Member};
 use plan::Plan;
 
-/// A build beside it makes a start slow.
+/// How long a start may take: a build beside it makes it slow.
 const READY_MAX: Duration = Duration::from_secs(60);
 /// A replica's own limit for a clean stop is 10 s.
 const STOP_MAX: Duration = Duration::from_secs(15);
-/// Locked by whoever keeps the cluster in the foreground.
+/// The file that the shell of `cluster up` locks while it keeps the cluster in the foreground.
 const LOCK: &str = "lock";
-/// What `trackops place` orders unless told otherwise.
+/// The item that `trackops place` orders by default.
 const SKU: &str = "PIZZA-MARGHERITA";
 
-/// Waits for Ctrl-C and becomes `cluster down` then: this program has no signal handlers of its own.
-/// The shell is the parent of the processes, and reaps those that are killed.
+/// Waits for Ctrl-C and then becomes `cluster down`: this program has no signal handlers of its own. The
+/// shell is the parent of the processes, and reaps those that are killed.
 const FOREGROUND: &str = r#"
 trap 'trap "" INT TERM HUP; exec "$0" cluster down' INT TERM HUP
 while :; do sleep 1; done
@@ -41,7 +41,7 @@ while :; do sleep 1; done
 const USAGE: &str = "\
 cargo xtask cluster up [--replicas 3] [--listen 127.0.0.1:8080], or cargo xtask cluster down";
 
-/// What `cluster up` is asked for.
+/// The options of `cluster up`.
 struct Wanted {
     replicas: usize,
     listen: SocketAddr,
@@ -120,12 +120,12 @@ fn up(wanted: &Wanted) -> Result<()> {
     let mut foreground = Command::new("sh");
     foreground.args(["-c", FOREGROUND]).arg(own).stdin(lock);
     let error = foreground.exec();
-    // Only a missing shell gets here, and the scripts needed one.
+    // Reached only without a shell, which the scripts have needed already.
     stop_all(&dir)?;
     Err(anyhow!(error).context("wait for Ctrl-C"))
 }
 
-/// Stops whatever runs of the cluster; the servers and the data stay.
+/// Stops every running process of the cluster; the servers and the data stay.
 fn down() -> Result<()> {
     stop_all(&folder()?)
 }
@@ -160,7 +160,7 @@ fn wait_ready(member: &Member, deadline: Instant) -> Result<()> {
     Ok(())
 }
 
-/// Stops all that have a file with a process id, the proxy last: it is what clients hold on to.
+/// Stops every process with a process-id file, the proxy last, because clients are connected to it.
 fn stop_all(dir: &Path) -> Result<()> {
     let (proxy, rest): (Vec<_>, Vec<_>) = member::running(dir)?
         .into_iter()

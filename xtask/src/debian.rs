@@ -1,13 +1,13 @@
-//! Installing Debian packages without the servers that they would start and the
-//! database cluster that PostgreSQL's would make.
+//! Installs Debian packages without starting their servers and without the database cluster that PostgreSQL's
+//! package would make.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// In a shell, so that the policy file goes again also when it is interrupted. A policy
-/// that is there already (as in containers) stays in force.
+/// A shell script, so that the policy file is removed again also after an interrupt. An existing policy (as
+/// in containers) stays in force.
 const SCRIPT: &str = r#"
 set -eu
 export DEBIAN_FRONTEND=noninteractive
@@ -37,7 +37,7 @@ if command -v systemctl >/dev/null; then
 fi
 "#;
 
-/// Whether this is a Debian, or one of its kind.
+/// Whether this is Debian or a system derived from it.
 pub fn is_here() -> bool {
     Path::new("/usr/bin/apt-get").is_file()
 }

@@ -1,5 +1,5 @@
-//! The programs that a command needs beside Rust: looked for, installed on Debian when
-//! root, and otherwise named in one line.
+//! The programs that a command needs besides Rust. Missing ones are installed on Debian as root, and
+//! otherwise named in one line.
 
 use anyhow::{Result, bail};
 use xtask::servers::{find_on_path, find_postgres_program, find_server_program, is_root};
@@ -45,7 +45,7 @@ const SERVERS: [Need; 4] = [
     },
 ];
 
-/// What the tests put between clients and this program, and between it and its servers.
+/// Proxies that the tests put between clients and this program, and between this program and its servers.
 const BETWEEN: [Need; 2] = [
     Need {
         program: "nginx",
@@ -57,17 +57,17 @@ const BETWEEN: [Need; 2] = [
     },
 ];
 
-/// What compiles the C in some crates (rdkafka, jemalloc, `SQLite`).
+/// Compilers for the C code in some crates (rdkafka, jemalloc, `SQLite`).
 pub fn compilers() -> Result<()> {
     all_of(COMPILERS.iter())
 }
 
-/// PostgreSQL, Redis, and what fetches and runs Kafka.
+/// PostgreSQL, Redis, and the programs that fetch and run Kafka.
 pub fn servers() -> Result<()> {
     all_of(SERVERS.iter())
 }
 
-/// Those and what only tests need.
+/// The programs of [`servers`] and those that only tests need.
 pub fn test_servers() -> Result<()> {
     all_of(SERVERS.iter().chain(&BETWEEN))
 }

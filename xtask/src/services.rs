@@ -11,21 +11,21 @@ use xtask::servers::{KafkaLaunch, Launch, PostgresLaunch, RedisLaunch, Server};
 
 use crate::{cargo, need};
 
-/// A look takes a second at most.
+/// How often a server is asked before it counts as down; each try takes a second at most.
 const LOOKS_MAX: u32 = 10;
 
-/// Where the three are.
+/// The addresses of the three servers.
 pub struct Urls {
-    /// A superuser's, without a database.
+    /// A superuser's URL, without a database.
     pub postgres: String,
-    /// Of the first Redis database.
+    /// The URL of the first Redis database.
     pub redis: String,
     /// `host:port`.
     pub kafka: String,
 }
 
-/// Starts what doesn't run, and prints the variables that name all three: nothing else
-/// goes to the standard output, so that a shell can read it.
+/// Starts the servers that don't run, and prints the variables that name all three. Nothing else goes to the
+/// standard output, so that a shell can read it.
 pub fn up() -> Result<()> {
     let urls = up_all()?;
     println!("TRACKOPS_TEST_POSTGRES_URL={}", urls.postgres);
@@ -44,7 +44,7 @@ stop them by: cargo xtask services down",
     Ok(())
 }
 
-/// Starts what doesn't run.
+/// Starts the servers that don't run.
 pub fn up_all() -> Result<Urls> {
     need::servers()?;
     let dir = services_dir()?;
@@ -55,7 +55,7 @@ pub fn up_all() -> Result<Urls> {
     })
 }
 
-/// Stops what runs; the data stays.
+/// Stops the running servers; the data stays.
 pub fn down() -> Result<()> {
     let dir = services_dir()?;
     down_one::<KafkaLaunch>(&dir)?;
@@ -63,7 +63,7 @@ pub fn down() -> Result<()> {
     down_one::<PostgresLaunch>(&dir)
 }
 
-/// Says what runs, and where.
+/// Prints which servers run, and where.
 pub fn status() -> Result<()> {
     let dir = services_dir()?;
     println!("data in {}", dir.display());
@@ -79,7 +79,7 @@ fn up_one<L: Launch>(dir: &Path) -> Result<String> {
         Some(server) => (server, "already running"),
         None => (Server::<L>::start(&dir, 0)?, "started"),
     };
-    // A busy machine may keep one look waiting; a dead server refuses all at once.
+    // A busy machine may delay one try; a dead server refuses every try at once.
     if !(0..LOOKS_MAX).any(|_| server.is_ready()) {
         server.restart()?;
         how = "restarted, because it didn't answer";
@@ -120,7 +120,7 @@ fn status_of<L: Launch>(dir: &Path) {
     server.detach();
 }
 
-/// Where the data is: made if need be, and refused if it is another user's.
+/// The folder of the data. It is created if needed, and refused if another user owns it.
 pub fn services_dir() -> Result<PathBuf> {
     let dir = match env::var_os("TRACKOPS_SERVICES_DIR") {
         Some(dir) if !dir.is_empty() => PathBuf::from(dir),
@@ -139,7 +139,8 @@ pub fn services_dir() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Not below the clone: PostgreSQL's user can't reach a home that only root may enter.
+/// The default folder. It isn't below the clone, because PostgreSQL's user can't reach a home that only root
+/// may enter.
 fn default_dir(workspace: &Path) -> PathBuf {
     let hash = fnv1a(workspace.as_os_str().as_encoded_bytes());
     PathBuf::from(format!("/var/tmp/trackops-services-{hash:016x}"))

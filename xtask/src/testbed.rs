@@ -1,5 +1,5 @@
-//! The servers of one run of tests or of the bench: those that the caller names in the
-//! environment, and for the rest servers of our own, thrown away at the end.
+//! The servers of one run of tests or of the bench: those that the caller names in the environment, and
+//! temporary ones for the rest.
 
 use std::env;
 use std::path::Path;
@@ -10,12 +10,12 @@ use xtask::servers::{Kafka, Launch, Postgres, Redis, Scratch, Server, ensure_kaf
 
 use crate::need;
 
-/// Servers that live as long as this, with the variables that name them.
+/// Servers that run until this is dropped, with the variables that name them.
 pub struct Testbed {
     /// Variables to set for the programs that use the servers.
     pub variables: Vec<(String, String)>,
     servers: (Option<Postgres>, Option<Redis>, Option<Kafka>),
-    // After the servers in it: fields are dropped in this order.
+    // Declared after the servers in it, because fields are dropped in order.
     _scratch: Scratch,
 }
 
@@ -23,7 +23,7 @@ impl Testbed {
     /// Starts those of `<prefix>_POSTGRES_URL`, `<prefix>_REDIS_URL` and
     /// `<prefix>_KAFKA_BROKERS` that the environment doesn't name, all at once.
     pub fn start(prefix: &str) -> Result<Self> {
-        // Also if all are named: fault tests start servers of their own.
+        // Needed even if all are named: fault tests start servers of their own.
         need::servers()?;
         let scratch = Scratch::new("testbed")?;
         let names = ["POSTGRES_URL", "REDIS_URL", "KAFKA_BROKERS"];
@@ -49,14 +49,14 @@ impl Testbed {
     }
 
     fn name(&mut self, variable: String, url: Option<String>) {
-        // What the caller named is passed on by the environment itself.
+        // A server that the caller named reaches the programs by the environment itself.
         if let Some(url) = url {
             self.variables.push((variable, url));
         }
     }
 }
 
-/// The value of a thread; a panic in it becomes an error.
+/// The result of a thread; a panic in it becomes an error.
 pub fn joined<T>(handle: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     handle
         .join()

@@ -1,5 +1,5 @@
-//! A bound on how often a shard is claimed, or taken, in a minute: against flapping. Leaves claiming to
-//! [`super::claims`], and taking to [`super::offer`].
+//! Bounds how often a shard is claimed, or taken over, in a minute, to stop flapping. Leaves claiming to
+//! [`super::claims`], and taking over to [`super::offer`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::shard::ShardId;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What may still be claimed, or taken, in this minute.
+/// The claims, or the take-overs, of each shard in the last minute.
 pub(super) struct Budget {
     per_minute_max: usize,
     claims: BTreeMap<ShardId, VecDeque<Instant>>,
@@ -34,8 +34,8 @@ impl Budget {
         claims.len() < self.per_minute_max
     }
 
-    /// Only what was claimed counts: an authority that is away for a while must not cost the shard
-    /// its owner for the rest of the minute.
+    /// Counts a claim that succeeded. Failed attempts don't count: an authority that is away for a while
+    /// must not leave the shard without an owner for the rest of the minute.
     pub(super) fn count(&mut self, shard: ShardId) {
         let claims = self.claims.entry(shard).or_default();
         claims.push_back(Instant::now());

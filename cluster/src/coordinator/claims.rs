@@ -1,4 +1,4 @@
-//! Claiming what is free and falls to this replica, in bulk. The bound against flapping is in
+//! Claims, in bulk, the free shards that fall to this replica. Leaves the bound against flapping to
 //! [`super::budget`].
 
 use std::sync::Arc;
@@ -9,15 +9,17 @@ use crate::names;
 use crate::shard::{Epoch, ShardId};
 
 impl Shared {
-    /// Claims what nobody alive owns and `wanted` gives to this replica; also what the authority
-    /// says is ours and isn't here, which a claim whose answer was lost leaves behind.
+    /// Claims the shards that have no live owner and that `wanted` gives to this replica. Also claims the
+    /// shards that are ours by the authority's word but aren't here: a claim whose answer was lost leaves
+    /// those behind.
     pub(super) async fn claim_free(
         self: &Arc<Self>,
         view: &ClusterView,
         wanted: &[Option<NodeId>],
     ) -> Result<(), MembershipError> {
-        // Before what is owned is looked at: what is no longer being taken up then is among that.
-        // Claimed once more, it would fence what is under way under the epoch of its move.
+        // Read the shards that are being adopted before the owned ones: a shard whose adoption ends in
+        // between is then among the owned. If it were in neither list, it would be claimed once more, and
+        // the raised epoch would fence its work in flight.
         let taking: Vec<ShardId> = self.taking.lock().keys().copied().collect();
         let owned = self.parts.shards.owned();
         let free: Vec<(ShardId, Epoch)> = view
@@ -48,7 +50,8 @@ impl Shared {
             .membership
             .claim(&self.parts.node, self.parts.incarnation, &free)
             .await;
-        // What became of the others, or of a claim whose answer was lost, the next view tells.
+        // The next view tells who owns the shards that weren't claimed, and whether a claim whose answer
+        // was lost succeeded.
         self.parts.directory.ask_refresh();
         let claimed = claimed?;
         {
@@ -67,7 +70,7 @@ impl Shared {
     fn falls_to_me(&self, view: &ClusterView, shard: &ShardView, heir: Option<&NodeId>) -> bool {
         match &shard.owner {
             Some((node, incarnation)) if *node == self.parts.node => {
-                // Ours and not here, or an earlier life's.
+                // Either ours and not here, or claimed by an earlier incarnation of this node.
                 *incarnation == self.parts.incarnation || heir == Some(&self.parts.node)
             }
             _ => view.live_owner(shard.shard).is_none() && heir == Some(&self.parts.node),

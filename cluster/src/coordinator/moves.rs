@@ -1,4 +1,6 @@
-//! A planned move, by the owner: hold, drain, offer, hand over; or settle that it didn't happen.
+//! The owner's side of a hand-over: holds new commands, drains the shard, offers it and releases it. If
+//! the offer's outcome is unknown, settles it with the authority. Leaves the taker's side to
+//! [`super::offer`].
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use crate::names;
 use crate::shard::{Epoch, ShardId};
 
 impl Shared {
-    /// Begins moves of what is here and falls to another, a few at a time.
+    /// Begins to move the owned shards that fall to another replica, a few at a time.
     pub(super) fn begin_moves(
         self: &Arc<Self>,
         view: &ClusterView,
@@ -32,7 +34,8 @@ impl Shared {
             let Some(heir) = heir.filter(|heir| **heir != self.parts.node) else {
                 continue;
             };
-            // An old view may not know yet that this replica has the shard: then nothing is said of it.
+            // A view that is older than this replica's claim says nothing about who should have the
+            // shard.
             let is_current = view.shard(shard).is_some_and(|seen| seen.epoch == epoch);
             let is_resting = self.resting.lock().contains_key(&shard);
             let Some(peer) = peer(view, heir) else {
@@ -57,8 +60,9 @@ impl Shared {
         }
     }
 
-    /// Whether `to` owns the shard now. A panic on the way leaves the shard empty and closed, here or
-    /// there: it is settled like an offer whose answer was lost, however often that takes.
+    /// Returns whether `to` owns the shard now. A panic during the move leaves the shard empty and
+    /// closed, here or there. The move is then settled like an offer whose answer was lost, as often as
+    /// that takes.
     async fn move_whatever_fails(self: &Arc<Self>, shard: ShardId, epoch: Epoch, to: Peer) -> bool {
         let coordinator = Arc::clone(self);
         let mut step = tokio::spawn(async move { coordinator.move_one(shard, epoch, &to).await });
@@ -77,7 +81,7 @@ impl Shared {
         }
     }
 
-    /// Whether `to` owns the shard now.
+    /// Drains the shard and offers it to `to`. Returns whether `to` owns it now.
     async fn move_one(&self, shard: ShardId, epoch: Epoch, to: &Peer) -> bool {
         let began = Instant::now();
         if !self
@@ -113,8 +117,9 @@ impl Shared {
         }
     }
 
-    /// The offer may have been taken or may yet be: claiming again under the epoch of the offer
-    /// succeeds only if it wasn't, and from then on it can't be. Whether it is another's.
+    /// Settles an offer whose outcome is unknown: the peer may have taken it, or may still take it. A
+    /// claim under the epoch of the offer succeeds only if nobody has taken the offer, and from then on
+    /// nobody can. Returns whether the shard belongs to another replica.
     async fn settle(&self, shard: ShardId, mut epoch: Epoch) -> bool {
         let parts = &self.parts;
         loop {
@@ -144,13 +149,13 @@ impl Shared {
                         return true;
                     }
                 }
-                // This life is over, and its shards with it.
+                // This incarnation is over, and so is its ownership of the shards.
                 Err(_) => return true,
             }
         }
     }
 
-    /// Pauses before another attempt; whether there is to be none.
+    /// Pauses before another attempt. Returns whether to give up, because the coordinator stops.
     async fn gives_up(&self) -> bool {
         tokio::select! {
             biased;
@@ -159,7 +164,7 @@ impl Shared {
         }
     }
 
-    /// The epoch of `shard` if it is this replica's after all (the answer to a claim was lost).
+    /// The epoch of `shard` if this replica owns it after all, because the answer to a claim was lost.
     async fn look_up(&self, shard: ShardId) -> Result<Option<Epoch>, MembershipError> {
         let sent = Instant::now();
         let view = self.parts.membership.view().await?;
@@ -172,7 +177,7 @@ impl Shared {
         Ok(mine)
     }
 
-    /// What this replica has just claimed is known here before the next view says so.
+    /// Enters the new claims into the directory before the next view shows them.
     pub(super) fn learn_mine(&self, claimed: &[Claimed]) {
         let address = peer(&self.parts.directory.view(), &self.parts.node);
         for claim in claimed {

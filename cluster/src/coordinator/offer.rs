@@ -1,4 +1,5 @@
-//! The offer of a shard and its answer on the link, and what the one who gets it does.
+//! The offer of a shard and its answer, as bytes on the link, and the taker's side of a hand-over. Leaves
+//! the owner's side to [`super::moves`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,8 +11,8 @@ use crate::membership::{Incarnation, NodeId};
 use crate::names;
 use crate::shard::{Epoch, ShardId};
 
-/// The first byte of every message here. What comes after the fields of a version is ignored, so
-/// that a later version can add some.
+/// The first byte of every message here. Bytes after the known fields are ignored, so that a later
+/// version can add fields.
 const VERSION: u8 = 1;
 const TAKEN: u8 = 1;
 const REFUSED: u8 = 0;
@@ -48,8 +49,9 @@ pub(super) fn decode_answer(mut message: &[u8]) -> Option<Epoch> {
     Some(Epoch(message.get_i64()))
 }
 
-/// A shard that is being taken up: the authority may say that it is ours before it is here. Ends also
-/// if the answer is given up half-way; then a claim finds what it has left behind.
+/// Marks a shard that is being taken over: by the authority's word it may be ours before it is adopted
+/// here. The mark is also removed if the answer is dropped half-way; a later claim then finds the shard
+/// that was left behind.
 struct Taking<'a> {
     shared: &'a Shared,
     shard: ShardId,
@@ -77,14 +79,14 @@ impl Drop for Taking<'_> {
     }
 }
 
-/// Whether `from` is on its way out, as far as is known here.
+/// Whether `from` is draining by the view that is known here.
 fn is_draining(shared: &Shared, from: &(NodeId, Incarnation)) -> bool {
     let view = shared.parts.directory.view();
     let node = view.node(&from.0, from.1);
     node.is_some_and(|node| node.draining)
 }
 
-/// Claims what is offered and takes it up.
+/// Takes over the offered shard from `from` and adopts it.
 pub(super) async fn answer(
     shared: &Arc<Shared>,
     from: &(NodeId, Incarnation),
@@ -123,7 +125,8 @@ pub(super) async fn answer(
         Ok(_) => encode_answer(None),
         Err(error) => {
             tracing::warn!(shard = %offered.0, %error, "offered shard not taken");
-            // It may have happened: then the next view says so, and the shard is claimed again.
+            // The take-over may have succeeded. Then the next view shows it, and the shard is claimed
+            // again.
             parts.directory.ask_refresh();
             encode_answer(None)
         }

@@ -5,30 +5,32 @@ use std::time::Duration;
 /// How the coordinator behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct CoordinatorSettings {
-    /// A look is made at least this often, though nothing seemed to change.
+    /// The coordinator looks at the view at least this often, even if nothing seems to have changed.
     pub look_every: Duration,
-    /// A lease is taken to have ended this long after its last known end: a renewal may be on its way.
+    /// A lease counts as ended this long after its last known end, because a renewal may be in flight.
     pub after_lease_end: Duration,
-    /// Claims of one shard a minute at most: more is flapping, and each one empties the shard's memory.
+    /// The most claims of one shard in a minute. More is flapping, and each claim empties the shard's
+    /// memory.
     pub claims_per_minute_max: usize,
-    /// Offers of one shard taken a minute at most, by this replica: more is flapping too. An offer
-    /// costs less than a claim, and what is refused stays where it is. They have a bound of their own,
-    /// so that moves never keep a shard without an owner from being claimed.
+    /// The most offers of one shard that this replica takes in a minute; more is flapping too. An offer
+    /// costs less than a claim, and a refused shard stays with its owner. Offers have a bound of their
+    /// own, so that moves never keep a shard without an owner from being claimed.
     ///
-    /// Of two replicas that are restarted one after the other each takes a shard twice: when the other
-    /// leaves, and when it has come back itself. A lease and a start make that four times a minute at
-    /// the very most; the bound leaves as much again for somebody who is in a hurry. What a draining
-    /// replica offers is always taken: it takes nothing back, so it can't flap.
+    /// If two replicas are restarted one after the other, each takes a shard twice: when the other
+    /// leaves, and when it has come back itself. Given the length of a lease and of a start, that is four
+    /// times a minute at the very most. The bound is twice that, for an operator who is in a hurry. An
+    /// offer from a draining replica is always taken: it takes nothing back, so it can't flap.
     pub offers_per_minute_max: usize,
     /// Moves at one time. Each holds one shard's commands for a few milliseconds.
     pub moves_max: usize,
-    /// What is in flight in a shard may take so long to end; then the move is put off.
+    /// How long the work in flight in a shard may take to end. If it takes longer, the move is put off.
     pub drain_max: Duration,
-    /// The next owner claims within this, else the move is settled by claiming again.
+    /// The next owner must claim within this time; otherwise the old one settles the move by claiming
+    /// again.
     pub offer_max: Duration,
-    /// After a move that failed its shard is left alone this long.
+    /// How long a shard is left alone after its move failed.
     pub rest: Duration,
-    /// Between two attempts to settle while the authority is away.
+    /// The pause between two attempts to settle a move while the authority is away.
     pub retry: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! What the coordinator's steps share. Leaves the steps to [`super::claims`], [`super::moves`] and
-//! [`super::offer`].
+//! The state that the coordinator's steps share. Leaves the steps to [`super::claims`], [`super::moves`]
+//! and [`super::offer`].
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -20,19 +20,20 @@ pub(crate) struct Shared {
     pub(super) parts: CoordinatorParts,
     pub(super) settings: CoordinatorSettings,
     pub(super) budget: Mutex<Budget>,
-    /// The same for what others offer.
+    /// The same bound for shards that others offer.
     pub(super) offers: Mutex<Budget>,
-    /// Shards on their way to another replica.
+    /// Shards that are moving to another replica.
     pub(super) moving: Mutex<BTreeMap<ShardId, NodeId>>,
-    /// Shards that another replica has offered and this one is about to adopt, with how many times.
+    /// Shards that another replica has offered and this one is about to adopt, each with the number of
+    /// offers in progress.
     pub(super) taking: Mutex<BTreeMap<ShardId, usize>>,
-    /// A shard whose move failed is left alone until then.
+    /// Shards whose move failed; each is left alone until this time.
     pub(super) resting: Mutex<BTreeMap<ShardId, Instant>>,
-    /// Rises after every look; for those who wait for the first claims, or for the end of a drain.
+    /// Rises after every look. Callers wait on it for the first claims, or for the end of a drain.
     pub(super) looks: watch::Sender<u64>,
-    /// On its way out: what is offered is refused, and stays with whoever offers it.
+    /// This replica is leaving: it refuses offers, and an offered shard stays with its owner.
     pub(super) draining: AtomicBool,
-    /// A move has ended: there may be room for the next.
+    /// Notified when a move has ended, because the next one may then begin.
     pub(super) moved: Notify,
     pub(super) stop: CancellationToken,
 }

@@ -1,4 +1,5 @@
-//! The listener: connections in, within bounds that hold for strangers too.
+//! Accepts connections from other replicas, within bounds that also hold for strangers. Leaves the stream
+//! on a connection to [`super::inbound`].
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,16 +18,16 @@ use super::service::Service;
 use super::{grpc, inbound};
 use crate::names;
 
-/// After a failed accept: most likely there are no file descriptors left, and that passes.
+/// The pause after a failed accept: most likely the file descriptors have run out, and that passes.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a connection may stay after its stream has ended, for the last frames to get out.
 const PARTING: Duration = Duration::from_secs(1);
-/// A stranger's headers.
+/// The most bytes of headers, also from a stranger.
 const HEADER_BYTES_MAX: u32 = 8 * 1024;
-/// Answers that wait for room on the wire; further ones wait in their call's own task.
+/// Answers that wait for room on the wire. Further answers wait in the task of their call.
 const ANSWERS_MAX: usize = 1024;
 
-/// Takes connections until the links are stopped.
+/// Accepts connections until the links are stopped.
 pub(super) async fn accept(end: Arc<LocalEnd>, listener: TcpListener, service: Arc<dyn Service>) {
     let settings = &end.dialler.settings;
     let peers = Arc::new(Semaphore::new(settings.peers_max));
@@ -102,12 +103,12 @@ async fn connection(
         biased;
         () = end.killed.cancelled() => {}
         () = overdue(&gate, settings.connect_limit, stranger) => {}
-        // How it ended is told by its stream.
+        // The stream reports how the connection ended.
         _ = connection => {}
     }
 }
 
-/// Ends when the connection has stayed for longer than it should.
+/// Returns when the connection has stayed for longer than it may.
 async fn overdue(gate: &Gate, connect_limit: Duration, stranger: OwnedSemaphorePermit) {
     let introduced = tokio::time::timeout(connect_limit, async {
         tokio::select! {

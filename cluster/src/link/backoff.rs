@@ -1,5 +1,5 @@
-//! Pauses between attempts: doubling, with jitter so that replicas that lost the same peer
-//! don't come back in step.
+//! Pauses between attempts. They double, with jitter, so that replicas that lost the same peer don't
+//! reconnect in step.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ impl Backoff {
         }
     }
 
-    /// The next pause: a random one between half and the whole of the step.
+    /// The next pause: random, between half of the step and the whole of it.
     pub fn next(&mut self) -> Duration {
         let step = self
             .first

@@ -1,18 +1,19 @@
-//! A bound in bytes beside one in number: messages differ in size by a factor of ten thousand.
+//! A bound in bytes beside the bound in number, because message sizes differ by a factor of ten thousand.
+//! Leaves the number to the queues.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// So many bytes may wait, or be under way, at a time.
+/// The bytes that may be queued or in flight at one time.
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     left: Arc<Semaphore>,
     bytes_max: u32,
 }
 
-/// A message and what it takes of a budget until it is taken out.
+/// A message, with the permit for its bytes, which it holds until it leaves the queue.
 #[derive(Debug)]
 pub(super) struct Weighed {
     pub message: Bytes,
@@ -28,19 +29,19 @@ impl Budget {
         }
     }
 
-    /// Takes what `bytes` need; `None` if that isn't left.
+    /// Takes a permit for `bytes`; `None` if not enough is left.
     pub fn try_take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let left = Arc::clone(&self.left);
         left.try_acquire_many_owned(self.needed(bytes)).ok()
     }
 
-    /// Waits until what `bytes` need is left, in the order of asking. `None` if it never will be.
+    /// Waits for a permit for `bytes`, in the order of asking. `None` if there will never be one.
     pub async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let left = Arc::clone(&self.left);
         left.acquire_many_owned(self.needed(bytes)).await.ok()
     }
 
-    /// Waits, and then keeps what was taken beside `message`.
+    /// Waits for a permit for `message`, and keeps it beside the message.
     pub async fn weigh(&self, message: Bytes) -> Option<Weighed> {
         let taken = self.take(message.len()).await?;
         Some(Weighed {
@@ -49,7 +50,7 @@ impl Budget {
         })
     }
 
-    /// What is larger than the whole budget goes alone.
+    /// A message larger than the whole budget takes all of it, so it goes alone.
     fn needed(&self, bytes: usize) -> u32 {
         u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bytes_max)
     }

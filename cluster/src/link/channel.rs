@@ -1,4 +1,5 @@
-//! Several parties over the same links: each message's first byte says whose it is.
+//! Lets several parties share the same links: the first byte of each message names its party. Leaves the
+//! rest of a message to the party.
 
 use std::sync::Arc;
 
@@ -71,7 +72,7 @@ impl Links for Channel {
     }
 }
 
-/// Gives each message to its party.
+/// Gives each incoming message to its party.
 pub struct Switch {
     /// Answers offers.
     pub coordinator: Arc<Coordinator>,
@@ -85,7 +86,7 @@ impl Service for Switch {
         match request.first() {
             Some(&COORDINATOR) => self.coordinator.answer(from, &request[1..]).await,
             Some(&ENTITIES) => self.entities.call(from, request.slice(1..), deadline).await,
-            // A party of a later version: an empty answer means nothing to any party.
+            // The party belongs to a later version. No party understands an empty answer as success.
             _ => Bytes::new(),
         }
     }

@@ -1,4 +1,5 @@
-//! One attempt to make a link: TCP, HTTP/2, the stream, the handshake.
+//! One attempt to make a link: TCP, HTTP/2, the stream, the handshake. Leaves further attempts to
+//! [`super::outbound`].
 
 use std::sync::Arc;
 
@@ -16,17 +17,18 @@ use super::settings::LinkSettings;
 use super::wire::{Body, Frame};
 use super::{grpc, handshake};
 
-/// Flow control windows: what may be on its way unread. One stream a connection, so both are the same.
+/// The flow control windows of connection and stream: the bytes that may be sent and not read yet. A
+/// connection has one stream, so both are the same.
 pub(super) const WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// A link that has just been made.
 pub(super) struct Connected {
     pub session: Arc<PeerConnection>,
-    /// What both ends speak on it.
+    /// The wire version that both ends speak on it.
     pub version: u32,
     /// The peer's answers.
     pub frames: Streaming<Frame>,
-    /// Dropped to close the stream in good order: what is queued is still written.
+    /// Dropped to close the stream in good order: queued frames are still written.
     pub open: mpsc::Sender<Frame>,
     /// Dropped to close the connection.
     pub connection: Connection,
@@ -41,7 +43,7 @@ impl Drop for Connection {
     }
 }
 
-/// Who dials, and how.
+/// The replica that dials, its secret and its limits.
 #[derive(Debug)]
 pub(super) struct Dialler {
     pub me: Peer,
@@ -73,7 +75,7 @@ impl Dialler {
             .await
             .map_err(|error| Trouble::Broken(error.to_string().into()))?;
         let connection = Connection(tokio::spawn(async move {
-            // The stream on it fails with the same error, which is where it is handled.
+            // The stream fails with the same error, and that error is handled there.
             drop(connection.await);
         }));
         // Room for the two frames of the handshake.

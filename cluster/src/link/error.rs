@@ -1,4 +1,4 @@
-//! What can go wrong on a link, told by what the caller may do next.
+//! The errors of links, sorted by what the caller may do next.
 
 use std::io;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use thiserror::Error;
 /// Why a call or a one-way message failed.
 #[derive(Clone, Debug, Error)]
 pub enum LinkError {
-    /// Certainly not delivered: it may be sent again, by any way.
+    /// Certainly not delivered: it may be sent again, over any link.
     #[error("not sent")]
     NotSent(#[source] Trouble),
     /// Written, then the link broke: it may have been carried out.
@@ -17,7 +17,7 @@ pub enum LinkError {
     /// The deadline passed: it may have been carried out, or may still be.
     #[error("no answer within the deadline")]
     TimedOut,
-    /// Too much is on its way to this peer already. Certainly not delivered.
+    /// Too many calls to this peer are in flight. Certainly not delivered.
     #[error("too much is on its way to the peer")]
     Full,
 }
@@ -59,10 +59,10 @@ pub enum Trouble {
     /// This replica or the peer is shutting down.
     #[error("shutting down")]
     Stopping,
-    /// A newer life of the same node has taken its place.
+    /// A newer incarnation of the same node has replaced it.
     #[error("a newer incarnation of the node is known")]
     Superseded,
-    /// Over the bound on one message.
+    /// The message is larger than the bound on one message.
     #[error("{bytes} bytes are more than the {bytes_max} of one message")]
     TooLarge {
         /// Its size; zero if only the peer knows it.
@@ -70,10 +70,10 @@ pub enum Trouble {
         /// The bound.
         bytes_max: usize,
     },
-    /// The peer is of a version that doesn't know this kind of request.
+    /// The peer's version doesn't know this kind of request.
     #[error("the peer doesn't know this kind of request")]
     Unknown,
-    /// The replica between had no way to the target, or lost it.
+    /// The relaying replica couldn't reach the target, or lost the link to it.
     #[error("the relaying replica couldn't deliver")]
     Relay,
     /// The peer's service failed in the middle of the call.
@@ -84,11 +84,11 @@ pub enum Trouble {
     Simulated,
 }
 
-/// Why one end doesn't want the other. Before the secret is proven only the first three are ever
-/// said, and they say nothing about the replica but its versions.
+/// Why one end refuses the other. Before the secret is proven an end sends only the first three, and they
+/// reveal nothing about the replica but its versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// Not what a replica says at this point.
+    /// A frame that a replica wouldn't send at this point.
     #[error("not a handshake of replicas")]
     Malformed,
     /// No wire version in common.
@@ -100,19 +100,19 @@ pub enum Refusal {
     /// Another node answers at this address.
     #[error("another node is at this address")]
     Node,
-    /// The node is there, in another life.
+    /// The node is there, in another incarnation.
     #[error("another incarnation of the node is at this address")]
     Incarnation,
     /// The two were set up for different numbers of shards.
     #[error("the shard counts differ")]
     ShardCount,
-    /// A newer life of the dialling node has been here already.
+    /// A newer incarnation of the dialling node has linked already.
     #[error("a newer incarnation of the dialling node has been here")]
     Superseded,
     /// The replica is shutting down.
     #[error("the replica is shutting down")]
     Stopping,
-    /// Said by a newer version.
+    /// The reason comes from a newer version.
     #[error("for a reason that this version doesn't know")]
     Other,
 }

@@ -1,5 +1,5 @@
-//! How the stream of an accepted connection tells the connection where it stands. Leaves what follows from
-//! it to [`super::acceptor`].
+//! Tells an accepted connection when its stream is authenticated and when it is over. Leaves what follows
+//! from it to [`super::acceptor`].
 
 use tokio_util::sync::CancellationToken;
 

@@ -1,5 +1,5 @@
-//! The little that stands between frames and HTTP/2: codec, client call, server method. Written by
-//! hand, for one method needs no generated code and no `protoc`.
+//! The thin layer between frames and HTTP/2: codec, client call, server method. It is written by hand,
+//! because one method needs no generated code and no `protoc`. Leaves the frames to [`super::wire`].
 
 use std::future::{Ready, ready};
 use std::pin::Pin;
@@ -20,12 +20,12 @@ use tonic::{Code, Status};
 
 use super::wire::{Frame, METHOD};
 
-/// What a frame may have beyond the payload in it: names, ids, tags.
+/// The bytes that a frame may have beyond its payload: names, ids, tags.
 const ENVELOPE_BYTES_MAX: usize = 4096;
-/// Frames are gathered up to this size before HTTP/2 gets them; it cuts them at 16 KiB anyway.
+/// Frames are gathered up to this size before HTTP/2 gets them. HTTP/2 cuts them at 16 KiB anyway.
 const GATHERED_BYTES: usize = 64 * 1024;
 
-/// Opens the stream: frames from `outgoing` go to the peer, the peer's come back.
+/// Opens the stream: sends the frames from `outgoing` to the peer, and returns the peer's frames.
 pub(super) async fn open<S>(
     sender: SendRequest<Body>,
     outgoing: S,
@@ -43,8 +43,8 @@ where
     Ok(response.into_inner())
 }
 
-/// Answers one HTTP request: `accept` gets the stream of the one method there is, and gives back
-/// what it wants to send.
+/// Answers one HTTP request: `accept` gets the incoming stream of the one method, and returns the frames
+/// to send.
 pub(super) async fn serve<F>(
     request: Request<Incoming>,
     message_bytes_max: usize,

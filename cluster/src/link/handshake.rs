@@ -1,4 +1,4 @@
-//! Two strangers become peers: a challenge of the shared secret both ways, the dialler first.
+//! Authenticates the two ends of a link: each proves that it knows the shared secret, the dialler first.
 //!
 //! ```text
 //! dialler  ── Hello (who, whom, versions, shards, nonce) ──▶  acceptor
@@ -7,7 +7,8 @@
 //!          ◀─ Welcome (the acceptor's proof), or Refused ───
 //! ```
 //!
-//! The acceptor says nothing of itself, and makes no proof, before the dialler has proven the secret.
+//! The acceptor reveals nothing about itself, and makes no proof, before the dialler has proven the
+//! secret.
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -24,7 +25,7 @@ use super::wire::{Body, Challenge, Frame, Hello, Proof, Refused};
 const NONCE_BYTES: usize = 32;
 const NODE_BYTES_MAX: usize = 256;
 
-/// The dialler's half: the version that both speak, once both have proven the secret.
+/// The dialler's half. Returns the version that both speak, once both have proven the secret.
 pub(super) async fn dial(
     frames: &mut Streaming<Frame>,
     outgoing: &mpsc::Sender<Frame>,
@@ -68,11 +69,11 @@ pub(super) fn hello(me: &Peer, to: &Peer, settings: &LinkSettings) -> Hello {
     }
 }
 
-/// A dialler that has proven the secret and means this replica.
+/// A dialler that has proven the secret and wants to reach this replica.
 #[derive(Debug)]
 pub(super) struct Accepted {
     pub from: (NodeId, Incarnation),
-    /// What makes the dialler believe in turn; to be sent once there is room for the peer.
+    /// The acceptor's proof, to be sent once the peer is registered.
     pub welcome: Body,
 }
 
@@ -115,7 +116,7 @@ pub(super) async fn accept(
     })
 }
 
-/// What a peer is told only after it has proven the secret.
+/// The checks whose refusals a peer may see only after it has proven the secret.
 fn check(hello: &Hello, me: &Peer, settings: &LinkSettings) -> Result<(), Refusal> {
     if hello.to_node != me.node.0 {
         return Err(Refusal::Node);

@@ -1,4 +1,5 @@
-//! One accepted stream: its handshake, then its calls side by side and its messages one by one.
+//! Serves one accepted stream: the handshake, then calls concurrently and messages one by one. Leaves the
+//! connection under it to [`super::acceptor`].
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use super::settings::LinkSettings;
 use super::wire::{Body, Call, FailureKind, Frame, Leaving, Refused, Relay};
 use super::{handshake, metering};
 
-/// The longest deadline that is believed; a peer can't make a call stay for longer.
+/// The longest deadline that a peer can ask for, so that a call can't stay for longer.
 const LEFT_MAX: Duration = Duration::from_secs(3600);
 
 type From = Arc<(NodeId, Incarnation)>;
@@ -87,7 +88,7 @@ pub(super) async fn run(
     serving.finish().await;
 }
 
-/// The handshake, and a place among the peers.
+/// Runs the handshake and registers the peer.
 async fn enter(
     end: &LocalEnd,
     frames: &mut Streaming<Frame>,
@@ -106,12 +107,12 @@ async fn enter(
     }
     let welcome = Frame::of(accepted.welcome);
     out.send(welcome).await.map_err(|_| Trouble::Closed)?;
-    // From here on the place is given up by the task that receives messages.
+    // From here on the task that receives messages ends the registration.
     std::mem::forget(held);
     Ok((Arc::new(accepted.from), place))
 }
 
-/// A place whose handshake hasn't come to its end; dropped, it is given up.
+/// A registration whose handshake hasn't ended. Dropping it ends the registration.
 struct Held<'a>(&'a LocalEnd, &'a (NodeId, Incarnation), &'a Registration);
 
 impl Drop for Held<'_> {
@@ -125,7 +126,7 @@ async fn refuse(trouble: &Trouble, out: &mpsc::Sender<Frame>) {
     tracing::warn!(error = %trouble, "a replica's link was refused");
     if let Trouble::Refused(refusal) = trouble {
         let code = refusal.code();
-        // A dialler that has gone needs no reason.
+        // If the dialler has gone, it needs no reason.
         drop(out.send(Frame::of(Body::Refused(Refused { code }))).await);
     }
 }
@@ -143,8 +144,8 @@ struct Serving {
 }
 
 impl Serving {
-    /// Takes frames until the dialler closes the stream or it breaks. Doesn't read while a queue
-    /// is full, so HTTP/2 holds the dialler back.
+    /// Reads frames until the dialler closes the stream or the stream breaks. Doesn't read while a queue
+    /// is full, so that HTTP/2 puts backpressure on the dialler.
     async fn read(&mut self, frames: &mut Streaming<Frame>) {
         let end = Arc::clone(&self.end);
         let mut stopping = pin!(end.stopping.cancelled());
@@ -176,13 +177,13 @@ impl Serving {
                     let unknown = Frame::failure(frame.id, FailureKind::Unknown);
                     drop(self.out.send(unknown).await);
                 }
-                // Something that a newer peer says without expecting an answer.
+                // A frame of a newer version that expects no answer.
                 _ => {}
             }
         }
     }
 
-    /// Waits for the calls under way, whose answers still go out if the dialler listens.
+    /// Waits for the calls in flight. Their answers still go out if the dialler reads them.
     async fn finish(self) {
         let Self {
             end,
@@ -246,7 +247,7 @@ impl Serving {
         });
     }
 
-    /// Waits until one more call, of so many bytes, may be served.
+    /// Waits until one more call, of this many bytes, may be served.
     async fn room(&mut self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         while self.calls.len() >= self.end.dialler.settings.calls_max {
             self.calls.join_next().await;
@@ -268,7 +269,8 @@ fn relay_failure(error: &LinkError) -> FailureKind {
     }
 }
 
-/// Makes sure that a call gets some answer: dropped without one, it says that the service failed.
+/// Makes sure that a call gets an answer: if it is dropped without one, it answers that the service
+/// failed.
 struct Reply {
     id: u64,
     out: Option<mpsc::Sender<Frame>>,
@@ -284,7 +286,7 @@ impl Reply {
 
     async fn send(mut self, frame: Frame, deadline: Instant) {
         if let Some(out) = self.out.take() {
-            // After the deadline nobody waits for it.
+            // After the deadline nobody waits for the answer.
             drop(tokio::time::timeout_at(deadline, out.send(frame)).await);
         }
     }
@@ -293,13 +295,13 @@ impl Reply {
 impl Drop for Reply {
     fn drop(&mut self) {
         if let Some(out) = self.out.take() {
-            // If there is no room, the caller's deadline has to do.
+            // If there is no room, the caller waits until its deadline.
             drop(out.try_send(Frame::failure(self.id, FailureKind::Failed)));
         }
     }
 }
 
-/// Gives the messages to the service one by one, and tells it when there will be no more.
+/// Gives the messages to the service one by one, and tells the service when no more will come.
 async fn receive(
     end: Arc<LocalEnd>,
     service: Arc<dyn Service>,

@@ -1,5 +1,6 @@
-//! This replica's end of its links: those that it has made, the peers that have come in, and the tasks
-//! behind both. Leaves taking connections to [`super::acceptor`], and a single link to [`super::outbound`].
+//! This replica's end of its links: the links that it has made, the peers that have linked to it, and the
+//! tasks of both. Leaves taking connections to [`super::acceptor`], and a single link to
+//! [`super::outbound`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,18 +22,18 @@ use super::state::LinkState;
 /// See the module.
 pub(super) struct LocalEnd {
     pub(super) dialler: Arc<Dialler>,
-    /// By node id. Shared with the tasks that keep the links, each of which takes its own out in the end.
+    /// By node id. Shared with the tasks that keep the links: each removes its own link when it ends.
     links: Arc<RwLock<BTreeMap<String, Arc<Link>>>>,
     pub(super) registry: Registry,
     pub(super) tracker: TaskTracker,
-    /// No new work; what is under way may end.
+    /// Cancelled to refuse new work; work in flight may end.
     pub(super) stopping: CancellationToken,
-    /// Everything ends now.
+    /// Cancelled to end everything at once.
     pub(super) killed: CancellationToken,
 }
 
 impl LocalEnd {
-    /// Without any link yet.
+    /// An end without any link yet.
     pub(super) fn new(dialler: Dialler) -> Self {
         Self {
             dialler: Arc::new(dialler),
@@ -44,7 +45,7 @@ impl LocalEnd {
         }
     }
 
-    /// A call or a relay over the link to `to`.
+    /// Sends a call or a relay over the link to `to`.
     pub(super) async fn request(
         &self,
         to: &Peer,
@@ -54,7 +55,8 @@ impl LocalEnd {
         self.link(to)?.call(request, deadline).await
     }
 
-    /// The link to this life of the peer; made if there is none, unless a newer life is known.
+    /// The link to this incarnation of the peer. Makes one if there is none, unless a newer incarnation
+    /// is known.
     pub(super) fn link(&self, to: &Peer) -> Result<Arc<Link>, LinkError> {
         if let Some(link) = self.links.read().get(&to.node.0)
             && link.peer == *to

@@ -1,4 +1,4 @@
-//! What dashboards see of a link.
+//! The metrics of a link, for dashboards.
 
 use bytes::Bytes;
 use metrics::{Counter, Gauge, counter, gauge};
@@ -54,7 +54,7 @@ fn calls(peer: &str, outcome: &'static str) -> Counter {
     counter!(names::LINK_CALLS, "peer" => peer.to_owned(), "outcome" => outcome)
 }
 
-/// Calls that this replica has taken from `peer` to answer.
+/// Counts the calls that this replica has accepted from `peer`.
 pub(super) fn served(peer: &str) -> Counter {
     counter!(names::LINK_SERVED, "peer" => peer.to_owned())
 }

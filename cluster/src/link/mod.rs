@@ -1,7 +1,7 @@
 //! Links between replicas: bytes to a named peer and an answer back, under a deadline.
 //!
-//! [`Links`] is what a router calls, [`Service`] is what it implements to be called. A link knows
-//! nothing of what the bytes mean; whoever brings a new kind of entity brings its own codec.
+//! [`Links`] is what a router calls, [`Service`] is what it implements to be called. A link doesn't know
+//! what the bytes mean: a new kind of entity brings its own codec.
 //!
 //! Two transports implement [`Links`]: [`TonicLinks`] speaks gRPC over TCP between processes,
 //! [`memory::MemoryNetwork`] joins several nodes in one process for seeded simulations. Both keep
@@ -10,14 +10,14 @@
 //! - An error says whether the peer may have seen the request ([`LinkError`]). `NotSent` is certain,
 //!   so the request may go elsewhere; after `Lost` or `TimedOut` it may have been carried out, and
 //!   only a request that carries an id of its own may be repeated.
-//! - Calls run side by side, at the peer too, and may overtake each other and the one-way messages.
+//! - Calls run concurrently, at the peer too, and may overtake each other and the one-way messages.
 //!   One-way messages from one peer to another are received one after another, in the order in which
 //!   [`Links::send`] accepted them, as long as the link holds.
-//! - A link that breaks loses what is on its way. The receiver is told by [`Service::disconnected`],
-//!   the callers by their errors, a sender of one-way messages not at all: what has to arrive has to be
-//!   asked for again by the receiver.
-//! - Every queue has a bound. A call that finds no room fails at once ([`LinkError::Full`]), a
-//!   one-way message waits.
+//! - A link that breaks loses the calls and messages in flight. [`Service::disconnected`] tells the
+//!   receiver, and their errors tell the callers. A sender of one-way messages is not told: if a message
+//!   has to arrive, the receiver must ask for it again.
+//! - Every queue has a bound. A call that finds no room fails at once ([`LinkError::Full`]); a one-way
+//!   message waits.
 
 mod acceptor;
 mod backoff;

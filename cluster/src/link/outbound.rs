@@ -1,4 +1,5 @@
-//! The link to one peer, made and made again for as long as somebody wants it.
+//! The link to one peer, made again after every break for as long as callers use it. Leaves one attempt
+//! to [`super::dialler`], and one connection to [`super::peer_connection`].
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use super::pump::Request;
 use super::state::{LinkState, LinkStatus};
 use super::wire::{Body, Frame};
 
-/// One life of one peer, as this replica reaches it.
+/// The link to one incarnation of one peer.
 pub(super) struct Link {
     pub peer: Peer,
     dialler: Arc<Dialler>,
@@ -80,7 +81,7 @@ impl Link {
         Ok(())
     }
 
-    /// A newer life of the peer is known.
+    /// Ends the link, because a newer incarnation of the peer is known.
     pub fn supersede(&self) {
         self.superseded.cancel();
     }
@@ -103,7 +104,7 @@ impl Link {
         }
     }
 
-    /// The session, if there is one or will be soon.
+    /// The connection, if there is one or if one is being made.
     async fn session(&self) -> Result<Arc<PeerConnection>, LinkError> {
         *self.asked.lock() = Instant::now();
         if let Stand::Up(session) = &self.status.borrow().stand {
@@ -121,7 +122,7 @@ impl Link {
         }
     }
 
-    /// Keeps the link until it is superseded, forgotten or stopped.
+    /// Connects, and connects again after a break, until the link is superseded, forgotten or stopped.
     pub async fn keep(&self, stopping: &CancellationToken, killed: &CancellationToken) {
         let trouble = tokio::select! {
             biased;
@@ -146,7 +147,8 @@ impl Link {
                     let since = Instant::now();
                     let trouble = self.run(connected, stopping).await;
                     if since.elapsed() > settings.backoff_max {
-                        // It was a good link: no pause before the next attempt, and calls wait for it.
+                        // The link held for a while, so the next attempt comes without a pause, and calls
+                        // wait for it.
                         backoff.reset();
                         self.note(&trouble);
                         if !matches!(trouble, Trouble::Stopping) {
@@ -170,7 +172,7 @@ impl Link {
         }
     }
 
-    /// Hands out answers until the connection ends; says why it ended.
+    /// Hands out answers until the connection ends. Returns why it ended.
     async fn run(&self, connected: Connected, stopping: &CancellationToken) -> Trouble {
         let Connected {
             session,
@@ -215,7 +217,7 @@ impl Link {
         self.stand(Stand::Down(trouble));
     }
 
-    /// Logs a trouble once, not at every attempt that meets it again.
+    /// Logs a trouble once, not at every attempt that fails with it again.
     fn note(&self, trouble: &Trouble) {
         let text = trouble.to_string();
         let known = self.last_error.lock().replace(trouble.clone());
@@ -226,7 +228,7 @@ impl Link {
     }
 
     fn stand(&self, stand: Stand) {
-        // The gauge is the newer life's once there is one.
+        // Once there is a newer incarnation, the gauge belongs to it.
         if !self.superseded.is_cancelled() {
             self.meters.up(matches!(stand, Stand::Up(_)));
         }
@@ -239,7 +241,7 @@ impl Link {
     }
 }
 
-/// Fails what waits on a session whose keeper was told to let it go.
+/// Fails the calls in flight when the future that runs the connection is dropped.
 struct Ended<'a>(&'a Link, &'a PeerConnection);
 
 impl Drop for Ended<'_> {
@@ -250,7 +252,7 @@ impl Drop for Ended<'_> {
         } else {
             Trouble::Stopping
         };
-        // Does nothing if the session has ended by itself.
+        // Does nothing if the connection has already ended.
         session.end(&stopped);
     }
 }

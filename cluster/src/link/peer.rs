@@ -1,20 +1,20 @@
-//! Another replica as a link names it. Leaves which replicas there are to the membership.
+//! The name under which a link reaches another replica. Leaves the list of replicas to the membership.
 
 use crate::membership::{Incarnation, NodeId};
 
-/// One life of a replica, and where it listens for links.
+/// One incarnation of a replica, and where it listens for links.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Peer {
     /// Its name.
     pub node: NodeId,
-    /// Which life of it. A request to another life of the same node is never delivered.
+    /// Its incarnation. A request to one incarnation is never delivered to another one of the same node.
     pub incarnation: Incarnation,
     /// `host:port` of its link listener, as other replicas reach it.
     pub address: String,
 }
 
 impl Peer {
-    /// Name and life, as a [`super::Service`] gets to see a caller.
+    /// Node and incarnation, as a [`super::Service`] sees a caller.
     pub fn identity(&self) -> (NodeId, Incarnation) {
         (self.node.clone(), self.incarnation)
     }

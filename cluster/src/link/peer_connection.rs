@@ -1,4 +1,5 @@
-//! One authenticated connection from the dialler's side: the calls that wait for answers on it.
+//! The dialler's side of one authenticated connection: its queues, and the calls that wait for answers on
+//! it. Leaves writing frames to [`super::pump`].
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,7 +16,8 @@ use super::settings::LinkSettings;
 use super::waiting::Waiting;
 use super::wire::{Body, FailureKind, Frame};
 
-/// What callers hold while the link is up. It ends with its connection; the next has queues of its own.
+/// Callers hold it while the link is up. It ends with its connection; the next connection has queues of
+/// its own.
 #[derive(Debug)]
 pub(super) struct PeerConnection {
     calls: mpsc::Sender<Queued>,
@@ -31,8 +33,8 @@ pub(super) struct PeerConnection {
 }
 
 impl PeerConnection {
-    /// The session and what writes its frames. `control` goes before everything else; when its
-    /// senders are gone, what is queued is written and the stream closed.
+    /// Returns the connection and the pump that writes its frames. Frames from `control` go before all
+    /// others. When its senders are gone, the queued frames are written and the stream is closed.
     pub fn new(control: mpsc::Receiver<Frame>, settings: &LinkSettings) -> (Arc<Self>, Pump) {
         let (calls, queued_calls) = mpsc::channel(settings.calls_max);
         let (messages, queued_messages) = mpsc::channel(settings.messages_max);
@@ -78,7 +80,7 @@ impl PeerConnection {
         ticket.answered = outcome.is_ok();
         match outcome {
             Ok(Ok(result)) => result,
-            // Dropped without a word: it was still in the queue.
+            // The reply was dropped without an answer, so the call was still in the queue.
             Ok(Err(_)) => Err(LinkError::NotSent(self.trouble())),
             Err(_) => Err(LinkError::TimedOut),
         }
@@ -93,7 +95,7 @@ impl PeerConnection {
         self.messages.send(weighed).await.map_err(|_| gone())
     }
 
-    /// Hands the answer in `frame` to its caller; gives the number of its bytes.
+    /// Hands the answer in `frame` to its caller. Returns the answer's size in bytes.
     pub fn answered(&self, frame: Frame) -> usize {
         let (result, bytes) = match frame.body {
             Some(Body::Answer(payload)) => {
@@ -103,14 +105,14 @@ impl PeerConnection {
             Some(Body::Failure(failure)) => (Err(self.failure(failure.kind())), 0),
             _ => return 0,
         };
-        // Nobody waits for an answer that comes after the deadline.
+        // After the deadline nobody waits for the answer.
         if let Some(reply) = self.waiting.take(frame.id) {
             drop(reply.send(result));
         }
         bytes
     }
 
-    /// Fails what has been written as lost. What hasn't is `NotSent` as soon as the pump is dropped.
+    /// Fails the written calls as lost. The queued ones become `NotSent` as soon as the pump is dropped.
     pub fn end(&self, trouble: &Trouble) {
         // The first trouble is the cause of those that follow.
         drop(self.trouble.set(trouble.clone()));
@@ -149,7 +151,8 @@ impl PeerConnection {
     }
 }
 
-/// One call's place among those in flight. Dropped early, it takes the call out of the waiting ones.
+/// The permit of one call in flight. Dropped before the answer, it removes the call from the waiting
+/// ones.
 struct PendingCall<'a> {
     session: &'a PeerConnection,
     id: u64,
@@ -180,7 +183,7 @@ impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
         self.session.in_flight.fetch_sub(1, Ordering::Relaxed);
         if !self.answered {
-            // Closed first, so that the pump can't enter the call after it was looked for.
+            // Closed first, so that the pump can't enter the call after it was removed here.
             self.answer.close();
             drop(self.session.waiting.take(self.id));
         }
@@ -196,7 +199,7 @@ impl Request {
         }
     }
 
-    /// To be passed on to `to`.
+    /// A call to be passed on to `to`.
     pub fn relayed(payload: Bytes, to: &Peer) -> Self {
         Self::Relay {
             payload,

@@ -1,4 +1,5 @@
-//! The frames that a dialler writes, in the moment in which they are written.
+//! Makes the frames that a dialler sends, at the moment when HTTP/2 writes them. Leaves the queues to
+//! [`super::peer_connection`].
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,16 +27,16 @@ pub(super) struct Queued {
     pub reply: oneshot::Sender<Result<Bytes, LinkError>>,
 }
 
-/// What a call asks for.
+/// What the peer should do with a call.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// An answer of the peer itself.
+    /// Answer it.
     Call {
         payload: Bytes,
-        /// Who asks, if not this replica.
+        /// The caller, if it is not this replica.
         origin: Option<(NodeId, Incarnation)>,
     },
-    /// To be passed on.
+    /// Pass it on to `to`.
     Relay { payload: Bytes, to: Peer },
 }
 
@@ -47,7 +48,7 @@ impl Request {
     }
 }
 
-/// The outgoing half of a session, as HTTP/2 pulls it: nothing is taken from the queues before
+/// The outgoing half of a connection. HTTP/2 pulls frames from it, so no frame leaves the queues before
 /// there is room on the wire.
 #[derive(Debug)]
 pub(super) struct Pump {
@@ -75,7 +76,7 @@ impl Pump {
         }
     }
 
-    /// The next call that somebody still waits for.
+    /// The next call whose caller still waits.
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
         while let Some(queued) = std::task::ready!(self.calls.poll_recv(cx)) {
             let left = queued
@@ -192,7 +193,7 @@ mod tests {
             let message = budget.weigh(Bytes::new()).await.expect("left");
             assert!(messages.try_send(message).is_ok());
         }
-        // Its caller has gone: never written.
+        // Its caller has gone, so it is never written.
         drop(replies.remove(3));
         drop(open);
         let frames: Vec<Frame> = pump.collect().await;

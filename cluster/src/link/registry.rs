@@ -1,4 +1,5 @@
-//! Who has linked to this replica: one live connection per node, never an older life after a newer.
+//! The peers that have linked to this replica: one live connection for each node, and never an older
+//! incarnation after a newer one. Leaves serving the connections to [`super::inbound`].
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use crate::membership::{Incarnation, NodeId};
 
 use super::error::Refusal;
 
-/// Beyond it, nodes that aren't linked are forgotten. Their old lives are fenced by epochs anyway;
-/// refusing them here only saves the work.
+/// Past this number, nodes without a live connection are forgotten. Epochs fence their old incarnations
+/// anyway; refusing them here only saves work.
 const SEEN_MAX: usize = 1024;
 
 #[derive(Debug, Default)]
@@ -28,18 +29,19 @@ struct Seen {
     live: Option<Registration>,
 }
 
-/// An accepted connection's place.
+/// The registration of an accepted connection.
 #[derive(Clone, Debug)]
 pub(super) struct Registration {
     number: u64,
-    /// Ends the connection.
+    /// Cancelled to end the connection.
     pub replaced: CancellationToken,
-    /// Its service has been told that it is over.
+    /// Cancelled once the service has been told that the connection is over.
     pub done: CancellationToken,
 }
 
 impl Registry {
-    /// Takes the place of `from`. Whoever held it is told to end, and comes back, to be waited for.
+    /// Registers a connection of `from`. An earlier connection of the same node is told to end and
+    /// returned, so that the caller can wait for its end.
     pub fn enter(
         &self,
         from: &(NodeId, Incarnation),
@@ -70,7 +72,7 @@ impl Registry {
         Ok((place, before))
     }
 
-    /// Gives the place up, unless it has been taken by another.
+    /// Ends the registration `place`, and removes it unless a newer connection has replaced it.
     pub fn leave(&self, from: &(NodeId, Incarnation), place: &Registration) {
         place.done.cancel();
         if let Some(seen) = self.0.lock().nodes.get_mut(&from.0.0)

@@ -6,11 +6,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-/// The least: whoever stands at the address of a replica gets to see one proof and could try
-/// guesses at home, so the secret has to be beyond guessing.
+/// The shortest secret allowed. An attacker at a replica's address sees one proof and can test guesses
+/// against it offline, so the secret must be beyond guessing.
 const SECRET_BYTES_MIN: usize = 16;
 
-/// What all replicas of a cluster know and nobody else.
+/// The secret that all replicas of a cluster share and nobody else knows.
 ///
 /// It authenticates the two ends of a link to each other, and nothing more: the link is neither
 /// encrypted nor protected against someone who can change packets on the way.
@@ -37,7 +37,7 @@ impl LinkSecret {
         self.mac(end, handshake).finalize().into_bytes().into()
     }
 
-    /// Whether `proof` is that of `end`; takes the same time whatever it is.
+    /// Whether `proof` is the proof of `end`. Takes the same time for right and wrong proofs.
     pub(super) fn is_proven(&self, end: End, handshake: &Handshake<'_>, proof: &[u8]) -> bool {
         self.mac(end, handshake).verify_slice(proof).is_ok()
     }
@@ -45,7 +45,7 @@ impl LinkSecret {
     fn mac(&self, end: End, handshake: &Handshake<'_>) -> Hmac<Sha256> {
         #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length");
-        // Each part with its length before it, so that no two handshakes read the same.
+        // Each part follows its length, so that no two handshakes give the same bytes.
         for part in [b"trackops link".as_slice(), end.label()] {
             absorb(&mut mac, part);
         }
@@ -73,7 +73,8 @@ impl fmt::Debug for LinkSecret {
     }
 }
 
-/// Which end a proof is of: one end's proof can't be sent back to it as the other's.
+/// The end that made a proof. It goes into the proof, so that a proof can't be sent back to its maker as
+/// the other end's.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum End {
     Dialler,
@@ -89,8 +90,8 @@ impl End {
     }
 }
 
-/// All that the two ends have said to each other. The fields are listed one by one, so that a
-/// newer version may add fields to its frames.
+/// All that the two ends have said to each other before the proofs. The fields are listed one by one, so
+/// that a newer version may add fields to its frames.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Handshake<'a> {
     pub node: &'a str,

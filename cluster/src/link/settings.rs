@@ -7,39 +7,41 @@ use crate::shard::ShardCount;
 /// How links behave. `LinkSettings::new` has numbers that suit a cluster in one data centre.
 #[derive(Clone, Debug)]
 pub struct LinkSettings {
-    /// What this replica was set up for; a peer with another count is refused.
+    /// The shard count of this replica; a peer with another count is refused.
     pub shards: ShardCount,
-    /// For connection and handshake together, on both ends. A second: far more than a working network
-    /// needs, and what a call waits at most for a link that is being made.
+    /// The limit for connection and handshake together, on both ends. A call waits this long at most for
+    /// a link that is being made. A second is far more than a working network needs.
     pub connect_limit: Duration,
-    /// A ping goes out after this long without a sign of the peer.
+    /// A ping is sent after this long without a frame from the peer.
     pub keepalive_every: Duration,
-    /// An unanswered ping breaks the link after this long. With the above a silent peer is found
-    /// 1.5 to 2.5 s after its last sign: about when its lease ends.
+    /// An unanswered ping breaks the link after this long. Together with the interval above, a silent
+    /// peer is found 1.5 to 2.5 s after its last frame: about when its lease ends.
     pub keepalive_limit: Duration,
-    /// Calls on their way to one peer, queued and unanswered together, and calls of one peer served at
-    /// a time. Beyond it a call is [`super::LinkError::Full`].
+    /// The most calls in flight to one peer, queued and unanswered together, and the most calls of one
+    /// peer that are served at a time. Past it a call fails with [`super::LinkError::Full`].
     pub calls_max: usize,
-    /// What the requests of those calls weigh together, each way: beyond it a call is
-    /// [`super::LinkError::Full`], and a peer's is not read. A few KiB for each call.
+    /// The most bytes of those requests together, in each direction. Past it a call fails with
+    /// [`super::LinkError::Full`], and a peer's call is not read. It allows a few KiB for each call.
     pub calls_bytes_max: usize,
-    /// One-way messages queued to one peer, and received from one peer but not yet taken.
+    /// The most one-way messages queued to one peer, and the most received from one peer and not yet
+    /// handled.
     pub messages_max: usize,
-    /// What those messages weigh together, each way.
+    /// The most bytes of those messages together, in each direction.
     pub messages_bytes_max: usize,
-    /// The most in one request, answer or message. Well above the largest order with its history.
+    /// The most bytes in one request, answer or message: well above the largest order with its history.
     pub message_bytes_max: usize,
     /// Incoming connections. Every peer has one, so this bounds the size of a cluster.
     pub peers_max: usize,
-    /// Incoming connections that haven't proven the secret yet; more are closed unheard.
+    /// Incoming connections that haven't proven the secret yet. Further ones are closed without an
+    /// answer.
     pub strangers_max: usize,
     /// The pause after the first failed attempt; doubles with each further one.
     pub backoff_first: Duration,
-    /// The longest pause: how late a peer that is back is noticed, for half a second is soon enough.
+    /// The longest pause. A peer that is back is noticed within this time; half a second is soon enough.
     pub backoff_max: Duration,
-    /// A link that is down and that nobody has asked for this long is forgotten.
+    /// A link that is down is forgotten after this long without a request for it.
     pub forget_after: Duration,
-    /// What this replica speaks. Set only by tests of a rolling upgrade.
+    /// The wire versions that this replica speaks. Set only by tests of a rolling upgrade.
     pub versions: WireVersions,
 }
 
@@ -69,8 +71,8 @@ impl LinkSettings {
 /// The range of wire versions that a replica speaks: its own and the one before, so that a cluster
 /// can be upgraded replica by replica.
 ///
-/// What is only added (a field, a kind of frame) needs no new version: older replicas skip fields,
-/// and answer requests of a kind that they don't know with an error that means "not delivered".
+/// An addition (a field, a kind of frame) needs no new version: older replicas skip unknown fields, and
+/// answer an unknown kind of request with an error that means "not delivered".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireVersions {
     /// Its own.
@@ -80,13 +82,13 @@ pub struct WireVersions {
 }
 
 impl WireVersions {
-    /// Of this program. There is nothing before version 1.
+    /// The versions of this program. There is nothing before version 1.
     pub const CURRENT: Self = Self {
         newest: 1,
         oldest: 1,
     };
 
-    /// The version that both speak, the highest there is.
+    /// The highest version that both speak.
     pub fn common(self, other: Self) -> Option<u32> {
         let highest = self.newest.min(other.newest);
         (highest >= self.oldest.max(other.oldest)).then_some(highest)

@@ -1,4 +1,4 @@
-//! How a link stands, as the operator sees it. Leaves keeping it to the transport.
+//! The state of a link, as the operator sees it. Leaves keeping it to the transport.
 
 use tokio::time::Instant;
 
@@ -8,19 +8,19 @@ use crate::membership::{Incarnation, NodeId};
 /// A link as the operator sees it.
 #[derive(Clone, Debug)]
 pub struct LinkState {
-    /// To whom.
+    /// The peer.
     pub node: NodeId,
-    /// Which life of it.
+    /// The peer's incarnation.
     pub incarnation: Incarnation,
-    /// Where it is reached.
+    /// The peer's address.
     pub address: String,
     /// Whether it can be used.
     pub standing: LinkStatus,
-    /// Since when it has stood so.
+    /// When the link last changed its status.
     pub since: Instant,
     /// Calls that wait for an answer.
     pub calls_in_flight: usize,
-    /// What went wrong last, if anything ever did; it stays after the link is up again.
+    /// The last trouble, if there was any. It stays after the link is up again.
     pub last_error: Option<Trouble>,
 }
 

@@ -1,4 +1,5 @@
-//! [`TonicLinks`]: gRPC over TCP, one connection from each replica to each that it calls.
+//! [`TonicLinks`]: gRPC over TCP, with one connection from each replica to each replica that it calls.
+//! Leaves accepting to [`super::acceptor`], and dialling to [`super::outbound`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +22,13 @@ use super::service::Service;
 use super::settings::LinkSettings;
 use super::state::LinkState;
 
-/// The links of one life of a replica.
+/// The links of one incarnation of a replica.
 ///
-/// A connection to a peer is made when it is first asked for, over one HTTP/2 stream that carries
-/// all calls and messages to that peer; the peer's own calls come over a connection that the peer
-/// makes. A connection counts only after both ends have proven that they know the secret, without
-/// showing it; it is not encrypted. A peer that falls silent is found by keepalive
-/// ([`LinkSettings::keepalive_limit`]) and its calls fail as lost.
+/// A connection to a peer is made at its first use. Its one HTTP/2 stream carries all calls and messages
+/// to that peer; the peer's own calls come over a connection that the peer makes. A connection is used
+/// only after both ends have proven that they know the secret, without showing it. It is not encrypted. A
+/// peer that falls silent is found by keepalive ([`LinkSettings::keepalive_limit`]) and its calls fail as
+/// lost.
 ///
 /// The tasks behind it live until [`TonicLinks::stop`].
 pub struct TonicLinks {
@@ -36,8 +37,8 @@ pub struct TonicLinks {
 }
 
 impl TonicLinks {
-    /// Links in the name of `me`, which `listener` has to be reachable as. Calls can be made at once;
-    /// connections from others wait until [`TonicLinks::serve`].
+    /// Starts the links of `me`; others must reach `listener` at the address of `me`. Calls can be made
+    /// at once; incoming connections wait until [`TonicLinks::serve`].
     pub fn start(
         me: Peer,
         listener: TcpListener,
@@ -63,14 +64,14 @@ impl TonicLinks {
         }
     }
 
-    /// Ends all links in good order: takes nothing new, tells the peers so, waits for the calls under
-    /// way in both directions up to `limit`, then drops the rest. Peers see the calls that come too late
-    /// as [`LinkError::NotSent`].
+    /// Ends all links in good order: takes no new calls, tells the peers so, waits up to `limit` for the
+    /// calls in flight in both directions, then drops the rest. A peer's call that comes too late fails
+    /// with [`LinkError::NotSent`].
     pub async fn stop(&self, limit: Duration) {
         self.end.stopping.cancel();
         drop(self.listener.lock().take());
         self.end.tracker.close();
-        // If that takes too long, the rest of it is ended below.
+        // If the limit passes first, the rest is ended below.
         drop(tokio::time::timeout(limit, self.end.tracker.wait()).await);
         self.end.killed.cancel();
         self.end.tracker.wait().await;

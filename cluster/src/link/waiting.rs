@@ -1,5 +1,5 @@
-//! The calls that have been written and not yet answered. Leaves writing to [`super::pump`], and answers to
-//! [`super::session`].
+//! The calls that have been written and not yet answered. Leaves writing to [`super::pump`], and answers
+//! to [`super::peer_connection`].
 
 use std::collections::HashMap;
 
@@ -12,23 +12,24 @@ use super::error::LinkError;
 /// Where a call's answer goes.
 pub(super) type Reply = oneshot::Sender<Result<Bytes, LinkError>>;
 
-/// The calls that have been written and not yet answered. A call that isn't in here was never
-/// written, which is how `NotSent` is told from `Lost`.
+/// The calls that have been written and not yet answered. A call that isn't in here was never written,
+/// and that tells `NotSent` from `Lost`.
 #[derive(Debug, Default)]
 pub(super) struct Waiting(Mutex<PendingCalls>);
 
 #[derive(Debug, Default)]
 struct PendingCalls {
-    /// Looked up by id only, never walked but to fail all.
+    /// Looked up by id; walked only to fail all calls.
     replies: HashMap<u64, Reply>,
     ended: bool,
 }
 
 impl Waiting {
-    /// Notes that the call is about to be written. False if nobody waits for it any more.
+    /// Notes that the call is about to be written. Returns `false` if its caller no longer waits.
     pub fn enter(&self, id: u64, reply: Reply) -> bool {
         let mut calls = self.0.lock();
-        // Under the lock: a caller that gives up first drops its receiver and then comes for the entry.
+        // Checked under the lock: a caller that gives up first closes its receiver and then removes the
+        // entry.
         if calls.ended || reply.is_closed() {
             return false;
         }

@@ -1,18 +1,18 @@
 //! The frames of the stream, as protobuf messages of the gRPC method [`METHOD`].
 //!
-//! Tags are never reused. A peer skips fields that it doesn't know; a frame of a kind that it
-//! doesn't know arrives without a body, and if it has an id it is answered by [`FailureKind::Unknown`].
+//! Tags are never reused. A peer skips unknown fields. A frame of an unknown kind arrives without a body;
+//! if it has an id, it is answered by [`FailureKind::Unknown`].
 
 use bytes::Bytes;
 
-/// The one method: a stream of [`Frame`] in each direction. The replica that dials calls, the one that is
-/// dialled answers.
+/// The one method: a stream of [`Frame`] in each direction. The dialling replica calls, and the other one
+/// answers.
 pub(super) const METHOD: &str = "/trackops.link.v1.Link/Connect";
 
 /// Everything on the stream.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Frame {
-    /// Ties an answer to its call; zero on what has no answer.
+    /// Ties an answer to its call; zero on a frame without an answer.
     #[prost(uint64, tag = "1")]
     pub id: u64,
     #[prost(oneof = "Body", tags = "2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15")]
@@ -58,7 +58,7 @@ pub(super) struct Hello {
     pub node: String,
     #[prost(int64, tag = "4")]
     pub incarnation: i64,
-    /// Whom the dialler means to reach.
+    /// The node that the dialler wants to reach.
     #[prost(string, tag = "5")]
     pub to_node: String,
     #[prost(int64, tag = "6")]
@@ -69,7 +69,7 @@ pub(super) struct Hello {
     pub nonce: Bytes,
 }
 
-/// The acceptor's answer to a stranger; says nothing but versions.
+/// The acceptor's answer to a stranger. Reveals nothing but versions.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Challenge {
     #[prost(uint32, tag = "1")]
@@ -80,7 +80,7 @@ pub(super) struct Challenge {
     pub nonce: Bytes,
 }
 
-/// Knowledge of the secret, first of the dialler, then (as a welcome) of the acceptor.
+/// The proof that one end knows the secret: first the dialler's, then (as a welcome) the acceptor's.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Proof {
     #[prost(bytes = "bytes", tag = "1")]
@@ -100,7 +100,7 @@ pub(super) struct Call {
     pub left_us: u64,
     #[prost(bytes = "bytes", tag = "2")]
     pub payload: Bytes,
-    /// Who asks, where that isn't the dialler.
+    /// The caller, if it is not the dialler.
     #[prost(message, optional, tag = "3")]
     pub origin: Option<Origin>,
 }
@@ -134,8 +134,7 @@ pub(super) struct Failure {
     pub kind: i32,
 }
 
-/// Why there is no answer. Anything that a version doesn't know counts as `Failed`, the most careful
-/// reading.
+/// Why there is no answer. A kind that a version doesn't know counts as `Failed`, the safest reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
 pub(super) enum FailureKind {
@@ -146,11 +145,11 @@ pub(super) enum FailureKind {
     Unknown = 2,
     /// The answer is over the bound on one message.
     TooLarge = 3,
-    /// A relay that had no way on; nothing was done.
+    /// The relaying replica couldn't reach the target; nothing was done.
     NotRelayed = 4,
-    /// A relay that lost the way after it had passed the call on.
+    /// The relaying replica lost the link to the target after it had passed the call on.
     RelayLost = 5,
-    /// A relay whose own way on is full; nothing was done.
+    /// The relaying replica's link to the target is full; nothing was done.
     RelayFull = 6,
 }
 
@@ -174,7 +173,7 @@ impl Frame {
         }
     }
 
-    /// What takes the place of an answer.
+    /// The failure of the call `id`, in place of an answer.
     pub fn failure(id: u64, kind: FailureKind) -> Self {
         Self {
             id,

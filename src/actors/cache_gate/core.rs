@@ -1,4 +1,5 @@
-//! The gate's parts, and which shards' entries it believes. Asking the cache is in the files beside this one.
+//! The gate's parts, and the generations under which it believes a shard's entries. The files beside this one
+//! ask the cache.
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Weak};
@@ -21,18 +22,18 @@ pub struct CacheGate {
     pub(super) flights: Flights,
     pub(super) pending: Pending,
     pub(super) watch: FreshnessCheck,
-    /// The cache failed: it is not asked until a probe succeeds.
+    /// The circuit breaker: the cache failed and is not asked until a probe succeeds.
     pub(super) open: AtomicBool,
     /// Failures since the last successful write, for the pause before the next probe.
     pub(super) failures: AtomicU32,
     pub(super) repairing: AtomicBool,
-    /// For the repair task, which must not keep a gate alive that nobody uses.
+    /// For the repair task, which must not keep an unused gate alive.
     pub(super) itself: Weak<Self>,
 }
 
 impl CacheGate {
-    /// A gate that believes nothing until [`Self::adopt`]. Needs no task of the caller's: repair
-    /// runs by itself when there is something to repair.
+    /// A gate that believes nothing until [`Self::adopt`]. The caller runs no task for it: the gate starts
+    /// the repair itself when it needs one.
     pub fn new(
         cache: Arc<dyn Cache>,
         raiser: Arc<dyn GenerationRaiser>,
@@ -54,14 +55,14 @@ impl CacheGate {
         })
     }
 
-    /// The shard was claimed: its entries are believed if they carry `generation`. One that is not
-    /// higher than the last known is ignored.
+    /// The shard was claimed: its entries are believed if they carry `generation`. A generation that is not
+    /// higher than the last known one is ignored.
     pub fn adopt(&self, shard: ShardId, generation: i64) {
         self.generations.claimed(shard, generation);
     }
 
-    /// The shard is given up. The generation under which its entries may be believed by the next
-    /// owner; `None` if that one must raise it first.
+    /// The shard is given up. Returns the generation under which the next owner may believe its entries;
+    /// `None` if the next owner must raise it first.
     pub fn release(&self, shard: ShardId) -> Option<i64> {
         self.generations.released(shard)
     }

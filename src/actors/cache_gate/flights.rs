@@ -1,5 +1,5 @@
-//! Single flight: readers who want the same order at the same time wait for one read. A flight that a write
-//! has overtaken takes nobody else on board. What is read, and how, is the caller's.
+//! Single flight: readers who want the same order at the same time wait for one read. No reader joins a
+//! flight that a write has overtaken. The caller says what is read, and how.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,24 +13,25 @@ use trackops_domain::ids::OrderId;
 
 use crate::ports::cache::CacheEntry;
 
-/// A load failed; shared by all who waited for it. The loader's own error is inside.
+/// A load failed. All who waited for it share this error; the loader's own error is inside.
 #[derive(Clone, Debug, Error)]
 #[error("the order could not be loaded")]
 pub struct LoadError(#[source] pub Arc<dyn std::error::Error + Send + Sync>);
 
-/// The flights by order. As many as there are readers at once, which admission bounds.
+/// The flights by order. There are at most as many as there are readers at once, which admission bounds.
 #[derive(Default)]
 pub(super) struct Flights(Mutex<HashMap<OrderId, Arc<Flight>>>);
 
 struct Flight {
     order: OrderId,
-    /// Known when it set off.
+    /// The shard's generation when the flight began.
     generation: Option<i64>,
     overtaken: AtomicBool,
     outcome: OnceCell<Result<Option<CacheEntry>, LoadError>>,
 }
 
-/// A place on a flight. The last one to leave, or the first one after it has landed, clears it away.
+/// One reader on a flight. The flight is removed by the last reader to leave, or by the first to leave after
+/// it has ended.
 pub(super) struct Seat<'a> {
     flights: &'a Flights,
     flight: Arc<Flight>,
@@ -50,7 +51,7 @@ impl Flights {
         let mut flights = self.0.lock();
         let flight = flights.entry(order).or_insert_with(begin);
         if flight.generation != generation {
-            // It set off before the shard was claimed, or its generation raised.
+            // The flight began before the shard was claimed or its generation was raised.
             flight.overtaken.store(true, Ordering::SeqCst);
             *flight = begin();
         }
@@ -60,7 +61,7 @@ impl Flights {
         }
     }
 
-    /// The orders have changed: who comes from now on needs a new flight.
+    /// The orders have changed: a reader that comes from now on needs a new flight.
     pub(super) fn forget(&self, orders: impl Iterator<Item = OrderId>) {
         let mut flights = self.0.lock();
         if flights.is_empty() {
@@ -75,18 +76,18 @@ impl Flights {
 }
 
 impl Seat<'_> {
-    /// The generation known when the flight set off.
+    /// The generation known when the flight began.
     pub(super) fn generation(&self) -> Option<i64> {
         self.flight.generation
     }
 
-    /// No write has overtaken it so far.
+    /// Whether no write has overtaken the flight so far.
     pub(super) fn is_current(&self) -> bool {
         !self.flight.overtaken.load(Ordering::SeqCst)
     }
 
-    /// The outcome: of `read`, if nobody else on board is reading. If the one who reads goes away,
-    /// the next one reads.
+    /// The outcome of the flight. Runs `read` if no other reader of the flight is reading; if that reader
+    /// goes away, the next one reads.
     pub(super) async fn result(
         &self,
         read: impl Future<Output = Result<Option<CacheEntry>, LoadError>>,
@@ -101,7 +102,7 @@ impl Drop for Seat<'_> {
         let Some(listed) = flights.get(&self.flight.order) else {
             return;
         };
-        // Two: the list's and this one. Nobody can board while the list is locked.
+        // Two references: the list's and this one. Nobody can join while the list is locked.
         let last = Arc::strong_count(&self.flight) == 2;
         if Arc::ptr_eq(listed, &self.flight) && (last || self.flight.outcome.initialized()) {
             flights.remove(&self.flight.order);
@@ -111,7 +112,7 @@ impl Drop for Seat<'_> {
 
 #[cfg(test)]
 impl Flights {
-    /// Nothing is left behind.
+    /// Whether no flight is left behind.
     pub(super) fn is_empty(&self) -> bool {
         self.0.lock().is_empty()
     }

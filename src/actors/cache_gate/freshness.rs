@@ -1,15 +1,16 @@
-//! The versions lately written, to notice a cache that shows an older one (I8). What follows then is decided
-//! by the read.
+//! Remembers the versions written lately, to notice a cache that shows an older one (I8). The read decides
+//! what to do about it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use trackops_domain::ids::{OrderId, Version};
 
-/// Orders remembered, 64 KiB: those written in the last second or so, where a mistake would show.
+/// Slots for orders, 64 KiB: enough for the orders written in the last second or so, where a mistake would
+/// show.
 const SLOTS: usize = 8192;
 
-/// One slot for each hash, the last order written there: 32 bits of its hash and its version.
-/// Forgets under pressure, and takes one order for another once in 2⁴⁵.
+/// One slot for each hash. It holds the last order written there: 32 bits of its hash, and its version. It
+/// forgets under pressure, and takes one order for another once in 2⁴⁵.
 pub(super) struct FreshnessCheck(Box<[AtomicU64]>);
 
 impl FreshnessCheck {
@@ -17,13 +18,13 @@ impl FreshnessCheck {
         Self((0..SLOTS).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// `version` of `order` is about to be answered.
+    /// To be called before `version` of `order` is answered.
     pub(super) fn written(&self, order: OrderId, version: Version) {
         let (slot, tag) = self.place(order);
         slot.store(tag | u64::from(version.0), Ordering::SeqCst);
     }
 
-    /// The version that a read which begins now must show at least, if it is remembered.
+    /// The oldest version that a read which begins now may show, if it is remembered.
     pub(super) fn floor(&self, order: OrderId) -> Option<Version> {
         let (slot, tag) = self.place(order);
         let held = slot.load(Ordering::SeqCst);

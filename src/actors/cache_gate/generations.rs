@@ -1,5 +1,5 @@
-//! Which generation each shard's cached entries must carry to be believed, if any. Who raises one, and when, is
-//! decided by others.
+//! Which generation a shard's cached entries must carry to be believed, if any. Others decide when a
+//! generation is raised, and raise it.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -12,23 +12,22 @@ use crate::ports::journal::BoxError;
 /// Raises the cache generation of shards in the database.
 #[async_trait]
 pub trait GenerationRaiser: Send + Sync + 'static {
-    /// The new generations of those of `shards` that this replica still owns.
+    /// Raises the generations of those of `shards` that this replica still owns, and returns the new ones.
     async fn raise(&self, shards: &[ShardId]) -> Result<Vec<(ShardId, i64)>, BoxError>;
 }
 
 /// One number per shard, changed by compare-and-set: `generation * 4 + tag`.
 pub(super) struct Generations {
     shards: Box<[AtomicI64]>,
-    /// The cache's connection under which everything known was written.
+    /// The cache's connection under which every known generation's entries were written.
     session: AtomicU64,
-    /// Held while a change of connection is worked out, so that nobody sees its number before its
-    /// effect.
+    /// Held while a change of connection takes effect, so that nobody sees the new number before its effect.
     changing: Mutex<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Not this replica's; the generation is the last that it knew, or -1.
+    /// The shard is not this replica's; the generation is the last one that it knew, or -1.
     Unowned(i64),
     /// Entries of exactly this generation may be believed.
     Known(i64),
@@ -41,7 +40,7 @@ impl Generations {
     pub(super) fn new(session: u64) -> Self {
         let unowned = || AtomicI64::new(State::Unowned(-1).pack());
         Self {
-            // 32 KiB for the most shards that there can be.
+            // 32 KiB for the largest shard count.
             shards: (0..ShardCount::MAX).map(|_| unowned()).collect(),
             session: AtomicU64::new(session),
             changing: Mutex::new(()),
@@ -69,8 +68,8 @@ impl Generations {
         }
     }
 
-    /// Believes no entry of `shard` any more; if `only` is given, only if that is the generation
-    /// believed now: what failed under an older one was never believed under this.
+    /// Believes no entry of `shard` any more. If `only` is given, this happens only if it is the generation
+    /// believed now: an entry that failed under an older generation was never believed under this one.
     pub(super) fn distrust(&self, shard: ShardId, only: Option<i64>) {
         self.change(shard, |state| match state {
             State::Known(generation) if only.is_none_or(|only| only == generation) => {
@@ -80,7 +79,8 @@ impl Generations {
         });
     }
 
-    /// Takes note of the cache's connection. If it is another one, nothing is believed any more.
+    /// Compares the cache's connection with the last one. If it is another, nothing is believed any more.
+    /// Returns whether it is another.
     pub(super) fn note_session(&self, session: impl Fn() -> u64) -> bool {
         if session() == self.session.load(Ordering::SeqCst) {
             return false;
@@ -97,7 +97,7 @@ impl Generations {
         true
     }
 
-    /// The distrusted shards, with the generation to be passed.
+    /// The distrusted shards, each with the generation that a new one must exceed.
     pub(super) fn distrusted(&self) -> Vec<(ShardId, i64)> {
         (0..)
             .map(ShardId)
@@ -116,7 +116,7 @@ impl Generations {
         states.any(|state| matches!(State::unpack(state), State::Distrusted(_)))
     }
 
-    /// Believes the raised ones again; what was `asked` for and not `raised` is no longer owned.
+    /// Believes the `raised` shards again. A shard that was `asked` for and not `raised` is no longer owned.
     pub(super) fn raised(&self, asked: &[(ShardId, i64)], raised: &[(ShardId, i64)]) {
         for &(shard, generation) in raised {
             self.change(shard, |state| match state {
@@ -133,7 +133,7 @@ impl Generations {
         }
     }
 
-    /// Changes a shard's state as `to` says and gives the one before, if it was changed.
+    /// Changes a shard's state as `to` says. Returns the state before, if it was changed.
     fn change(&self, shard: ShardId, to: impl Fn(State) -> Option<State>) -> Option<State> {
         let state = self.shards.get(usize::from(shard.0))?;
         state
@@ -160,7 +160,7 @@ impl State {
             Self::Known(_) => 1,
             Self::Distrusted(_) => 2,
         };
-        // Generations count claims and failures: two bits less of an i64 are never missed.
+        // Generations count claims and failures, so an i64 can spare two bits.
         self.generation() * 4 + tag
     }
 

@@ -1,4 +1,4 @@
-//! What the gate does before a shard is handed over. Everything else of a move is the coordinator's.
+//! What the gate does before a shard is handed over. The coordinator does everything else of a move.
 
 use tokio::time::timeout;
 use trackops_cluster::ShardId;
@@ -6,12 +6,12 @@ use trackops_cluster::ShardId;
 use super::core::CacheGate;
 
 impl CacheGate {
-    /// The shard is about to be handed over: makes sure that the next owner may believe what it finds
-    /// under the generation that is stored. `false` if that can't be had now.
+    /// The shard is about to be handed over. Makes sure that the next owner may believe the entries that it
+    /// finds under the stored generation; `false` if that isn't possible now.
     pub async fn hand_over(&self, shard: ShardId) -> bool {
         self.pending.none_of(shard).await;
-        // Nothing may have been asked of the cache for a while: whether it still is the one that was
-        // written through to shows only now. While it is away nothing of it is believed either.
+        // The cache may not have been asked for a while. Only this ping shows whether it still is the one
+        // that was written through to. While it is away, none of its entries is believed either.
         let pinged = timeout(self.settings.write_limit, self.cache.ping()).await;
         if !matches!(pinged, Ok(Ok(()))) {
             self.generations.distrust(shard, None);
@@ -21,8 +21,8 @@ impl CacheGate {
         if self.generations.known(shard).is_some() {
             return true;
         }
-        // Entries may be missing or old: a higher generation has to be stored first, also while the
-        // cache itself is away from this replica.
+        // Entries may be missing or old, so a higher generation has to be stored first. This works even while
+        // this replica can't reach the cache.
         let asked: Vec<_> = self
             .generations
             .distrusted()

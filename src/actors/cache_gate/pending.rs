@@ -1,5 +1,5 @@
-//! The marks on orders whose write to the cache is not confirmed yet, by order and by shard, and how many writes
-//! may be ahead of their confirmation.
+//! The marks on orders whose cache write is not confirmed yet, by order and by shard. Also the bound on the
+//! writes whose callers are answered before the confirmation.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,14 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use trackops_cluster::ShardId;
 use trackops_domain::ids::OrderId;
 
-/// Writes under way of which the callers are not made to wait. A cache answers within a millisecond, or
-/// is left alone after fifty: past this it is too slow, and the replica goes at its pace.
+/// Writes in flight whose callers are not made to wait. A cache answers within a millisecond, or the breaker
+/// opens after fifty. With more in flight than this the cache is too slow, and the replica goes at its pace.
 const AHEAD_MAX: usize = 16;
 
-/// Whose writes are not confirmed yet.
+/// The orders whose writes are not confirmed yet.
 pub(super) struct Pending {
     marks: Mutex<Marks>,
-    /// Told when some are confirmed.
+    /// Signalled when writes are confirmed.
     fewer: Notify,
     ahead: Semaphore,
 }
@@ -35,7 +35,7 @@ impl Pending {
         }
     }
 
-    /// Leave to answer before a write is confirmed, if not too many are under way.
+    /// A permit to answer before a write is confirmed, if not too many writes are in flight.
     pub(super) fn ahead(&self) -> Option<SemaphorePermit<'_>> {
         self.ahead.try_acquire().ok()
     }
@@ -48,7 +48,7 @@ impl Pending {
     /// Waits until every write of `shard` is confirmed, or has made its entries unreadable.
     pub(super) async fn none_of(&self, shard: ShardId) {
         loop {
-            // Before the look: what is confirmed after it isn't missed.
+            // Registered before the check, so that a confirmation after it isn't missed.
             let fewer = self.fewer.notified();
             if !self.marks.lock().shards.contains_key(&shard) {
                 return;

@@ -1,5 +1,5 @@
 //! Reads through the cache: an entry is given only if it may be believed, and many readers of one order share
-//! one load. What a load is, the caller says.
+//! one load. The caller says what a load is.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::ports::cache::CacheEntry;
 use crate::telemetry::violated;
 
 impl CacheGate {
-    /// The cached view of `order`, or else what `loader` gives, which is then cached. However many
-    /// ask for one order at the same time, the cache is asked once and one loader is run; the others
-    /// are dropped without being polled. `None` is an order that doesn't exist.
+    /// The cached view of `order`. If there is none, runs `loader` and caches what it gives. However many
+    /// callers ask for one order at the same time, the cache is asked once and one loader runs; the other
+    /// loaders are dropped without being polled. `None` is an order that doesn't exist.
     pub async fn get_or_load<E>(
         &self,
         shard: ShardId,
@@ -30,8 +30,8 @@ impl CacheGate {
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        // The generation is taken before the load, so that what is loaded can't be written under a
-        // generation that is younger than a write which the load didn't see.
+        // The generation is taken before the load. Otherwise a load that missed a write could be cached under
+        // a generation younger than that write.
         let seat = self.flights.board(order, self.generations.known(shard));
         let mut loaded_here = None;
         let outcome = seat
@@ -50,14 +50,14 @@ impl CacheGate {
         if let Some(entry) = loaded_here.filter(|_| may_cache)
             && !self.is_open()
         {
-            // A failure here leaves the cache as it was: nothing becomes stale by it.
+            // A failure here leaves the cache as it was, so no entry becomes stale.
             self.put(&[entry]).await;
         }
         outcome
     }
 
-    /// The last position of an order's courier, if the cache can be asked now. Positions carry no
-    /// generation: what is lost of them the courier's next word replaces.
+    /// The last position of an order's courier, if the cache can be asked now. Positions carry no generation:
+    /// the courier's next report replaces a lost one.
     pub async fn position(&self, order: OrderId) -> Option<Position> {
         if self.is_open() {
             return None;
@@ -78,7 +78,8 @@ impl CacheGate {
         order: OrderId,
     ) -> Option<CacheEntry> {
         let floor = self.watch.floor(order);
-        // After the floor: whose version is known there is marked here until it can be found.
+        // Checked after the floor: an order whose version is remembered there stays marked here until the
+        // cache has it.
         let may_ask = !self.is_open() && !self.pending.has(order);
         let Some(generation) = generation.filter(|_| may_ask) else {
             count("skipped", 1);
@@ -95,7 +96,7 @@ impl CacheGate {
             count("miss", 1);
             return None;
         };
-        // Asked after the answer: it may have come over a connection that nobody had seen yet.
+        // Checked after the answer, which may have come over a connection that nobody had noticed yet.
         self.check_session();
         let still = self.generations.known(shard) == Some(generation);
         if !still || entry.generation != generation {

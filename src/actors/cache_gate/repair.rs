@@ -1,6 +1,6 @@
-//! Leaving the cache alone when it fails, and putting it back into use: a probe until it answers, then higher
-//! generations for the shards that nobody may read meanwhile. The repair runs only while there is something to
-//! repair.
+//! The circuit breaker of the cache and the repair that closes it. The repair probes the cache until it
+//! answers, then raises the generations of the shards whose entries nobody may read meanwhile. It runs only
+//! while there is something to repair.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -11,19 +11,19 @@ use trackops_cluster::ShardId;
 
 use super::core::CacheGate;
 
-/// What one step came to.
+/// The outcome of one step.
 enum Step {
     Done,
     Pause(Duration),
 }
 
 impl CacheGate {
-    /// The cache is left alone.
+    /// Whether the breaker is open: the cache is not asked.
     pub(super) fn is_open(&self) -> bool {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Believes nothing any more if the cache has come to another connection.
+    /// Believes nothing any more if the cache has got another connection.
     pub(super) fn check_session(&self) {
         if self.generations.note_session(|| self.cache.session()) {
             tracing::info!(
@@ -33,7 +33,7 @@ impl CacheGate {
         }
     }
 
-    /// The cache failed: asks nothing of it until a probe succeeds.
+    /// The cache failed: opens the breaker, which stays open until a probe succeeds.
     pub(super) fn trip(&self, why: &str) {
         self.failures.fetch_add(1, Ordering::SeqCst);
         if !self.open.swap(true, Ordering::SeqCst) {
@@ -42,7 +42,7 @@ impl CacheGate {
         self.repair();
     }
 
-    /// Starts the repair, unless it runs.
+    /// Starts the repair, unless it is already running.
     pub(super) fn repair(&self) {
         if !self.repairing.swap(true, Ordering::SeqCst) {
             tokio::spawn(run(Weak::clone(&self.itself)));
@@ -60,7 +60,7 @@ impl CacheGate {
                 self.failures.fetch_add(1, Ordering::SeqCst);
                 return Step::Pause(self.pause());
             }
-            // Before anybody reads again: the connection may be a new one.
+            // Before anybody reads again, because the connection may be a new one.
             self.check_session();
             self.open.store(false, Ordering::SeqCst);
             tracing::info!("the cache answers again");
@@ -84,8 +84,8 @@ impl CacheGate {
         Step::Pause(self.pause())
     }
 
-    /// The pause after the failures so far: doubled by each, less up to a quarter so that replicas
-    /// that lost the cache together don't come back together.
+    /// The pause after the failures so far. Each failure doubles it. Up to a quarter is taken off, so that
+    /// replicas that lost the cache together don't come back together.
     fn pause(&self) -> Duration {
         let doublings = self
             .failures
@@ -100,7 +100,7 @@ impl CacheGate {
 
 async fn run(gate: Weak<CacheGate>) {
     let mut running = Running(gate);
-    // A failure a moment ago is no time for a probe; raising alone begins at once.
+    // The cache failed a moment ago, so a probe waits. Raising alone begins at once.
     let mut pause = running
         .gate()
         .filter(|gate| gate.open.load(Ordering::SeqCst))
@@ -122,7 +122,7 @@ async fn run(gate: Weak<CacheGate>) {
     }
 }
 
-/// Says that the repair runs, and that it no longer does, also after a panic.
+/// Clears the mark that the repair is running when the task ends, even by a panic.
 struct Running(Weak<CacheGate>);
 
 impl Running {
@@ -130,7 +130,7 @@ impl Running {
         self.0.upgrade()
     }
 
-    /// Ends, and begins anew if something came up that found the task still there.
+    /// Ends the repair. Starts it again if a new need arose while the task was still marked as running.
     fn end(&mut self, gate: &CacheGate) {
         self.0 = Weak::new();
         gate.repairing.store(false, Ordering::SeqCst);

@@ -1,5 +1,4 @@
-//! What all requests to the cache have in common: the bounded write, the form of an entry, and the count by
-//! outcome.
+//! What all requests to the cache share: the bounded write, the form of an entry, and the count by outcome.
 
 use std::sync::atomic::Ordering;
 
@@ -13,7 +12,7 @@ use crate::ports::cache::CacheEntry;
 use crate::telemetry::names::CACHE_REQUESTS;
 
 impl CacheGate {
-    /// One bounded write; a failure opens the breaker.
+    /// One bounded write; a failure opens the breaker. Returns whether it succeeded.
     pub(super) async fn put(&self, batch: &[CacheEntry]) -> bool {
         match timeout(self.settings.write_limit, self.cache.put(batch)).await {
             Ok(Ok(())) => {
@@ -30,12 +29,12 @@ impl CacheGate {
     }
 }
 
-/// What the cache is given of `order`.
+/// The cache entry of `order`.
 pub(super) fn entry_of(order: &Order, generation: i64) -> CacheEntry {
     entry_from(order, view::render(order), generation)
 }
 
-/// The same, of which `view` is the view.
+/// The cache entry of `order`, whose rendered view is `view`.
 pub(super) fn entry_from(order: &Order, view: Bytes, generation: i64) -> CacheEntry {
     CacheEntry {
         order: order.id,
@@ -46,7 +45,7 @@ pub(super) fn entry_from(order: &Order, view: Bytes, generation: i64) -> CacheEn
     }
 }
 
-/// So many entries were asked for or written with this `outcome`.
+/// Counts entries that were asked for or written with this `outcome`.
 pub(super) fn count(outcome: &'static str, entries: usize) {
     if entries > 0 {
         metrics::counter!(CACHE_REQUESTS, "outcome" => outcome).increment(entries as u64);

@@ -1,5 +1,5 @@
-//! The gate before a cache that fails, hangs, loses what it held or lies, at a chosen call. The clock
-//! is paused: what waits is moved on by the test alone.
+//! The gate before a cache that fails, hangs, loses its entries or lies, at a chosen call. The clock is
+//! paused, so that only the test moves it on.
 
 mod hand_over;
 mod unconfirmed;
@@ -36,11 +36,11 @@ const OTHER: ShardId = ShardId(4);
 enum Mode {
     Well,
     Fails,
-    /// Never answers; what was to be stored is lost.
+    /// Never answers and doesn't store the entries.
     Hangs,
-    /// Never answers; what was to be stored is stored.
+    /// Never answers but stores the entries.
     HangsAfterwards,
-    /// Says that it stored and didn't.
+    /// Reports success but doesn't store the entries.
     Lies,
 }
 
@@ -114,7 +114,7 @@ impl Cache for Double {
     }
 }
 
-/// The database's column.
+/// The database's column of generations.
 #[derive(Default)]
 struct Column {
     generations: Mutex<BTreeMap<ShardId, i64>>,
@@ -205,7 +205,7 @@ fn order(id: OrderId, version: usize) -> Arc<Order> {
 }
 
 impl CacheGate {
-    /// A write that is confirmed, or has failed, before anything is answered.
+    /// A write that is confirmed, or has failed, before any answer.
     async fn write(&self, entries: Vec<(ShardId, Arc<Order>)>) {
         self.committed(committed(entries)).write().await;
     }
@@ -265,8 +265,8 @@ async fn what_was_written_is_read_only_where_the_generation_is_known() {
     assert_eq!(cache.puts.load(Ordering::SeqCst), 1);
 }
 
-/// However the write goes wrong, nobody reads the version before it afterwards: not at once, not
-/// after the repair, and not from what a late write leaves in the cache.
+/// However the write goes wrong, nobody reads the older version afterwards: not at once, not after the
+/// repair, and not from an entry that a late write leaves in the cache.
 #[tokio::test(start_paused = true)]
 async fn a_failed_write_is_never_followed_by_a_stale_read() {
     for mode in [Mode::Fails, Mode::Hangs, Mode::HangsAfterwards] {
@@ -294,8 +294,8 @@ async fn a_failed_write_is_never_followed_by_a_stale_read() {
     }
 }
 
-/// While the cache is away it costs one time-out, then nothing, and shards written around it are
-/// raised, in one call, when it is back; also if the database fails at first.
+/// While the cache is away it costs one time-out, then nothing. When it is back, the shards written meanwhile
+/// are raised in one call, even if the database fails at first.
 #[tokio::test(start_paused = true)]
 async fn the_breaker_opens_and_closes() {
     let (cache, column, gate) = gate();
@@ -332,7 +332,7 @@ async fn the_breaker_opens_and_closes() {
     assert_eq!(shown(&gate, S, id).await, Some(Version(3)));
 }
 
-/// Whoever asks where the courier is pays for one time-out, and whoever asks then for none.
+/// The first request for a courier's position costs one time-out, the next ones cost none.
 #[tokio::test(start_paused = true)]
 async fn positions_respect_the_breaker() {
     let (cache, _, gate) = gate();
@@ -398,7 +398,7 @@ async fn a_thousand_readers_of_a_cold_order_make_one_load() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 Ok::<_, Infallible>(Some(order(id, 2)))
             };
-            // The first to come goes away half way: another takes over.
+            // The first caller goes away half way, and another takes over.
             let limit = Duration::from_millis(if n == 0 { 1 } else { 1000 });
             timeout(limit, gate.get_or_load(S, id, load)).await
         });
@@ -421,7 +421,7 @@ async fn a_thousand_readers_of_a_cold_order_make_one_load() {
     assert!(gate.flights.is_empty());
 }
 
-/// Who comes after a write never gets a load from before it, and such a load is not cached.
+/// A reader that comes after a write never gets a load from before it, and such a load is not cached.
 #[tokio::test(start_paused = true)]
 async fn a_load_overtaken_by_a_write_is_not_passed_on() {
     let (cache, _, gate) = gate();
@@ -439,7 +439,7 @@ async fn a_load_overtaken_by_a_write_is_not_passed_on() {
     };
     tokio::time::sleep(Duration::from_millis(10)).await;
     gate.write(vec![(S, order(id, 2))]).await;
-    // Lost again at once, so that only the flight could answer.
+    // The entry is lost again at once, so that only the flight could answer.
     cache.views.lock().clear();
     let fresh = async { Ok::<_, Infallible>(Some(order(id, 2))) };
     let after = gate.get_or_load(S, id, fresh).await.expect("loaded");

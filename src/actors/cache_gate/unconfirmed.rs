@@ -1,6 +1,6 @@
-//! Committed states on their way into the cache. Callers have their answers by then, so until a write
-//! is confirmed nothing that the cache holds of its orders is read: the live actor has the state, and
-//! where there is none the journal.
+//! Committed states on their way into the cache. Callers already have their answers, so until a write is
+//! confirmed, none of its orders is read from the cache. The live actor has the state; without an actor, the
+//! journal has it.
 
 use std::sync::Arc;
 
@@ -19,28 +19,28 @@ use crate::ports::cache::CacheEntry;
 pub struct Committed {
     /// Its shard.
     pub shard: ShardId,
-    /// As committed.
+    /// The order as committed.
     pub order: Arc<Order>,
-    /// `codec::view::render` of it.
+    /// The order's view, by `codec::view::render`.
     pub view: Bytes,
 }
 
-/// A write to come. Until it is confirmed nothing of its orders is read from the cache. Dropped before, it
-/// counts as failed.
+/// A write to the cache that is not confirmed yet. Until then none of its orders is read from the cache. If
+/// it is dropped before it is written, it counts as failed.
 pub struct Unconfirmed<'a> {
     gate: &'a CacheGate,
-    /// What is to be written; nothing while the cache is left alone.
+    /// The entries to write; empty while the breaker is open.
     batch: Vec<CacheEntry>,
-    /// Of which orders nothing may be read.
+    /// The orders that may not be read from the cache.
     marked: Vec<(ShardId, OrderId)>,
-    /// Shards whose orders may be newer than what the cache holds. With any left in it, they become
-    /// unreadable.
+    /// Shards whose orders may be newer than the cache's entries. The generation of any that is left here on
+    /// drop becomes unknown.
     shards: Vec<(ShardId, i64)>,
 }
 
 impl CacheGate {
-    /// To be called after the commit and before anything is answered or shown; what it returns is then to
-    /// be written, before or after.
+    /// To be called after the commit and before the change is answered or shown. The caller must then write
+    /// what it returns, before or after the answer.
     pub fn committed(&self, entries: Vec<Committed>) -> Unconfirmed<'_> {
         self.check_session();
         let is_open = self.is_open();
@@ -55,15 +55,16 @@ impl CacheGate {
             unconfirmed.marked.push((entry.shard, entry.order.id));
         }
         self.pending.mark(&unconfirmed.marked);
-        // After the marks: a read that finds a version here finds them too.
+        // After the marks: a read that finds a version here finds the marks too.
         for entry in &entries {
             self.watch.written(entry.order.id, entry.order.version());
         }
-        // After the marks: a load that begins from now on sees them, and nobody joins an earlier one.
+        // After the marks: a load that begins from now on sees them, and no reader joins an earlier load.
         self.flights
             .forget(entries.iter().map(|entry| entry.order.id));
         for entry in entries {
-            // Not known: nothing that the cache holds of the shard is believed, so nothing is lost.
+            // Without a known generation no cached entry of the shard is believed, so skipping the write
+            // loses nothing.
             let Some(generation) = self.generations.known(entry.shard) else {
                 continue;
             };
@@ -79,12 +80,12 @@ impl CacheGate {
 }
 
 impl<'a> Unconfirmed<'a> {
-    /// Leave to answer before the write is confirmed, if not too many are under way.
+    /// A permit to answer before the write is confirmed, if not too many writes are in flight.
     pub fn ahead(&self) -> Option<SemaphorePermit<'a>> {
         self.gate.pending.ahead()
     }
 
-    /// Writes in one call to the cache. Never fails, and takes at most the write limit.
+    /// Writes all entries in one call to the cache. Never fails, and takes at most the write limit.
     pub async fn write(mut self) {
         if !self.batch.is_empty() {
             if self.gate.put(&self.batch).await {
@@ -94,7 +95,7 @@ impl<'a> Unconfirmed<'a> {
                 count("error", self.batch.len());
             }
         }
-        // Before the marks go: the answer may have come over another connection.
+        // Before the marks are cleared: the answer may have come over another connection.
         self.gate.check_session();
     }
 }

@@ -1,4 +1,4 @@
-//! A running replica: its parts, and its shards by number. What it does is in the files beside this one.
+//! A running replica: its parts, and its shards by number. The files beside this one hold what it does.
 
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::ports::live::ShardChanges;
 
 /// A running replica.
 pub struct Node {
-    /// For tasks of its own.
+    /// For the tasks that it starts.
     pub(super) itself: Weak<Self>,
     pub(super) context: Arc<Context>,
     pub(super) journal: Arc<dyn Journal>,
@@ -32,12 +32,12 @@ pub struct Node {
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
     pub(super) vital: Vital,
-    /// Told when shards come.
+    /// Told when shards are gained.
     pub(super) followers: OnceLock<Weak<dyn ShardChanges>>,
 }
 
 impl Node {
-    /// What it can't do without.
+    /// The tasks that the replica can't do without.
     pub fn vital(&self) -> &Vital {
         &self.vital
     }
@@ -55,14 +55,14 @@ impl Node {
         &self.shards[usize::from(shard.0)]
     }
 
-    /// How many orders of `shard` are in memory; none beyond the count.
+    /// How many orders of `shard` are in memory; none for a number beyond the shard count.
     pub fn in_memory(&self, shard: ShardId) -> usize {
         let found = self.shards.get(usize::from(shard.0));
         found.map_or(0, |shard| shard.in_memory())
     }
 
-    /// Since when the authority has not answered, if that is why the lease has run out. `None` if
-    /// the lease holds, or if this replica was told that it is over.
+    /// How long ago the lease ran out, if that is because the authority doesn't answer. `None` if the lease
+    /// holds, or if this replica was told that its lease is over.
     pub(super) fn cut_off_for(&self) -> Option<Duration> {
         let lease_state = self.lease_state.as_ref()?;
         (*lease_state.borrow() == LeaseState::Unreachable)

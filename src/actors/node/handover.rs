@@ -1,5 +1,5 @@
-//! Shards that come and go: adopting, draining, resuming and releasing them. Which shards move, and where to,
-//! is the coordinator's to decide.
+//! Gains and gives up shards: adopting, draining, resuming and releasing them. The coordinator decides which
+//! shards move, and where to.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -18,24 +18,25 @@ use super::core::Node;
 use crate::model::orders_error::OrdersError;
 use crate::ports::live::ShardChanges;
 
-/// Watched orders woken at once after a claim: enough to fill a batch of loads.
+/// Watched orders woken concurrently after a claim: enough to fill a batch of loads.
 const WAKES_AT_ONCE: usize = 64;
-/// Between two attempts to wake a watched order, doubled up to the second: its listeners wait.
+/// The pause between two attempts to wake a watched order, doubled up to a second, because its listeners
+/// wait.
 const WAKE_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 impl Node {
-    /// Has `followers` told when shards come. Once.
+    /// Registers `followers` to be told when shards are gained. Only the first call counts.
     pub fn follow(&self, followers: Weak<dyn ShardChanges>) {
         let _ = self.followers.set(followers);
     }
 
-    /// These are this replica's from now on, under their new epochs. If they were `handed_over`, what
-    /// the cache holds of them is as good as under the last owner; otherwise the claim has raised
-    /// their generations.
+    /// The claimed shards are this replica's from now on, under their new epochs. If they were `handed_over`,
+    /// their cached entries are as good as under the last owner; otherwise the claim has raised their
+    /// generations.
     pub fn adopt_shards(&self, claimed: &[Claimed], handed_over: bool) {
         for claim in claimed {
             self.gate.adopt(claim.shard, claim.cache_generation);
-            // Nothing of an earlier tenure counts; this frees its memory.
+            // What is left from an earlier tenure no longer counts; this frees its memory.
             if self.ownership().epoch(claim.shard).is_none() {
                 self.shard(claim.shard).clear();
             }
@@ -49,8 +50,8 @@ impl Node {
         self.wake_watched_of(&shards);
     }
 
-    /// Listeners may lack what an earlier owner has committed: their orders tell them, as far as they are
-    /// this replica's.
+    /// Listeners may lack what an earlier owner has committed. Wakes their orders to tell them, as far as
+    /// this replica owns the orders.
     pub fn wake_watched(&self) {
         let owned = self.ownership().owned();
         let owned: Vec<ShardId> = owned.into_iter().map(|(shard, _)| shard).collect();
@@ -80,7 +81,8 @@ impl Node {
         });
     }
 
-    /// Tries until the order has told its listeners, or nobody listens, or it is another's.
+    /// Tries until the order has told its listeners, nobody listens any more, or the order belongs to another
+    /// replica.
     async fn wake_until_done(&self, order: OrderId) {
         let (mut pause, most) = WAKE_AGAIN;
         while self.context.hub.is_watched(order) {
@@ -98,9 +100,9 @@ impl Node {
         }
     }
 
-    /// Holds new work on `shard` and finishes what is in hand. `true`: held, nothing in hand, actors
-    /// ended, and neither written nor answered for any more. `false` if that took longer than
-    /// `limit`: nothing has changed.
+    /// Holds new work on `shard` and finishes the requests in flight. `true`: the shard is held, nothing is
+    /// in flight, its actors have ended, and it is neither written nor answered for any more. `false` if that
+    /// took longer than `limit`: nothing has changed.
     pub async fn drain_shard(&self, shard: ShardId, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         if !self.ownership().hold(shard) {
@@ -123,13 +125,13 @@ impl Node {
         true
     }
 
-    /// The move of a drained shard didn't happen; it was claimed again, or is still this replica's.
+    /// The move of a drained shard didn't happen: the shard was claimed again, or is still this replica's.
     pub fn resume_shard(&self, claimed: Claimed) {
         self.adopt_shards(&[claimed], false);
     }
 
-    /// `shard` is another's now: forgets its actors and failures; what waited for it goes on to the
-    /// new owner.
+    /// `shard` is another replica's now. Forgets its actors and failures; requests that waited for it go on
+    /// to the new owner.
     pub fn release_shard(&self, shard: ShardId) {
         self.ownership().release(shard);
         self.shard(shard).clear();
@@ -137,7 +139,7 @@ impl Node {
     }
 }
 
-/// A hold that ends by itself, also if whoever drains gives up half way.
+/// A hold that ends when it is dropped, also if draining is given up half way.
 struct HeldShard<'a> {
     node: &'a Node,
     shard: ShardId,

@@ -1,4 +1,4 @@
-//! Placing: names the new order, so that it falls on a shard that is wanted, and has it placed.
+//! Placing: draws the new order's id so that it falls on a wanted shard, and has the order placed.
 
 use tokio::time::Instant;
 use trackops_cluster::ShardId;
@@ -12,7 +12,8 @@ use crate::model::order_answer::Done;
 use crate::model::order_request::PlaceRequest;
 use crate::model::orders_error::OrdersError;
 
-/// Ids drawn until one falls on an owned shard; with any owned share worth serving from, a few do.
+/// Ids drawn at most until one falls on an owned shard; a few draws do if the replica owns a share worth
+/// serving.
 const DRAWS_MAX: u32 = 4_096;
 
 impl Node {
@@ -30,7 +31,8 @@ impl Node {
         self.draw_id(|shard| self.shard(shard).is_open())
     }
 
-    /// Places under an id that was drawn or derived elsewhere. `is_fresh`: nobody can have used it.
+    /// Places an order under an id that was drawn or derived elsewhere. `is_fresh`: nobody can have used the
+    /// id.
     pub async fn place_as(
         &self,
         order: OrderId,

@@ -1,5 +1,5 @@
 //! Reads: the live actor's last state, else the cache, else the journal. An answer is given only under the
-//! lease, or, where this replica may speak without it, with how old it may be.
+//! lease. Where this replica may answer without the lease, the answer says how old it may be.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +22,8 @@ impl Node {
     pub(super) async fn read_view(&self, order: OrderId) -> Result<Read, OrdersError> {
         let shard = self.shard_of(order);
         let entered = self.enter_to_read(order).await?;
-        // Cut off from the journal nobody can write: then what is in memory is the newest there is,
-        // and the answer says how old it may be.
+        // A replica that is cut off from the journal can't write, and neither can any other. So the state in
+        // memory is the newest, and the answer says how old it may be.
         let age = self.age()?;
         if let Some(live) = shard.peek_in(order, entered.tenure)
             && let Some(state) = live.order.load_full()
@@ -91,8 +91,8 @@ impl Node {
         self.still(age, shard.id, &entered, History { order: found, age })
     }
 
-    /// How old an answer from memory may be: `None` under the lease. An error where this replica may
-    /// not speak at all.
+    /// How old an answer from memory may be: `None` under the lease. An error if this replica may not answer
+    /// at all.
     fn age(&self) -> Result<Option<Duration>, OrdersError> {
         if self.context.ownership.lease_holds() {
             return Ok(None);
@@ -100,7 +100,7 @@ impl Node {
         self.cut_off_for().map(Some).ok_or(OrdersError::LeaseOver)
     }
 
-    /// The shard must still be owned and the lease still hold when the answer is ready, not only when
+    /// Checks that the shard is still owned and the lease still holds when the answer is ready, not only when
     /// the work began.
     fn still<T>(
         &self,
@@ -124,7 +124,7 @@ async fn load_one(journal: &dyn Journal, order: OrderId) -> Result<Option<Order>
     Ok(loaded.into_iter().next().flatten())
 }
 
-/// The loader's error, which was shared by all who waited for it.
+/// The caller's error for a failed load, which all who waited for it share.
 fn load_error(error: &LoadError) -> OrdersError {
     tracing::debug!(error = %error.0, "order not loaded");
     match error.0.downcast_ref() {

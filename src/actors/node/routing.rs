@@ -1,5 +1,5 @@
-//! The way of a request to its order's actor: waits where the shard is held, sends, and waits for the answer.
-//! Orders of other replicas are the router's.
+//! The way of a request to its order's actor: it waits while the shard is held, is sent, and waits for the
+//! answer. The router handles orders of other replicas.
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -14,8 +14,8 @@ use crate::model::orders_error::OrdersError;
 use crate::telemetry::names;
 
 impl Node {
-    /// Lets a request in, which weighs `bytes`; waits while the shard is held.
-    /// `NotOwner` if it is, or has become, another's.
+    /// Lets a request in, which weighs `bytes`; waits while the shard is held. `NotOwner` if the shard is
+    /// another replica's, also if it becomes so meanwhile.
     pub(super) async fn enter(&self, order: OrderId, bytes: usize) -> Result<Entered, OrdersError> {
         self.enter_by(order, bytes, Shard::enter).await
     }
@@ -40,7 +40,7 @@ impl Node {
         let mut changes = self.context.ownership.changes();
         let decided = async {
             loop {
-                // Seen before the look: a change after it ends the wait.
+                // Marked as seen before the check: a change after it ends the wait.
                 changes.borrow_and_update();
                 match enter(shard) {
                     Err(Closed::Held) if changes.changed().await.is_ok() => {}
@@ -73,7 +73,7 @@ impl Node {
             })?;
         match tokio::time::timeout(self.context.settings.answer_timeout, answer).await {
             Ok(Ok(result)) => result,
-            // The actor failed with the message in hand or in its mailbox.
+            // The actor failed while it handled the message or had it in its mailbox.
             Ok(Err(_)) => Err(OrdersError::Restarted),
             Err(_) => Err(errors::unavailable(
                 "no answer in time; the command may still happen",

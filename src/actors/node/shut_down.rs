@@ -1,4 +1,4 @@
-//! Ending a replica within a limit: first what was admitted, then actors and writer, then the ownership.
+//! Ends a replica within a limit: first the admitted messages, then actors and writer, then the ownership.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use super::core::Node;
 
 impl Node {
-    /// Finishes what was admitted, at most for `limit`, then ends the actors and the writer and gives
-    /// up the shards. Nobody may send commands any more.
+    /// Finishes the admitted messages, for at most three quarters of `limit`, then ends the actors and the
+    /// writer and gives up the shards. No command may be sent any more.
     pub async fn shut_down(&self, limit: Duration) {
         let end = Instant::now() + limit;
-        // The rest is for telling the authority, which spares the next owner the wait for the lease.
+        // The last quarter is for telling the authority, which spares the next owner the wait for the lease.
         let deadline = end - limit / 4;
         while self.context.admission.waiting() > 0 && Instant::now() < deadline {
             // Nothing signals the last permit, on purpose: a permit is on every command's path.

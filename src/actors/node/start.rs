@@ -1,5 +1,5 @@
-//! Starting a replica: puts the parts together, and starts writer, supervisors, sweeper and scanner. Claiming
-//! shards is left to the caller.
+//! Starts a replica: puts the parts together, and starts writer, supervisors, sweeper and scanner. The caller
+//! claims the shards.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -46,11 +46,12 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Shards and lease, claimed.
     pub ownership: Arc<Ownership>,
-    /// What the lease keeper knows; `None` where the node is alone by construction.
+    /// The lease's state as its keeper reports it; `None` where the node is alone by construction.
     pub lease_state: Option<watch::Receiver<LeaseState>>,
-    /// Whom requests for stock pass; `None` where nobody can be asked: then nobody is known to be behind.
+    /// The groups that requests for stock pass. `None` where no groups can be asked; then none is known to be
+    /// behind.
     pub saga_route: Option<SagaRoute>,
-    /// The waiting orders, to count those that are stuck; `None` where nobody wants to know.
+    /// The waiting orders, to count the stuck ones; `None` where nobody needs the count.
     pub sagas: Option<Arc<dyn Sagas>>,
 }
 

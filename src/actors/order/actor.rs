@@ -1,5 +1,5 @@
-//! The order actor: one message at a time; the next waits until the last is durable. It answers, and tells
-//! the listeners. What each message means is in the files beside this one.
+//! The order actor. It handles one message at a time; the next waits until the last is durable. It answers
+//! and tells the listeners. The files beside this one say what each message does.
 
 use std::sync::Arc;
 
@@ -30,9 +30,9 @@ pub struct Arguments {
     pub order: OrderId,
     /// The order's shard.
     pub shard: ShardId,
-    /// What it shares with the others.
+    /// What it shares with the other actors.
     pub context: Arc<Context>,
-    /// Where it shows what it knows.
+    /// Where it shows its state to others.
     pub entry: Arc<Entry>,
     /// What it has to do first.
     pub start: Start,
@@ -73,7 +73,7 @@ impl Actor for OrderActor {
 
 impl State {
     async fn handle(&mut self, message: OrderMessage) {
-        // The permit goes only after the answer, so that an actor with work never counts as idle.
+        // The permit is given back only after the answer, so an actor with work never counts as idle.
         match message {
             OrderMessage::Place(request, reply, _ticket) => {
                 let result = place(self, *request).await;
@@ -135,7 +135,7 @@ impl State {
         Ok(())
     }
 
-    /// Answers, then pushes: the client that asked hears first, and neither before the commit.
+    /// Answers, then pushes: the client that asked hears first. Neither happens before the commit.
     fn answer(&self, reply: Reply<Done>, result: Result<Answer, OrdersError>) {
         let pushed = result.as_ref().ok().and_then(|(_, committed)| *committed);
         drop(reply.send(result.map(|(done, _)| done)));

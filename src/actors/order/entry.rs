@@ -1,4 +1,4 @@
-//! What others may know of a live order without asking its actor, which alone writes here.
+//! What others may know of a live order without asking its actor. Only the actor writes here.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -12,20 +12,20 @@ use crate::model::position::Position;
 
 /// A live order, as its actor shows it.
 pub struct Entry {
-    /// Since when its shard has been owned without a break.
+    /// The tenure in which the actor was started.
     pub tenure: Tenure,
     /// The last committed state; `None` until loaded, or if there is no such order.
     pub order: ArcSwapOption<Order>,
-    /// The courier.
+    /// The courier's last position.
     pub position: ArcSwapOption<Position>,
-    /// Messages admitted and not yet done with.
+    /// Messages admitted and not yet handled.
     pub waiting: Arc<AtomicU32>,
-    /// When it last had work, beside the others.
+    /// The order's entry among the live orders by last work.
     pub place: RecencyEntry,
 }
 
 impl Entry {
-    /// Of an order that is not loaded yet.
+    /// The entry of an order that is not loaded yet.
     pub fn new(tenure: Tenure, place: RecencyEntry) -> Self {
         Self {
             tenure,

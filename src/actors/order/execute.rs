@@ -1,5 +1,5 @@
 //! Commands to an order that exists: repeats, conditions, the domain's decision, and the append. Placing is
-//! in `place.rs`; an append that failed is looked into in `settle.rs`.
+//! in `place.rs`; `settle.rs` deals with an append that failed.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::model::order_request::CommandRequest;
 use crate::model::orders_error::OrdersError;
 use crate::ports::journal::AppendRow;
 
-/// Runs the command, unless that has happened.
+/// Runs the command, unless it has run before.
 pub(super) async fn execute(
     state: &mut State,
     request: CommandRequest,
@@ -70,7 +70,7 @@ pub(super) async fn execute(
     }
 }
 
-/// What the command was answered with the first time: the order as of `version`.
+/// The answer that the command got the first time: the order as of `version`.
 fn repeated(order: &Order, version: Version) -> Done {
     Done {
         order: Arc::new(order.as_of(version)),
@@ -80,7 +80,7 @@ fn repeated(order: &Order, version: Version) -> Done {
     }
 }
 
-/// Commits `event`, which is the next of `order`.
+/// Commits `event`, the next event of `order`.
 async fn change(
     state: &mut State,
     order: &Order,
@@ -106,8 +106,8 @@ async fn change(
     }
 }
 
-/// A keyed command that changed nothing: its id is stored, so that a retry after the order has
-/// moved on is the same success.
+/// Stores the id of a keyed command that changed nothing, so that a retry gets the same success after the
+/// order has moved on.
 async fn remember(
     state: &mut State,
     order: &Order,
@@ -120,7 +120,8 @@ async fn remember(
     bookkeep(state, row, after).await
 }
 
-/// Stores what the saga, or a command that changed nothing, leaves to be remembered.
+/// Stores what must be remembered without an event: the saga's bookkeeping, or a command that changed
+/// nothing.
 async fn bookkeep(
     state: &mut State,
     row: AppendRow,

@@ -1,6 +1,6 @@
-//! The courier's positions of an order. They are live data, kept in memory and cache, and never journalled.
-//! So are the keys under which they came: an actor that ends (idle, failed, moved) forgets them, and a repeat
-//! after that counts as a new position.
+//! The courier's positions of an order. They are live data, kept in memory and in the cache, and never
+//! journalled. The keys that they came with are kept in memory only: an actor that ends (idle, failed, moved)
+//! forgets them, and a repeat after that counts as a new position.
 
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use crate::model::order_request::LocationKey;
 use crate::model::orders_error::OrdersError;
 use crate::model::position::Position;
 
-/// Takes a position in; `true` if it was taken under this key before. Neither a late repeat nor an older
-/// measurement that comes late moves the courier back: the latter is a success that changes nothing.
+/// Takes in a position. Returns `true` if it was taken in under this key before. Neither a late repeat nor an
+/// older measurement that comes late moves the courier back. An older measurement is a success that changes
+/// nothing.
 pub(super) async fn locate(
     state: &mut State,
     position: Position,
@@ -41,7 +42,7 @@ pub(super) async fn locate(
         state.context.hub.locate(state.id, position);
     }
     if let Some(key) = key {
-        // Couriers tell where they are every few seconds, and repeat only the last word.
+        // Couriers report every few seconds and repeat only their last report.
         if state.located.len() >= REMEMBERED_MAX {
             state.located.remove(0);
         }
@@ -52,6 +53,6 @@ pub(super) async fn locate(
 
 fn is_newest(state: &State, position: Position) -> bool {
     let known = state.entry.position.load().as_deref().copied();
-    // A replica of an older version passes on whatever it is told.
+    // A replica of an older version forwards positions without checking them.
     position.is_credible(state.context.clock.now()) && position.replaces(known)
 }

@@ -1,4 +1,4 @@
-//! What an order's actor is sent, and where it answers.
+//! The messages to an order's actor, and where it answers.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use crate::ports::live::LiveListener;
 /// What a new actor has to do first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Its id was drawn a moment ago: there is nothing to load.
+    /// The id was drawn a moment ago: there is nothing to load.
     Fresh,
-    /// Load it when the first message comes.
+    /// Load the order when the first message comes.
     Stored,
-    /// Load it at once and tell the listeners what they lack: its predecessor failed.
+    /// Load the order at once and tell the listeners what they lack: its predecessor failed.
     Restarted,
 }
 
-/// Where an answer goes. Dropped unanswered only if the actor fails.
+/// Where an answer goes. It is dropped unanswered only if the actor fails.
 pub type Reply<T> = oneshot::Sender<Result<T, OrdersError>>;
 
-/// What an order's actor is sent.
+/// A message to an order's actor.
 pub enum OrderMessage {
-    /// Create it.
+    /// Create the order.
     Place(Box<PlaceRequest>, Reply<Done>, Permit),
     /// Run a command.
     Execute(Box<CommandRequest>, Reply<Done>, Permit),
@@ -40,9 +40,9 @@ pub enum OrderMessage {
         Reply<Arc<Order>>,
         Permit,
     ),
-    /// The courier has moved; whether that was known.
+    /// Take in the courier's position; answers whether it was taken in before.
     Locate(Position, Option<LocationKey>, Reply<bool>, Permit),
-    /// Load, if that hasn't happened, and tell the listeners what they lack: the first message of a
-    /// restarted actor, and of one whose shard has come from another replica.
+    /// Load the order if it isn't loaded, and tell the listeners what they lack. This is the first message of
+    /// a restarted actor, and of one whose shard has come from another replica.
     Wake(Option<Reply<()>>, Permit),
 }

@@ -1,5 +1,5 @@
-//! One live order: its actor, what that is sent, and what others may know of it. What an order does is decided
-//! in the domain; when an actor starts and ends is its shard's to decide.
+//! One live order: its actor, the actor's messages, and what others may know of the order. The domain decides
+//! what an order does; its shard decides when an actor starts and ends.
 
 mod actor;
 mod entry;

@@ -18,7 +18,7 @@ use crate::model::order_answer::Done;
 use crate::model::order_request::PlaceRequest;
 use crate::model::orders_error::OrdersError;
 
-/// Places the order, unless that has happened.
+/// Places the order, unless it has been placed before.
 pub(super) async fn place(state: &mut State, request: PlaceRequest) -> Result<Answer, OrdersError> {
     state.load().await?;
     if let Some(order) = &state.order {
@@ -35,12 +35,12 @@ pub(super) async fn place(state: &mut State, request: PlaceRequest) -> Result<An
     let body_hash = request.key.as_ref().map(|(_, hash)| *hash);
     let event = decide::place(state.id, Arc::clone(&request.content), body_hash, origin);
     let saga = Saga::started(now, &context.settings.policy);
-    // `place` made a placement: there is no other outcome.
+    // A new event of a placement always makes an order: there is no other outcome.
     let Some(order) = Order::from_placed(&event, saga) else {
         return Err(OrdersError::NotFound);
     };
     let order = Arc::new(order);
-    // Published, cached and answered: one and the same JSON.
+    // The message, the cache entry and the answer share this one JSON.
     let view = view::render(&order);
     let row = rows::placed_row(
         state.shard,
@@ -52,7 +52,8 @@ pub(super) async fn place(state: &mut State, request: PlaceRequest) -> Result<An
     match state.append(row, &order, &view).await {
         Ok(at) => Ok(state.committed(order, view, None, at)),
         Err(WriteError::Conflict) => {
-            // Placed under this id before, here or elsewhere: the loser of a race gets the same.
+            // The order was placed under this id before, here or elsewhere: the loser of a race gets the same
+            // answer.
             state.unload();
             state.load().await?;
             let order = state.order.as_ref().ok_or(OrdersError::Restarted)?;
@@ -85,7 +86,7 @@ fn placed_before(
     state.under_lease()?;
     let same = match (&request.key, order.body_hash) {
         (Some((_, hash)), Some(stored)) => *hash == stored,
-        // An id that was drawn is never drawn twice: this is the same request, settled.
+        // A drawn id is never drawn twice, so this is the same request after its outcome was settled.
         (None, None) => true,
         _ => false,
     };

@@ -1,5 +1,5 @@
-//! The rows by which an order's actor commits what was decided: head, event, and outbox rows. Their epoch is
-//! left to the writer.
+//! The rows by which an order's actor commits a decision: head, event, and outbox rows. The writer fills in
+//! their epoch.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) fn event_row(
     )
 }
 
-/// The row that commits the placement `event` of `order`, of which `view` is the view.
+/// The row that commits the placement `event` of `order`, whose rendered view is `view`.
 pub(super) fn placed_row(
     shard: ShardId,
     order: &Order,
@@ -59,7 +59,7 @@ pub(super) fn bookkeeping_row(
     resend: &[Intent],
     traceparent: Option<&Arc<str>>,
 ) -> AppendRow {
-    // What is sent again belongs to the current version: inventory is asked for nothing after it.
+    // A message that is sent again belongs to the current version: nothing is asked of inventory after it.
     let all = intents_of(after.status());
     let outbox = messages::outbox_rows(after, all, resend, traceparent);
     row(shard, after, Some(after.version()), None, outbox)
@@ -75,7 +75,7 @@ fn row(
     AppendRow {
         order: after.id,
         shard,
-        // Filled in by the writer's lane, as late as possible.
+        // The commit queue fills it in, as late as possible.
         epoch: Epoch(0),
         expected,
         head: Head {

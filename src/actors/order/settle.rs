@@ -1,5 +1,5 @@
-//! What an order's actor does after an append that failed, or whose outcome is unknown: it asks the journal
-//! what is true. Settling the shard itself is left to the ownership.
+//! What an order's actor does after an append that failed or whose outcome is unknown: it asks the journal
+//! what is stored. The ownership settles the shard itself.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::model::order_request::CommandRequest;
 use crate::model::orders_error::OrdersError;
 use crate::telemetry;
 
-/// Waits until the shard's lost statement is settled, then loads the order again.
+/// Waits until the shard's lost append is settled, then loads the order again.
 pub(super) async fn settle(state: &mut State) -> Result<(), OrdersError> {
     state.unload();
     let shard = state.shard;
@@ -23,14 +23,14 @@ pub(super) async fn settle(state: &mut State) -> Result<(), OrdersError> {
         return Err(errors::failed(WriteError::Unknown));
     }
     state.load().await.map_err(|error| match error {
-        // The shard went to another replica meanwhile: what became of the append only that one knows.
+        // The shard went to another replica meanwhile, and only that one knows the outcome of the append.
         OrdersError::NotOwner => errors::failed(WriteError::Unknown),
         other => other,
     })
 }
 
-/// An error where a client's key stands for something else already. Ids of messages are their
-/// senders' and are taken at their word.
+/// An error if a client's key was used for something else before. The ids of bus messages are their senders',
+/// and are trusted.
 pub(super) fn same_as_known(order: &Order, request: &CommandRequest) -> Result<(), OrdersError> {
     if request.keyed && !order.asked_the_same(request.id, &request.command) {
         return Err(OrdersError::KeyReused);
@@ -38,7 +38,7 @@ pub(super) fn same_as_known(order: &Order, request: &CommandRequest) -> Result<(
     Ok(())
 }
 
-/// What to tell the caller of a command whose append failed with `error`.
+/// The caller's answer to a command whose append failed with `error`.
 pub(super) async fn after_failure(
     state: &mut State,
     error: WriteError,
@@ -51,7 +51,7 @@ pub(super) async fn after_failure(
             Err(errors::failed(error))
         }
         WriteError::Conflict => {
-            // Under our own epoch nobody else writes: what was in memory was not what is stored.
+            // Nobody else writes under our own epoch, so the order in memory was not the stored one.
             telemetry::violated(
                 Invariant::OneWriter,
                 &format!("order {}: unexpected version", request.order),
@@ -60,7 +60,7 @@ pub(super) async fn after_failure(
             state.unload();
             state.load().await?;
             if state.order.as_ref().map(|order| order.version()) < known {
-                // What was acknowledged from memory was committed: the journal has lost it.
+                // The version in memory was acknowledged, so it was committed, and the journal has lost it.
                 let detail = format!("order {}: a committed version is gone", request.order);
                 telemetry::violated(Invariant::DurableFirst, &detail);
             }

@@ -1,5 +1,5 @@
-//! What an order's actor knows, and the steps that all its messages are made of: loading, appending,
-//! adopting what was committed, and forgetting. What a message asks for is decided in the other files.
+//! What an order's actor knows, and the steps that all its messages share: loading, appending, adopting a
+//! committed state, and forgetting. The other files decide what a message does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +24,10 @@ use crate::model::position::Position;
 use crate::ports::journal::AppendRow;
 use crate::telemetry::names;
 
-/// How long an append of unknown outcome may take to be settled before the caller is sent away.
+/// How long an append of unknown outcome may take to be settled before the caller gets an error.
 pub(super) const SETTLE_MAX: Duration = Duration::from_secs(5);
 
-/// An answer, and whether there is a new version to push after it.
+/// An answer. If it has a new version to push, also the time at which that was durable.
 pub(super) type Answer = (Done, Option<Instant>);
 
 /// What the actor knows.
@@ -36,12 +36,12 @@ pub struct State {
     pub(super) shard: ShardId,
     pub(super) context: Arc<Context>,
     pub(super) entry: Arc<Entry>,
-    /// The committed order; `None` if not loaded or not there.
+    /// The committed order; `None` if it isn't loaded or doesn't exist.
     pub(super) order: Option<Arc<Order>>,
     loaded: bool,
-    /// The listeners may lack something, which the next load tells them.
+    /// The listeners may lack changes; the next load tells them.
     restarted: bool,
-    /// Keys of the last positions that were taken, newest last; at most `REMEMBERED_MAX`.
+    /// Keys of the last positions that were taken in, newest last; at most `REMEMBERED_MAX`.
     pub(super) located: SmallVec<[LocationKey; 0]>,
 }
 
@@ -65,13 +65,13 @@ impl State {
         }
     }
 
-    /// Loads the order through the writer's queue, behind any append of a predecessor.
+    /// Loads the order through the commit queue, behind any append of a predecessor.
     pub(super) async fn load(&mut self) -> Result<(), OrdersError> {
         if self.loaded {
             return Ok(());
         }
         let context = Arc::clone(&self.context);
-        // While a lost append of this shard is being settled, the journal doesn't know yet.
+        // While a lost append of this shard is being settled, the journal can't tell yet whether it happened.
         let settled = context.ownership.settled(self.shard, SETTLE_MAX).await;
         self.owned()?;
         if !settled {
@@ -92,7 +92,7 @@ impl State {
             && let Some(position) = context.positions.get(self.id).await
             && position.is_credible(context.clock.now())
         {
-            // An actor that starts again on its feet may have a newer one than the cache.
+            // The entry may hold a newer position than the cache if this actor loads its order again.
             let known = self.entry.position.load().as_deref().copied();
             let newest = Position::newest(Some(position), known);
             self.entry.position.store(newest.map(Arc::new));
@@ -107,17 +107,17 @@ impl State {
         Ok(())
     }
 
-    /// Forgets what is in memory: the journal may know better.
+    /// Forgets the order in memory, because the journal may have another state.
     pub(super) fn unload(&mut self) {
         self.loaded = false;
         self.order = None;
         self.entry.order.store(None);
         self.entry.place.weigh(0);
-        // Whatever the listeners lack by then they get with the next load.
+        // The next load tells the listeners what they lack by then.
         self.restarted = true;
     }
 
-    /// This is committed.
+    /// Takes `order` as the committed state.
     pub(super) fn adopt(&mut self, order: Arc<Order>) {
         self.entry.place.weigh(weight::order(&order));
         self.entry.order.store(Some(Arc::clone(&order)));
@@ -150,7 +150,7 @@ impl State {
         (self.done(order, Some(view)), Some(at))
     }
 
-    /// Has `row` stored, which leads to the order `after` with this `view`; when it was durable.
+    /// Has `row` stored, which leads to the order `after` with this `view`. Returns when it was durable.
     pub(super) async fn append(
         &self,
         row: AppendRow,
@@ -163,7 +163,7 @@ impl State {
             .await
     }
 
-    /// The shard is still this replica's, without a break since this actor began.
+    /// Checks that the shard has been this replica's, without a break, since this actor began.
     fn owned(&self) -> Result<(), OrdersError> {
         let ownership = &self.context.ownership;
         if ownership.speaks(self.shard, self.entry.tenure) {
@@ -188,7 +188,7 @@ impl State {
             .flatten()
     }
 
-    /// What is answered without writing is answered only while the lease holds.
+    /// An answer without a write is given only while the lease holds.
     pub(super) fn under_lease(&self) -> Result<(), OrdersError> {
         self.owned()?;
         if self.context.ownership.lease_holds() {

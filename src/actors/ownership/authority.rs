@@ -1,5 +1,5 @@
-//! Talks to the authority over shards for one incarnation of this replica: claims, looks, and what was
-//! learnt of epochs on the way. What follows for this replica's own shards is left to the caller.
+//! Talks to the authority over shards for one incarnation of this replica: claims shards, reads the cluster
+//! view, and remembers the epochs that it learns. The caller decides what follows for its own shards.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -9,14 +9,14 @@ use trackops_cluster::membership::{
 };
 use trackops_cluster::{Epoch, ShardCount, ShardId};
 
-/// The authority, as this incarnation speaks to it.
+/// The authority, as this incarnation talks to it.
 pub(super) struct Authority {
     membership: Arc<dyn Membership>,
     node: NodeId,
     incarnation: Incarnation,
-    /// The last epoch known of each shard, whoever owns it: a claim is compared with it.
+    /// The last epoch known of each shard, also of other replicas' shards: a claim is compared with it.
     known: Box<[AtomicI64]>,
-    /// A claim was refused, or its outcome is unknown: the known epochs may be old.
+    /// A claim was refused or its outcome is unknown, so the known epochs may be old.
     must_look: AtomicBool,
 }
 
@@ -44,7 +44,7 @@ impl Authority {
         }
     }
 
-    /// Claims what can be claimed of `shards`; returns what was.
+    /// Claims those of `shards` that can be claimed, and returns them.
     pub(super) async fn claim(&self, shards: &[ShardId]) -> Result<Vec<Claimed>, MembershipError> {
         if self.must_look.swap(false, Ordering::AcqRel) {
             self.look().await?;
@@ -66,7 +66,7 @@ impl Authority {
         claim
     }
 
-    /// Those of `shards` of which the authority knows no living owner but this replica.
+    /// Those of `shards` that have no living owner other than this replica, as the authority knows.
     pub(super) async fn without_live_owner(
         &self,
         shards: &[ShardId],
@@ -79,7 +79,7 @@ impl Authority {
         Ok(shards.iter().copied().filter(|s| !is_others(s)).collect())
     }
 
-    /// Those of `shards` that the authority says are this incarnation's.
+    /// Those of `shards` that belong to this incarnation, as the authority says.
     pub(super) async fn still_ours(
         &self,
         shards: &[ShardId],
@@ -92,7 +92,7 @@ impl Authority {
         Ok(shards.iter().filter_map(ours).collect())
     }
 
-    /// Raises the cache generation of those of `shards` that are still owned; returns the new ones.
+    /// Raises the cache generation of those of `shards` that are still owned, and returns the new ones.
     pub(super) async fn raise_cache_generation(
         &self,
         shards: &[ShardId],
@@ -102,7 +102,7 @@ impl Authority {
             .await
     }
 
-    /// Gives up lease and shards.
+    /// Gives up the lease and the shards.
     pub(super) async fn leave(&self) -> Result<(), MembershipError> {
         self.membership.leave(&self.node, self.incarnation).await
     }
@@ -112,7 +112,7 @@ impl Authority {
         Some(Epoch(known.load(Ordering::Acquire)))
     }
 
-    /// Asks the authority, and learns every epoch.
+    /// Asks the authority for the cluster view, and learns every epoch in it.
     async fn look(&self) -> Result<ClusterView, MembershipError> {
         let view = self.membership.view().await;
         if view.is_err() {

@@ -1,4 +1,4 @@
-//! Claiming shards of the authority, and giving them up. Which shards to ask for is the caller's to say.
+//! Claims shards from the authority, and gives them up. The caller says which shards to claim.
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -10,7 +10,7 @@ use crate::actors::cache_gate::{CacheGate, GenerationRaiser};
 use crate::ports::journal::BoxError;
 
 impl Ownership {
-    /// Claims what can be claimed of `shards`; returns what was.
+    /// Claims those of `shards` that can be claimed, and returns them.
     pub async fn claim(
         &self,
         shards: &[ShardId],
@@ -24,7 +24,7 @@ impl Ownership {
         Ok(claimed.into_iter().map(|claim| claim.shard).collect())
     }
 
-    /// Those of `shards` of which the authority knows no living owner but this replica.
+    /// Those of `shards` that have no living owner other than this replica, as the authority knows.
     pub async fn without_live_owner(
         &self,
         shards: &[ShardId],
@@ -32,8 +32,8 @@ impl Ownership {
         self.authority.without_live_owner(shards).await
     }
 
-    /// Gives up lease and shards, after the last append. An authority that hasn't answered at `end`
-    /// hears of it when the lease runs out.
+    /// Gives up the lease and the shards, after the last append. If the authority hasn't answered at `end`,
+    /// it learns of this when the lease runs out.
     pub async fn leave(&self, end: Instant) -> Result<(), MembershipError> {
         self.suspend_all();
         let left = tokio::time::timeout_at(end, self.authority.leave()).await;

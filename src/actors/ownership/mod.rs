@@ -1,5 +1,5 @@
-//! Which shards this replica owns, under which epoch, and whether its lease still holds. Who should own a
-//! shard is the coordinator's to decide; who does own it is the authority's, which is the database.
+//! Which shards this replica owns, under which epoch, and whether its lease still holds. The coordinator
+//! decides who should own a shard; the authority, which is the database, decides who owns it.
 
 mod authority;
 mod claims;

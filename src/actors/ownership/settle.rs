@@ -1,5 +1,5 @@
-//! Finding out what became of appends of unknown outcome. Until then nothing is written to their shards;
-//! who waits for that is told by [`Ownership::settled`].
+//! Settles appends of unknown outcome. Until that is done nothing is written to their shards;
+//! [`Ownership::settled`] waits for it.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::actors::tenure::LocalShardState;
 const SETTLE_RETRY: Duration = Duration::from_millis(250);
 
 impl Ownership {
-    /// Settles appends of unknown outcome on `shards`, which are suspended: claims them again, which
-    /// waits for the lost statement or fences it. Tries until it works or this incarnation is over.
+    /// Settles appends of unknown outcome on `shards`, which are suspended. It claims the shards again, which
+    /// waits for the lost statement or fences it. It tries until that works or this incarnation is over.
     pub async fn settle(&self, shards: &[ShardId], gate: &CacheGate) {
         let mut left = shards.to_vec();
         loop {
@@ -49,7 +49,7 @@ impl Ownership {
             let lasted = outage.lasted;
             tracing::info!(?lasted, "appends of unknown outcome are settled");
         }
-        // What was not claimed again is another's.
+        // A shard that was not claimed again belongs to another replica.
         for shard in shards {
             if self.is_settling(*shard) {
                 self.release(*shard);
@@ -57,7 +57,7 @@ impl Ownership {
         }
     }
 
-    /// Waits until `shard` may be written again, at most `limit`; whether it may.
+    /// Waits until `shard` may be written again, at most `limit`. Returns whether it may.
     pub async fn settled(&self, shard: ShardId, limit: Duration) -> bool {
         let mut changes = self.changes();
         let wait = changes.wait_for(|_| !self.is_settling(shard));
@@ -65,8 +65,8 @@ impl Ownership {
         in_time.is_ok_and(|seen| seen.is_ok()) && self.epoch(shard).is_some()
     }
 
-    /// What is left to be claimed again. A claim whose answer was lost may have raised an epoch, so
-    /// a refusal doesn't say yet that the shard is another's.
+    /// Claims `shards` again, and returns those that are still to be claimed. A claim whose answer was lost
+    /// may have raised an epoch, so a refusal doesn't mean yet that the shard is another replica's.
     async fn settle_once(
         &self,
         shards: &[ShardId],

@@ -1,5 +1,5 @@
-//! The steps by which a shard's standing changes. Each wakes those who wait for a change; what has to happen
-//! to the shard's actors and cache entries is the caller's to do.
+//! The steps by which a shard's state changes. Each step wakes those who wait for a change. The caller deals
+//! with the shard's actors and cache entries.
 
 use trackops_cluster::membership::Claimed;
 use trackops_cluster::{Epoch, ShardId};
@@ -8,8 +8,8 @@ use super::table::Ownership;
 use crate::actors::tenure::LocalShardState;
 
 impl Ownership {
-    /// `claimed` is this replica's from now on and takes new work. Whatever is in memory from
-    /// before a break in its ownership counts no more.
+    /// `claimed` is this replica's from now on and takes new work. What is in memory from before a break in
+    /// its ownership no longer counts.
     pub fn adopt(&self, claimed: Claimed) {
         self.authority.learn(claimed.shard, claimed.epoch);
         self.step(claimed.shard, |standing| {
@@ -17,7 +17,7 @@ impl Ownership {
         });
     }
 
-    /// New work on `shard` waits from here on; `false` if it isn't there to be held.
+    /// New work on `shard` waits from here on; `false` if the shard can't be held.
     pub fn hold(&self, shard: ShardId) -> bool {
         self.step(shard, |standing| match standing {
             LocalShardState::Owned(epoch) => Some(LocalShardState::Held(epoch)),
@@ -25,7 +25,7 @@ impl Ownership {
         })
     }
 
-    /// New work on `shard` goes on, if it is held and not yet drained.
+    /// New work on `shard` goes on, if the shard is held and not yet drained.
     pub(in crate::actors) fn resume_held(&self, shard: ShardId) -> bool {
         self.step(shard, |standing| match standing {
             LocalShardState::Held(epoch) => Some(LocalShardState::Owned(epoch)),
@@ -33,7 +33,7 @@ impl Ownership {
         })
     }
 
-    /// Nothing is in hand of a held `shard`: it is neither written nor answered for any more.
+    /// Nothing is in flight on a held `shard`: it is neither written nor answered for any more.
     pub fn drained(&self, shard: ShardId) -> bool {
         self.step(shard, |standing| match standing {
             LocalShardState::Held(epoch) => Some(LocalShardState::Drained(epoch)),
@@ -41,22 +41,22 @@ impl Ownership {
         })
     }
 
-    /// `shard` is another's, or nobody's.
+    /// `shard` belongs to another replica, or to none.
     pub fn release(&self, shard: ShardId) -> bool {
         self.step(shard, |standing| {
             Some(LocalShardState::Free(standing.owned_under()?))
         })
     }
 
-    /// An append under `epoch` was refused: if that is what `shard` is owned under, it is another's.
-    /// Whether it was.
+    /// An append under `epoch` was refused. If `shard` is owned under that epoch, it is another replica's
+    /// now. Returns whether it was.
     pub(in crate::actors) fn fenced(&self, shard: ShardId, epoch: Epoch) -> bool {
         self.step(shard, |standing| {
             (standing.owned_under()? == epoch).then_some(LocalShardState::Free(epoch))
         })
     }
 
-    /// Stops writing to `shard` until [`Self::settle`] has found out what became of a lost append.
+    /// Stops writing to `shard` until [`Self::settle`] has found the outcome of a lost append.
     pub(in crate::actors) fn suspend(&self, shard: ShardId) {
         self.step(shard, |standing| match standing {
             LocalShardState::Owned(epoch) | LocalShardState::Held(epoch) => {
@@ -66,7 +66,7 @@ impl Ownership {
         });
     }
 
-    /// Stops everything: the lease has ended for good.
+    /// Frees every shard: the lease has ended for good.
     pub fn suspend_all(&self) {
         for shard in self.count().iter() {
             self.tenures.change(shard, |standing| {

@@ -1,5 +1,5 @@
-//! Where this replica's shards stand and whether its lease holds: what everybody asks before it writes or
-//! answers. The steps that change it are in `steps.rs`, the talk with the authority in `claims.rs`.
+//! The state of this replica's shards, and whether its lease holds: to be asked before every write and every
+//! answer. `steps.rs` has the steps that change a state, `claims.rs` the calls to the authority.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,18 +20,18 @@ pub struct Ownership {
     pub(super) lease: Lease,
     pub(super) authority: Authority,
     pub(super) tenures: Tenures,
-    /// Rises whenever a shard's standing changes, for those who wait for it.
+    /// Rises whenever a shard's state changes, for those who wait for it.
     pub(super) changes: Changes,
-    /// Appends of unknown outcome that can't be settled.
+    /// Appends of unknown outcome that can't be settled yet.
     pub(super) unsettled: RepeatedLog,
 }
 
-/// Why what was decided in a tenure may not be written now.
+/// Why a decision of a tenure may not be written now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unwritable {
-    /// The shard is another replica's, or has been in between.
+    /// The shard is another replica's, or was another's in between.
     NotOwned,
-    /// A statement of unknown outcome is being settled.
+    /// An append of unknown outcome is being settled.
     Settling,
 }
 
@@ -64,7 +64,7 @@ impl Ownership {
         shard_of(order.0.as_bytes(), self.count)
     }
 
-    /// Where `shard` stands, and in which tenure.
+    /// The state of `shard`, and its tenure.
     pub fn standing(&self, shard: ShardId) -> (LocalShardState, Tenure) {
         self.tenures.get(shard)
     }
@@ -79,7 +79,7 @@ impl Ownership {
         }
     }
 
-    /// The epoch under which something that was decided in `tenure` may be written now.
+    /// The epoch under which a decision of `tenure` may be written now.
     pub fn epoch_in(&self, shard: ShardId, tenure: Tenure) -> Result<Epoch, Unwritable> {
         match self.standing(shard) {
             (_, current) if current != tenure => Err(Unwritable::NotOwned),
@@ -91,7 +91,7 @@ impl Ownership {
         }
     }
 
-    /// Whether what is in memory since `tenure` may be spoken of: the shard is still owned, without
+    /// Whether a state that has been in memory since `tenure` may be shown: the shard is still owned, without
     /// a break.
     pub fn speaks(&self, shard: ShardId, tenure: Tenure) -> bool {
         let (standing, current) = self.standing(shard);
@@ -124,14 +124,14 @@ impl Ownership {
         self.count.iter().filter(is_open).collect()
     }
 
-    /// The shards that are this replica's as far as it knows, also those that are held or being
-    /// settled; ascending.
+    /// The shards that are this replica's as far as it knows, also those that are held or being settled;
+    /// ascending.
     pub fn owned(&self) -> Vec<(ShardId, Epoch)> {
         let owned = |shard: ShardId| Some((shard, self.standing(shard).0.owned_under()?));
         self.count.iter().filter_map(owned).collect()
     }
 
-    /// Rises with every change of a standing.
+    /// Rises with every change of a shard's state.
     pub fn changes(&self) -> ChangeReceiver {
         self.changes.subscribe()
     }

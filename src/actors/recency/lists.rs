@@ -1,24 +1,24 @@
-//! Two doubly linked lists over one vector, from the order that was touched longest ago to the last one.
-//! Elements are named by their number, which stays theirs until they are removed.
+//! Two doubly linked lists over one vector, from the order that was touched longest ago to the last one. An
+//! element is named by its number, which stays the same until the element is removed.
 
 use trackops_domain::ids::OrderId;
 
-/// Which list.
+/// Which list an order is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rank {
     /// The order goes on, or is not loaded yet.
     Live = 0,
-    /// It is finished, or there is none.
+    /// The order is finished, or doesn't exist.
     Final = 1,
 }
 
-/// In place of an element's number.
+/// Stands for an element's number where there is no element.
 const NONE: u32 = u32::MAX;
 
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     elements: Vec<Element>,
-    /// Elements that nobody has.
+    /// Numbers of unused elements.
     free: Vec<u32>,
     ends: [Ends; 2],
 }
@@ -49,7 +49,7 @@ impl Default for Ends {
 }
 
 impl Lists {
-    /// An element that is in no list.
+    /// A new element that is in no list.
     pub(super) fn insert(&mut self, order: OrderId) -> u32 {
         let element = Element {
             order,
@@ -64,11 +64,11 @@ impl Lists {
             return free;
         }
         self.elements.push(element);
-        // Admission bounds the live orders far below.
+        // Admission bounds the live orders far below `u32::MAX`.
         u32::try_from(self.elements.len() - 1).unwrap_or(NONE)
     }
 
-    /// Gives the element up, listed or not: its number is another's from now on.
+    /// Frees the element, listed or not: its number may be another's from now on.
     pub(super) fn remove(&mut self, index: u32) {
         if self.is_listed(index) {
             self.unlist(index);

@@ -1,5 +1,5 @@
-//! Who is let into a shard: requests while it takes new work, reads for a little longer. Waiting for a shard
-//! that is held is left to the caller.
+//! Decides whether a shard lets a request in: commands while it takes new work, reads for a little longer.
+//! The caller waits for a shard that is held.
 
 use super::core::Shard;
 use crate::actors::errors;
@@ -9,25 +9,25 @@ use crate::model::orders_error::OrdersError;
 
 /// A request that found its shard open.
 pub struct Entered {
-    /// Keeps the shard from being handed over until the request is done with.
+    /// Keeps the shard from being handed over until the request is done.
     pub in_hand: InFlightGuard,
-    /// In which tenure it was open.
+    /// The tenure in which the shard was open.
     pub tenure: Tenure,
 }
 
 /// Why a shard takes no new work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// Not this replica's.
+    /// The shard isn't this replica's.
     NotOwned,
-    /// On its way to another replica, which is decided in a moment.
+    /// The shard is moving to another replica, which is decided in a moment.
     Held,
-    /// A statement of unknown outcome is being settled.
+    /// An append of unknown outcome is being settled.
     Settling,
 }
 
 impl Closed {
-    /// What a caller that doesn't wait is told.
+    /// The error for a caller that doesn't wait.
     pub fn into_error(self) -> OrdersError {
         match self {
             Self::NotOwned => OrdersError::NotOwner,
@@ -60,7 +60,7 @@ impl Shard {
         )
     }
 
-    /// Lets a read in: what is committed may be shown also while a lost append is being settled.
+    /// Lets a read in: a committed state may be shown also while a lost append is being settled.
     pub fn enter_to_read(&self) -> Result<Entered, Closed> {
         let in_hand = self.hands.take();
         let (standing, tenure) = self.context.ownership.standing(self.id);

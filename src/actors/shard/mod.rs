@@ -1,5 +1,5 @@
-//! One owned shard: who is let in, and how a message reaches the actor of its order. What an order does with
-//! it is the actor's to decide; which shards are owned is the ownership's to know.
+//! One owned shard: what it lets in, and how a message reaches the actor of its order. The actor decides what
+//! an order does with a message; the ownership knows which shards are owned.
 
 mod core;
 mod enter;

@@ -1,4 +1,4 @@
-//! Sending to an order's actor, which is started if there is none.
+//! Sends a message to an order's actor, and starts the actor if there is none.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::actors::tenure::Tenure;
 use crate::model::orders_error::{Full, OrdersError};
 
 impl Shard {
-    /// Sends a message that holds `bytes` to the order's actor, starting it if need be. `message` is
-    /// made with the permit of its admission. `start` says what a new actor has to load.
+    /// Sends a message that holds `bytes` to the order's actor, starting it if need be. `message` is built
+    /// with the permit of its admission. `start` says what a new actor has to load.
     pub fn send(
         &self,
         order: OrderId,
@@ -29,19 +29,19 @@ impl Shard {
         if self.failures.is_quarantined(order) {
             return Err(OrdersError::Quarantined);
         }
-        // Before the slot is locked: what is ended for it has a slot too.
+        // Before the slot is locked, because an order that is ended to make room has a slot too.
         if self.live.is_full() && !self.slots.contains(order) {
             self.live.make_room();
         }
         let Entered { in_hand, tenure } = entered;
-        // Admission and sending happen under the slot's lock, so the sweeper never ends an actor
-        // that has, or is about to get, a message.
+        // Admission and sending happen under the slot's lock. So the sweeper never ends an actor that has, or
+        // is about to get, a message.
         let (entry, actor, slot) = match self.slots.lock(order) {
             MapEntry::Occupied(mut slot) => match slot.get() {
                 Slot::Live { entry, actor } if entry.tenure == tenure => {
                     return self.deliver(entry, actor, in_hand, bytes, message);
                 }
-                // Came in before a break in the ownership: it is somebody else's to answer.
+                // The request came in before a break in the ownership, so it isn't this actor's to answer.
                 Slot::Live { entry, .. } if entry.tenure > tenure => {
                     return Err(OrdersError::NotOwner);
                 }
@@ -77,7 +77,7 @@ impl Shard {
         delivered
     }
 
-    /// Has the order's actor load it and tell the listeners what they lack; `reply` hears of it.
+    /// Has the order's actor load the order and tell the listeners what they lack; `reply` gets the outcome.
     pub fn wake(&self, order: OrderId, reply: Option<Reply<()>>) -> Result<(), OrdersError> {
         let entered = self.enter().map_err(Closed::into_error)?;
         self.send(order, Start::Restarted, entered, 0, |permit| {
@@ -97,7 +97,7 @@ impl Shard {
             .context
             .admission
             .admit(&entry.waiting, in_hand, bytes)?;
-        // The actor has just ended by a failure whose report is still on its way.
+        // A failed send: the actor has just failed, and the report to its supervisor is still on its way.
         actor
             .cast(message(permit))
             .map_err(|_| OrdersError::Restarted)
@@ -114,7 +114,7 @@ impl Shard {
         }
         let supervisor = self.supervisor().ok_or(OrdersError::Restarted)?;
         let entry = Arc::new(Entry::new(tenure, self.live.enter(order)));
-        // Its predecessor may have ended before it told those who listen of its last commit.
+        // The predecessor may have ended before it told the listeners of its last commit.
         let start = match start {
             Start::Stored if self.context.hub.is_watched(order) => Start::Restarted,
             start => start,

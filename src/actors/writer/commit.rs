@@ -1,5 +1,5 @@
 //! Commits one batch: gives each row its epoch, halves the batch on a bad row, and has an unknown outcome
-//! settled. Then it answers and writes to the cache.
+//! settled. Then it answers the callers and writes to the cache.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ type Committed = Instant;
 
 type Reply = tokio::sync::oneshot::Sender<Result<Committed, WriteError>>;
 
-/// Who waits for a row, the order as it will be and its view, and the tenure in which that was decided.
+/// The caller that waits for a row, the order after the row with its view, and the tenure in which the row
+/// was decided.
 struct Waiting {
     reply: Reply,
     order: Arc<Order>,
@@ -46,7 +47,8 @@ pub(super) async fn commit(shared: &Arc<Shared>, jobs: Vec<AppendJob>) {
             (job.row, waiting)
         })
         .unzip();
-    // Halves are worked off one after the other, so that at most one statement of a commit queue is out.
+    // The halves are committed one after the other, so that a commit queue has at most one statement in
+    // flight.
     let mut parts = vec![part];
     while let Some((rows, waiting)) = parts.pop() {
         if let Some(halves) = commit_part(shared, rows, waiting).await {
@@ -57,7 +59,8 @@ pub(super) async fn commit(shared: &Arc<Shared>, jobs: Vec<AppendJob>) {
 
 type Part = (Vec<AppendRow>, Vec<Waiting>);
 
-/// Gives every row its shard's epoch of this moment. What may not be written now is answered.
+/// Gives every row its shard's current epoch. Rows that may not be written now are answered with an error and
+/// left out.
 fn under_epochs(shared: &Shared, rows: Vec<AppendRow>, waiting: Vec<Waiting>) -> Part {
     let mut part = (
         Vec::with_capacity(rows.len()),
@@ -90,7 +93,7 @@ fn refused(shared: &Shared, error: &(dyn std::error::Error + 'static), what: &st
     }
 }
 
-/// Commits one part; gives its halves back if one of its rows is bad.
+/// Commits one part. Returns its halves if one of its rows is bad.
 async fn commit_part(
     shared: &Arc<Shared>,
     rows: Vec<AppendRow>,
@@ -118,7 +121,7 @@ async fn commit_part(
                 tracing::info!(appends, ?lasted, "the journal takes appends again");
             }
             shared.announcer.announce();
-            // The next batch need not wait for this one's cache.
+            // The next batch need not wait for this batch's cache write.
             let shared_too = Arc::clone(shared);
             shared
                 .tasks
@@ -146,7 +149,7 @@ async fn commit_part(
     None
 }
 
-/// Stops the shards of `rows` and claims them again in the background.
+/// Suspends the shards of `rows` and claims them again in the background.
 fn settle(shared: &Arc<Shared>, rows: &[AppendRow]) {
     let shards: BTreeSet<ShardId> = rows.iter().map(|row| row.shard).collect();
     for shard in &shards {
@@ -159,8 +162,8 @@ fn settle(shared: &Arc<Shared>, rows: &[AppendRow]) {
     });
 }
 
-/// Durable: has nothing older read from the cache, answers, then writes through to the cache. Where too
-/// many writes are under way already, the answers wait for this one.
+/// The rows are durable: stops reads of older cache entries, answers, then writes through to the cache. If
+/// too many cache writes are in flight already, the answers wait for this one.
 async fn finish(
     shared: Arc<Shared>,
     rows: Vec<AppendRow>,
@@ -204,8 +207,8 @@ async fn finish(
     }
 }
 
-/// A row was refused because its shard has a higher epoch. If that is a later one of ours, nothing
-/// is lost but this attempt.
+/// A row was refused because its shard has a higher epoch. If that is a later epoch of this replica, only
+/// this attempt is lost.
 fn fenced(shared: &Shared, row: &AppendRow) -> WriteError {
     metrics::counter!(names::FENCED_APPENDS).increment(1);
     if shared.ownership.fenced(row.shard, row.epoch) {
@@ -218,8 +221,8 @@ fn fenced(shared: &Shared, row: &AppendRow) -> WriteError {
     }
 }
 
-/// The defect that a test wants to see found: success is told before it is known. What is left in
-/// place of the callers hears nothing.
+/// A deliberate defect for a test: tells success before it is known. The callers are replaced by channels
+/// that nobody reads.
 fn answer_already(waiting: Vec<Waiting>) -> Vec<Waiting> {
     let answered = waiting.into_iter().map(|waiting| {
         answer(waiting.reply, Ok(Instant::now()));

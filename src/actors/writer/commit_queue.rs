@@ -1,5 +1,5 @@
-//! One commit queue, over and over: takes what waits, commits it as one batch, and starts the loads that were asked
-//! for.
+//! The loop of one commit queue: takes the waiting jobs, commits the appends in batches, and starts the
+//! loads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use super::{commit, load};
 use crate::actors::weight;
 use crate::ports::journal::{APPEND_BYTES_MAX, APPEND_ROWS_MAX};
 
-/// The least time between the beginnings of two rounds of commits: a commit has a price that doesn't depend
-/// on how many rows share it. Under load a round takes longer than this, and the pace is no wait.
+/// The shortest time between the starts of two rounds of commits: a commit has a cost that doesn't depend on
+/// how many rows share it. Under load a round takes longer than this, so the pace adds no wait.
 const PACE: Duration = Duration::from_millis(5);
 
 /// Runs until `stop` is cancelled and nothing waits.
@@ -38,7 +38,8 @@ pub(super) async fn run(
         if taken == 0 {
             return;
         }
-        // Loads alone don't wait: they need only the appends that were queued before them. Nor does a full batch.
+        // Loads alone don't wait: they need only the appends that were queued before them. A full batch
+        // doesn't wait either.
         let gathers = waiting.len() < APPEND_ROWS_MAX
             && waiting.iter().any(|job| matches!(job, Job::Append(_)));
         if gathers && Instant::now() < next_start {
@@ -60,7 +61,8 @@ pub(super) async fn run(
             commit::commit(&shared, batch).await;
         }
         if !loads.is_empty() {
-            // Behind the appends that were queued before them; the next batch need not wait for them.
+            // The appends that were queued before the loads are committed. The next batch need not wait for
+            // the loads.
             shared.tasks.spawn(load::load(Arc::clone(&shared), loads));
         }
     }
@@ -77,10 +79,10 @@ fn sort(jobs: impl Iterator<Item = Job>) -> (Vec<AppendJob>, Vec<LoadJob>) {
     (appends, loads)
 }
 
-/// What goes in one statement each.
+/// Splits the appends into batches of one statement each.
 fn batches(jobs: Vec<AppendJob>) -> Vec<Vec<AppendJob>> {
     let (mut batches, mut batch, mut bytes) = (Vec::with_capacity(1), Vec::new(), 0);
-    // As a rule all of them: then nothing is moved but the jobs themselves.
+    // Usually one batch holds all of them; then nothing is moved but the jobs themselves.
     batch.reserve_exact(jobs.len());
     for job in jobs {
         let more = weight::row(&job.row);

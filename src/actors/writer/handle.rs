@@ -1,4 +1,5 @@
-//! The handle by which actors append and load: puts each job into the commit queue of its shard, and waits.
+//! The handle by which actors append and load. It puts each job into the commit queue of its shard, and
+//! waits.
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use super::shared::Shared;
 use crate::actors::tenure::Tenure;
 use crate::ports::journal::{AppendRow, JournalError};
 
-/// Jobs waiting in one commit queue at most. Admission bounds the commands of a replica below the sum of
-/// the commit queues; past it a sender waits.
+/// Jobs waiting in one commit queue at most. Admission bounds a replica's commands below the sum of its
+/// commit queues; beyond this number a sender waits.
 const COMMIT_QUEUE_JOBS_MAX: usize = 16_384;
 
 /// The writer's handle.
@@ -27,7 +28,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts `commit queues` commit queues, tracked by `tasks`, which end when `stop` is cancelled and their queues are empty.
+    /// Starts `commit_queues` commit queues. They end when `stop` is cancelled and nothing waits in them.
     pub(in crate::actors) fn start(
         shared: &Arc<Shared>,
         commit_queues: usize,
@@ -46,8 +47,9 @@ impl Writer {
         }
     }
 
-    /// Appends `row`, which was decided in `tenure` and leads to `order`, of which `view` is the view;
-    /// returns when it is durable and nothing older is read of it, and says since when it is durable.
+    /// Appends `row`, which was decided in `tenure` and leads to `order`, whose rendered view is `view`.
+    /// Returns once the row is durable and nothing older of the order is read. The result is the time at
+    /// which it was durable.
     pub async fn append(
         &self,
         row: AppendRow,
@@ -68,7 +70,7 @@ impl Writer {
             .send(job)
             .await
             .map_err(|_| WriteError::Unavailable)?;
-        // A commit queue that ends drops its jobs only after it has sent none of them.
+        // A commit queue that ends drops only jobs that it has not sent to the journal.
         answer.await.unwrap_or(Err(WriteError::Unknown))
     }
 

@@ -1,4 +1,4 @@
-//! What the writer is asked for, and why an append may fail.
+//! The writer's jobs, and why an append may fail.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::ports::journal::{AppendRow, JournalError};
 /// Why an append was not committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum WriteError {
-    /// It certainly did not happen.
+    /// The append certainly did not happen.
     #[error("the journal is away")]
     Unavailable,
-    /// It may have happened. The order has to be loaded again, once its shard is settled.
+    /// The append may have happened. The order has to be loaded again once its shard is settled.
     #[error("the outcome of the append is unknown")]
     Unknown,
     /// Another replica owns the shard.
@@ -32,26 +32,26 @@ pub enum WriteError {
     Refused,
 }
 
-/// An append and what is to follow it.
+/// An append with what is needed after it.
 pub(super) struct AppendJob {
     /// The row; its epoch is filled in by the commit queue.
     pub row: AppendRow,
-    /// In which tenure it was decided.
+    /// The tenure in which the row was decided.
     pub tenure: Tenure,
-    /// The order as it will be, and its view: for the cache.
+    /// The order after the append, and its view: for the cache.
     pub order: Arc<Order>,
     pub view: Bytes,
-    /// Who waits.
+    /// The caller that waits.
     pub reply: oneshot::Sender<Result<Instant, WriteError>>,
 }
 
-/// A load and who waits for it.
+/// A load and the caller that waits for it.
 pub(super) struct LoadJob {
     pub order: OrderId,
     pub reply: oneshot::Sender<Result<Option<Order>, JournalError>>,
 }
 
-/// What waits in a commit queue.
+/// A job in a commit queue.
 pub(super) enum Job {
     Append(Box<AppendJob>),
     Load(LoadJob),

@@ -6,7 +6,7 @@ use super::job::LoadJob;
 use super::shared::Shared;
 use crate::ports::journal::{JournalError, LOAD_ORDERS_MAX};
 
-/// Loads every order of `jobs`, some at a time. One that can't be read fails alone.
+/// Loads every order of `jobs`, some at a time. An order that can't be read fails alone.
 pub(super) async fn load(shared: Arc<Shared>, mut jobs: Vec<LoadJob>) {
     while !jobs.is_empty() {
         let rest = jobs.split_off(jobs.len().min(LOAD_ORDERS_MAX));
@@ -16,9 +16,9 @@ pub(super) async fn load(shared: Arc<Shared>, mut jobs: Vec<LoadJob>) {
 }
 
 async fn load_some(shared: &Shared, mut jobs: Vec<LoadJob>) {
-    // Never closed. Loads of many batches may wait here; what they hold is an id each.
+    // The semaphore is never closed. Loads of many batches may wait here; each holds only an id.
     let _one = shared.loads.acquire().await;
-    // Those whose actor has ended meanwhile.
+    // Drops the jobs whose actor has ended meanwhile.
     jobs.retain(|job| !job.reply.is_closed());
     if jobs.is_empty() {
         return;
@@ -31,7 +31,8 @@ async fn load_some(shared: &Shared, mut jobs: Vec<LoadJob>) {
                 drop(job.reply.send(Ok(order)));
             }
         }
-        // One that can't be read. A journal that is away is so for each of them.
+        // One of the orders can't be read, so each is loaded alone. A journal that is away would fail for
+        // each of them too.
         Err(JournalError::Corrupt(_)) if jobs.len() > 1 => {
             for job in jobs {
                 let alone = shared.journal.load(&[job.order]).await;

@@ -1,8 +1,8 @@
-//! The journal writer: group commit. Appends that arrive while a commit is under way ride in the
-//! next one. An append after a pause commits at once; otherwise a commit queue begins a commit every 5 ms at most.
+//! The journal writer: group commit. Appends that arrive while a commit is in flight share the next one. An
+//! append after a pause commits at once; otherwise a commit queue starts a commit every 5 ms at most.
 //!
-//! A shard always uses the same commit queue, so a load that is queued behind an append sees it. How rows are stored
-//! is the journal's to know.
+//! A shard always uses the same commit queue, so a load that is queued behind an append sees it. How rows are
+//! stored is left to the journal.
 
 mod commit;
 mod commit_queue;

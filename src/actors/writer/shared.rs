@@ -11,8 +11,8 @@ use crate::actors::ownership::Ownership;
 use crate::ports::journal::Journal;
 use crate::telemetry::repeated::RepeatedLog;
 
-/// Loads under way at once: half of the connections for reads, and with [`LOAD_ORDERS_MAX`] the bound on
-/// what orders weigh that are on their way into memory.
+/// Loads in flight: half of the connections for reads. With [`LOAD_ORDERS_MAX`] this also bounds the memory
+/// of orders that are being loaded.
 ///
 /// [`LOAD_ORDERS_MAX`]: crate::ports::journal::LOAD_ORDERS_MAX
 const LOADS_AT_ONCE: usize = 4;
@@ -24,9 +24,9 @@ pub(in crate::actors) struct Shared {
     pub gate: Arc<CacheGate>,
     pub announcer: Announcer,
     pub tasks: TaskTracker,
-    /// For loads under way.
+    /// Permits for loads in flight.
     pub loads: Semaphore,
-    /// Appends that the journal doesn't take.
+    /// Logs appends that the journal doesn't take.
     pub refusals: RepeatedLog,
 }
 

@@ -1,5 +1,5 @@
-//! The desk where operations looks at the cluster, as the routes need it. Leaves where nodes, shards
-//! and links are known to whoever implements it.
+//! What operations sees and does with the cluster, as the routes need it. Leaves to its implementation where
+//! the state of nodes, shards and links comes from.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::ports::journal::BoxError;
 pub struct NodeLife {
     /// Its name.
     pub node: String,
-    /// Which life; rises with every start.
+    /// The number of this life; rises with every start.
     pub incarnation: i64,
 }
 
 /// The cluster as this replica knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterState {
-    /// Who says this.
+    /// The replica that reports this state.
     pub me: NodeLife,
-    /// How long ago the authority was asked; `None` before its first answer.
+    /// Time since the authority was asked; `None` before its first answer.
     pub age: Option<Duration>,
     /// By node id.
     pub nodes: Vec<NodeState>,
@@ -38,28 +38,28 @@ pub struct NodeState {
     pub life: NodeLife,
     /// Where other replicas reach it.
     pub address: String,
-    /// Whether its shards move to other replicas, because somebody asked for that.
+    /// Whether its shards move to other replicas because an operator drained it.
     pub draining: bool,
-    /// What is left of its lease now; zero once it has ended, `None` where leases don't end.
+    /// Time left of its lease; zero once the lease has ended, `None` where leases don't end.
     pub lease: Option<Duration>,
-    /// How many shards are its own.
+    /// How many shards it owns.
     pub shards: usize,
 }
 
 /// A link to another replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkReport {
-    /// To whom.
+    /// The replica at the other end.
     pub peer: NodeLife,
-    /// Where it is reached.
+    /// The address of the other replica.
     pub address: String,
-    /// `up`, `connecting` or `down`.
+    /// The state of the link: `up`, `connecting` or `down`.
     pub standing: &'static str,
     /// Since when.
     pub since: Timestamp,
     /// Calls that wait for an answer.
     pub calls_in_flight: usize,
-    /// What went wrong last; it stays after the link is up again.
+    /// The last error; it is kept after the link is up again.
     pub last_error: Option<String>,
 }
 
@@ -70,30 +70,30 @@ pub struct ShardState {
     pub shard: u16,
     /// The fencing token of the last claim.
     pub epoch: i64,
-    /// Who made that claim and has not given the shard up since; it need not be alive.
+    /// The node that made the last claim and has not given the shard up since; it need not be alive.
     pub owner: Option<NodeLife>,
-    /// Where the owner is reached; `None` if there is none or its lease has ended.
+    /// The owner's address; `None` if there is no owner or its lease has ended.
     pub address: Option<String>,
-    /// The shard on this replica.
+    /// The state of the shard on this replica.
     pub here: LocalShard,
 }
 
-/// A shard as the replica that is asked has it.
+/// The state of a shard on the replica that answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalShard {
-    /// `owned`, `held`, `drained`, `settling` or `free`.
+    /// The state of the shard: `owned`, `held`, `drained`, `settling` or `free`.
     pub standing: &'static str,
     /// Orders of it that are in memory as actors.
     pub live_actors: usize,
 }
 
-/// The desk failed.
+/// Why a request to [`ClusterAdmin`] failed.
 #[derive(Debug, Error)]
 pub enum ClusterAdminError {
     /// This replica is not part of the cluster yet.
     #[error("this replica is starting")]
     Starting,
-    /// The authority is away.
+    /// The authority can't be reached.
     #[error("the membership store is away")]
     Unavailable(#[source] BoxError),
     /// No node of that name.
@@ -101,7 +101,7 @@ pub enum ClusterAdminError {
     UnknownNode,
 }
 
-/// Looks at the cluster, and drains nodes.
+/// Shows the state of the cluster, and drains nodes.
 #[async_trait]
 pub trait ClusterAdmin: Send + Sync + 'static {
     /// Nodes and links.
@@ -110,7 +110,8 @@ pub trait ClusterAdmin: Send + Sync + 'static {
     /// Every shard, ascending.
     fn shards(&self) -> Result<Vec<ShardState>, ClusterAdminError>;
 
-    /// Moves the shards of `node` to other replicas, and gives it none until it joins again. Returns
-    /// whether that is new, as soon as all replicas know it; the shards may still be on their way.
+    /// Moves the shards of `node` to other replicas, and gives it none until it joins again. Returns as soon
+    /// as all replicas know of the drain, while shards may still be moving; the result is `false` if the node
+    /// was draining already.
     async fn drain(&self, node: &str) -> Result<bool, ClusterAdminError>;
 }

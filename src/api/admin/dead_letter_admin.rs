@@ -1,5 +1,5 @@
-//! The desk where parked messages are looked at and sent again, as the routes need it. Leaves how a
-//! message is parked, and what its headers say, to `messaging`.
+//! What operations sees and does with dead letters, as the routes need it. Leaves to `messaging` how a
+//! message is parked and what its headers mean.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::ports::journal::BoxError;
 /// The most dead letters in one list: a page that a person reads.
 pub const LIST_MAX: usize = 200;
 
-/// Finds a dead letter: its place in the dead-letter topic.
+/// Identifies a dead letter by its position in the dead-letter topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterId {
     /// The topic that it was meant for, without `.dlq`.
@@ -32,9 +32,9 @@ impl fmt::Display for DeadLetterId {
 /// A parked message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Where it is.
+    /// Its position in the dead-letter topic.
     pub id: DeadLetterId,
-    /// Where it stood in its own topic: partition and offset.
+    /// Partition and offset in the topic that it came from.
     pub origin: Option<(i32, i64)>,
     /// Its key, an order's id as a rule, if it is text.
     pub key: Option<String>,
@@ -46,7 +46,7 @@ pub struct DeadLetter {
     pub group: String,
     /// When it was parked, RFC 3339.
     pub parked_at: String,
-    /// Where it first stood, as `topic/partition/offset`, if it had been sent again before.
+    /// Its first position, as `topic/partition/offset`, if it had been sent again before.
     pub sent_again: Option<String>,
     /// Its size in bytes, if it was too large to be parked whole.
     pub payload_left_out: Option<String>,
@@ -56,16 +56,16 @@ pub struct DeadLetter {
     pub payload: Option<String>,
 }
 
-/// The desk failed.
+/// Why a request to [`DeadLetterAdmin`] failed.
 #[derive(Debug, Error)]
 pub enum DeadLetterAdminError {
-    /// The bus is away.
+    /// The bus can't be reached.
     #[error("the bus is away")]
     Unavailable(#[source] BoxError),
     /// No topic of that name has dead letters.
     #[error("there is no topic of that name")]
     UnknownTopic,
-    /// There is none at that place.
+    /// There is no dead letter at that position.
     #[error("there is no dead letter at that place")]
     NotFound,
     /// It was too large to be parked whole, so it can't be sent again.
@@ -73,7 +73,7 @@ pub enum DeadLetterAdminError {
     LeftOut,
 }
 
-/// Looks at dead letters and sends them again.
+/// Shows dead letters and sends them again.
 #[async_trait]
 pub trait DeadLetterAdmin: Send + Sync + 'static {
     /// Dead letters of `topic`, or of every topic, by topic, partition and offset, beginning at
@@ -88,7 +88,7 @@ pub trait DeadLetterAdmin: Send + Sync + 'static {
     /// One dead letter.
     async fn show(&self, id: &DeadLetterId) -> Result<Option<DeadLetter>, DeadLetterAdminError>;
 
-    /// Publishes it to its topic again, as it first was; returns when the bus has acknowledged it.
-    /// It stays listed until the topic's retention takes it.
+    /// Publishes it to its topic again, in its first form; returns when the bus has acknowledged it. It stays
+    /// listed until the dead-letter topic's retention removes it.
     async fn send_again(&self, id: &DeadLetterId) -> Result<(), DeadLetterAdminError>;
 }

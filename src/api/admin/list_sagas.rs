@@ -91,7 +91,7 @@ pub async fn list_sagas(
     let filter = WaitingFilter {
         stuck,
         after: query.get("cursor")?.map(cursor::order).transpose()?,
-        // One more says whether there is a next page.
+        // One more than the page holds tells whether there is a next page.
         limit: limit + 1,
     };
     let found = desk.sagas.waiting(&filter).await?;

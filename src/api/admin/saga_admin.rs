@@ -1,5 +1,5 @@
-//! What the route of waiting sagas works with. Leaves their store and the time to the ports, and what is
-//! shown of them to [`super::list_sagas`].
+//! The state of the route that lists waiting sagas. Leaves storage and time to the ports, and the answer's
+//! form to [`super::list_sagas`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::ports::clock::Clock;
 use crate::ports::sagas::Sagas;
 
-/// What the route works with.
+/// The state of the route that lists waiting sagas.
 #[derive(Clone)]
 pub struct SagaAdmin {
     /// The waiting orders.

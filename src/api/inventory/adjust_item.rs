@@ -57,7 +57,7 @@ pub async fn adjust_item(
     let (parts, body) = request.into_parts();
     let body: AdjustmentBody = json::read(&parts.headers, body).await?;
     let key = idempotency_key(&parts.headers)?;
-    // An adjustment fits any version.
+    // An adjustment makes sense at any version.
     etag::refuse_all(&parts.headers)?;
     check(&body)?;
     let adjusted = state.stock.adjust(&sku, body.delta, &body.reason, key);

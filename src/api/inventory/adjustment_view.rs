@@ -1,4 +1,4 @@
-//! An adjustment of an item as clients see it. Leaves deciding it to the stock ledger.
+//! An adjustment of an item as clients see it. Leaves the decision to the stock ledger.
 
 use serde::Serialize;
 use trackops_domain::ids::Sku;

@@ -12,7 +12,7 @@ pub fn of(version: u64) -> HeaderValue {
     HeaderValue::try_from(format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
 }
 
-/// Under which condition the request writes: `If-Match` compares strongly, `If-None-Match` weakly.
+/// The condition under which the request writes. `If-Match` compares strongly, `If-None-Match` weakly.
 pub fn condition(headers: &HeaderMap) -> Result<Condition, Problem> {
     let if_match = etag::named(headers, &header::IF_MATCH)?.map(|named| match named {
         Named::Any => Versions::Any,
@@ -24,7 +24,7 @@ pub fn condition(headers: &HeaderMap) -> Result<Condition, Problem> {
     })
 }
 
-/// What the request must not find.
+/// The versions that the request must not find.
 pub fn if_none_match(headers: &HeaderMap) -> Result<Option<Versions>, Problem> {
     let named = etag::named(headers, &header::IF_NONE_MATCH)?;
     Ok(named.map(|named| match named {

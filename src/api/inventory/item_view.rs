@@ -1,4 +1,4 @@
-//! An item as clients see it. Leaves what may change it to the stock ledger.
+//! An item as clients see it. Leaves changes of it to the stock ledger.
 
 use axum::Json;
 use axum::http::header;

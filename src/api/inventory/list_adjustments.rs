@@ -46,7 +46,7 @@ pub async fn list_adjustments(
     let query = Query::of(&uri);
     let limit = query.limit()?;
     let before = query.get("cursor")?.map(cursor::adjustment).transpose()?;
-    // One more says whether there is a next page.
+    // One more than the page holds tells whether there is a next page.
     let found = state.stock.adjustments(&sku, before, limit + 1).await?;
     if found.is_empty() && state.stock.item(&sku).await?.is_none() {
         return Err(Problem::new(Code::ItemNotFound, format!("no item {sku}")));

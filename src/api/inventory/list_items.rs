@@ -43,7 +43,7 @@ pub async fn list_items(
     let query = Query::of(&uri);
     let limit = query.limit()?;
     let after = query.get("cursor")?.map(cursor::sku).transpose()?;
-    // One more says whether there is a next page.
+    // One more than the page holds tells whether there is a next page.
     let mut levels = state.stock.items(after.as_ref(), limit + 1).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = levels.len() > limit;

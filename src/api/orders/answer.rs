@@ -1,4 +1,4 @@
-//! What the order endpoints share: the answer that shows an order, and sending a command.
+//! Shared by the order endpoints: the answer that shows an order, and sending a command.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::model::order_answer::Done;
 use crate::model::order_request::{CommandRequest, command_id};
 use crate::ports::orders::OrdersExt as _;
 
-/// On whose behalf REST changes orders.
+/// The author of changes made by REST.
 static CLIENT: LazyLock<Arc<str>> = LazyLock::new(|| "client".into());
 
 /// A JSON answer.
@@ -60,7 +60,7 @@ pub fn done(status: StatusCode, done: &Done) -> Response {
     response
 }
 
-/// Says how old an answer may be, where it may be old.
+/// Adds how old the answer may be, if it comes from a cache.
 pub fn aged(mut response: Response, age: Option<Duration>) -> Response {
     if let Some(age) = age {
         response
@@ -70,16 +70,16 @@ pub fn aged(mut response: Response, age: Option<Duration>) -> Response {
     response
 }
 
-/// SHA-256 of a body as we understand it: the order of keys, white space and unknown fields make no
-/// other body.
+/// SHA-256 of a body as we understand it. The order of keys, white space and unknown fields make no
+/// difference.
 pub fn canonical_hash(body: &impl serde::Serialize) -> [u8; 32] {
     // Writing plain structs to memory has no way to fail.
     let canonical = serde_json::to_vec(body).unwrap_or_default();
     Sha256::digest(&canonical).into()
 }
 
-/// What the headers of a command say. Read before the body, so that a client that waits for
-/// `100 Continue` isn't asked for a body that its headers make useless.
+/// The headers of a command. They are read before the body: a client that waits for `100 Continue` isn't
+/// asked for a body that the headers make useless.
 pub struct CommandHeaders<'a> {
     key: Option<&'a str>,
     if_match: Option<Vec<Version>>,
@@ -87,7 +87,7 @@ pub struct CommandHeaders<'a> {
 }
 
 impl<'a> CommandHeaders<'a> {
-    /// Those of a request; 400 if one of them makes no sense here.
+    /// Reads the headers of a request; 400 if one of them makes no sense here.
     pub fn of(headers: &'a HeaderMap) -> Result<Self, Problem> {
         etag::refuse(headers, &header::IF_NONE_MATCH)?;
         Ok(Self {
@@ -98,7 +98,7 @@ impl<'a> CommandHeaders<'a> {
     }
 }
 
-/// Sends a client's command with what its headers say.
+/// Sends a client's command with the values of its headers.
 pub async fn command(
     state: &ApiState,
     order: OrderId,

@@ -54,7 +54,7 @@ pub async fn list_orders(
         statuses: query.all("status").map(status).collect::<Result<_, _>>()?,
         customer: query.get("customerId")?.map(customer).transpose()?,
         before: query.get("cursor")?.map(cursor::order).transpose()?,
-        // One more says whether there is a next page.
+        // One more than the page holds tells whether there is a next page.
         limit: limit + 1,
     };
     let mut orders = state.journal.list(&filter).await?;

@@ -1,5 +1,5 @@
-//! A readiness check as it is shown: in the answer of `/readyz`, and in the problem of a replica that is not
-//! ready. What a check looks at is in [`super::readiness`].
+//! A readiness check as `/readyz` and the problem of a replica that is not ready show it. The checks
+//! themselves are in [`super::readiness`].
 
 use serde::Serialize;
 use utoipa::ToSchema;

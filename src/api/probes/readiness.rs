@@ -1,4 +1,5 @@
-//! Whether this process should get requests: named checks, and where it is in its life.
+//! Whether this process should get requests: named checks, and the phase of the process (starting, running,
+//! draining).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,7 +25,7 @@ pub enum CheckResult {
     Unready(String),
 }
 
-/// What a check is if it fails or is too slow.
+/// How bad it is if a check fails or is too slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Requests fail without it: PostgreSQL, the topics.
@@ -46,7 +47,7 @@ const STARTING: u8 = 0;
 const STARTED: u8 = 1;
 const DRAINING: u8 = 2;
 
-/// The checks of a process and where it is in its life. A new one is starting.
+/// The checks of a process, and its phase. A new one is starting.
 #[derive(Default)]
 pub struct Readiness {
     checks: RwLock<Vec<Arc<Named>>>,
@@ -56,19 +57,20 @@ pub struct Readiness {
 /// The outcome of all checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Requests should come.
+    /// Whether requests should come.
     pub ready: bool,
-    /// Each check's name and verdict; `process` says where the process is in its life.
+    /// Each check's name and outcome; `process` gives the phase of the process.
     pub checks: Vec<(&'static str, CheckResult)>,
 }
 
 impl Readiness {
-    /// Without checks, starting.
+    /// A process that is starting, without checks.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// Adds a check that says itself how bad it is. Too slow counts as failed, as bad as `need` says.
+    /// Adds a check that reports its own outcome. A check that is too slow has failed, as badly as `need`
+    /// says.
     pub fn check<F, Fut>(&self, name: &'static str, need: Need, check: F)
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -80,7 +82,7 @@ impl Readiness {
             .push(Arc::new(Named { name, need, check }));
     }
 
-    /// Adds a check by a fallible call, such as a port's `ping`.
+    /// Adds a check that is a fallible call, such as a port's `ping`.
     pub fn ping<F, Fut, E>(&self, name: &'static str, need: Need, ping: F)
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -105,7 +107,7 @@ impl Readiness {
             .compare_exchange(STARTING, STARTED, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// The process is on its way out: never ready again.
+    /// The process is stopping: it is never ready again.
     pub fn set_draining(&self) {
         self.phase.store(DRAINING, Ordering::Release);
     }
@@ -118,7 +120,7 @@ impl Readiness {
     /// Runs every check, side by side.
     pub async fn report(&self) -> Report {
         if self.phase.load(Ordering::Acquire) == DRAINING {
-            // Nothing that a check could find would change the answer, and whoever asks is in a hurry.
+            // No check could change the answer, and the orchestrator that asks should get it at once.
             return Report::of(vec![("process", self.process())]);
         }
         let checks: Vec<Arc<Named>> = self.checks.read().clone();
@@ -133,7 +135,7 @@ impl Readiness {
             (named.name, verdict.unwrap_or_else(|_| late()))
         });
         let found = join_all(running).await;
-        // Asked once more: the checks may have taken a while, and a stop has begun meanwhile.
+        // The phase is read once more: a stop may have begun while the checks ran.
         let mut all = vec![("process", self.process())];
         all.extend(found);
         Report::of(all)

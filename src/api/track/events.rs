@@ -31,16 +31,16 @@ use crate::telemetry::names;
 /// The path of an order's event stream.
 pub const EVENTS_PATH: &str = "/api/v1/orders/{id}/events";
 
-/// Frames that may be on their way to the socket before it is looked whether they are written.
+/// Frames that may be on their way to the socket before the stream checks that they are written.
 const UNWRITTEN_MAX: usize = 64;
 
-/// The header by which a client says what it has.
+/// The header with the version that the client has.
 const LAST_EVENT_ID: &str = "last-event-id";
 
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// The shortest time after which a client comes back to a stream that has ended; the longest is twice
-/// that, so that those of a replica that stops don't all come at once.
+/// The shortest time after which a client comes back to a stream that has ended. The longest is twice as
+/// long, so that the clients of a stopping replica don't all come back at once.
 const RECONNECT: Duration = Duration::from_secs(1);
 
 /// An order's snapshots, updates and courier positions as they come.
@@ -103,13 +103,13 @@ async fn open(
         _place: place,
         state,
     };
-    // Also makes whatever is in between pass on the head at once.
+    // The first chunk also makes a proxy in between pass on the head at once.
     let begun = stream::once(future::ready(Ok(retry(RECONNECT).into())));
     let events = stream::unfold(events, Events::next);
     Ok(stream_of(Body::from_stream(begun.chain(events))))
 }
 
-/// A stream that only says why there is none just now, and when to come back.
+/// A stream that only says why the order can't be followed just now, and when to come back.
 fn not_now(problem: &Problem, order: OrderId, wait: Duration) -> Response {
     let mut text = retry(wait).into_bytes();
     text.extend_from_slice(b"event: problem\ndata: ");
@@ -118,14 +118,14 @@ fn not_now(problem: &Problem, order: OrderId, wait: Duration) -> Response {
     stream_of(text.into())
 }
 
-/// The field that says when to come back: after `wait` to twice that.
+/// The `retry` field: come back after `wait` to twice `wait`.
 fn retry(wait: Duration) -> String {
     let wait = wait.mul_f64(rand::random_range(1.0..2.0));
     format!("retry: {}\n\n", wait.as_millis())
 }
 
-/// Nothing between us and the client may keep it back (`X-Accel-Buffering` is nginx's word for that),
-/// store it, or compress it.
+/// The headers keep proxies from buffering the stream (`X-Accel-Buffering` is nginx's header for that),
+/// storing it, or compressing it.
 fn stream_of(body: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -147,7 +147,7 @@ fn since_parameter(uri: &Uri) -> Result<Option<Version>, Problem> {
     Ok(Some(Version(version)))
 }
 
-/// The version that the client has, if it names one.
+/// The version that the client says it has, if it names one.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Version>, Problem> {
     let Some(value) = headers.get(LAST_EVENT_ID).filter(|v| !v.is_empty()) else {
         return Ok(None);
@@ -166,7 +166,7 @@ struct Events {
     queue: Arc<Queue>,
     state: TrackState,
     push_duration: Histogram,
-    /// The commits of what was given to the connection, which has it in hand.
+    /// The commit times of the frames that were given to the connection and may not be written yet.
     unwritten: SmallVec<[Instant; 4]>,
     _place: ConnectionPermit,
 }
@@ -176,7 +176,8 @@ impl Events {
     /// reader's frames wait, bounded, in the queue.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         while !self.state.shutdown.is_cancelled() {
-            // After a broken sequence the client comes back with the version that it has.
+            // After a gap in the sequence the stream ends, and the client comes back with the version that it
+            // has.
             let waiting = self.queue.take().ok()?;
             if waiting.is_none() || self.unwritten.len() >= UNWRITTEN_MAX {
                 self.written().await;
@@ -196,8 +197,9 @@ impl Events {
         None
     }
 
-    /// Lets the connection write what it has, and notes when it did. The connection asks for more before
-    /// it writes, so this steps back once; what a full socket doesn't take then counts as written.
+    /// Lets the connection write the frames that it has, and records how long each took. The connection asks
+    /// for more before it writes, so this yields once. Frames that a full socket doesn't take then count as
+    /// written.
     async fn written(&mut self) {
         if self.unwritten.is_empty() {
             return;

@@ -1,5 +1,4 @@
-//! The bounds of live connections. Leaves enforcing them to [`super::state`], [`super::socket`] and
-//! [`super::events`].
+//! The bounds of live connections. [`super::state`], [`super::socket`] and [`super::events`] enforce them.
 
 use std::time::Duration;
 
@@ -10,20 +9,20 @@ use crate::live::backlog::QueueLimits;
 pub struct Limits {
     /// Sockets and streams of this replica. An idle one takes about 10 KiB: half a GiB for all.
     pub connections_max: usize,
-    /// Between pings. Proxies cut idle connections after 60 s or more.
+    /// Time between pings. Proxies cut idle connections after 60 s or more.
     pub ping_interval: Duration,
-    /// Silence on a stream after which a comment is sent.
+    /// How long a stream may be silent before a comment is sent.
     pub keep_alive: Duration,
     /// How long one round of writing may take before the peer is given up: a phone in a tunnel may
     /// come back, a peer that is gone should not keep its memory.
     pub write_timeout: Duration,
-    /// How long a subscription may take. Longer than the router's own limits, which answer first.
+    /// How long a subscription may take. It is longer than the router's own limits, so those answer first.
     pub subscribe_timeout: Duration,
-    /// How long an order that has too much to do is asked again.
+    /// How long a subscription to an overloaded order is retried.
     pub crowd_patience: Duration,
     /// How long to wait for the answer to a close, well within the shortest limit of a shutdown (2 s).
     pub close_timeout: Duration,
-    /// What may wait for a slow reader, and how many orders it may follow.
+    /// How much may wait for a slow reader, and how many orders it may follow.
     pub queue: QueueLimits,
 }
 

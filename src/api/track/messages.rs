@@ -1,5 +1,5 @@
-//! The live messages that are not an order's: what a client asks on a socket, and what can't be done,
-//! which a socket names `error` and a stream `problem`.
+//! The live messages that don't show an order: a client's requests on a socket, and refusals. A socket names
+//! a refusal `error`, a stream `problem`.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::api::{json, params};
 use crate::codec::content::FieldError;
 use crate::codec::whole;
 
-/// What a client asks for an order.
+/// A client's request for an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// Follow it from `since` on.
@@ -82,12 +82,12 @@ struct ErrorMessage<'a> {
     problem: &'a ProblemBody,
 }
 
-/// The `error` message of a socket that tells of `problem`.
+/// The `error` message of a socket for `problem`.
 pub fn error_message(problem: &Problem, order: Option<OrderId>) -> Bytes {
     message("error", problem, order)
 }
 
-/// The `problem` message of a stream: in a browser, `error` is the name of an event of its own.
+/// The `problem` message of a stream. It isn't called `error` because browsers have an event of that name.
 pub fn problem_message(problem: &Problem, order: OrderId) -> Bytes {
     message("problem", problem, Some(order))
 }

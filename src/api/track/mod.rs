@@ -1,6 +1,6 @@
-//! Watching orders live: `GET /api/v1/track` ([`socket`], WebSocket) and
-//! `GET /api/v1/orders/{id}/events` ([`events`], SSE). What a listener is told, and in which order,
-//! is decided in `live`; this carries it and bounds what a client may do.
+//! Watching orders live: `GET /api/v1/track` ([`socket`], WebSocket) and `GET /api/v1/orders/{id}/events`
+//! ([`events`], SSE). `live` decides what a listener is told, and in which order; this carries it and bounds
+//! what a client may do.
 
 pub mod events;
 mod limits;

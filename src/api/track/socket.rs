@@ -1,8 +1,8 @@
 //! `GET /api/v1/track`: one WebSocket (RFC 6455) follows many orders.
 //!
-//! One task a socket. It handles one message at a time and reads the next when the last is answered,
-//! so a client that floods waits in its own TCP window. Memory: an idle socket holds this task's
-//! small state and tungstenite's read buffer, nothing else.
+//! Each socket has one task. It reads the next message only when the last is answered, so TCP's window holds
+//! back a client that floods. An idle socket holds only this task's small state and tungstenite's read
+//! buffer.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -33,20 +33,20 @@ use crate::telemetry::names;
 /// The path of the WebSocket.
 pub const TRACK_PATH: &str = "/api/v1/track";
 
-/// The library's is 128 KiB, zero-filled at the first read of every socket.
+/// Small, because the library's own buffer is 128 KiB and zero-filled at the first read of every socket.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Frames are gathered up to this before they go to the kernel.
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
-/// What may be unwritten: several times the largest snapshot (about 25 KiB).
+/// The most bytes that may be unwritten: several times the largest snapshot (about 25 KiB).
 const WRITE_BUFFER_BYTES_MAX: usize = 128 * 1024;
 
 /// Largest message of a client; a `subscribe` has about 100 bytes.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
-/// Largest frame that is read to its end, so that a client whose message is too large sees why: a
-/// connection that is closed with unread data is reset, and a reset can overtake the close.
+/// Largest frame that is read to its end, so that a client whose message is too large learns why. A
+/// connection that is closed with unread data is reset, and the reset can overtake the close frame.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
 
 /// Frames written before the socket looks at its reading side again.
@@ -113,8 +113,8 @@ enum End {
     Close {
         code: u16,
         reason: &'static str,
-        /// The peer may have sent what won't be read: hold the connection a moment, so that the
-        /// reset that follows doesn't overtake the close.
+        /// Set if the peer may have sent data that won't be read. The connection is then held a moment, so
+        /// that the reset doesn't overtake the close frame.
         linger: bool,
     },
 }
@@ -129,7 +129,7 @@ impl End {
     }
 }
 
-/// A subscription that is being made: which order, and what became of it.
+/// A subscription under way; it resolves to the order and the outcome.
 type Subscribing = BoxFuture<'static, (OrderId, Result<(), Problem>)>;
 
 struct Connection {
@@ -137,7 +137,7 @@ struct Connection {
     state: TrackState,
     queue: Arc<Queue>,
     push_duration: Histogram,
-    /// While there is one, nothing more is read.
+    /// While it is set, nothing more is read.
     subscribing: Option<Subscribing>,
     unanswered_pings: u8,
 }
@@ -166,7 +166,7 @@ impl Connection {
         }
     }
 
-    /// Serves until there is an end.
+    /// Serves the socket until it ends.
     async fn serve(&mut self) -> Result<Infallible, End> {
         let shutdown = self.state.shutdown.clone();
         let mut stopped = pin!(shutdown.cancelled());
@@ -204,10 +204,10 @@ impl Connection {
                 let problem = Problem::new(Code::BadRequest, "messages are text, not binary");
                 return self.write_problem(problem, None).await;
             }
-            // The library answers pings, and a pong has done its work by arriving.
+            // The library answers pings; that a pong arrived is enough.
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Close(_) => {
-                // The library has prepared the answer.
+                // The library has queued the answer to the close frame already.
                 let _ = time::timeout(self.state.limits.close_timeout, self.socket.flush()).await;
                 return Err(End::Gone);
             }
@@ -235,7 +235,7 @@ impl Connection {
         })
     }
 
-    /// Writes what waits, at most a batch of it.
+    /// Writes the waiting frames, at most [`WRITE_BATCH`].
     async fn write_frames(&mut self) -> Result<(), End> {
         let mut committed = SmallVec::<[Instant; 4]>::new();
         let written = time::timeout(self.state.limits.write_timeout, async {
@@ -274,7 +274,7 @@ impl Connection {
         sent.await.map_err(|_| End::Gone)?.map_err(end_of)
     }
 
-    /// Says why, and waits a moment for the peer to close too.
+    /// Closes with a reason, and waits a moment for the peer to close too.
     async fn close(mut self, code: u16, reason: &'static str, linger: bool) {
         let close = Message::Close(Some(CloseFrame {
             code,
@@ -288,14 +288,14 @@ impl Connection {
             if linger {
                 return std::future::pending().await;
             }
-            // What comes before the peer's close was sent before it knew.
+            // Messages before the peer's close frame were sent before it knew of ours; they are dropped.
             while let Some(Ok(_)) = self.socket.recv().await {}
         })
         .await;
     }
 }
 
-/// A text message; what serde wrote is UTF-8.
+/// A text message; serde writes UTF-8 only.
 fn text(json: Bytes) -> Message {
     Message::Text(Utf8Bytes::try_from(json).unwrap_or_default())
 }

@@ -1,5 +1,5 @@
-//! What the live routes share: the way to subscriptions, and the places that connections take. Leaves the
-//! wire to [`super::socket`] and [`super::events`].
+//! Shared by the live routes: subscribing, and the permits of live connections. Leaves the wire to
+//! [`super::socket`] and [`super::events`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,25 +20,25 @@ use crate::model::orders_error::OrdersError;
 use crate::ports::live::LiveHub;
 use crate::ports::orders::Orders;
 
-/// What the handlers need.
+/// The state of the live routes' handlers.
 #[derive(Clone)]
 pub struct TrackState {
     /// Subscriptions go through the order's actor.
     pub orders: Arc<dyn Orders>,
-    /// Where subscriptions end.
+    /// Ends subscriptions.
     pub hub: Arc<dyn LiveHub>,
     /// Cancelled on shutdown and drain: sockets close with 1012, streams end, no new ones start.
     pub shutdown: CancellationToken,
-    /// The open sockets and streams. A server's graceful shutdown doesn't wait for upgraded
-    /// connections: whoever stops the program closes this and waits for it, within its limit.
+    /// The open sockets and streams. A server's graceful shutdown doesn't wait for upgraded connections, so
+    /// the program's shutdown closes this tracker and waits for it, within its limit.
     pub connections: TaskTracker,
     /// The bounds.
     pub limits: Arc<Limits>,
-    /// Of `limits.connections_max`: open, or about to be.
+    /// How many of `limits.connections_max` are open or about to be.
     admitted: Arc<AtomicUsize>,
 }
 
-/// A place among the sockets and streams allowed, from the admission to the end.
+/// A permit for one socket or stream, from its admission to its end.
 pub(super) struct ConnectionPermit {
     admitted: Arc<AtomicUsize>,
     _open: TaskTrackerToken,
@@ -50,10 +50,10 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// When a client should come back: to another replica, to this one started again, or once somebody
-/// has left.
+/// When a client should come back: to another replica, to this one after its restart, or once another
+/// connection has ended.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// The longest pause before an order that has too much to do is asked again.
+/// The longest pause before a subscription to an overloaded order is retried.
 const CROWD_PAUSE: Duration = Duration::from_millis(200);
 
 impl TrackState {
@@ -73,8 +73,9 @@ impl TrackState {
         }
     }
 
-    /// Subscribes `queue`, which follows `order` already; an answer comes in any case. An order that has
-    /// too much to do is asked again: when a crowd comes back at once, each gets its turn.
+    /// Subscribes `queue`, which follows `order` already; always answers within `limits.subscribe_timeout`.
+    /// An overloaded order is asked again, so that every client gets its turn when a crowd comes back at
+    /// once.
     pub(super) async fn subscribe(
         &self,
         order: OrderId,
@@ -103,8 +104,8 @@ impl TrackState {
             .map_err(Problem::from)
     }
 
-    /// A place for another connection. Its work begins only with one, so that a crowd that waits for
-    /// its subscriptions is within the bound too.
+    /// A permit for another connection. A connection takes its permit before any other work, so that
+    /// connections that still wait for their subscriptions are within the bound too.
     pub(super) fn admit(&self) -> Result<ConnectionPermit, Problem> {
         if self.shutdown.is_cancelled() {
             let problem = Problem::new(Code::Unavailable, "this replica is stopping");

@@ -1,4 +1,4 @@
-//! One connection of `watch`: subscribe from where printing is, then print what comes.
+//! One connection of `watch`: subscribes after the last printed version, then prints the messages that come.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -21,18 +21,18 @@ use crate::cli::problem::Problem;
 use crate::cli::text::printable;
 use crate::codec::live::ClientMessage;
 
-/// Connection and upgrade.
+/// Time limit for connection and upgrade.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// A ping so often keeps proxies from closing a quiet line.
+/// The time between pings, which keep proxies from closing a quiet connection.
 const PING_EVERY: Duration = Duration::from_secs(15);
-/// Three unanswered pings: whoever was there is gone without a word.
+/// After three unanswered pings the server counts as gone.
 const SILENCE_MAX: Duration = Duration::from_secs(50);
-/// How long a farewell may take.
+/// How long closing may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Several times the largest snapshot (about 25 KiB).
+/// The largest message: several times the largest snapshot (about 25 KiB).
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
-/// Ctrl-C, or what a test has in its place.
+/// Ctrl-C, or its stand-in in a test.
 pub(super) type Stop<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
 
 /// How a connection ended.
@@ -41,7 +41,7 @@ pub enum Ended {
     Finished,
     /// Ctrl-C.
     Interrupted,
-    /// To be made again; why.
+    /// The connection was lost and is to be made again; the text says why.
     Lost(String),
 }
 
@@ -68,7 +68,7 @@ impl TrackConnection {
         }
     }
 
-    /// Prints what comes until there is an end. Fails only if it can't print.
+    /// Prints messages until the connection ends. Fails only if it can't print.
     pub async fn run(
         mut self,
         progress: &mut Progress,
@@ -173,7 +173,7 @@ impl TrackConnection {
         self.socket.send(text(&unsubscribe)).await
     }
 
-    /// Takes leave; whether that is heard doesn't matter any more.
+    /// Sends a close frame; whether it arrives doesn't matter.
     async fn close(&mut self) {
         let _ = timeout(CLOSE_TIMEOUT, self.socket.close(None)).await;
     }
@@ -191,7 +191,7 @@ fn print(
     if !frame.contains(['\n', '\r']) {
         return output.line(frame);
     }
-    // JSON has line ends only between its tokens, where a space does as well.
+    // JSON has line breaks only between tokens, where a space means the same.
     output.line(&frame.replace(['\n', '\r'], " "))
 }
 

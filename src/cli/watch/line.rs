@@ -3,7 +3,7 @@
 use super::message::{ServerMessage, Update};
 use crate::cli::text::{printable, short_id, time_of_day};
 
-/// The line; `None` for what isn't shown.
+/// The line; `None` for a message that isn't shown.
 pub fn line(message: &ServerMessage) -> Option<String> {
     let line = match message {
         ServerMessage::Update(update) => update_line(update),

@@ -1,5 +1,4 @@
-//! Live messages as a client reads them. Kinds that are not known are left alone: a newer server may
-//! have more.
+//! Live messages as a client reads them. Unknown kinds are ignored: a newer server may have more.
 
 use serde::Deserialize;
 use trackops_domain::time::Timestamp;
@@ -41,13 +40,13 @@ pub enum ServerMessage {
     },
     /// A refusal.
     Error {
-        /// Of what was asked for this order.
+        /// The order of the refused request.
         #[serde(default)]
         order_id: Option<Uuid>,
         /// Why.
         problem: Problem,
     },
-    /// Something newer than this client.
+    /// A kind that is newer than this client.
     #[serde(other)]
     Unknown,
 }
@@ -75,11 +74,11 @@ pub struct Update {
     pub reason: Option<String>,
 }
 
-/// What a line needs of a view.
+/// The fields of a view that a line shows.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
-    /// Where the order stands.
+    /// The order's status.
     pub status: String,
     /// When it last changed.
     #[serde(with = "rfc3339")]

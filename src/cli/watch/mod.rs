@@ -1,5 +1,5 @@
-//! `trackops watch`: every live update of some orders, a line each, over lost connections without
-//! gap or repeat. The order of versions is [`progress`]'s, the wire [`session`]'s.
+//! `trackops watch`: prints every live update of some orders, a line each, without gap or repeat even if
+//! connections are lost. Leaves the order of versions to [`progress`], and the wire to [`connection`].
 
 mod connection;
 mod line;
@@ -25,22 +25,22 @@ use progress::Progress;
 /// Ended by Ctrl-C: 128 + SIGINT, as shells count.
 const EXIT_INTERRUPTED: u8 = 130;
 
-/// Orders that one command follows: all its subscriptions fit into a socket's smallest send buffer,
-/// so that asking never waits for answers to be read.
+/// The most orders that one command follows. All their subscriptions fit into a socket's smallest send
+/// buffer, so sending them never waits for answers to be read.
 const ORDERS_MAX: usize = 200;
-/// Before the first new attempt; doubled for each further one.
+/// The pause before the first new attempt; doubled for each further one.
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-/// Between attempts at most: as long as a person waits for a restarted server. There is no limit to
-/// their number: whoever watches decides when to stop.
+/// The longest pause between attempts: as long as a person waits for a restarted server. The number of
+/// attempts has no limit, because the user decides when to stop.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// A connection that held so long was a good one: the next starts with the first pause.
+/// After a connection that lasted this long, the pauses start again with the first.
 const GOOD_FOR: Duration = Duration::from_secs(10);
 
 /// What to follow and how to print it.
 pub struct Watch {
-    /// The orders, each with the version after which to start; `None` for how it stands.
+    /// The orders, each with the version after which to start; `None` to start with the current state.
     pub orders: Vec<(Uuid, Option<u32>)>,
-    /// One object a line, as it came.
+    /// Print one JSON object a line, as the server sent it.
     pub json: bool,
     /// End when every order is final.
     pub until_final: bool,
@@ -76,7 +76,7 @@ pub async fn watch(args: &WatchArgs, output: &mut Output) -> Result<ExitCode, Cl
     follow(&client, watch, output).await
 }
 
-/// Follows orders until Ctrl-C, or to their end if that is asked for.
+/// Follows orders until Ctrl-C, or until all are final if `until_final` is set.
 pub async fn follow(
     client: &Client,
     watch: Watch,
@@ -84,7 +84,7 @@ pub async fn follow(
 ) -> Result<ExitCode, CliError> {
     let mut interrupted = std::pin::pin!(async {
         if tokio::signal::ctrl_c().await.is_err() {
-            // Without a handler the system's own ends the process.
+            // If no handler can be installed, the system's own ends the process.
             std::future::pending::<()>().await;
         }
     });
@@ -107,9 +107,9 @@ async fn follow_until(
             () = &mut stop => return Ok(interrupted(watch.until_final)),
         };
         let lost = match connected {
-            // The first attempt tells whether the address is right at all.
+            // If the first attempt fails, the address may be wrong, so the command ends.
             Err(error) if !was_connected => return Err(error),
-            // What to start has been said, or is being started.
+            // The hint is left out: the server was running before, so the user knows what to start.
             Err(CliError::Unreachable { url, cause, .. }) => format!("can't reach {url}: {cause}"),
             Err(error) => error.to_string(),
             Ok(session) => {
@@ -133,7 +133,7 @@ async fn follow_until(
             }
         };
         notes.say(&format!("{lost}; trying again"));
-        // Spread, so that all who watched a stopped server don't come back at once.
+        // Random, so that the clients of a stopped server don't all come back at once.
         let pause = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
         tokio::select! {
             () = sleep(pause) => {}
@@ -152,7 +152,7 @@ fn interrupted(until_final: bool) -> ExitCode {
     }
 }
 
-/// Remarks on standard error, none twice in a row.
+/// Prints remarks on standard error, none twice in a row.
 #[derive(Default)]
 struct Notes {
     last: String,

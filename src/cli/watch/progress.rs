@@ -1,5 +1,5 @@
-//! How far each followed order has been printed: what may be printed next, and where to go on after
-//! a lost connection. Pure.
+//! How far each followed order has been printed. Decides what may be printed next, and where to go on after a
+//! lost connection; does no I/O.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,20 @@ use crate::cli::problem::Problem;
 pub enum Next {
     /// Print it.
     Print,
-    /// Print it, and ask for no more of this order: it is final.
+    /// Print it, and stop following this order: it is final.
     PrintLast(Uuid),
-    /// It has been printed, or isn't for us.
+    /// Ignore it: it was printed already, or concerns an order that isn't followed.
     Skip,
-    /// Something is missing, or the server asks for patience: connect again and go on from where we are.
+    /// A version is missing, or the server asks to try later: connect again and go on after the last printed
+    /// version.
     Again(String),
-    /// The order can't be followed; why.
+    /// The order can't be followed, for this reason.
     Refused(Box<Problem>),
 }
 
 /// All followed orders.
 pub struct Progress {
-    /// Those still followed, with the last version that is known.
+    /// The orders still followed, each with its last known version.
     orders: BTreeMap<Uuid, Option<u32>>,
     until_final: bool,
     failed: bool,
@@ -42,22 +43,22 @@ impl Progress {
         }
     }
 
-    /// What to subscribe to, and from where.
+    /// The orders to subscribe to, each with the version after which to start.
     pub fn wanted(&self) -> impl Iterator<Item = (Uuid, Option<u32>)> {
         self.orders.iter().map(|(id, since)| (*id, *since))
     }
 
-    /// No order is followed any more.
+    /// Whether no order is followed any more.
     pub fn is_over(&self) -> bool {
         self.orders.is_empty()
     }
 
-    /// Some order could not be followed.
+    /// Whether some order could not be followed.
     pub fn failed(&self) -> bool {
         self.failed
     }
 
-    /// Judges a message and moves on.
+    /// Decides what to do with a message, and records its version.
     pub fn take(&mut self, message: &ServerMessage) -> Next {
         match message {
             ServerMessage::Update(update) => {

@@ -1,4 +1,4 @@
-//! Watching a scripted server that loses connections, repeats itself and leaves gaps.
+//! Watching a scripted server that loses connections, repeats messages and leaves gaps.
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -25,7 +25,7 @@ impl Lines {
         String::from_utf8(bytes).expect("text")
     }
 
-    /// The versions in what was printed as JSON.
+    /// The versions in the printed JSON.
     fn versions(&self) -> Vec<u64> {
         let text = self.text();
         let lines = text.lines();
@@ -104,7 +104,7 @@ fn watch_one(since: Option<u32>) -> Watch {
     }
 }
 
-/// Client and script together; a fault on either side would leave the other waiting.
+/// Runs client and script together, because a fault on either side would leave the other waiting.
 fn both<'a, A: 'a, B: 'a>(
     client: impl Future<Output = A> + 'a,
     script: impl Future<Output = B> + 'a,
@@ -137,7 +137,7 @@ async fn lost_connections_leave_no_gap_and_no_repeat() {
         assert_eq!(subscribe["since"], 2);
         send(&mut socket, update(2, "CONFIRMED")).await;
         send(&mut socket, update(3, "PREPARING")).await;
-        // A server may not leave a gap; a client doesn't print one either.
+        // A correct server leaves no gap; the client must not print one either.
         send(&mut socket, update(5, "DELIVERED")).await;
         let (mut socket, subscribe) = server.accept().await;
         assert_eq!(subscribe["since"], 3);

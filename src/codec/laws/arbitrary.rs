@@ -1,4 +1,4 @@
-//! Arbitrary forms, and what may come in their place.
+//! Arbitrary valid forms, and mangled ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(super) fn text(chars_max: usize) -> impl Strategy<Value = Box<str>> {
         .prop_map(|chars| format!("x{}", chars.into_iter().collect::<String>()).into())
 }
 
-/// Degrees as devices give them: a billionth is a tenth of a millimetre.
+/// Degrees as devices give them, to a billionth (a tenth of a millimetre).
 fn degrees(max: i64) -> impl Strategy<Value = f64> {
     const PART: i64 = 1_000_000_000;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
@@ -55,12 +55,12 @@ fn hash() -> impl Strategy<Value = [u8; 32]> {
     any::<[u8; 32]>()
 }
 
-/// Any that a column or a link may hold.
+/// Any time that a column or a link may hold.
 pub(super) fn time() -> impl Strategy<Value = Timestamp> {
     any::<i64>().prop_map(Timestamp)
 }
 
-/// Any that can be written: the years 0000 to 9999.
+/// Any time that can be written: the years 0000 to 9999.
 pub(super) fn written_time() -> impl Strategy<Value = Timestamp> {
     (-62_167_219_200_000..=253_402_300_799_999_i64).prop_map(Timestamp)
 }
@@ -112,7 +112,7 @@ pub(super) fn placed() -> impl Strategy<Value = Placed> {
     })
 }
 
-/// An order somewhere on its way, and the last event.
+/// An order at any step of its life, and its last event.
 pub(super) fn order() -> impl Strategy<Value = (Order, OrderEvent)> {
     let step = (
         any::<prop::sample::Index>(),
@@ -369,7 +369,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// Any JSON value that may stand where another belongs.
+/// Any JSON value, to put where another belongs.
 pub(super) fn strange() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -383,7 +383,7 @@ pub(super) fn strange() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// `json` with another value at one of its places.
+/// `json` with one of its values replaced by `strange`.
 pub(super) fn mangled(json: &[u8], place: prop::sample::Index, strange: Value) -> Bytes {
     fn places(value: &Value, at: &str, all: &mut Vec<String>) {
         all.push(at.into());

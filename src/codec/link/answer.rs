@@ -1,4 +1,4 @@
-//! What a replica answers.
+//! The answers of one replica to another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +23,13 @@ use trackops_cluster::link::Peer;
 /// An answer to a [`super::Request`].
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// To a [`super::Request::Ask`].
+    /// The answer to a [`super::Request::Ask`].
     Answered(OrderAnswer),
     /// The whole order, to a [`super::Request::Watch`].
     Order(Arc<Order>),
-    /// Refused, or failed.
+    /// The request was refused or failed.
     Failed(OrdersError),
-    /// The order is another's; whose, if that is known. Nothing was done.
+    /// Another replica owns the order; names the owner if it is known. Nothing was done.
     NotOwner(Option<Owner>),
     /// The request wasn't understood. Nothing was done.
     NotUnderstood(String),

@@ -1,4 +1,4 @@
-//! The envelope of every text between replicas, and what may be wrong with one.
+//! The envelope of every text between replicas, and the errors of reading one.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -15,21 +15,21 @@ const VERSION: u8 = 1;
 /// A text of another replica that can't be understood.
 #[derive(Debug, Error)]
 pub enum LinkFormError {
-    /// Not the JSON that was expected.
+    /// The text is not the expected JSON.
     #[error("unreadable {what}")]
     Json {
         /// Which part.
         what: &'static str,
-        /// The parser's word.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// Of a version that this code doesn't read.
+    /// The version is one that this code doesn't read.
     #[error("unknown version {0}")]
     Version(u8),
-    /// Of a kind that this code doesn't know.
+    /// The kind is one that this code doesn't know.
     #[error("unknown kind {0}")]
     Kind(String),
-    /// Readable, but not possible.
+    /// The text is readable, but its content is impossible.
     #[error("impossible {0}")]
     Impossible(&'static str),
 }
@@ -73,7 +73,7 @@ pub(super) fn close(kind: &str, body: impl Serialize) -> Bytes {
     serde_json::to_vec(&envelope).unwrap_or_default().into()
 }
 
-/// What a newer version might write: the same, with more in every object but those that are by ids.
+/// The envelope as a newer version might write it: with more fields in every object, except in maps by id.
 fn newer(envelope: &impl Serialize) -> Bytes {
     fn add(value: &mut Value) {
         match value {

@@ -25,7 +25,7 @@ pub(super) struct ErrorV1 {
     version: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
-    /// What is full, if not the replica; unknown to earlier versions.
+    /// What is full, if it isn't the whole replica; earlier versions don't know this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     full: Option<String>,
     /// For logs.
@@ -68,7 +68,7 @@ impl ErrorV1 {
                 ..plain("broken")
             },
             OrdersError::NotOwner => plain("notOwner"),
-            // One that doesn't know it takes it for an error that may pass.
+            // A replica that doesn't know this code treats it as an error that may pass.
             OrdersError::LeaseOver => plain("leaseOver"),
             OrdersError::Unavailable { why, retry_after }
             | OrdersError::OwnerUnavailable { why, retry_after } => Self {
@@ -79,7 +79,7 @@ impl ErrorV1 {
         }
     }
 
-    /// The error. One that this code doesn't know is one that may pass.
+    /// The error. An unknown one counts as an error that may pass.
     pub(super) fn read(self) -> Result<OrdersError, LinkFormError> {
         let missing = LinkFormError::Impossible("error");
         let current = self.current.as_deref().map(status).transpose()?;

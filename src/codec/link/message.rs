@@ -1,4 +1,4 @@
-//! What replicas tell each other unasked, about orders that one of them watches for its clients.
+//! Messages that replicas send without a request, about orders that one of them follows for its clients.
 
 use std::sync::Arc;
 
@@ -11,32 +11,32 @@ use super::envelope::{LinkFormError, close, open, read};
 use super::order::{OrderV1, PositionV1};
 use crate::model::position::Position;
 
-/// One way, in order.
+/// A message in one direction; messages keep their order.
 #[derive(Clone, Debug)]
 pub enum Message {
-    /// Owner to watcher: what the order is now, or where its courier is, or both.
+    /// Owner to watcher: the order's current state, its courier's position, or both.
     State {
         /// Which.
         order: OrderId,
-        /// Of the watch that it belongs to.
+        /// The number of the subscription that it belongs to.
         number: u64,
         /// The whole order.
         state: Option<Arc<Order>>,
         /// Its courier.
         position: Option<Position>,
     },
-    /// Owner to watcher: the order is another's now; ask that one.
+    /// Owner to watcher: another replica owns the order now, so ask that one.
     Moved {
         /// Which.
         order: OrderId,
-        /// Of the watch that is over.
+        /// The number of the subscription that has ended.
         number: u64,
     },
-    /// Watcher to owner: nobody watches any more.
+    /// Watcher to owner: nobody here follows the order any more.
     Unwatch {
         /// Which.
         order: OrderId,
-        /// The youngest watch that is over.
+        /// The highest number of a subscription that has ended.
         number: u64,
     },
 }

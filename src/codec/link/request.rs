@@ -1,4 +1,4 @@
-//! What one replica asks of another.
+//! The requests of one replica to another.
 
 use std::sync::Arc;
 
@@ -21,18 +21,18 @@ use crate::model::order_request::{
 /// A request to the owner of an order.
 #[derive(Clone, Debug)]
 pub enum Request {
-    /// What a caller asks of this order; to be placed under this id, if it is new.
+    /// A caller's request for this order; a new order is placed under this id.
     Ask(OrderId, OrderRequest),
-    /// All of it; and, if there is a subscriber, whatever it becomes.
+    /// The whole order; if there is a subscriber, also every later change.
     Watch(OrderId, Option<Subscriber>),
 }
 
-/// Who is to be told what becomes of an order.
+/// The replica that is to be told of an order's changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscriber {
     /// Where to send it.
     pub peer: Peer,
-    /// Rises with every watch of that replica: what is older is over.
+    /// Rises with every subscription of that replica; those with lower numbers have ended.
     pub number: u64,
 }
 
@@ -89,7 +89,7 @@ enum CommandV1 {
     DeadlineDue {
         deadline: i64,
         request_unsent: bool,
-        /// Left out where it is not so: an older replica reads the rest.
+        /// Left out if false, so that an older replica can read the request.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         behind: bool,
     },

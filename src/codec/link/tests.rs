@@ -1,5 +1,5 @@
-//! The forms as the first version wrote them: it must stay possible to read them, for a replica of
-//! that version may be the neighbour of this one.
+//! The forms as the first version wrote them. They must stay readable, because a replica of that version may
+//! be in the same cluster.
 
 use std::time::Duration;
 
@@ -28,14 +28,14 @@ fn text(kind: &str, body: &str) -> String {
     format!(r#"{{"v":1,"kind":"{kind}","body":{body}}}"#)
 }
 
-/// What a later version of the same form may look like.
+/// The same form as a later version may write it.
 fn with_more(text: &str) -> String {
     text.replacen(
         r#""body":{"#,
         r#""traceId":"x","body":{"later":{"a":[1]},"#,
         1,
     )
-    // A body that was empty.
+    // For a body that was empty.
     .replace("]},}", "]}}")
 }
 

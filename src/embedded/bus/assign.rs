@@ -1,5 +1,5 @@
-//! Which member of a group reads which partition: balanced within one, moving as few as possible.
-//! Pure.
+//! Which member of a group reads which partition. Loads differ by one at most, and as few partitions as
+//! possible move. Does no I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ pub(super) type Slot = i64;
 /// One life of a member.
 pub(super) type Token = u64;
 
-/// Assigns `slots` (each with who may read it) starting from today's `owners`.
+/// Assigns `slots` (each with the members that may read it), starting from the current `owners`.
 pub(super) fn assign(
     slots: &BTreeMap<Slot, BTreeSet<Token>>,
     owners: &BTreeMap<Slot, Token>,
@@ -32,7 +32,7 @@ pub(super) fn assign(
             *load.entry(owner).or_default() += 1;
         }
     }
-    // Every move narrows the spread, so this ends.
+    // Every move reduces the difference between loads, so this ends.
     while let Some((slot, from, to)) = unfair(slots, &assigned, &load) {
         assigned.insert(slot, to);
         *load.entry(from).or_default() -= 1;
@@ -48,7 +48,7 @@ fn idlest(readers: &BTreeSet<Token>, load: &BTreeMap<Token, usize>) -> Option<To
         .min_by_key(|member| load.get(member))
 }
 
-/// A partition whose reader has at least two more than another who may read it.
+/// A partition whose reader has at least two partitions more than another member that may read it.
 fn unfair(
     slots: &BTreeMap<Slot, BTreeSet<Token>>,
     assigned: &BTreeMap<Slot, Token>,
@@ -91,7 +91,7 @@ mod tests {
                 .collect();
             let (least, most) = (counts.iter().min(), counts.iter().max());
             assert!(most.unwrap() - least.unwrap() <= 1, "{counts:?}");
-            // Only what a newcomer gets or a leaver leaves has moved.
+            // Only partitions that a new member gets or a leaving one gives up have moved.
             let moved = owners
                 .iter()
                 .filter(|(slot, was)| members.contains(was) && now[slot] != **was)

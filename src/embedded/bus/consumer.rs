@@ -1,4 +1,4 @@
-//! One member of a consumer group: where it stands in each of its partitions.
+//! One member of a consumer group, with its position in each of its partitions.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -32,9 +32,9 @@ pub(super) struct EmbeddedConsumer {
     hub: Arc<Hub>,
     subscription: Subscription,
     token: Token,
-    /// The next offset to read of each partition that is known to be this member's.
+    /// The next offset to read of each partition that this member owns.
     positions: HashMap<Slot, i64>,
-    /// What `positions` is about, for those who name partitions by topic and number.
+    /// The partitions of `positions` by topic and number.
     named: HashMap<(Arc<str>, i32), Slot>,
     paused: HashSet<Slot>,
     /// Rises with every fetch, so that no partition always comes first.
@@ -60,7 +60,7 @@ impl EmbeddedConsumer {
         }
     }
 
-    /// The partitions of this member, with a position each; or what it has lost.
+    /// The partitions of this member, each with a position; or the partitions that it has lost.
     async fn take_turn(&mut self) -> Result<Result<Vec<Partition>, Polled>, BusError> {
         match self.hub.turn(&self.subscription.group, self.token) {
             Turn::Owns(owned) => {
@@ -137,7 +137,7 @@ impl EmbeddedConsumer {
                 .await
                 .map_err(|error| BusError(error.into()))?;
             bytes_left = bytes_left.saturating_sub(bytes);
-            // Nothing there means that retention was faster: go on at the end.
+            // An empty result means that retention has removed the messages: go on at the end.
             let last = messages.get(before..).and_then(<[_]>::last);
             moved.push((
                 partition.slot,
@@ -182,7 +182,7 @@ impl Consumer for EmbeddedConsumer {
     }
 
     fn commit(&mut self, next: &[(Arc<str>, i32, i64)]) -> Beside<()> {
-        // What has been revoked is another's to commit.
+        // Offsets of revoked partitions are left for their new owner to commit.
         let offsets: Vec<(Slot, i64)> = next
             .iter()
             .filter_map(|(topic, number, offset)| {
@@ -248,7 +248,7 @@ impl Consumer for EmbeddedConsumer {
     }
 
     async fn close(self: Box<Self>) {
-        // Dropping leaves the group.
+        // Dropping the consumer leaves the group.
     }
 }
 

@@ -1,5 +1,4 @@
-//! What the bus holds while it runs, and how it starts. Leaves what can be done with it to the files beside
-//! this one.
+//! The state of the running bus, and its start. Leaves its operations to the files beside this one.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -23,19 +22,19 @@ pub(in super::super) struct EmbeddedBus {
     pub(super) hub: Arc<Hub>,
     /// Counts messages without a key, which go round the partitions.
     pub(super) keyless: AtomicUsize,
-    /// Ends the retention with the bus.
+    /// Stops the retention when the bus is dropped.
     _retention: DropGuard,
 }
 
 impl EmbeddedBus {
-    /// Reads where the partitions stand and starts the retention.
+    /// Reads the ends of the partitions and starts the retention.
     pub(in super::super) async fn start(
         db: Arc<Db>,
         clock: Arc<dyn Clock>,
         retention: Retention,
     ) -> Result<Arc<Self>, WriteError> {
         let hub = Arc::new(Hub::default());
-        // By the writer, as every later change of partitions: none can be missed.
+        // Read by the writer, which also makes every later change of partitions, so that no change is missed.
         let partitions = db
             .writer
             .write(|conn| async move { rows::partitions(conn, &[]).await }.boxed())

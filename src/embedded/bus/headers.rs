@@ -1,5 +1,5 @@
-//! Headers as stored: names and values by turns, each with its length before it (32 bits, big
-//! endian), because values are arbitrary bytes.
+//! Headers as stored: names and values by turns, each after its length (32 bits, big endian), because values
+//! are arbitrary bytes.
 
 use std::collections::BTreeMap;
 

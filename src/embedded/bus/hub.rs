@@ -1,5 +1,5 @@
-//! What the bus keeps in memory: where each partition ends, and who reads what in each group. All
-//! of it is rebuilt at start; the file has the messages and the committed offsets.
+//! The bus' state in memory: the ends of each partition, and which member of each group reads it. It is
+//! rebuilt at start; the file has the messages and the committed offsets.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::assign::{Slot, Token, assign};
 
-/// A partition as it is on the file.
+/// A partition as the file has it.
 #[derive(Clone, Debug)]
 pub(super) struct Partition {
     pub(super) slot: Slot,
@@ -25,7 +25,7 @@ pub(super) struct Partition {
 #[derive(Debug, Default)]
 pub(super) struct Hub {
     state: Mutex<State>,
-    /// Wakes every consumer: messages, partitions or an assignment are new.
+    /// Wakes every consumer when messages, partitions or an assignment are new.
     changed: Notify,
 }
 
@@ -41,7 +41,7 @@ struct State {
 struct Group {
     members: BTreeMap<Token, Member>,
     owners: BTreeMap<Slot, Token>,
-    /// What its owner has yet to be told that it loses, and to whom.
+    /// Partitions whose owner has yet to be told that it loses them, each with its next owner.
     moving: BTreeMap<Slot, Token>,
 }
 
@@ -51,24 +51,24 @@ struct Member {
     topics: Vec<Arc<str>>,
 }
 
-/// What a member is to do.
+/// The next thing for a member to do.
 #[derive(Debug)]
 pub(super) enum Turn {
-    /// These are no longer its own.
+    /// It has lost these partitions.
     Revoked(Vec<Slot>),
-    /// These are.
+    /// It owns these partitions.
     Owns(Vec<Partition>),
     /// Another member has taken its name.
     Replaced,
 }
 
 impl Hub {
-    /// Registers for the next change; look after that, then wait.
+    /// Registers for the next change. Call it first, then look at the state, then wait.
     pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()
     }
 
-    /// Adds partitions, or moves the ends of known ones on.
+    /// Adds partitions, or advances the ends of known ones.
     pub(super) fn put(&self, partitions: Vec<Partition>) {
         let mut state = self.state.lock();
         for partition in partitions {
@@ -123,7 +123,7 @@ impl Hub {
         partitions
     }
 
-    /// Adds a member to `group`, in place of one of the same name.
+    /// Adds a member to `group`; it replaces one of the same name.
     pub(super) fn join(&self, group: &Arc<str>, name: Arc<str>, topics: Vec<Arc<str>>) -> Token {
         let mut state = self.state.lock();
         state.last_token += 1;
@@ -147,7 +147,7 @@ impl Hub {
         token
     }
 
-    /// Takes a member out; the others get what it had.
+    /// Removes a member; the others get its partitions.
     pub(super) fn leave(&self, group: &Arc<str>, token: Token) {
         let mut state = self.state.lock();
         if let Some(left) = state.groups.get_mut(group) {
@@ -163,14 +163,15 @@ impl Hub {
         self.changed.notify_waiters();
     }
 
-    /// What `token` has at the moment, also what it is about to lose.
+    /// The partitions that `token` owns now, including those that it is about to lose.
     pub(super) fn owned(&self, group: &Arc<str>, token: Token) -> Vec<Partition> {
         let state = self.state.lock();
         let group = state.groups.get(group);
         group.map_or_else(Vec::new, |group| group.owned(token, &state.partitions))
     }
 
-    /// What `token` is to do now. What it is told to be revoked goes to its next owner with this.
+    /// The next thing for `token` to do. Partitions that are reported as revoked pass to their next owner
+    /// with this call.
     pub(super) fn turn(&self, group: &Arc<str>, token: Token) -> Turn {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -226,7 +227,7 @@ impl State {
         for (slot, to) in assign(&slots, &group.owners) {
             match group.owners.get(&slot) {
                 Some(owner) if *owner == to => {}
-                // Its owner works on it: it goes over when the owner has been told.
+                // Its owner may be reading it: it passes on when the owner has been told.
                 Some(_) => drop(group.moving.insert(slot, to)),
                 None => drop(group.owners.insert(slot, to)),
             }

@@ -1,5 +1,5 @@
-//! The bus on the file: topics of four partitions, offsets and headers as Kafka has them, so that
-//! what runs on it can't tell. Leaves dead letters and retries to those who consume.
+//! The bus on the file: topics of four partitions, offsets and headers as Kafka has them, so that a program
+//! can't tell the difference. Leaves dead letters and retries to the consumers.
 
 mod assign;
 mod consumer;
@@ -28,7 +28,7 @@ use crate::ports::bus::{
 };
 use crate::ports::groups::{GroupProgress, Groups};
 
-/// Partitions of a topic: enough to see several at work, few enough for a laptop.
+/// Partitions of a topic: enough to see several in use, few enough for a laptop.
 const PARTITIONS: i32 = 4;
 
 #[async_trait]
@@ -98,7 +98,7 @@ impl Bus for EmbeddedBus {
             } else {
                 0
             };
-            // A page with a gap would look like one that is whole.
+            // Read without a byte limit: a page with a gap would look like a complete one.
             let room = (limit - messages.len(), usize::MAX);
             rows::fetch(&self.db.reads, &partition, start, room, &mut messages)
                 .await

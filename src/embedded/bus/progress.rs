@@ -1,4 +1,4 @@
-//! Where a group stands, asked from outside it, and marks that are kept as a group's offsets.
+//! A group's progress as seen from outside, and marks that are stored as a group's offsets.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,8 @@ pub(super) async fn progress(
     if bus.db.closing.is_cancelled() {
         return Err(BusError(WriteError::Closed.into()));
     }
-    // The ends first: what the group reads between the two looks must not seem unread.
+    // The ends are read first: messages that the group reads between the two queries must not count as
+    // unread.
     let partitions = topics.iter().map(|topic| (topic, bus.hub.topic(topic)));
     let partitions: Vec<_> = partitions.collect();
     let slots = partitions.iter().flat_map(|(_, of)| of).map(|p| p.slot);

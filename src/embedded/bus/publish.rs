@@ -33,7 +33,7 @@ const ADVANCE: &str = "
     UPDATE bus_partitions SET next_offset = j.value ->> 1, bytes = bytes + (j.value ->> 2)
     FROM json_each(?1) j WHERE bus_partitions.id = j.value ->> 0";
 
-/// A message as either of the port's calls gives it.
+/// A message of either of the port's publish calls.
 pub(super) struct Message<'m> {
     pub(super) topic: &'m Arc<str>,
     pub(super) key: Option<&'m [u8]>,
@@ -89,7 +89,7 @@ pub(super) async fn publish(
     bus: &EmbeddedBus,
     messages: &[Message<'_>],
 ) -> Vec<Result<(), PublishError>> {
-    // Never empty: SQLite takes no part of an empty blob, also not an empty part.
+    // The blob is never empty: SQLite can't take even an empty part of an empty blob.
     let mut blob = vec![0];
     let mut packed = Vec::with_capacity(messages.len());
     let refusals: Vec<Option<Refusal>> = messages
@@ -123,7 +123,7 @@ pub(super) async fn publish(
 /// Which of `partitions` the messages with `key` are in.
 pub(super) fn partition_of(key: &[u8], partitions: usize) -> usize {
     let hash = xxhash_rust::xxh3::xxh3_64(key);
-    // Less than the number of partitions.
+    // The remainder is less than the number of partitions.
     usize::try_from(hash % partitions.max(1) as u64).unwrap_or(0)
 }
 

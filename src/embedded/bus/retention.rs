@@ -1,4 +1,5 @@
-//! Retention: what is too old or too much goes, oldest first, whoever has read it.
+//! Retention: removes messages that are too old, and the oldest when there are too many bytes, whether they
+//! were read or not.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,17 +17,17 @@ use super::hub::Hub;
 use super::rows::{key, slot_of};
 use crate::ports::clock::Clock;
 
-/// Between two looks: short against a day, and at most some MiB more than wanted pile up.
+/// The time between two cleanings: short compared to a day, and only some MiB too many pile up.
 const EVERY: Duration = Duration::from_secs(30);
-/// Messages removed in one transaction, so that nobody waits long for the writer.
+/// The most messages removed in one transaction, so that nobody waits long for the writer.
 const ROWS_MAX: i64 = 1_000;
 
-/// How much is kept.
+/// The limits of the messages that are kept.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Retention {
-    /// Messages older than this go.
+    /// Messages older than this are removed.
     pub(in super::super) age: Duration,
-    /// Past this many bytes of all topics together the oldest go.
+    /// When all topics together have more bytes than this, the oldest messages are removed.
     pub(in super::super) bytes: i64,
 }
 
@@ -59,7 +60,7 @@ pub(super) async fn run(
     }
 }
 
-/// Removes in steps all that is to go.
+/// Removes the messages in steps.
 pub(super) async fn clean(db: &Db, hub: &Arc<Hub>, clock: &dyn Clock, retention: Retention) {
     let age = i64::try_from(retention.age.as_millis()).unwrap_or(i64::MAX);
     let before = Timestamp(clock.now().0.saturating_sub(age));
@@ -80,7 +81,7 @@ pub(super) async fn clean(db: &Db, hub: &Arc<Hub>, clock: &dyn Clock, retention:
     }
 }
 
-/// One step; returns the new beginnings of the partitions that lost something.
+/// Removes messages in one step; returns the new beginnings of the partitions that lost some.
 async fn remove(
     conn: &mut SqliteConnection,
     before: Timestamp,
@@ -123,7 +124,7 @@ async fn remove(
     Ok(starts)
 }
 
-/// The partition begins at its oldest message that is left, or at its end.
+/// Sets the partition's beginning to its oldest message that is left, or to its end.
 async fn shorten(conn: &mut SqliteConnection, slot: Slot, removed: i64) -> sqlx::Result<i64> {
     sqlx::query_scalar(
         "UPDATE bus_partitions
@@ -212,7 +213,8 @@ mod tests {
         let now = left().await;
         assert!((55..60).contains(&now), "{now} of about 1,000 bytes each");
 
-        // A group that has read nothing begins with what there is, and knows how much that is.
+        // A group that has read nothing begins with the oldest message that is left, and its lag counts only
+        // those.
         let subscription = Subscription {
             group: "g".into(),
             topics: vec![TOPIC.into()],

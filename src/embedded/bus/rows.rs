@@ -33,7 +33,7 @@ pub(super) const fn slot_of(key: i64) -> Slot {
     key >> OFFSET_BITS
 }
 
-/// The partitions of `topics`, or of all if there are none named.
+/// The partitions of `topics`, or of all topics if none is named.
 pub(super) async fn partitions(
     conn: &mut SqliteConnection,
     topics: &[Arc<str>],
@@ -75,8 +75,8 @@ pub(super) async fn create_topics(
     partitions(conn, topics).await
 }
 
-/// Adds messages of `partition` from `offset` on to `into`, at most so many and, after the first one,
-/// so many bytes of values; returns how many bytes came.
+/// Adds messages of `partition` from `offset` on to `into`, within a limit on their number and, after the
+/// first one, on the bytes of their values. Returns how many bytes came.
 pub(super) async fn fetch(
     reads: &SqlitePool,
     partition: &Partition,

@@ -1,5 +1,5 @@
-//! A batch of requests to the ledger in one transaction: load what it touches, decide in memory,
-//! store what changed. Holding the file's only writer is the lock.
+//! A batch of requests to the ledger in one transaction: load the rows that it touches, decide in memory,
+//! store the changes. It needs no locks, because the file has only one writer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,7 +19,7 @@ use super::reservations::{self, Stored};
 use crate::model::outbox_row::OutboxRow;
 use crate::ports::stock::{StockOutcome, StockRequest, check};
 
-/// Applies `batch` in order. `now` dates what is decided, `inserted_at` the outbox rows.
+/// Applies `batch` in order. `now` is the time of the decisions, `inserted_at` that of the outbox rows.
 pub(super) async fn apply(
     conn: &mut SqliteConnection,
     batch: &[StockRequest],
@@ -88,7 +88,7 @@ pub(super) async fn apply(
     Ok(outcomes)
 }
 
-/// The reply that is given now.
+/// The outbox row of a reply that is given for the first time.
 fn given(entry: &Stored, request: &StockRequest, reply: &Reply) -> Option<OutboxRow> {
     let trace = request.traceparent.as_ref();
     match reply {
@@ -97,7 +97,7 @@ fn given(entry: &Stored, request: &StockRequest, reply: &Reply) -> Option<Outbox
     }
 }
 
-/// The reply that was given to the same request.
+/// The outbox row that repeats the reply to the same request.
 fn again(stored: &HashMap<OrderId, Stored>, request: &StockRequest) -> Option<OutboxRow> {
     let entry = stored.get(&request.order)?;
     let trace = request.traceparent.as_ref();
@@ -108,7 +108,7 @@ fn again(stored: &HashMap<OrderId, Stored>, request: &StockRequest) -> Option<Ou
     }
 }
 
-/// The number that an order's lane is taken from: any that is always the same for it.
+/// The number that decides an order's outbox lane: any number that is always the same for the order.
 fn lane(order: OrderId) -> u16 {
     shard_of(order.0.as_bytes(), ShardCount::DEFAULT).0
 }
@@ -162,7 +162,7 @@ async fn store_levels(
         return Ok(());
     }
     sqlx::query(
-        // An insert that always conflicts: its plan looks at no table.
+        // An insert that always conflicts: its plan reads no table.
         "INSERT INTO stock_items (sku, on_hand, reserved)
          SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
          ON CONFLICT (sku) DO UPDATE SET on_hand = excluded.on_hand, reserved = excluded.reserved",

@@ -1,5 +1,5 @@
-//! Items as clients see and change them: set, adjusted, listed, each write under its idempotency key.
-//! Inside the writing transaction; a refusal has written nothing.
+//! Items as clients see and change them: set, adjusted, listed, each write under its idempotency key. All run
+//! inside the writing transaction; a refusal has written nothing.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::ports::stock::{Adjustment, Condition, Item, StockError};
 /// covers one that was switched off over a weekend.
 const KEYS_KEPT: Duration = Duration::from_hours(7 * 24);
 
-/// The quantity of a key of an adjustment: no quantity that can be asked for.
+/// Stored as the quantity when a key stands for an adjustment; no client can ask for this quantity.
 const ADJUSTMENT: i64 = -1;
 
 const ADJUSTMENTS: &str = "
@@ -32,7 +32,7 @@ pub(super) struct Restocking {
     pub(super) now: Timestamp,
 }
 
-/// What a key stands for.
+/// The write that a key stands for.
 struct KnownKey {
     sku: String,
     on_hand: i64,
@@ -65,7 +65,7 @@ fn read(on_hand: i64, reserved: i64, version: i64) -> Item {
     }
 }
 
-/// Items in order of SKU. One that can't be read is left out: the others are shown all the same.
+/// Items in order of SKU. An item that can't be read is left out, and the others are still shown.
 pub(super) async fn items_after<'e>(
     from: impl Executor<'e, Database = Sqlite>,
     after: Option<&Sku>,
@@ -91,7 +91,7 @@ pub(super) async fn items_after<'e>(
     Ok(readable.collect())
 }
 
-/// Sets what is on hand, creating the item; whether the key had done so before.
+/// Sets the quantity on hand, and creates the item; also tells whether the key had done so before.
 pub(super) async fn set(
     conn: &mut SqliteConnection,
     asked: &Restocking,
@@ -103,7 +103,7 @@ pub(super) async fn set(
         if known.sku != asked.sku.as_str() || known.on_hand != wanted {
             return Ok(Err(StockError::KeyReused));
         }
-        // What wasn't stored by the version of that time is today's.
+        // Values that the version of that time didn't store are taken from the item as it is now.
         let now = stored.unwrap_or_default();
         let level = known.reserved.map(|reserved| level_of(wanted, reserved));
         let version = known
@@ -123,7 +123,7 @@ pub(super) async fn set(
     Ok(Ok((item, false)))
 }
 
-/// Adds to what is on hand and notes it; whether the key had done so before.
+/// Adds to the quantity on hand and records the adjustment; also tells whether the key had done so before.
 pub(super) async fn adjust(
     conn: &mut SqliteConnection,
     asked: &Restocking,
@@ -246,7 +246,7 @@ async fn known_key(
     .transpose()
 }
 
-/// Keeps what the key stands for and what is answered, if there is a key.
+/// Stores the write that the key stands for and its answer, if there is a key.
 async fn remember(
     conn: &mut SqliteConnection,
     asked: &Restocking,

@@ -1,4 +1,4 @@
-//! The level of an item as its row has it. Leaves the row to whoever reads it.
+//! Makes an item's level from the columns of its row. Leaves reading the row to its callers.
 
 use trackops_domain::stock::Level;
 

@@ -156,7 +156,7 @@ fn read_failed(error: sqlx::Error) -> StockError {
 fn write_failed(error: WriteError) -> StockError {
     match error {
         WriteError::Refused(_) => StockError::BadRequest(error.into()),
-        // Every request can be applied again: what was applied is found as such.
+        // Every request can be sent again: one that was applied already is recognised.
         _ => StockError::Unavailable(error.into()),
     }
 }

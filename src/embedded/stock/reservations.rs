@@ -1,4 +1,4 @@
-//! Stored reservations, and the replies that they stand for.
+//! Stored reservations, and the replies that follow from them.
 
 use std::collections::HashMap;
 
@@ -126,11 +126,11 @@ fn row(
 #[derive(Default)]
 pub(super) struct Loaded {
     pub(super) stored: HashMap<OrderId, Stored>,
-    /// Those that can't be read, and why.
+    /// Reservations that can't be read, and why.
     pub(super) unreadable: HashMap<OrderId, String>,
 }
 
-/// The reservations of `orders` that there are.
+/// The stored reservations of `orders`.
 pub(super) async fn load<'e>(
     from: impl Executor<'e, Database = Sqlite>,
     orders: &[OrderId],

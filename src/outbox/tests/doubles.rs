@@ -96,7 +96,7 @@ impl Store {
         *self.unreadable.lock() = orders.iter().copied().collect();
     }
 
-    /// Gives the lanes to another, as if its lease had ended unseen.
+    /// Gives the lanes to another holder, as if the lease had ended unnoticed.
     pub fn seize(&self, lanes: &[u16], holder: &str) {
         let until = Instant::now() + Duration::from_secs(5);
         let mut leases = self.leases.lock();
@@ -242,7 +242,7 @@ impl Outbox for Store {
     }
 }
 
-/// What becomes of a message.
+/// The fate of a message.
 #[derive(Clone, Copy)]
 pub enum Answer {
     Taken,

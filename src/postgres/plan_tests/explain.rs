@@ -1,4 +1,4 @@
-//! Listening to what the server tells of its plans, and judging a plan.
+//! Captures the plans that the server reports, and judges them.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use tracing::span;
 use tracing::subscriber::{DefaultGuard, Interest};
 use tracing::{Event, Metadata, Subscriber};
 
-/// Where sqlx tells what the server says beside its answers.
+/// The log target under which sqlx reports the server's notices.
 const NOTICES: &str = "sqlx::postgres::notice";
 
-/// Tables that don't grow: a walk over one costs nothing.
+/// Tables that don't grow: a scan of one costs nothing.
 const SMALL: [&str; 7] = [
     "shards",
     "nodes",
@@ -23,16 +23,16 @@ const SMALL: [&str; 7] = [
     "outbox_seq_seq",
 ];
 
-/// A node that throws away more rows than this has read what it didn't need.
+/// A plan node that discards more rows than this has read too much.
 const WASTED_ROWS_MAX: f64 = 1_000.0;
 
-/// Listens on this thread until it is dropped.
+/// Captures plans on this thread until it is dropped.
 pub(super) struct Explained {
     messages: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,
 }
 
-/// What one statement did.
+/// The plan of one statement.
 pub(super) struct Plan(Value);
 
 impl Explained {
@@ -45,7 +45,7 @@ impl Explained {
         }
     }
 
-    /// What was explained so far.
+    /// The plans captured so far.
     pub(super) fn plans(&self) -> Vec<Plan> {
         let messages = self.messages.lock();
         let explained = messages.iter().filter_map(|message| {
@@ -67,7 +67,7 @@ impl Plan {
         )
     }
 
-    /// Everything in it that a table's growth, or its statistics, can make slow.
+    /// Every part of the plan that a table's growth or its statistics can make slow.
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         judge(&self.0["Plan"], &mut faults);
@@ -84,7 +84,7 @@ fn judge(node: &Value, faults: &mut Vec<String>) {
         }
         ("Nested Loop", _) => judge_loop(node, faults),
         ("Sort", _) => {
-            // For a page: what is read in order needs none.
+            // A sort is for one page: rows that are read in order need none.
             let rows = children(node).filter_map(|child| child["Actual Rows"].as_f64());
             if rows.sum::<f64>() > WASTED_ROWS_MAX {
                 faults.push("sorts more than it shows".into());
@@ -105,7 +105,7 @@ fn judge(node: &Value, faults: &mut Vec<String>) {
     }
 }
 
-/// A table as the outer side, and the argument walked once for each of its rows.
+/// Finds a loop with a table as the outer side, which scans the argument once for each row.
 fn judge_loop(node: &Value, faults: &mut Vec<String>) {
     let side = |wanted| {
         let mut sides = children(node);
@@ -114,7 +114,7 @@ fn judge_loop(node: &Value, faults: &mut Vec<String>) {
     let (Some(outer), Some(inner)) = (side("Outer"), side("Inner")) else {
         return;
     };
-    // What is unfolded from each row itself is no argument.
+    // A set that is unfolded from each row itself is no argument.
     let is_argument = |node: &Value| {
         matches!(kind(node), "Function Scan" | "CTE Scan")
             && node["Function Name"] != "json_array_elements"
@@ -135,7 +135,7 @@ fn kind(node: &Value) -> &str {
     node["Node Type"].as_str().unwrap_or_default()
 }
 
-/// The table that a node reads, if that is one that grows.
+/// The table that a node reads, if it is one that grows.
 fn grown_table(node: &Value) -> Option<&str> {
     let table = node["Relation Name"].as_str()?;
     (kind(node).contains("Scan") && !SMALL.contains(&table)).then_some(table)
@@ -149,7 +149,7 @@ fn children(node: &Value) -> impl Iterator<Item = &Value> {
 struct Notices(Arc<Mutex<Vec<String>>>);
 
 impl Subscriber for Notices {
-    // Not by callsite alone: other tests listen to others meanwhile.
+    // The callsite alone can't decide: other tests capture other events at the same time.
     fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
         Interest::sometimes()
     }

@@ -1,4 +1,4 @@
-//! What the inventory role runs: batches of stock, items, adjustments; and what removes its old rows.
+//! The inventory role's statements: batches of stock, items, adjustments, and the removal of old rows.
 
 use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::stock::Request;
@@ -10,7 +10,7 @@ use super::{Tables, no_plan_depends_on_statistics};
 use crate::ports::stock::{Condition, StockRequest, StockStore as _};
 use crate::postgres::{Database, Kind};
 
-/// Past the number for which the planner changes its mind.
+/// More than the number at which the planner changes its plan.
 const BATCH: usize = 64;
 
 const TABLES: Tables = Tables {
@@ -52,7 +52,7 @@ fn requests(orders: &[OrderId], request: &Request) -> Vec<StockRequest> {
     requests.collect()
 }
 
-/// A batch of new orders, the same again, and what ends them.
+/// Runs a batch of new orders, the same batch again, and the requests that end them.
 async fn batches(database: &Database) {
     let (stock, now) = (database.stock(), Timestamp(1_769_860_800_000));
     for number in 1..=BATCH {

@@ -1,9 +1,9 @@
-//! No statement's plan may depend on what the statistics say: a plan is made once and used for long,
-//! and autovacuum counts a table at any moment, also while it happens to be empty. The server itself
-//! (`auto_explain`) tells here what every statement that an adapter runs did, those inside of functions
-//! too, while the tables are empty, full, and full of dead rows.
+//! No statement's plan may depend on what the statistics say: a plan is made once and used for long, and
+//! autovacuum counts a table at any moment, also while it happens to be empty. The server itself
+//! (`auto_explain`) reports the plan of every statement that an adapter runs, also inside functions, while
+//! the tables are empty, full, and full of dead rows.
 //!
-//! A role's calls are in a file of its own; it says what to fill the tables with and what to call.
+//! Each role has a file that says how to fill the tables and which calls to make.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says where")]
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{Database, Kind, Settings, migrate, url};
 use explain::Explained;
 
-/// What the server does for every connection of the adapters under test.
+/// The server's settings for every connection of the adapters under test.
 const EXPLAIN: [(&str, &str); 6] = [
     ("session_preload_libraries", "auto_explain"),
     ("auto_explain.log_min_duration", "0"),
@@ -31,13 +31,13 @@ const EXPLAIN: [(&str, &str); 6] = [
 /// Both kinds of plan: made for the arguments of one call, and made once for any.
 const MODES: [&str; 2] = ["force_custom_plan", "force_generic_plan"];
 
-/// How a role's tables are brought into the states in which its statements are looked at.
+/// How a role's tables are brought into the states in which its statements are checked.
 pub(super) struct Tables {
-    /// Which database.
+    /// The database of the tables.
     pub kind: Kind,
     /// Fills the tables: some ten thousand rows in each that grows.
     pub fill: &'static str,
-    /// Takes away what a burst leaves behind: rows that live for a moment only.
+    /// Removes the rows that live only for a moment, as after a burst.
     pub drain: &'static str,
 }
 
@@ -65,7 +65,7 @@ impl Scratch {
         format!("{}/{}", self.server, self.name)
     }
 
-    /// The adapters, every statement of theirs explained.
+    /// The adapters, with every statement explained.
     fn explained(&self, kind: Kind, mode: &str) -> Database {
         let options = EXPLAIN.into_iter().chain([("plan_cache_mode", mode)]);
         let options: Vec<String> = options
@@ -93,9 +93,8 @@ impl Scratch {
     }
 }
 
-/// Has `calls` run on the adapters in every state of `tables` and by both kinds of plan, and fails at
-/// each statement that walked a table, or could have. `calls` must leave the number of rows about as
-/// it is.
+/// Runs `calls` on the adapters in every state of `tables` and with both kinds of plan. Fails at each
+/// statement that scanned a table or could have. `calls` must leave the number of rows about the same.
 pub(super) async fn no_plan_depends_on_statistics(tables: &Tables, calls: impl AsyncFn(Database)) {
     let mut faults = Vec::new();
     let scratch = Scratch::migrated(tables.kind).await;

@@ -1,4 +1,4 @@
-//! What the order role runs: appends, loads, pages, deadlines, claims.
+//! The order role's statements: appends, loads, pages, deadlines, claims.
 
 use std::time::Duration;
 
@@ -17,8 +17,7 @@ use crate::ports::journal::{AppendRow, Head, Journal as _, ListFilter, RowOutcom
 use crate::ports::retention::{Cursor, Mode, Retention as _};
 use crate::postgres::{Database, Kind};
 
-/// As many as in a full batch would take too long to explain; past the number for which the planner
-/// changes its mind.
+/// More than the number at which the planner changes its plan; a full batch would take too long to explain.
 const BATCH: u16 = 64;
 
 const TABLES: Tables = Tables {
@@ -52,7 +51,7 @@ async fn the_order_roles_statements() {
     .await;
 }
 
-/// Everything that is said to the authority; the epoch of every shard afterwards.
+/// Makes every call to the authority; returns the epoch that every shard has afterwards.
 async fn claim(database: &Database) -> Epoch {
     let (membership, lease) = (database.membership(), Duration::from_secs(60));
     let node = NodeId(Uuid::new_v4().to_string());
@@ -71,11 +70,11 @@ async fn claim(database: &Database) -> Epoch {
     let taken = membership.take_over(&node, incarnation, giver, &taken);
     assert_eq!(taken.await.unwrap().len(), 1);
     membership.leave(&node, incarnation).await.unwrap();
-    // The last one's, which shard 0 has.
+    // The epoch of the last claim, which shard 0 has.
     Epoch(epoch.0 + 1)
 }
 
-/// A batch of new orders, their next step, and both again, which are refused.
+/// Appends a batch of new orders and their next step, then both again, which must be refused.
 async fn appends(database: &Database, epoch: Epoch) {
     let journal = database.journal();
     let ids: Vec<OrderId> = (0..BATCH).map(|_| OrderId(Uuid::now_v7())).collect();
@@ -129,7 +128,7 @@ fn row(id: OrderId, shard: ShardId, epoch: Epoch, version: Version) -> AppendRow
     }
 }
 
-/// The first page of each walk of what removes old rows; none is old enough.
+/// Runs the first page of each walk of the retention; no row is old enough to go.
 pub(super) async fn pages_of(database: &Database, walks: &[usize]) {
     let retention = database.retention();
     retention.take_turn(Duration::ZERO).await.unwrap();

@@ -1,4 +1,4 @@
-//! The two requests that starting a cluster takes, on the standard library.
+//! The two HTTP requests that starting a cluster needs, with the standard library only.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -11,19 +11,19 @@ use anyhow::{Context, Result};
 
 use super::http;
 
-/// How much of a log explains a failed start.
+/// How many lines of a log are shown to explain a failed start.
 const LOG_LINES_SHOWN: usize = 20;
 
-/// Between two looks at a process.
+/// The time between two looks at a process.
 pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A process as it is started.
+/// A process of the cluster, with all that starting it needs.
 pub struct Member {
-    /// For people and for the files' names; the node id of a replica.
+    /// Its name for people and files; a replica's node id.
     pub name: String,
     /// Program and arguments.
     pub command: Vec<String>,
-    /// The environment besides the one inherited.
+    /// Variables besides the inherited environment.
     pub environment: Vec<(String, String)>,
     /// The public listener.
     pub public: String,
@@ -43,7 +43,7 @@ impl Member {
             .stdin(Stdio::null())
             .spawn()
             .with_context(|| format!("start {}", self.name))?;
-        // The shell writes the file before it becomes the program.
+        // The shell writes the process-id file before it becomes the program.
         let written = || self.pid().is_some();
         for _ in 0..100 {
             if written() {
@@ -126,19 +126,19 @@ pub fn running(dir: &Path) -> Result<Vec<(String, u32)>> {
     Ok(found)
 }
 
-/// The process that the file of `name` names, if that is still one of ours. Its number may have been
-/// given to another since.
+/// The process that the file of `name` names, if it is still one of ours. The system may have given its
+/// number to another process since.
 pub fn pid_of(dir: &Path, name: &str) -> Option<u32> {
     let text = fs::read_to_string(dir.join(format!("{name}.pid"))).ok()?;
     let pid: u32 = text.trim().parse().ok()?;
-    // Of a zombie the link can't be read, and of a program built anew it has an ending.
+    // The link of a zombie can't be read, and that of a program built anew has a suffix.
     let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     let program = program.file_name()?.to_str()?;
     let is_ours = program.starts_with("trackops") || is_script_of(pid, dir, name);
     is_ours.then_some(pid)
 }
 
-/// The shell before it becomes the program.
+/// Whether the process is the start script's shell, before it becomes the program.
 fn is_script_of(pid: u32, dir: &Path, name: &str) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let script = script(dir, name).display().to_string();
@@ -154,7 +154,7 @@ pub fn signal(pid: u32, name: &str) {
         .status();
 }
 
-/// For a shell: nothing in single quotes means anything but the quote.
+/// Quotes `text` for a shell: in single quotes only the quote itself has a meaning.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -1,4 +1,4 @@
-//! Who is started, on which ports, with which settings.
+//! Which processes are started, on which ports, with which settings.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -13,11 +13,11 @@ use super::member::Member;
 use crate::cargo;
 use crate::services::Urls;
 
-/// Enough for a look at moves; every replica is a process with its connections.
+/// The most replicas: enough to see shards move, and each is a process with its connections.
 pub const REPLICAS_MAX: usize = 9;
 /// The name of the proxy's files.
 pub const PROXY: &str = "proxy";
-/// Databases, topics and keys of the cluster's own: they stay from one start to the next.
+/// The prefix of the cluster's own databases, topics and keys, which stay from one start to the next.
 const DATABASE_PREFIX: &str = "trackops_cluster";
 /// 256 bits, as HMAC-SHA256 can use.
 const SECRET_BYTES: usize = 32;
@@ -30,7 +30,7 @@ pub struct Plan {
     pub inventory: Member,
     /// The relay.
     pub relay: Member,
-    /// What clients connect to.
+    /// The proxy that clients connect to.
     pub proxy: Member,
 }
 
@@ -98,7 +98,7 @@ impl Plan {
         })
     }
 
-    /// In the order in which they are started.
+    /// All processes, in the order in which they are started.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         let roles = [&self.inventory, &self.relay];
         roles.into_iter().chain(&self.replicas).chain([&self.proxy])
@@ -109,7 +109,7 @@ impl Plan {
         &self.inventory.public
     }
 
-    /// Makes databases and topics, or brings them up to date.
+    /// Creates databases and topics, or brings them up to date.
     pub fn migrate(&self) -> Result<()> {
         let inventory = &self.inventory;
         let output = Command::new(&inventory.command[0])
@@ -146,7 +146,7 @@ fn address() -> Result<String> {
     Ok(format!("127.0.0.1:{}", free_port()?))
 }
 
-/// Another one for every start: nobody has to remember it.
+/// A new link secret for every start: nobody has to remember it.
 fn secret() -> Result<String> {
     let mut bytes = [0; SECRET_BYTES];
     let mut random = File::open("/dev/urandom").context("open /dev/urandom")?;

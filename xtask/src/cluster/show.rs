@@ -1,4 +1,4 @@
-//! What a person is told once the cluster runs: where everything is, and what to try.
+//! The text for a person once the cluster runs: where everything is, and what to try.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! Ends a server when the process that started it is gone, however it went: Ctrl-C, a
-//! panic that aborts, `kill -9`.
+//! Ends a server when the process that started it is gone, be it by Ctrl-C, a panic that aborts, or `kill
+//! -9`.
 //!
-//! A small shell waits on a pipe. A line says that all is well; the end of the pipe
-//! without one means that nobody is left to stop the server.
+//! A small shell waits on a pipe. A line releases it; the end of the pipe without a line means that nobody is
+//! left to stop the server.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// `$0` is the server's process (and group), `$1` the signal that ends it at once.
-/// A stopped process has to go on to be ended by anything but KILL.
+/// `$0` is the server's process (and group), `$1` the signal that ends it at once. A stopped process must be
+/// continued before any signal but KILL can end it.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 if read -r line; then exit 0; fi
@@ -45,7 +45,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(mut pipe) = self.shell.stdin.take() {
-            // If it is gone, there is nothing to call off.
+            // If the shell is gone, there is nothing to release.
             let _ = pipe.write_all(b"released\n");
         }
         let _ = self.shell.wait();

@@ -12,16 +12,15 @@ use anyhow::{Context, Result, bail};
 use super::server::{Launch, Server};
 use super::{kafka_jars, locate, port};
 
-/// A Kafka broker. Topics are not created by being named.
+/// A Kafka broker. It doesn't create topics automatically.
 pub type Kafka = Server<KafkaLaunch>;
 
-/// A cluster of one, that no client outlives: any id will do.
+/// Any id will do for a cluster of one node that no client outlives.
 const CLUSTER_ID: &str = "TrackOpsLocalClusterAA";
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
-/// One node; small internal topics. The session is short for a restart after a kill, and long enough for a
-/// machine that compiles beside it:
-/// the controller keeps the dead broker's place that long.
+/// One node; small internal topics. The broker's session is short, because after a kill the controller keeps
+/// the dead broker's registration that long. It is long enough for a machine that compiles at the same time.
 const PROPERTIES: &str = "\
 process.roles=broker,controller
 node.id=1
@@ -66,7 +65,7 @@ impl Launch for KafkaLaunch {
 
     fn prepare(dir: &Path, port: u16) -> Result<()> {
         let data = dir.join("data");
-        // Nobody else has to know the controller's port, so each start may have another.
+        // No client needs the controller's port, so each start may have another.
         let controller = port::free()?.to_string();
         let properties = PROPERTIES
             .replace("@PORT@", &port.to_string())
@@ -131,8 +130,8 @@ fn java(dir: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// Asks for the cluster's metadata (version 1, no topics), and looks whether a broker
-/// is in it: it accepts connections well before it may serve.
+/// Asks for the cluster's metadata (version 1, no topics) and checks that a broker is in it. A broker accepts
+/// connections well before it may serve.
 fn has_broker(port: u16) -> std::io::Result<bool> {
     const METADATA: i16 = 3;
     const VERSION: i16 = 1;
@@ -160,7 +159,7 @@ fn has_broker(port: u16) -> std::io::Result<bool> {
     Ok(brokers_in(&answer).is_some_and(|brokers| brokers > 0))
 }
 
-/// An answer is the correlation id, then the number of brokers.
+/// Reads the number of brokers, which follows the correlation id in an answer.
 fn brokers_in(answer: &[u8]) -> Option<i32> {
     let (correlation, rest) = answer.split_first_chunk()?;
     let (brokers, _) = rest.split_first_chunk()?;

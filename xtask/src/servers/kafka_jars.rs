@@ -1,4 +1,4 @@
-//! Apache Kafka's jars, by Maven's ordinary client, kept for every later run.
+//! Apache Kafka's jars, fetched by Maven's ordinary client and kept for later runs.
 
 use std::env;
 use std::fs;
@@ -12,7 +12,7 @@ use super::locate;
 /// The release that the tests run against.
 pub const KAFKA_VERSION: &str = "4.4.0";
 
-/// The broker with what it needs at run time, and a place for its log to go.
+/// The broker with its run-time dependencies, and a backend for its log.
 const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>trackops</groupId>
@@ -36,8 +36,8 @@ const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
 
 /// The folder with the jars, fetched if they aren't there yet.
 ///
-/// They come into a folder of this process's own that is renamed when it is whole: a
-/// fetch that is cut short, or two at once, leave nothing half done.
+/// They are fetched into a folder of this process's own, which is renamed when it is complete. So an
+/// interrupted fetch, or two at once, leave no incomplete folder.
 pub fn ensure() -> Result<PathBuf> {
     let cache = cache_dir()?;
     let jars = cache.join(format!("kafka-{KAFKA_VERSION}"));
@@ -47,12 +47,12 @@ pub fn ensure() -> Result<PathBuf> {
     fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
     let partial = cache.join(format!("kafka-{KAFKA_VERSION}.partial-{}", process::id()));
     let fetched = fetch(&partial).and_then(|()| {
-        // Somebody else's may have arrived in between, which is as good.
+        // Another process may have put its folder there in between, which is as good.
         fs::rename(partial.join("jars"), &jars)
             .or_else(|error| if jars.is_dir() { Ok(()) } else { Err(error) })?;
         Ok(())
     });
-    // Left over in the cache at worst.
+    // If this fails, the folder is left in the cache, which does no harm.
     let _ = fs::remove_dir_all(&partial);
     fetched.map(|()| jars)
 }

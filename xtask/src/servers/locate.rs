@@ -1,4 +1,4 @@
-//! Where the programs are.
+//! Finds the servers' programs.
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 /// Where Debian puts PostgreSQL's own programs, one folder a major version.
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql";
-/// The first major version that the journal's SQL was tried on.
+/// The lowest major version that the journal's SQL was tested with.
 const POSTGRES_LOWEST: u32 = 15;
 
 /// A program by its name, on `PATH`.
@@ -19,7 +19,7 @@ pub fn find_on_path(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// A server's program, on `PATH` or where Debian puts those that only root starts.
+/// A server's program, on `PATH` or in Debian's folders for programs that root starts.
 pub fn find_server_program(program: &str) -> Option<PathBuf> {
     let of_debian = || Some(PathBuf::from("/usr/sbin").join(program)).filter(|file| file.is_file());
     find_on_path(program).or_else(of_debian)

@@ -1,5 +1,5 @@
-//! nginx as Debian packages it, in front of a server. Its user writes `site.conf` into the folder before
-//! the start: what stands in the `http` block, with `listen` on [`PORT_WORD`].
+//! nginx as Debian packages it, in front of a server. The caller writes `site.conf` into the folder before
+//! the start: the content of the `http` block, with `listen` on [`PORT_WORD`].
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -14,11 +14,11 @@ use super::server::{Launch, Server};
 /// An nginx.
 pub type Nginx = Server<NginxLaunch>;
 
-/// Stands in `site.conf` for the port that it gets.
+/// The placeholder in `site.conf` for nginx's port.
 pub const PORT_WORD: &str = "@PORT@";
 
-/// One process, so that it has no children to outlive it; everything that it writes is in the folder, and
-/// whatever isn't said here is as it comes.
+/// A single process, so that no child outlives it. Everything that it writes is in the folder; all other
+/// settings are nginx's defaults.
 const MAIN: &str = "daemon off;
 master_process off;
 pid nginx.pid;
@@ -59,7 +59,7 @@ impl Launch for NginxLaunch {
         let mut command = Command::new(program);
         command.arg("-p").arg(dir);
         command.arg("-c").arg(dir.join("nginx.conf"));
-        // Before it has read its configuration it would write to the system's log.
+        // Without this option it would write to the system's log until it has read its configuration.
         command.args(["-e", "stderr"]);
         Ok(command)
     }

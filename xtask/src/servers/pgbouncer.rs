@@ -10,12 +10,12 @@ use anyhow::{Context, Result};
 use super::server::{Launch, Server};
 use super::{locate, postgres, user};
 
-/// A `PgBouncer`; everybody is let in as who they say they are.
+/// A `PgBouncer` that accepts every user without a password.
 pub type PgBouncer = Server<PgBouncerLaunch>;
 
 /// The part of the configuration that the caller chooses.
 const CHOSEN: &str = "chosen.ini";
-/// The whole of it.
+/// The whole configuration.
 const SETTINGS: &str = "pgbouncer.ini";
 const USERS: &str = "users.txt";
 
@@ -24,7 +24,7 @@ const USERS: &str = "users.txt";
 pub struct PgBouncerLaunch;
 
 impl PgBouncerLaunch {
-    /// It will stand before the PostgreSQL on `port`, in the mode named.
+    /// Puts it before the PostgreSQL on `port`, in the given pool mode.
     pub fn choose(dir: &Path, port: u16, pool_mode: &str) -> Result<()> {
         fs::create_dir_all(dir).context("create a folder for PgBouncer")?;
         let chosen = format!(
@@ -36,7 +36,7 @@ impl PgBouncerLaunch {
 
 impl Launch for PgBouncerLaunch {
     const NAME: &'static str = "pgbouncer";
-    // At once, whoever is connected.
+    // TERM ends it at once, even with clients connected.
     const STOP_SIGNAL: &'static str = "TERM";
 
     fn prepare(dir: &Path, port: u16) -> Result<()> {

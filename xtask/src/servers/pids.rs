@@ -1,28 +1,28 @@
-//! What `/proc` says about processes, and signals by `kill`: the standard library can
-//! only kill its own children, and unsafe code is forbidden here.
+//! Reads `/proc` about processes, and sends signals by `kill`. The standard library can kill only its own
+//! children, and unsafe code is forbidden here.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// The part of `/proc/<pid>/stat` that tells one process from the next.
+/// The part of `/proc/<pid>/stat` that identifies a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     /// One letter, `Z` for a zombie.
     pub state: char,
     /// The parent's process id.
     pub parent: u32,
-    /// Clock ticks since boot when it started: with the id, unique.
+    /// Clock ticks since boot when it started; unique together with the id.
     pub started_ticks: u64,
 }
 
-/// Reads the state of a process; none if there is no such process.
+/// Reads the state of a process; `None` if there is no such process.
 pub fn stat(pid: u32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Whether the process runs (a zombie doesn't: nothing may reap it, ever).
+/// Whether the process runs. A zombie doesn't count as running: it may never be reaped.
 pub fn is_running(pid: u32, started_ticks: u64) -> bool {
     stat(pid)
         .is_some_and(|stat| stat.started_ticks == started_ticks && !matches!(stat.state, 'Z' | 'X'))

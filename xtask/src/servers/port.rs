@@ -1,8 +1,7 @@
-//! Free loopback ports below the range that outgoing connections draw from.
+//! Free loopback ports below the range of the ports of outgoing connections.
 //!
-//! A port inside that range is a trap for a server that is to come back on it: while
-//! it is down, a client that keeps connecting can be given that very port as its own
-//! and connect to itself.
+//! A port inside that range is a trap for a server that restarts on it. While the server is down, a client
+//! that keeps connecting can get that very port as its own and connect to itself.
 
 use std::collections::HashSet;
 use std::fs;
@@ -13,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Result, bail};
 
 const LOWEST: u16 = 15_000;
-/// Where Linux begins to draw from unless told otherwise.
+/// Where that range begins on Linux by default.
 const EPHEMERAL_LOWEST: u16 = 32_768;
 /// A machine that refuses so many random ports has another problem.
 const TRIES_MAX: u32 = 200;

@@ -22,14 +22,13 @@ pub type Postgres = Server<PostgresLaunch>;
 
 /// Fault tests start many replicas, each with its pools.
 const CONNECTIONS_MAX: &str = "max_connections=300";
-/// With the default of 1 GB a benchmark's minute holds several checkpoints, each a stall of a few
-/// hundred milliseconds for whoever measures every request, ours and pgbench's alike.
+/// With the default of 1 GB a benchmark's minute has several checkpoints. Each stalls requests for a few
+/// hundred milliseconds, which distorts our measurements and pgbench's alike.
 const WAL_MAX: &str = "max_wal_size=8GB";
-/// Log files that were filled once are used again after a checkpoint, this many; a new one stops every
-/// commit while it is made.
+/// This much of the write-ahead log is reused after a checkpoint; making a new log file stops every commit.
 const WAL_MIN: &str = "min_wal_size=6GB";
-/// The default of 128 MB has every page written out by whoever needs its place, and the kernel then
-/// flushes them all at once, in the way of the log. What isn't used isn't taken.
+/// With the default of 128 MB a process that needs a buffer must first write out another page. The kernel
+/// then flushes all these pages at once and delays the log. Memory that isn't used isn't allocated.
 const BUFFERS: &str = "shared_buffers=2GB";
 const CHECKPOINTS_EVERY: &str = "checkpoint_timeout=15min";
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
@@ -40,9 +39,9 @@ pub struct PostgresLaunch;
 
 impl Launch for PostgresLaunch {
     const NAME: &'static str = "postgres";
-    // "Fast": sessions are ended, not waited for.
+    // "Fast": sessions are ended, and not waited for.
     const STOP_SIGNAL: &'static str = "INT";
-    // "Immediate": the children go too, which are in groups of their own.
+    // "Immediate": it also ends the children, which are in groups of their own.
     const END_SIGNAL: &'static str = "QUIT";
 
     fn prepare(dir: &Path, _port: u16) -> Result<()> {
@@ -90,7 +89,7 @@ impl Launch for PostgresLaunch {
 }
 
 impl PostgresLaunch {
-    /// Makes the data below `dir` a copy of what the PostgreSQL on `port` has, that will follow it.
+    /// Makes the data below `dir` a copy of the data of the PostgreSQL on `port`, to run as its standby.
     pub fn follow(dir: &Path, port: u16) -> Result<()> {
         let data = dir.join("data");
         make_folder(&data)?;
@@ -149,8 +148,8 @@ fn said_well(program: &str, output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// Removes the lock file of a postmaster that no longer runs. PostgreSQL does so itself,
-/// but not if the process is a zombie that nothing reaps, or its id is taken again.
+/// Removes the lock file of a postmaster that no longer runs. PostgreSQL does so itself, but not if the
+/// process is a zombie that nothing reaps, or if its id is in use again.
 fn clear_stale_lock(data: &Path) -> Result<()> {
     let lock = data.join("postmaster.pid");
     let Ok(text) = fs::read_to_string(&lock) else {
@@ -169,7 +168,7 @@ fn clear_stale_lock(data: &Path) -> Result<()> {
     fs::remove_file(&lock).context("remove a stale postmaster.pid")
 }
 
-/// PostgreSQL's processes all work in their data folder.
+/// Whether the process works in this data folder, as all of PostgreSQL's processes do.
 fn runs_in(pid: u32, data: &Path) -> bool {
     let running = pids::stat(pid).is_some_and(|stat| pids::is_running(pid, stat.started_ticks));
     running && fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder == data)
@@ -188,8 +187,8 @@ fn as_server_user(program: &PathBuf, data: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// Opens a session as `pg_isready` does, and looks whether it is let in (`R`) or
-/// refused (`E`, as while starting up).
+/// Opens a session as `pg_isready` does, and checks whether it is accepted (`R`) or refused (`E`, as while
+/// starting up).
 pub(super) fn ask(port: u16) -> std::io::Result<bool> {
     const PROTOCOL_3_0: u32 = 196_608;
     const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];

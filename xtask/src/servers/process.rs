@@ -1,5 +1,5 @@
-//! One server process and its children: started into a group of its own, ended
-//! together. It may be a child of this process or one that an earlier command left.
+//! One server process and its children: started in a process group of its own, and ended together. It may be
+//! a child of this process or one that an earlier command left running.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt;
@@ -12,10 +12,10 @@ use anyhow::{Context, Result, bail};
 use super::record::Record;
 use super::{pids, wait};
 
-/// The kernel ends a killed process at once, but for one that waits for a disk.
+/// How long a kill may take: the kernel ends a killed process at once, unless it waits for a disk.
 const KILL_LIMIT: Duration = Duration::from_secs(20);
 
-/// A process that was started, and may have ended since.
+/// A process that was started; it may have ended since.
 #[derive(Debug)]
 pub struct Process {
     pid: u32,
@@ -24,8 +24,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a command in a group of its own, so that a Ctrl-C at the terminal
-    /// doesn't reach it, with what it prints appended to the log.
+    /// Starts a command in a group of its own, so that a Ctrl-C at the terminal doesn't reach it. Its output
+    /// is appended to the log.
     pub fn spawn(command: &mut Command, log: &Path) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let log = OpenOptions::new()
@@ -61,7 +61,7 @@ impl Process {
         })
     }
 
-    /// What to write down so that `attach` finds it.
+    /// The record by which `attach` finds it again.
     pub fn record(&self, port: u16) -> Record {
         Record {
             port,
@@ -83,7 +83,7 @@ impl Process {
         }
     }
 
-    /// Asks it to end, and kills it if it hasn't within the limit.
+    /// Asks it to end, and kills it if it hasn't ended within the limit.
     pub fn stop(&mut self, signal: &str, limit: Duration) -> Result<()> {
         if !self.is_running() {
             return Ok(());
@@ -101,7 +101,7 @@ impl Process {
         if !self.is_running() {
             return Ok(());
         }
-        // Stopped first, so that no child is born between the look and the kill.
+        // It is stopped first, so that it starts no child between the look and the kill.
         pids::send("STOP", &[self.pid])?;
         wait::until(KILL_LIMIT, || {
             pids::stat(self.pid).is_none_or(|stat| "TZX".contains(stat.state))

@@ -1,4 +1,4 @@
-//! What a server leaves beside its data, so that a later command finds it again.
+//! The file beside a server's data by which a later command finds the server again.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Redis as Debian packages it. What it holds is written at a clean stop, so that a
-//! restart brings old entries back: the harder case for a cache's user.
+//! Redis as Debian packages it. It writes its data at a clean stop, so a restart brings old entries back.
+//! That is the harder case for the user of a cache.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -37,7 +37,7 @@ impl Launch for RedisLaunch {
             .args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
         command.arg("--dir").arg(dir).args(["--daemonize", "no"]);
         command.args(["--maxmemory-policy", "volatile-lru"]);
-        // Saved when stopped; in between hardly ever, not to disturb what is measured.
+        // It saves at a stop, and hardly ever in between, so as not to disturb measurements.
         command.args(["--save", "3600 1", "--appendonly", "no"]);
         Ok(command)
     }

@@ -1,4 +1,4 @@
-//! A folder for servers that are thrown away, where the servers' users can reach it.
+//! A folder for temporary servers, which the servers' users can reach.
 
 use std::env;
 use std::fs;
@@ -11,14 +11,14 @@ use anyhow::{Context, Result};
 
 use super::pids;
 
-/// On a disk also where `/tmp` is memory, so that fsync means something.
+/// On a disk even if `/tmp` is in memory, so that fsync has an effect.
 const BASE: &str = "/var/tmp";
 const PREFIX: &str = "trackops-scratch-";
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A folder of this process's own, removed when dropped. Declare it before the servers
-/// in it: what is declared first is dropped last.
+/// A folder of this process's own, removed when dropped. Declare it before the servers in it: the value
+/// declared first is dropped last.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
@@ -27,7 +27,7 @@ pub struct Scratch {
 impl Scratch {
     /// Makes an empty folder; the tag is for people who look into it.
     ///
-    /// Folders of processes that ended without removing theirs go first.
+    /// First removes the folders of processes that ended without removing them.
     pub fn new(tag: &str) -> Result<Self> {
         let base = env::var_os("TRACKOPS_SCRATCH_DIR").map_or_else(|| BASE.into(), PathBuf::from);
         sweep(&base);
@@ -37,7 +37,7 @@ impl Scratch {
             .mode(0o755)
             .create(&path)
             .with_context(|| format!("create {}", path.display()))?;
-        // Whatever the umask: PostgreSQL's user has to get through.
+        // Set explicitly, because a strict umask would keep PostgreSQL's user out.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(Self { path })
     }
@@ -50,7 +50,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Nobody to tell; the next process's sweep tries again.
+        // Nobody can handle an error here; the next process removes the folder.
         let _ = fs::remove_dir_all(&self.path);
     }
 }
@@ -59,7 +59,7 @@ fn sweep(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let name = entry.file_name();
         if owner(&name.to_string_lossy()).is_some_and(|pid| pids::stat(pid).is_none()) {
-            // Another user's folder stays: it isn't ours to remove.
+            // An error means that another user owns the folder; then it stays.
             let _ = fs::remove_dir_all(entry.path());
         }
     }

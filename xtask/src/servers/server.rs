@@ -14,12 +14,12 @@ use super::process::{Process, log_tail};
 use super::record::Record;
 use super::{port, wait};
 
-/// Generous: a machine that compiles on every core starts a JVM slowly.
+/// How long a start may take. It is generous: a machine that compiles on every core starts a JVM slowly.
 const READY_LIMIT: Duration = Duration::from_mins(2);
-/// A clean stop writes a checkpoint or hands partitions over; then it is killed.
+/// How long a clean stop may take, with a checkpoint or moved partitions; after that the server is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// What differs from server to server.
+/// The parts of a server's life that differ between servers.
 pub trait Launch {
     /// Its name for people.
     const NAME: &'static str;
@@ -28,7 +28,7 @@ pub trait Launch {
     /// The signal that ends it and its children at once, sent by the guard.
     const END_SIGNAL: &'static str = "KILL";
 
-    /// Makes the data if there is none, and clears away what a killed one left.
+    /// Makes the data if there is none, and removes leftovers of a killed server.
     fn prepare(dir: &Path, port: u16) -> Result<()>;
 
     /// The command that becomes the server.
@@ -37,7 +37,7 @@ pub trait Launch {
     /// Whether it answers as it should.
     fn is_ready(port: u16) -> bool;
 
-    /// What a client is given.
+    /// The address for clients.
     fn url(port: u16) -> String;
 }
 
@@ -54,8 +54,8 @@ pub struct Server<L: Launch> {
 impl<L: Launch> Server<L> {
     /// Starts a server with its data in the folder, and returns when it answers.
     ///
-    /// Port 0 means: the port that this folder's server had last if it is free, else
-    /// any free one. A folder that has data goes on with it.
+    /// Port 0 means the last port of this folder's server if it is free, else any free one. A folder that has
+    /// data is used again.
     pub fn start(dir: &Path, port: u16) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
         let dir = dir.canonicalize()?;
@@ -91,7 +91,7 @@ impl<L: Launch> Server<L> {
         self.port
     }
 
-    /// What a client is given: an URL, or for Kafka `host:port`.
+    /// The address for clients: a URL, or for Kafka `host:port`.
     pub fn url(&self) -> String {
         L::url(self.port)
     }
@@ -121,8 +121,8 @@ impl<L: Launch> Server<L> {
         self.end(|process| process.stop(L::STOP_SIGNAL, STOP_LIMIT))
     }
 
-    /// `kill -9` for it and every process below it. Also the fast way to end a server
-    /// whose data is thrown away.
+    /// `kill -9` for it and every process below it. Also the fast way to end a server whose data isn't needed
+    /// any more.
     pub fn kill(&mut self) -> Result<()> {
         self.end(Process::kill)
     }
@@ -187,7 +187,7 @@ impl<L: Launch> Server<L> {
 
 impl<L: Launch> Drop for Server<L> {
     fn drop(&mut self) {
-        // The guard goes after the server, also when this fails.
+        // The guard is dropped after the server, also if this fails.
         let _ = self.kill();
     }
 }

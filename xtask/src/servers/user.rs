@@ -1,4 +1,4 @@
-//! Who runs this, and the system user for a server that refuses root.
+//! The user of this process, and the system user for a server that refuses root.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -13,7 +13,7 @@ pub struct User {
     pub gid: u32,
 }
 
-/// Whether this process may act for other users.
+/// Whether this process runs as root.
 pub fn is_root() -> bool {
     own_uid() == Some(0)
 }
@@ -31,7 +31,7 @@ pub fn find(name: &str) -> Result<User> {
     parse(&passwd, name).with_context(|| format!("no user {name} in /etc/passwd"))
 }
 
-/// Refuses a path that another user can't reach, as below a home that only root may enter.
+/// Refuses a path that another user can't reach, such as one below a home that only root may enter.
 pub fn check_reachable(path: &Path) -> Result<()> {
     for folder in path.ancestors().filter(|folder| folder.is_dir()) {
         if fs::metadata(folder)?.permissions().mode() & 0o001 == 0 {

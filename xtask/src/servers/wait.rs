@@ -1,12 +1,12 @@
-//! Waiting for a condition of another process, which can't tell us: looked at often,
-//! with a limit.
+//! Waits for a condition of another process by polling, because the process can't notify us. Every wait has a
+//! limit.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Looks until the condition holds; false if the limit passed first.
+/// Polls until the condition holds; false if the limit passed first.
 pub fn until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !condition() {

@@ -1,4 +1,4 @@
-//! Which files the rules are for.
+//! The files that the rules apply to.
 
 use std::fs;
 use std::path::{Path, PathBuf};

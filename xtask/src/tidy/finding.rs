@@ -1,10 +1,10 @@
-//! What a rule finds: a place and what is wrong there. Leaves finding to the rules.
+//! The result of a rule: a position and what is wrong there. Leaves the search to the rules.
 
 use std::fmt;
 
 use super::source::Source;
 
-/// One place that breaks a rule.
+/// One breach of a rule.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Finding {
     pub path: String,

@@ -1,9 +1,9 @@
-//! Every module opens by saying what it is for.
+//! The rule that every module begins with its purpose.
 
 use super::finding::Finding;
 use super::source::Source;
 
-/// The first line that isn't blank has to be a `//!` with words.
+/// The first line that isn't blank must be a `//!` with text.
 pub fn check(source: &Source) -> Option<Finding> {
     let first = source.lines.iter().position(|line| !line.trim().is_empty());
     let line = first.map_or(1, |index| index + 1);

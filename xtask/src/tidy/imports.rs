@@ -1,6 +1,6 @@
-//! Who may import whom: the table of the design, checked by text. `crate::<name>` (and
-//! enough `super::` to be the same) in a folder of `src/` has to be in the folder's row. Leaves circles between
-//! files to [`circles`].
+//! Which folder may import which: the table of the design, checked by text. Every `crate::<name>` in a folder
+//! of `src/`, also as a chain of `super::`, must be in the folder's row. Leaves circles between files to
+//! [`circles`].
 
 use super::finding::Finding;
 use super::source::Source;
@@ -19,7 +19,7 @@ const PURE: &[&str] = &["domain", "cluster"];
 const PLAIN: &[&str] = &["model", "domain", "cluster"];
 const CONTRACT: &[&str] = &["ports", "codec", "model", "domain", "cluster"];
 const MIDDLE: &[&str] = &["messaging", "ports", "codec", "model", "domain", "cluster"];
-/// Stands before the actors and the mirrors, and keeps the two apart.
+/// The router passes requests to the actors and the mirrors, and keeps the two apart.
 const ROUTER: &[&str] = &[
     "actors", "live", "ports", "codec", "model", "domain", "cluster",
 ];
@@ -59,7 +59,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("faults", PURE),
 ];
 
-/// Anyone may import these.
+/// Every folder may import these.
 const COMMON: &[&str] = &["config", "telemetry", "faults"];
 /// These may import everything.
 const TOP: &[&str] = &["app", "main", "lib"];

@@ -1,9 +1,9 @@
-//! Dependencies come from the registry only: a build needs no other network, and a
-//! branch somewhere can't change under us.
+//! The rule that dependencies come from the registry only: a build needs no other network, and no branch can
+//! change under us.
 
 use super::finding::Finding;
 
-/// Finds sources by git in `Cargo.lock`.
+/// Finds git sources in `Cargo.lock`.
 pub fn check(lock: &str) -> Vec<Finding> {
     let lines = lock.lines().enumerate();
     let git = lines.filter(|(_, line)| line.starts_with("source = \"git+"));

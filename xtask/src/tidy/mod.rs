@@ -1,5 +1,5 @@
-//! `cargo xtask tidy`: what the compiler doesn't check. Formatting and lints by cargo;
-//! the design's rules on the text of the sources, each finding a place.
+//! `cargo xtask tidy`: checks that the compiler doesn't make. Cargo checks formatting and lints; the design's
+//! own rules check the text of the sources.
 
 mod files;
 mod finding;
@@ -19,7 +19,7 @@ use crate::cargo;
 use finding::Finding;
 use source::Source;
 
-/// All of it; what fails doesn't keep the rest from being told.
+/// Runs every check, also after one has failed.
 pub fn run() -> Result<()> {
     let checks = [run_text_checks(), run_fmt(), run_clippy()];
     let mut errors = checks
@@ -35,7 +35,7 @@ pub fn run() -> Result<()> {
     }
 }
 
-/// Formatting, as `cargo fmt` leaves it.
+/// Checks the formatting by `cargo fmt`.
 pub fn run_fmt() -> Result<()> {
     cargo::run(&["fmt", "--all", "--check"])
 }
@@ -52,7 +52,7 @@ pub fn run_clippy() -> Result<()> {
     ])
 }
 
-/// The rules on the text.
+/// Runs the rules on the text.
 pub fn run_text_checks() -> Result<()> {
     let root = cargo::workspace();
     let mut findings = Vec::new();
@@ -74,7 +74,7 @@ pub fn run_text_checks() -> Result<()> {
 }
 
 fn check(source: &Source, findings: &mut Vec<Finding>) {
-    // Generated code is as its generator writes it.
+    // Generated code follows no rules of ours.
     if source.is_generated() {
         return;
     }

@@ -1,9 +1,9 @@
-//! A file is read in one sitting.
+//! The rule that a file is short enough to be read in one sitting.
 
 use super::finding::Finding;
 use super::source::Source;
 
-/// House style, 1; tests at the end of the file don't count.
+/// The most lines (house style, 1); tests at the end of the file don't count.
 const LINES_MAX: usize = 500;
 
 /// Refuses a file that is too long.

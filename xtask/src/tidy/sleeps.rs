@@ -1,4 +1,4 @@
-//! Tests don't sleep to wait for something; one that sleeps for a reason says it.
+//! The rule that tests don't sleep to wait for something; a sleep with a reason states it.
 
 use super::finding::Finding;
 use super::source::Source;

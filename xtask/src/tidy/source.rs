@@ -1,19 +1,19 @@
-//! One source file as the rules see it: its lines, and the same lines with comments
-//! and the insides of literals blanked, so that words in them don't count.
+//! One source file as the rules see it: its lines, and the same lines with comments and the contents of
+//! literals blanked, so that words in them don't count.
 
-/// A file's text, twice.
+/// A file's text, as written and as code only.
 #[derive(Debug)]
 pub struct Source {
     /// Relative to the workspace, with `/`.
     pub path: String,
-    /// As written.
+    /// The lines as written.
     pub lines: Vec<String>,
-    /// Code only, the same number of lines.
+    /// The lines with code only; as many as `lines`.
     pub code: Vec<String>,
 }
 
 impl Source {
-    /// Takes a file apart.
+    /// Splits a file into its lines.
     pub fn new(path: &str, text: &str) -> Self {
         let code = blank(text);
         Self {
@@ -23,14 +23,14 @@ impl Source {
         }
     }
 
-    /// Whether a tool wrote it.
+    /// Whether a tool generated it.
     pub fn is_generated(&self) -> bool {
         self.lines
             .first()
             .is_some_and(|line| line.contains("@generated"))
     }
 
-    /// How many lines stand before the tests at the end of the file.
+    /// The number of lines before the tests at the end of the file.
     pub fn lines_without_tests(&self) -> usize {
         let is_module = |line: &String| {
             let line = line.trim_start();
@@ -51,7 +51,7 @@ impl Source {
     }
 }
 
-/// Blanks comments and the insides of literals; line breaks stay.
+/// Blanks comments and the contents of literals; line breaks stay.
 fn blank(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut code = String::with_capacity(text.len());
@@ -73,7 +73,7 @@ fn blank(text: &str) -> String {
     code
 }
 
-/// Where the comment or literal that begins here ends; here if none does.
+/// The index where the comment or literal that begins at `at` ends; `at` if none begins there.
 fn skipped_until(chars: &[char], at: usize) -> usize {
     let next = chars.get(at + 1).copied();
     let after_word = at > 0 && is_word(chars[at - 1]);
@@ -128,7 +128,7 @@ fn raw_string_end(chars: &[char], open: usize) -> usize {
     (find(chars, quote + 1, closes) + 1 + hashes).min(chars.len())
 }
 
-/// A character, unless the quote begins a lifetime.
+/// The end of a character literal, unless the quote begins a lifetime.
 fn char_end(chars: &[char], open: usize) -> usize {
     match chars[open..] {
         [_, '\\', _, ..] => (find(chars, open + 3, |rest| rest[0] == '\'') + 1).min(chars.len()),
@@ -137,7 +137,7 @@ fn char_end(chars: &[char], open: usize) -> usize {
     }
 }
 
-/// Whether it can be part of a name.
+/// Whether the character can be part of a name.
 pub fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }

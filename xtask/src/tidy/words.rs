@@ -1,4 +1,4 @@
-//! What is for the moment only and may not stay.
+//! The rule against macros of unfinished code.
 
 use super::finding::Finding;
 use super::source::{Source, is_word};
@@ -9,7 +9,7 @@ const REFUSED: [(&str, &str); 3] = [
     ("dbg!", "left over from debugging"),
 ];
 
-/// Finds macros that only unfinished code has.
+/// Finds macros that only unfinished code uses.
 pub fn check(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (line, code) in source.numbered_code() {
@@ -22,7 +22,7 @@ pub fn check(source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// Whether the word stands in the code, not as the end of a longer one.
+/// Whether the code contains the word, and not only as the end of a longer one.
 pub fn has_word(code: &str, word: &str) -> bool {
     code.match_indices(word)
         .any(|(at, _)| !code[..at].chars().next_back().is_some_and(is_word))

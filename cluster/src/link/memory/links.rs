@@ -1,4 +1,4 @@
-//! One node's links over a [`super::MemoryNetwork`].
+//! One node's links over a [`super::MemoryNetwork`]. Leaves the network's state to [`super::net`].
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::network_faults::{Accident, Fate};
 use crate::link::{LinkError, LinkState, LinkStatus, Links, Peer, Service, Trouble};
 use crate::membership::{Incarnation, NodeId};
 
-/// What one node of a simulated network calls others by.
+/// The links of one node of a simulated network.
 pub struct MemoryLinks {
     me: Peer,
     net: Arc<Net>,
@@ -31,7 +31,7 @@ impl MemoryLinks {
     }
 }
 
-/// What is asked of the node that a request reaches.
+/// What the node that a request reaches should do with it.
 enum Errand {
     Answer,
     PassOn(Peer),
@@ -77,7 +77,7 @@ impl Links for MemoryLinks {
         let posted = Posted {
             message,
             due: due(fate.there),
-            // TCP loses no single message: one that is lost is lost with its link.
+            // TCP loses no single message: a message is lost only together with its link.
             breaks: matches!(fate.accident, Some(Accident::Break | Accident::RequestLost)),
         };
         let sent = tokio::select! {
@@ -130,7 +130,7 @@ async fn request_over(
     let (reply, answer) = oneshot::channel();
     let deadline = letter.deadline;
     let broken = wire.broken.clone();
-    // A task of its own: what has been sent is carried out whether or not the caller waits.
+    // In a task of its own: a request that was sent is carried out whether or not the caller still waits.
     tokio::spawn(set_off(Arc::clone(net), wire, letter, fate, reply));
     let outcome = tokio::select! {
         biased;
@@ -142,7 +142,7 @@ async fn request_over(
     outcome
 }
 
-/// Boxed, for a relay carries within a carry.
+/// Boxed, because [`carry`] of a relay calls itself.
 fn set_off(
     net: Arc<Net>,
     wire: Arc<Wire>,
@@ -153,7 +153,8 @@ fn set_off(
     Box::pin(carry(net, wire, letter, fate, reply))
 }
 
-/// Takes a request there, has it answered, and brings the answer back. Dropping `reply` is a loss.
+/// Carries a request to its node, has it answered, and carries the answer back. Dropping `reply` means
+/// that the call is lost.
 async fn carry(
     net: Arc<Net>,
     wire: Arc<Wire>,
@@ -189,7 +190,7 @@ async fn carry(
         () = net.travel(to, from, due(fate.back)) => {}
     }
     if fate.accident != Some(Accident::AnswerLost) {
-        // Nobody waits for it after the deadline.
+        // After the deadline nobody waits for the answer.
         drop(reply.send(answer));
     }
 }
@@ -223,7 +224,7 @@ async fn work(
     }
 }
 
-/// Brings a wire's one-way messages in order, and tells the receiver when it has broken.
+/// Delivers a wire's one-way messages in order, and tells the receiver when the wire has broken.
 async fn deliver(net: Arc<Net>, wire: Arc<Wire>, new: NewWire) {
     if let Some(before) = new.before {
         before.cancelled().await;

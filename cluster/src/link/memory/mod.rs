@@ -6,10 +6,10 @@
 //!
 //! It keeps the promises of [`super`], and fails as the real transport does:
 //!
-//! - A cut loses nothing at first, for TCP sends again: what travels waits for the cut to be healed.
-//!   After [`MemorySettings::silence_limit`] keepalive finds the link dead, in both directions even if
-//!   only one is cut, and what is on its way is lost. So a request can be carried out whose answer
-//!   never arrives.
+//! - A cut loses nothing at first, because TCP sends again: calls and messages in flight wait until the
+//!   cut is healed. After [`MemorySettings::silence_limit`] keepalive finds the link dead, in both
+//!   directions even if only one is cut, and everything in flight is lost. So a request can be carried
+//!   out although its answer never arrives.
 //! - While a cut lasts no new link is made: calls are `NotSent`.
 //! - A crashed node's links break at once, as the kernel closes the sockets of a killed process.
 
@@ -43,20 +43,20 @@ impl MemoryNetwork {
         }
     }
 
-    /// A node comes up. An earlier life of it that is still there crashes. It can call at once, and be
-    /// called after [`MemoryLinks::serve`].
+    /// Adds a node. An earlier incarnation that is still there crashes. The node can call others at once,
+    /// and others can call it after [`MemoryLinks::serve`].
     pub fn join(&self, me: Peer) -> Arc<MemoryLinks> {
         self.net.join(&me);
         Arc::new(MemoryLinks::new(me, Arc::clone(&self.net)))
     }
 
-    /// Changes what happens to what is sent from now on.
+    /// Changes the faults of everything sent from now on.
     pub fn set_faults(&self, faults: NetworkFaults) {
         self.net.set_faults(faults);
     }
 
-    /// Nothing gets from `from` to `to` any more; the other direction still works, until the link is
-    /// found dead.
+    /// Cuts the direction from `from` to `to`. The other direction still works until the link is found
+    /// dead.
     pub fn cut(&self, from: &NodeId, to: &NodeId) {
         self.net.cut(&[(from, to)]);
     }
@@ -77,14 +77,14 @@ impl MemoryNetwork {
         self.net.heal(|_, _| true);
     }
 
-    /// Breaks the link over which `from` calls `to`, at once: what is on its way is lost. The next use
-    /// makes a new one.
+    /// Breaks the link over which `from` calls `to`, at once. Everything in flight is lost. The next use
+    /// makes a new link.
     pub fn break_link(&self, from: &NodeId, to: &NodeId) {
         self.net.break_link(&from.0, &to.0);
     }
 
-    /// The node is gone: its links break, what its service was doing is dropped where it stands, and
-    /// its own calls are `NotSent`.
+    /// Crashes the node: its links break, the work of its service is dropped half-way, and its own calls
+    /// are `NotSent`.
     pub fn crash(&self, node: &NodeId) {
         self.net.crash(&node.0);
     }

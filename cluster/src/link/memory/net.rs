@@ -1,4 +1,5 @@
-//! The network's state: who is there, what is cut, which links hold.
+//! The state of the simulated network: its nodes, its cuts and its links. Leaves carrying calls and
+//! messages to [`super::links`].
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -20,7 +21,7 @@ use crate::membership::{Incarnation, NodeId};
 pub(super) struct Net {
     pub settings: MemorySettings,
     state: Mutex<State>,
-    /// Rung when a cut is healed. Wakes in order, which `watch` doesn't promise.
+    /// Notified when a cut is healed. Wakes tasks in order, which `watch` doesn't promise.
     healed: Notify,
 }
 
@@ -28,13 +29,13 @@ struct State {
     dice: Dice,
     faults: NetworkFaults,
     nodes: BTreeMap<String, Node>,
-    /// From, to; the number tells this cut from an earlier one.
+    /// By sender and receiver; the number tells this cut from an earlier one.
     cuts: BTreeMap<(String, String), u64>,
     links: BTreeMap<(String, String), Arc<Wire>>,
     counter: u64,
 }
 
-/// A node that is there.
+/// A node that has joined.
 #[derive(Clone)]
 pub(super) struct Node {
     pub peer: Peer,
@@ -48,20 +49,20 @@ pub(super) struct Wire {
     pub to: Peer,
     pub since: Instant,
     pub broken: CancellationToken,
-    /// The receiver has been told that it is broken.
+    /// Cancelled once the receiver has been told that the link is broken.
     pub done: CancellationToken,
     pub messages: mpsc::Sender<Posted>,
     pub in_flight: AtomicUsize,
 }
 
-/// A one-way message on its way.
+/// A one-way message in flight.
 pub(super) struct Posted {
     pub message: Bytes,
     pub due: Instant,
     pub breaks: bool,
 }
 
-/// One call's place among those in flight.
+/// The permit of one call in flight.
 pub(super) struct CallPermit(Arc<Wire>);
 
 impl Drop for CallPermit {
@@ -164,7 +165,7 @@ impl Net {
         }
     }
 
-    /// The node, if it is there in this life.
+    /// The node, if it is there in this incarnation.
     pub fn node(&self, peer: &Peer) -> Option<Node> {
         let state = self.state.lock();
         state
@@ -174,7 +175,7 @@ impl Net {
             .cloned()
     }
 
-    /// Travels: takes its time, and waits while the direction is cut.
+    /// Waits until `due`, and for as long as the direction is cut.
     pub async fn travel(&self, from: &str, to: &str, due: Instant) {
         tokio::time::sleep_until(due).await;
         let key = (from.to_owned(), to.to_owned());
@@ -188,8 +189,8 @@ impl Net {
         }
     }
 
-    /// The wire from one to the other, made if need be, and what becomes of the next thing sent over it.
-    /// A new wire has to be served: its queue comes back.
+    /// The wire from `from` to `to`, made if there is none, and the fate of the next call or message on
+    /// it. The caller must serve a new wire: its queue is returned with it.
     pub fn wire(
         &self,
         from: &Peer,
@@ -244,7 +245,7 @@ impl Net {
         Ok((wire, fate, Some(NewWire { queue, before })))
     }
 
-    /// Takes a place on the wire for one call.
+    /// Takes a permit for one call on the wire.
     pub fn place(&self, wire: &Arc<Wire>) -> Result<CallPermit, LinkError> {
         let before = wire.in_flight.fetch_add(1, Ordering::Relaxed);
         let place = CallPermit(Arc::clone(wire));
@@ -254,7 +255,7 @@ impl Net {
         Ok(place)
     }
 
-    /// The wires by which `node` calls others, by node id.
+    /// The wires over which `node` calls others, by node id.
     pub fn wires(&self, node: &str) -> Vec<Arc<Wire>> {
         let state = self.state.lock();
         state
@@ -269,11 +270,12 @@ impl Net {
 /// What a new wire's task needs.
 pub(super) struct NewWire {
     pub queue: mpsc::Receiver<Posted>,
-    /// The receiver hears of the old wire's end before it gets anything over the new one.
+    /// Cancelled when the receiver has been told of the old wire's end. It gets nothing over the new wire
+    /// before that.
     pub before: Option<CancellationToken>,
 }
 
-/// When something sent now arrives.
+/// When a message that is sent now arrives.
 pub(super) fn due(delay: Duration) -> Instant {
     Instant::now() + delay
 }

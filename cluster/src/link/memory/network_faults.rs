@@ -1,4 +1,5 @@
-//! What a simulated network does to what is sent over it, drawn from a seed.
+//! The faults of a simulated network, drawn from a seed: delays, losses and breaks. Leaves acting on them
+//! to [`super::links`].
 
 use std::time::Duration;
 
@@ -8,21 +9,21 @@ use std::time::Duration;
 /// calls overtake each other; the clock of tokio's timers ticks in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NetworkFaults {
-    /// The shortest way in one direction.
+    /// The shortest delay in one direction.
     pub delay_min: Duration,
-    /// The longest.
+    /// The longest delay in one direction.
     pub delay_max: Duration,
     /// A call fails as not sent, at once.
     pub unsent_per_mille: u16,
-    /// A request is lost on its way: the call is `Lost` and was not carried out.
+    /// A request is lost in flight: the call is `Lost` and was not carried out.
     pub lost_requests_per_mille: u16,
-    /// An answer is lost on its way: the call is `Lost` and was carried out.
+    /// An answer is lost in flight: the call is `Lost` and was carried out.
     pub lost_answers_per_mille: u16,
-    /// The link breaks when a request or message should arrive, with all that is on its way.
+    /// The link breaks when a request or message should arrive, and loses everything in flight.
     pub breaks_per_mille: u16,
 }
 
-/// What becomes of one call or message.
+/// The delays of one call or message, and its fault if it has one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fate {
     pub there: Duration,
@@ -30,7 +31,7 @@ pub(super) struct Fate {
     pub accident: Option<Accident>,
 }
 
-/// What goes wrong with it.
+/// The fault of one call or message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accident {
     Unsent,
@@ -45,7 +46,8 @@ pub(super) enum Accident {
 pub(super) struct Dice(pub u64);
 
 impl Dice {
-    /// Always the same number of draws, so that a change of one chance leaves the others as they were.
+    /// Always makes the same number of draws, so that changing one chance leaves the other draws as they
+    /// were.
     pub fn fate(&mut self, faults: &NetworkFaults) -> Fate {
         let there = self.between(faults.delay_min, faults.delay_max);
         let back = self.between(faults.delay_min, faults.delay_max);

@@ -5,11 +5,11 @@ use std::time::Duration;
 /// The limits of a [`super::MemoryNetwork`]; the defaults are those of the real transport.
 #[derive(Clone, Copy, Debug)]
 pub struct MemorySettings {
-    /// How long after a cut a link is found dead.
+    /// How long after a cut the link is found dead.
     pub silence_limit: Duration,
-    /// Calls on their way from one node to another.
+    /// Calls in flight from one node to another.
     pub calls_max: usize,
-    /// One-way messages on their way from one node to another.
+    /// One-way messages in flight from one node to another.
     pub messages_max: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What a working link does.
+//! Tests of a working link.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

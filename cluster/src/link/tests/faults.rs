@@ -1,4 +1,4 @@
-//! Links that break: what callers are told, and how they come back.
+//! Tests of links that break: the errors of callers, and how links come back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,7 +147,7 @@ async fn a_break_is_told_to_the_receiver_before_anything_new_arrives() {
     b.script.wait_for("message one", 1).await;
     // Long enough for the new link to overtake, if it could.
     *b.script.parting.lock() = Duration::from_millis(200);
-    // Another connection of the same life takes the place of the first.
+    // Another connection of the same incarnation replaces the first.
     let second = Proxy::to(&b.peer.address).await;
     let elsewhere = Peer {
         address: second.address.clone(),

@@ -1,4 +1,4 @@
-//! Who is refused, and what a stranger gets to hear.
+//! Tests of which diallers are refused, and what a stranger learns.
 
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ async fn versions_meet_if_they_are_neighbours() {
     assert_eq!(refusal(&newest, &old.peer).await, Refusal::Version);
 }
 
-/// A stream to `to` without its dialler's manners.
+/// A raw stream to `to`, without the dialler's handshake.
 async fn raw(to: &str) -> (mpsc::Sender<Frame>, Streaming<Frame>) {
     let socket = TcpStream::connect(to).await.unwrap();
     let (sender, connection) =
@@ -232,7 +232,7 @@ async fn impostor(out: mpsc::Sender<Frame>, mut frames: Streaming<Frame>) {
     };
     // The best it has: the dialler's own proof.
     out.send(Frame::of(Body::Welcome(proof))).await.unwrap();
-    // A dialler that is taken in would now say something.
+    // A dialler that believes the proof would now send a call.
     assert!(!matches!(frames.message().await, Ok(Some(_))));
 }
 

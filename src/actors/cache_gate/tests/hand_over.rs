@@ -2,14 +2,15 @@
 
 use super::*;
 
-/// A planned move doesn't raise the generation: what the next owner finds under it must be good.
+/// A planned move doesn't raise the generation, so the entries that the next owner finds under it must be
+/// good.
 #[tokio::test(start_paused = true)]
 async fn a_shard_is_handed_over_only_under_a_generation_that_can_be_believed() {
     let (cache, column, gate) = gate();
     assert!(gate.hand_over(S).await, "nothing to be put right");
     assert_eq!(column.calls.load(Ordering::SeqCst), 0);
 
-    // Away from this replica, and perhaps not from the next owner: version 1 stays in the cache.
+    // The cache is away from this replica, and perhaps not from the next owner: version 1 stays in the cache.
     let id = some_id();
     gate.write(vec![(S, order(id, 1))]).await;
     cache.set(Mode::Fails);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Answered before the cache has confirmed it, an order is read elsewhere until then.
+/// An order that was answered before the cache confirmed it is read elsewhere until then.
 #[tokio::test(start_paused = true)]
 async fn what_is_not_confirmed_is_not_read_from_the_cache() {
     let (recorder, handle) = recorder();
@@ -18,14 +18,14 @@ async fn what_is_not_confirmed_is_not_read_from_the_cache() {
     let read = read.await.expect("loaded").expect("there");
     assert_eq!(read.version, Version(2), "from the journal");
 
-    // Two writes under way: the first to be confirmed isn't enough.
+    // Two writes in flight: the confirmation of the first isn't enough.
     let later = gate.committed(committed(vec![(S, order(id, 3))]));
     unconfirmed.write().await;
     assert_eq!(shown(&gate, S, id).await, None);
     later.write().await;
     assert_eq!(shown(&gate, S, id).await, Some(Version(3)));
 
-    // What fails is distrusted before it is forgotten.
+    // A failed write makes the entries unreadable before its mark is cleared.
     cache.set(Mode::Fails);
     gate.committed(committed(vec![(S, order(neighbour, 2))]))
         .write()

@@ -1,5 +1,5 @@
-//! No circle between files: a file never imports one that leads back to it. Leaves which folder may import
-//! which to the table of [`super`].
+//! The rule against circles: no file imports a file that leads back to it. Leaves the permitted imports of
+//! folders to the table of [`super`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub fn check(sources: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Each circle once: the files that lead to each other.
+/// Each circle once, as the set of files that lead to each other.
 fn circles(imports: &Imports) -> Vec<BTreeSet<&str>> {
     let mut imported: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (from, to) in imports.keys() {
@@ -44,7 +44,7 @@ fn circles(imports: &Imports) -> Vec<BTreeSet<&str>> {
     circles.into_iter().collect()
 }
 
-/// Every file that `file` leads to, itself only if the way comes back.
+/// Every file that `file` leads to; `file` itself only if it is in a circle.
 fn reached_from<'i>(file: &str, imported: &BTreeMap<&'i str, Vec<&'i str>>) -> BTreeSet<&'i str> {
     let mut reached = BTreeSet::new();
     let mut open = vec![file];
@@ -58,7 +58,7 @@ fn reached_from<'i>(file: &str, imported: &BTreeMap<&'i str, Vec<&'i str>>) -> B
     reached
 }
 
-/// Its files, and what ties them, a line for each import.
+/// Describes a circle: its files, and a line for each import between them.
 fn finding(circle: &BTreeSet<&str>, imports: &Imports) -> Option<Finding> {
     let is_in = |(from, to): &(String, String)| {
         circle.contains(from.as_str()) && circle.contains(to.as_str())

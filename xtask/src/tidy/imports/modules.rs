@@ -1,5 +1,5 @@
-//! The modules of the workspace's crates, each with its file. Tests are no modules here. Leaves what a path in
-//! one of them means to [`super::resolve`].
+//! The modules of the workspace's crates, each with its file. Test modules are left out. Leaves the meaning
+//! of paths to [`super::resolve`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use super::paths::{Names, names};
 use super::tokens::tokens;
 use crate::tidy::source::Source;
 
-/// Where a module is in its crate: `["a", "b"]` for `crate::a::b`.
+/// The position of a module in its crate: `["a", "b"]` for `crate::a::b`.
 pub type Place = Vec<String>;
 
 /// A module that has a file.
@@ -34,7 +34,8 @@ pub fn crates(sources: &[Source]) -> Vec<Crate> {
     folders.into_values().map(|files| modules(&files)).collect()
 }
 
-/// The folder of a crate's sources, and the path below it; files outside of one are tests.
+/// The folder of a crate's sources, and the path below it; `None` for a file outside such a folder, which is
+/// a test.
 fn split(path: &str) -> Option<(&str, &str)> {
     let below = match path.strip_prefix("src/") {
         Some(below) => below,
@@ -48,7 +49,7 @@ fn modules(files: &[(&str, &Source)]) -> Crate {
     let mut modules = Crate::new();
     let mut tests = BTreeSet::new();
     for (below, source) in files {
-        // Beside a library the binary is a crate of its own, of one file.
+        // If there is a library, the binary is a crate of its own, with one file.
         if has_library && *below == "main.rs" {
             continue;
         }

@@ -1,12 +1,12 @@
-//! What a file imports and names by path, and what it defines. Leaves which file a path leads to to
-//! [`super::resolve`].
+//! The names that a file imports, uses by path, and defines. Leaves to [`super::resolve`] which file a path
+//! leads to.
 
 use std::collections::BTreeSet;
 
 use super::tokens::Token;
 use crate::tidy::source::is_word;
 
-/// A path as it is written, with the line that it begins on.
+/// A path as it is written, with the line where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
     pub segments: Vec<String>,
@@ -16,13 +16,13 @@ pub struct Path {
 /// The names of one file.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// What `use` brings in, with the name that it has here.
+    /// Paths that `use` imports, each with its name in this file.
     pub uses: Vec<(String, Path)>,
-    /// The modules of which `use` brings in everything.
+    /// The modules that `use` imports with `*`.
     pub globs: Vec<Path>,
     /// Paths in the code outside of `use`.
     pub paths: Vec<Path>,
-    /// What is defined here, at any depth.
+    /// The names that are defined in the file, at any depth.
     pub definitions: BTreeSet<String>,
 }
 
@@ -30,13 +30,13 @@ const DEFINING: [&str; 9] = [
     "fn", "struct", "enum", "trait", "type", "const", "static", "union", "mod",
 ];
 
-/// The names of a file of these tokens.
+/// The names of the file with these tokens.
 pub fn names(tokens: &[Token<'_>]) -> Names {
     let mut names = Names::default();
     let mut at = 0;
     while at < tokens.len() {
         let word = tokens[at].text;
-        // `use<'a>` says what a type captures.
+        // `use<'a>` is no import: it names the lifetimes that a type captures.
         if word == "use" && text(tokens, at + 1) != "<" {
             at = add_tree(tokens, at + 1, &[], &mut names);
             continue;
@@ -55,7 +55,7 @@ pub fn names(tokens: &[Token<'_>]) -> Names {
     names
 }
 
-/// Reads one tree of a `use` below `prefix`; gives what comes after it.
+/// Reads one tree of a `use` below `prefix`; returns the index of the token after it.
 fn add_tree(tokens: &[Token<'_>], mut at: usize, prefix: &[String], names: &mut Names) -> usize {
     let mut segments = prefix.to_vec();
     while at < tokens.len() {
@@ -89,7 +89,7 @@ fn add_tree(tokens: &[Token<'_>], mut at: usize, prefix: &[String], names: &mut 
     at
 }
 
-/// The end of a branch: perhaps `as` another name, perhaps `self` for the module itself.
+/// Reads the end of a branch: perhaps `as` another name, perhaps `self` for the module itself.
 fn add_leaf(tokens: &[Token<'_>], at: usize, mut path: Path, names: &mut Names) -> usize {
     if path.segments.len() > 1 && path.segments.last().is_some_and(|last| last == "self") {
         path.segments.pop();
@@ -104,14 +104,14 @@ fn add_leaf(tokens: &[Token<'_>], at: usize, mut path: Path, names: &mut Names) 
     if is_renamed { at + 2 } else { at }
 }
 
-/// The path that begins at `at`, of no segment if none begins there.
+/// The path that begins at `at`; without segments if none begins there.
 fn path_at(tokens: &[Token<'_>], at: usize) -> Path {
     let mut path = Path {
         segments: Vec::new(),
         line: tokens[at].line,
     };
     let before = at.checked_sub(1).map_or("", |before| tokens[before].text);
-    // Of another crate (`::a`), of a value (`a.b`), or who may see something (`pub(in a)`).
+    // Not ours: a path of another crate (`::a`), a field or method (`a.b`), or a visibility (`pub(in a)`).
     let is_none =
         matches!(before, "::" | ".") || (before == "in" && at >= 2 && tokens[at - 2].text == "(");
     if is_none {

@@ -1,5 +1,5 @@
-//! Finds what a file names of its own crate: `crate::a`, `crate::{a::b, c}`, as many
-//! `super::` as lead to the root, and the workspace's crates `domain` and `cluster`.
+//! Finds the top-level modules of its own crate that a file names: by `crate::a`, by `crate::{a::b, c}`, or
+//! by a chain of `super::` that leads to the root. Also finds the workspace's crates `domain` and `cluster`.
 
 use crate::tidy::source::{Source, is_word};
 
@@ -10,7 +10,7 @@ pub struct Reference {
     pub name: String,
 }
 
-/// Every mention in the file, in no special order.
+/// Every mention in the file, in no particular order.
 pub fn references(source: &Source) -> Vec<Reference> {
     let code = source.code.join("\n");
     let mut found = Vec::new();
@@ -19,7 +19,7 @@ pub fn references(source: &Source) -> Vec<Reference> {
             add_names(&code, at + prefix.len(), &mut found);
         }
     }
-    // In the tests at the end of a file the module is one deeper: left alone there.
+    // Tests at the end of a file are one module deeper, so they are skipped.
     let code_only = source.lines_without_tests();
     for (at, chain) in chains_of_super(&code) {
         let climbs = chain.matches("super").count() >= depth(&source.path);
@@ -43,7 +43,7 @@ pub fn references(source: &Source) -> Vec<Reference> {
     found
 }
 
-/// What stands after `crate::`: one name, `*`, or a list in braces.
+/// Reads the text after `crate::`: one name, `*`, or a list in braces.
 fn add_names(code: &str, at: usize, found: &mut Vec<Reference>) {
     let rest = &code[at..];
     if !rest.trim_start().starts_with('{') {
@@ -87,7 +87,7 @@ fn first_name(text: &str) -> String {
     text.chars().take_while(|c| is_word(*c)).collect()
 }
 
-/// Every whole chain `super::super::`, with where it begins.
+/// Every whole chain `super::super::`, with its position.
 fn chains_of_super(code: &str) -> Vec<(usize, &str)> {
     const STEP: &str = "super::";
     let mut chains = Vec::new();

@@ -1,32 +1,32 @@
-//! Which file a path leads to: the one that defines the name, whoever hands it on. Leaves what follows from
-//! it to [`super::circles`].
+//! Finds the file that a path leads to: the one that defines the name, through any re-exports. Leaves the
+//! search for circles to [`super::circles`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::modules::{Crate, Module, Place};
 use super::paths::Path;
 
-/// A name that is handed on more often is not followed: by then a `use` leads back to itself.
+/// A name that is re-exported more often is not followed: then a `use` leads back to itself.
 const HANDS_MAX: usize = 16;
 
-/// What one file takes from another.
+/// The names that one file imports from another.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Import {
-    /// Of the first.
+    /// The line of the first import.
     pub line: usize,
     pub names: BTreeSet<String>,
 }
 
-/// All imports of a crate, by the file that imports and the one that is imported.
+/// All imports of a crate, by the importing and the imported file.
 pub type Imports = BTreeMap<(String, String), Import>;
 
-/// A name where it is defined; a module that is named as a whole has no name.
+/// A name with the module that defines it; without a name for a module as a whole.
 struct Target<'c> {
     module: &'c Module,
     name: Option<String>,
 }
 
-/// Who imports whom in `of`.
+/// The imports between the files of `of`.
 pub fn imports(of: &Crate) -> Imports {
     let mut imports = Imports::new();
     for (place, module) in of {
@@ -46,7 +46,7 @@ pub fn imports(of: &Crate) -> Imports {
         };
         for (name, path) in &names.uses {
             let target = resolve(of, place, &path.segments, 0);
-            // A module that is imported to name what is in it: those names are looked at below.
+            // A module that is imported only as a prefix: the names behind it are resolved below.
             let is_prefix = target.as_ref().is_some_and(|target| target.name.is_none())
                 && names.paths.iter().any(|path| path.segments[0] == *name);
             if !is_prefix {
@@ -63,7 +63,7 @@ pub fn imports(of: &Crate) -> Imports {
     imports
 }
 
-/// Where `segments` lead, written in the module at `place`; nowhere for what is another crate's.
+/// The target of the path `segments` in the module at `place`; `None` for a name of another crate.
 fn resolve<'c>(
     of: &'c Crate,
     place: &[String],
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::tidy::source::Source;
 
-    /// `a -> b: X, Y` of every pair.
+    /// A line `a -> b: X, Y` for every pair.
     fn found(files: &[(&str, &str)]) -> Vec<String> {
         let sources = files.iter().map(|(path, text)| Source::new(path, text));
         let crates = crates(&sources.collect::<Vec<_>>());

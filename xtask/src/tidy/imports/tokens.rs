@@ -1,4 +1,4 @@
-//! The words and signs of a file's code, without what only a test build has. Leaves what they mean to
+//! The words and signs of a file's code, without code that only a test build has. Leaves their meaning to
 //! [`super::paths`].
 
 use std::ops::Range;
@@ -13,7 +13,7 @@ pub struct Token<'s> {
     pub line: usize,
 }
 
-/// The tokens of a file, and the modules that only a test build has.
+/// The tokens of a file, and its modules that only a test build has.
 #[derive(Debug, Default)]
 pub struct Tokens<'s> {
     pub tokens: Vec<Token<'s>>,
@@ -87,7 +87,7 @@ fn is_cfg_test(tokens: &[Token<'_>]) -> bool {
     texts.take(CFG_TEST.len()).eq(CFG_TEST)
 }
 
-/// From the first word after the attributes to the end of the item, the field or the arm.
+/// The range from the first word after the attributes to the end of the item, the field or the arm.
 fn item_after(tokens: &[Token<'_>], mut from: usize) -> Range<usize> {
     while text(tokens, from) == "#" {
         from = closing(tokens, from + 1) + 1;
@@ -100,7 +100,7 @@ fn item_after(tokens: &[Token<'_>], mut from: usize) -> Range<usize> {
             "{" if is_item && !is_use(&tokens[from..at]) => return from..closing(tokens, at) + 1,
             "{" | "(" | "[" => at = closing(tokens, at),
             "," if !is_item => return from..at + 1,
-            // The end of what the field or the arm is in.
+            // The end of the block that contains the field or the arm.
             "}" | ")" | "]" => return from..at,
             _ => {}
         }
@@ -113,7 +113,7 @@ fn is_use(item: &[Token<'_>]) -> bool {
     item.iter().any(|token| token.text == "use")
 }
 
-/// Where the bracket that opens at `open` closes.
+/// The index where the bracket that opens at `open` closes.
 fn closing(tokens: &[Token<'_>], open: usize) -> usize {
     let mut depth = 0_usize;
     for (offset, token) in tokens[open..].iter().enumerate() {
@@ -129,7 +129,7 @@ fn closing(tokens: &[Token<'_>], open: usize) -> usize {
     tokens.len().saturating_sub(1)
 }
 
-/// `mod tests;`: the name.
+/// The name in a declaration such as `mod tests;`.
 fn declared_module<'s>(item: &[Token<'s>]) -> Option<&'s str> {
     let at = item.iter().position(|token| token.text == "mod")?;
     let is_file = item.last().is_some_and(|token| token.text == ";");
