@@ -31,6 +31,7 @@ pub fn run(args: &[&str]) -> Result<()> {
         bail!("no such benchmark: {what}. There are: {}", KINDS.join(", "));
     }
     need::compilers()?;
+    need::servers()?;
     let bins = ["--bin", "trackops", "--bin", "trackops-load-tests"];
     cargo::run(&[&["build", "--release", "--workspace"], bins.as_slice()].concat())?;
     // The servers start after the build, so that nothing else runs beside them.

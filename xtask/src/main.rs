@@ -19,7 +19,11 @@ use anyhow::{Result, bail};
 
 const USAGE: &str = "\
 cargo xtask dev [args]            build, then become `trackops dev --demo [args]`
-cargo xtask test [-- args]        everything, with real servers; args go to `cargo test`
+cargo xtask test                  everything, with real servers
+cargo xtask test NAME...          only tests that have a NAME in their path, with real servers
+cargo xtask test --quick [NAME...]
+                                  what needs no servers, with formatting and text checks, in a few minutes
+cargo xtask test -- args          everything; args go to `cargo test`
 cargo xtask tidy                  formatting, lints, import table, headers, sizes
 cargo xtask bench [what] [options]
                                   place, lifecycle, push, memory, cluster, embedded, whole, sustained,
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
 fn run(args: &[&str]) -> Result<()> {
     match args {
         ["dev", rest @ ..] => dev::run(rest),
-        ["test", "--", rest @ ..] | ["test", rest @ ..] => test::run(rest),
+        ["test", rest @ ..] => test::run(rest),
         ["tidy"] => tidy::run(),
         ["bench", rest @ ..] => bench::run(rest),
         ["cluster", rest @ ..] => cluster::run(rest),

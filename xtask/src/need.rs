@@ -1,80 +1,91 @@
-//! The programs that a command needs besides Rust. Missing ones are installed on Debian as root, and
-//! otherwise named in one line.
+//! The programs that a command needs beside Rust: looked for, installed on Debian when
+//! root, and otherwise named in one line.
 
 use anyhow::{Result, bail};
 use xtask::servers::{find_on_path, find_postgres_program, find_server_program, is_root};
 
 use crate::debian;
 
+#[derive(Debug, PartialEq, Eq)]
 struct Need {
     program: &'static str,
     package: &'static str,
+    /// The end of the variable by which a caller names a server that runs already.
+    variable: Option<&'static str>,
+}
+
+const fn need(
+    program: &'static str,
+    package: &'static str,
+    variable: Option<&'static str>,
+) -> Need {
+    Need {
+        program,
+        package,
+        variable,
+    }
 }
 
 const COMPILERS: [Need; 3] = [
-    Need {
-        program: "cc",
-        package: "gcc libc6-dev",
-    },
-    Need {
-        program: "c++",
-        package: "g++",
-    },
-    Need {
-        program: "make",
-        package: "make",
-    },
+    need("cc", "gcc libc6-dev", None),
+    need("c++", "g++", None),
+    need("make", "make", None),
 ];
 
 const SERVERS: [Need; 4] = [
-    Need {
-        program: "java",
-        package: "default-jre-headless",
-    },
-    Need {
-        program: "mvn",
-        package: "maven",
-    },
-    Need {
-        program: "postgres",
-        package: "postgresql",
-    },
-    Need {
-        program: "redis-server",
-        package: "redis-server",
-    },
+    need("java", "default-jre-headless", Some("KAFKA_BROKERS")),
+    need("mvn", "maven", Some("KAFKA_BROKERS")),
+    need("postgres", "postgresql", Some("POSTGRES_URL")),
+    need("redis-server", "redis-server", Some("REDIS_URL")),
 ];
 
-/// Proxies that the tests put between clients and this program, and between this program and its servers.
+/// What the tests put between clients and this program, and between it and its servers.
 const BETWEEN: [Need; 2] = [
-    Need {
-        program: "nginx",
-        package: "nginx",
-    },
-    Need {
-        program: "pgbouncer",
-        package: "pgbouncer",
-    },
+    need("nginx", "nginx", None),
+    need("pgbouncer", "pgbouncer", None),
 ];
 
-/// Compilers for the C code in some crates (rdkafka, jemalloc, `SQLite`).
+/// What compiles the C in some crates (rdkafka, jemalloc, `SQLite`).
 pub fn compilers() -> Result<()> {
     all_of(COMPILERS.iter())
 }
 
-/// PostgreSQL, Redis, and the programs that fetch and run Kafka.
+/// PostgreSQL, Redis, and what fetches and runs Kafka.
 pub fn servers() -> Result<()> {
     all_of(SERVERS.iter())
 }
 
-/// The programs of [`servers`] and those that only tests need.
-pub fn test_servers() -> Result<()> {
-    all_of(SERVERS.iter().chain(&BETWEEN))
+/// What the tests need: all of them, or (unless `whole`) some that nobody knows yet.
+///
+/// A program whose server the caller has named isn't asked for. Some tests start servers of their own all
+/// the same; what they would lack is told.
+pub fn test_servers(is_named: impl Fn(&str) -> bool, whole: bool) -> Result<()> {
+    let (needed, other) = of_tests(is_named, whole);
+    let absent = missing(other);
+    if !absent.is_empty() {
+        let programs = programs(&absent);
+        eprintln!("not found: {programs}. A test that starts its own server by them will fail");
+    }
+    all_of(needed)
+}
+
+/// Whether Kafka can be fetched and run here.
+pub fn has_java() -> bool {
+    let of_kafka = |need: &&Need| need.variable == Some("KAFKA_BROKERS");
+    missing(SERVERS.iter().filter(of_kafka)).is_empty()
+}
+
+/// What the tests can't do without, and what only some of them may need.
+fn of_tests(
+    is_named: impl Fn(&str) -> bool,
+    whole: bool,
+) -> (Vec<&'static Need>, Vec<&'static Need>) {
+    let is_needed = |need: &&Need| need.variable.map_or(whole, |variable| !is_named(variable));
+    SERVERS.iter().chain(&BETWEEN).partition(is_needed)
 }
 
 fn all_of(needs: impl IntoIterator<Item = &'static Need>) -> Result<()> {
-    let missing = needs.into_iter();
-    let missing: Vec<&Need> = missing.filter(|need| !is_here(need.program)).collect();
+    let missing = missing(needs);
     if missing.is_empty() {
         return Ok(());
     }
@@ -85,9 +96,18 @@ fn all_of(needs: impl IntoIterator<Item = &'static Need>) -> Result<()> {
     if is_root() && debian::is_here() {
         return debian::install(&packages);
     }
-    let programs: Vec<&str> = missing.iter().map(|need| need.program).collect();
-    let (programs, packages) = (programs.join(", "), packages.join(" "));
+    let (programs, packages) = (programs(&missing), packages.join(" "));
     bail!("not found: {programs}. Install them first (on Debian: sudo apt-get install {packages})")
+}
+
+fn missing(needs: impl IntoIterator<Item = &'static Need>) -> Vec<&'static Need> {
+    let needs = needs.into_iter();
+    needs.filter(|need| !is_here(need.program)).collect()
+}
+
+fn programs(needs: &[&Need]) -> String {
+    let programs: Vec<&str> = needs.iter().map(|need| need.program).collect();
+    programs.join(", ")
 }
 
 fn is_here(program: &str) -> bool {
@@ -95,5 +115,30 @@ fn is_here(program: &str) -> bool {
         "postgres" => find_postgres_program("postgres").is_ok(),
         "nginx" | "pgbouncer" => find_server_program(program).is_some(),
         other => find_on_path(other).is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needed(named: &[&str], whole: bool) -> String {
+        programs(&of_tests(|variable| named.contains(&variable), whole).0)
+    }
+
+    #[test]
+    fn a_server_that_is_named_is_not_asked_for() {
+        let all = ["POSTGRES_URL", "REDIS_URL", "KAFKA_BROKERS"];
+        assert_eq!(
+            needed(&[], true),
+            "java, mvn, postgres, redis-server, nginx, pgbouncer"
+        );
+        assert_eq!(
+            needed(&["KAFKA_BROKERS"], true),
+            "postgres, redis-server, nginx, pgbouncer"
+        );
+        assert_eq!(needed(&all, true), "nginx, pgbouncer");
+        assert_eq!(needed(&all, false), "");
+        assert_eq!(needed(&[], false), "java, mvn, postgres, redis-server");
     }
 }

@@ -425,6 +425,8 @@ async fn a_member_of_the_same_name_takes_over() {
 /// contract suite goes red. Each runs in a process of its own, as the fault points are set at start.
 #[test]
 fn without_its_checks_the_journal_fails_the_suite() {
+    // Without the name of the crate, which no test's path has.
+    let (_, here) = module_path!().split_once("::").unwrap();
     for (fault, test) in [
         ("skip-fence", "rows_under_an_older_epoch_are_fenced_alone"),
         (
@@ -434,7 +436,7 @@ fn without_its_checks_the_journal_fails_the_suite() {
         ("none", "rows_under_an_older_epoch_are_fenced_alone"),
     ] {
         let run = std::process::Command::new(std::env::current_exe().unwrap())
-            .args([&format!("embedded::journal::{test}"), "--exact"])
+            .args([&format!("{here}::journal::{test}"), "--exact"])
             .env("TRACKOPS_FAULT", fault)
             .output()
             .unwrap();

@@ -6,6 +6,7 @@ mod finding;
 mod headers;
 mod imports;
 mod lock;
+mod readme;
 mod sizes;
 mod sleeps;
 mod source;
@@ -63,6 +64,8 @@ pub fn run_text_checks() -> Result<()> {
     findings.extend(imports::circles::check(&sources));
     let lock = fs::read_to_string(root.join("Cargo.lock")).context("read Cargo.lock")?;
     findings.extend(lock::check(&lock));
+    let tests = fs::read_to_string(root.join(readme::PATH)).context("read tests/README.md")?;
+    findings.extend(readme::check(&tests, &sources));
     for finding in &findings {
         println!("{finding}");
     }

@@ -1,0 +1,171 @@
+//! What `cargo xtask test` is asked for, and which runs of cargo that makes. Leaves the servers and the
+//! running to its parent.
+
+use anyhow::{Result, bail};
+
+/// Unit tests that need a server, by the beginning of their paths. Whatever is not here runs without
+/// servers, and fails there if it needs one.
+const UNIT_SKIPPED: [&str; 3] = [
+    "postgres::migrate::tests::a_migration_that_waits",
+    "postgres::outbox_plan_tests::",
+    "postgres::plan_tests::",
+];
+
+/// The same for the integration tests; and those that take minutes.
+const IT_SKIPPED: [&str; 16] = [
+    "cluster::processes::",
+    "cluster::replicas::",
+    "contract::cache::",
+    "contract::kafka::",
+    "contract::postgres",
+    "contract::redis_failover::",
+    "faults::",
+    "saga::consumers::",
+    "saga::fulfilment::",
+    "saga::late_inventory::",
+    "scenarios::end_to_end::the_invariants_hold_when_nothing_fails",
+    "scenarios::end_to_end::the_roles_serve_every_scenario_on_real_servers",
+    "startup::demo_command::",
+    "startup::metrics::",
+    "startup::shutdown::",
+    "startup::start::",
+];
+
+/// How many seeds the simulation tries without servers: some seconds, instead of two minutes.
+pub const QUICK_SIM_RUNS: &str = "100";
+
+/// What to test.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// Everything, with these arguments for `cargo test`.
+    Whole(Vec<&'a str>),
+    /// Tests whose path has one of these names in it.
+    Named(Vec<&'a str>),
+    /// What needs no servers; of that only what has one of these names, if there are any.
+    Quick(Vec<&'a str>),
+}
+
+impl<'a> Request<'a> {
+    /// Reads the arguments of the command.
+    pub fn of(args: &[&'a str]) -> Result<Self> {
+        if let ["--", cargo @ ..] = args {
+            return Ok(Self::Whole(cargo.to_vec()));
+        }
+        let (options, names): (Vec<&str>, Vec<&str>) =
+            args.iter().partition(|arg| arg.starts_with('-'));
+        if let Some(other) = options.iter().find(|option| **option != "--quick") {
+            bail!(
+                "{other} is no option of `cargo xtask test`: there are `--quick` and names, or first of all \
+                 `--` and then what `cargo test` is to get"
+            );
+        }
+        Ok(match (options.is_empty(), names.is_empty()) {
+            (true, true) => Self::Whole(names),
+            (true, false) => Self::Named(names),
+            (false, _) => Self::Quick(names),
+        })
+    }
+
+    /// The names that were asked for.
+    pub fn names(&self) -> &[&'a str] {
+        match self {
+            Self::Whole(_) => &[],
+            Self::Named(names) | Self::Quick(names) => names,
+        }
+    }
+
+    /// The arguments of cargo, one run after the other.
+    pub fn runs(&self) -> Vec<Vec<&'a str>> {
+        const WORKSPACE: [&str; 3] = ["test", "--workspace", "--no-fail-fast"];
+        match self {
+            Self::Whole(cargo) => vec![[&WORKSPACE, cargo.as_slice()].concat()],
+            Self::Named(names) => vec![[&WORKSPACE, ["--"].as_slice(), names].concat()],
+            // Apart, because a name that is skipped in one may stand for something else in the other.
+            Self::Quick(names) => {
+                let run = |targets: &[&'a str], skipped: &[&'a str]| {
+                    let skips = skipped.iter().flat_map(|name| ["--skip", name]);
+                    let mut args = [&WORKSPACE, targets, &["--"], names].concat();
+                    args.extend(skips);
+                    args
+                };
+                vec![
+                    run(&["--lib", "--bins"], &UNIT_SKIPPED),
+                    run(&["--test", "it"], &IT_SKIPPED),
+                ]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of<'a>(args: &[&'a str]) -> Request<'a> {
+        Request::of(args).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn names_and_options_are_told_apart() {
+        assert_eq!(of(&[]), Request::Whole(vec![]));
+        assert_eq!(
+            of(&["saga::", "kill"]),
+            Request::Named(vec!["saga::", "kill"])
+        );
+        assert_eq!(of(&["--quick"]), Request::Quick(vec![]));
+        assert_eq!(of(&["rest::", "--quick"]), Request::Quick(vec!["rest::"]));
+        let cargo = ["--", "--test", "it", "kill", "--", "--nocapture"];
+        assert_eq!(of(&cargo), Request::Whole(cargo[1..].to_vec()));
+    }
+
+    #[test]
+    fn what_is_for_cargo_is_not_guessed() {
+        for wrong in [
+            &["--test", "it"][..],
+            &["kill", "--", "--nocapture"],
+            &["--quik"],
+        ] {
+            let error = Request::of(wrong).err().map(|error| error.to_string());
+            let option = wrong.iter().find(|arg| arg.starts_with('-'));
+            let option = option.copied().unwrap_or_default();
+            assert!(
+                error.is_some_and(|error| error.starts_with(option)),
+                "{wrong:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_go_to_the_test_programs_and_arguments_to_cargo() {
+        let joined = |args: &[&str]| -> Vec<String> {
+            let runs = of(args).runs();
+            runs.iter().map(|run| run.join(" ")).collect()
+        };
+        assert_eq!(joined(&[]), ["test --workspace --no-fail-fast"]);
+        assert_eq!(
+            joined(&["kill", "saga::"]),
+            ["test --workspace --no-fail-fast -- kill saga::"]
+        );
+        assert_eq!(
+            joined(&["--", "--lib", "--", "--nocapture"]),
+            ["test --workspace --no-fail-fast --lib -- --nocapture"]
+        );
+    }
+
+    #[test]
+    fn a_quick_run_skips_what_needs_servers() {
+        let [unit, it]: [Vec<&str>; 2] = of(&["--quick", "rest::"])
+            .runs()
+            .try_into()
+            .unwrap_or_else(|runs| panic!("two runs: {runs:?}"));
+        assert_eq!(unit[3..7], ["--lib", "--bins", "--", "rest::"]);
+        assert_eq!(it[3..7], ["--test", "it", "--", "rest::"]);
+        assert_eq!(
+            it.iter().filter(|arg| **arg == "--skip").count(),
+            IT_SKIPPED.len()
+        );
+        assert!(it.windows(2).any(|pair| pair == ["--skip", "faults::"]));
+        // There is a module of that name in the library too.
+        assert!(!unit.contains(&"faults::"));
+    }
+}
