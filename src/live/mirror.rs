@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -23,37 +22,12 @@ use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 use trackops_domain::status::Status;
 
+use super::mirror_settings::MirrorSettings;
+use super::upstream::{Upstream, UpstreamAnswer};
 use crate::faults;
 use crate::model::orders_error::OrdersError;
 use crate::model::position::Position;
 use crate::ports::live::{LiveHub, LiveListener};
-
-/// The way to the owner of an order.
-#[async_trait]
-pub trait Upstream: Send + Sync + 'static {
-    /// Asks the owner for the order as it is now. The owner tells of every change from then on under
-    /// `number`. The implementation finds the owner and retries within its own deadline.
-    async fn watch(&self, order: OrderId, number: u64) -> Result<UpstreamAnswer, OrdersError>;
-
-    /// No client of this replica watches the order any more.
-    async fn unwatch(&self, order: OrderId, number: u64, source: &Peer);
-}
-
-/// The outcome of a watch.
-#[derive(Clone, Debug)]
-pub enum UpstreamAnswer {
-    /// This replica owns the order.
-    Here,
-    /// Another replica owns the order.
-    There {
-        /// The order as it is now.
-        order: Arc<Order>,
-        /// The owner.
-        source: Peer,
-        /// Whether the owner tells of changes; otherwise it has to be polled.
-        is_pushed: bool,
-    },
-}
 
 /// The outcome of a subscription.
 #[derive(Clone, Debug)]
@@ -62,36 +36,6 @@ pub enum Subscribed {
     Here,
     /// The listener is attached, from this state on.
     There(Arc<Order>),
-}
-
-/// Timings of the mirrors.
-#[derive(Clone, Copy, Debug)]
-pub struct MirrorSettings {
-    /// How often a mirror checks whether anyone still listens.
-    pub idle_check: Duration,
-    /// How often an owner that can't push is polled.
-    pub poll: Duration,
-    /// The pause after an owner couldn't be asked; doubled up to `retry_most`.
-    pub retry: Duration,
-    /// See `retry`.
-    pub retry_most: Duration,
-    /// Requests to owners in flight: a replica that ends leaves thousands of orders to ask for.
-    pub asked_at_once: usize,
-    /// How long a new listener waits for the owner's answer.
-    pub wait: Duration,
-}
-
-impl Default for MirrorSettings {
-    fn default() -> Self {
-        Self {
-            idle_check: Duration::from_secs(5),
-            poll: Duration::from_millis(500),
-            retry: Duration::from_millis(50),
-            retry_most: Duration::from_secs(1),
-            asked_at_once: 256,
-            wait: Duration::from_secs(10),
-        }
-    }
 }
 
 /// The mirrors of one replica. At most one for each order that its clients watch.
@@ -502,6 +446,8 @@ impl Drop for Waiting {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+
     use super::*;
     use crate::codec::samples;
     use crate::live::backlog::QueueLimits;

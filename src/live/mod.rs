@@ -9,5 +9,7 @@ pub mod backlog;
 pub mod feed;
 pub mod hub;
 pub mod mirror;
+pub mod mirror_settings;
 pub mod queue;
 pub mod sequence;
+pub mod upstream;

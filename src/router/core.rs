@@ -14,7 +14,8 @@ use trackops_domain::ids::OrderId;
 use crate::actors::Node;
 use crate::actors::tenure::LocalShardState;
 use crate::live::feed::Feeds;
-use crate::live::mirror::{Mirror, MirrorSettings};
+use crate::live::mirror::Mirror;
+use crate::live::mirror_settings::MirrorSettings;
 use crate::model::orders_error::OrdersError;
 use crate::ports::live::LiveHub;
 

@@ -18,7 +18,7 @@ use super::core::{Router, Target};
 use super::forward::{By, Routed};
 use crate::actors::tenure::Tenure;
 use crate::codec::link::{Answer, Request, Subscriber};
-use crate::live::mirror::{Upstream, UpstreamAnswer};
+use crate::live::upstream::{Upstream, UpstreamAnswer};
 use crate::model::orders_error::OrdersError;
 use crate::ports::live::ShardChanges;
 

@@ -12,7 +12,7 @@ use trackops::actors::ownership::Ownership;
 use trackops::actors::settings::Settings;
 use trackops::embedded::cache::MemoryCache;
 use trackops::live::hub::Hub;
-use trackops::live::mirror::MirrorSettings;
+use trackops::live::mirror_settings::MirrorSettings;
 use trackops::model::order_answer::Done;
 use trackops::model::order_request::keyed_order_id;
 use trackops::model::orders_error::OrdersError;

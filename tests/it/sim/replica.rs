@@ -13,7 +13,7 @@ use trackops::actors::node::{Node, Parts};
 use trackops::actors::ownership::Ownership;
 use trackops::actors::settings::Settings;
 use trackops::live::hub::Hub;
-use trackops::live::mirror::MirrorSettings;
+use trackops::live::mirror_settings::MirrorSettings;
 use trackops::ports::live::LiveHub;
 use trackops::router::{Router, RouterParts, RouterSettings};
 use trackops_cluster::ShardCount;
