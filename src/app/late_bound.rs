@@ -110,9 +110,12 @@ impl LateBoundOrders {
 #[async_trait]
 impl Orders for LateBoundOrders {
     async fn ask(&self, request: OrderRequest) -> Result<OrderAnswer, OrdersError> {
-        let order = request.order();
+        let to_release = match &request {
+            OrderRequest::Release(order) => Some(*order),
+            _ => None,
+        };
         let answer = self.get()?.ask(request).await?;
-        if let (OrderAnswer::Released { was_quarantined }, Some(order)) = (&answer, order) {
+        if let (Some(order), OrderAnswer::Released { was_quarantined }) = (to_release, &answer) {
             self.letters_again(order, *was_quarantined).await;
         }
         Ok(answer)
@@ -122,8 +125,8 @@ impl Orders for LateBoundOrders {
         &self,
         order: OrderId,
         since: Option<Version>,
-        session: Arc<dyn LiveListener>,
+        listener: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError> {
-        self.get()?.subscribe(order, since, session).await
+        self.get()?.subscribe(order, since, listener).await
     }
 }

@@ -23,82 +23,104 @@ pub trait Orders: Send + Sync + 'static {
     /// kind of request.
     async fn ask(&self, request: OrderRequest) -> Result<OrderAnswer, OrdersError>;
 
-    /// Subscribes the listener `session` to changes after `since`. Returns the order as of the
+    /// Subscribes `listener` to changes after `since`. Returns the order as of the
     /// registration.
     async fn subscribe(
         &self,
         order: OrderId,
         since: Option<Version>,
-        session: Arc<dyn LiveListener>,
+        listener: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError>;
 }
 
 /// [`Orders::ask`] with the answer's type.
-#[async_trait]
 pub trait OrdersExt: Orders {
     /// See [`OrderRequest::Place`].
-    async fn place(&self, request: PlaceRequest) -> Result<Done, OrdersError> {
-        match self.ask(OrderRequest::Place(request)).await? {
-            OrderAnswer::Done(done) => Ok(done),
-            _ => Err(OrdersError::UNEXPECTED_ANSWER),
+    fn place(
+        &self,
+        request: PlaceRequest,
+    ) -> impl Future<Output = Result<Done, OrdersError>> + Send {
+        async move {
+            match self.ask(OrderRequest::Place(request)).await? {
+                OrderAnswer::Done(done) => Ok(done),
+                _ => Err(OrdersError::UNEXPECTED_ANSWER),
+            }
         }
     }
 
     /// See [`OrderRequest::Execute`].
-    async fn execute(&self, request: CommandRequest) -> Result<Done, OrdersError> {
-        match self.ask(OrderRequest::Execute(request)).await? {
-            OrderAnswer::Done(done) => Ok(done),
-            _ => Err(OrdersError::UNEXPECTED_ANSWER),
+    fn execute(
+        &self,
+        request: CommandRequest,
+    ) -> impl Future<Output = Result<Done, OrdersError>> + Send {
+        async move {
+            match self.ask(OrderRequest::Execute(request)).await? {
+                OrderAnswer::Done(done) => Ok(done),
+                _ => Err(OrdersError::UNEXPECTED_ANSWER),
+            }
         }
     }
 
     /// See [`OrderRequest::Read`].
-    async fn read(&self, order: OrderId) -> Result<Read, OrdersError> {
-        match self.ask(OrderRequest::Read(order)).await? {
-            OrderAnswer::Read(read) => Ok(read),
-            _ => Err(OrdersError::UNEXPECTED_ANSWER),
+    fn read(&self, order: OrderId) -> impl Future<Output = Result<Read, OrdersError>> + Send {
+        async move {
+            match self.ask(OrderRequest::Read(order)).await? {
+                OrderAnswer::Read(read) => Ok(read),
+                _ => Err(OrdersError::UNEXPECTED_ANSWER),
+            }
         }
     }
 
     /// See [`OrderRequest::History`].
-    async fn history(&self, order: OrderId) -> Result<History, OrdersError> {
-        match self.ask(OrderRequest::History(order)).await? {
-            OrderAnswer::History(history) => Ok(history),
-            _ => Err(OrdersError::UNEXPECTED_ANSWER),
+    fn history(&self, order: OrderId) -> impl Future<Output = Result<History, OrdersError>> + Send {
+        async move {
+            match self.ask(OrderRequest::History(order)).await? {
+                OrderAnswer::History(history) => Ok(history),
+                _ => Err(OrdersError::UNEXPECTED_ANSWER),
+            }
         }
     }
 
     /// See [`OrderRequest::Locate`]. `true` for a repeat under a known key, which changes nothing.
-    async fn locate(
+    fn locate(
         &self,
         order: OrderId,
         position: Position,
         key: Option<LocationKey>,
-    ) -> Result<bool, OrdersError> {
-        let request = LocateRequest {
-            order,
-            position,
-            key,
-        };
-        match self.ask(OrderRequest::Locate(request)).await? {
-            OrderAnswer::Located { replayed } => Ok(replayed),
-            _ => Err(OrdersError::UNEXPECTED_ANSWER),
+    ) -> impl Future<Output = Result<bool, OrdersError>> + Send {
+        async move {
+            let request = LocateRequest {
+                order,
+                position,
+                key,
+            };
+            match self.ask(OrderRequest::Locate(request)).await? {
+                OrderAnswer::Located { replayed } => Ok(replayed),
+                _ => Err(OrdersError::UNEXPECTED_ANSWER),
+            }
         }
     }
 
     /// See [`OrderRequest::Inspect`].
-    async fn inspect(&self, order: OrderId) -> Result<ActorReport, OrdersError> {
-        match self.ask(OrderRequest::Inspect(order)).await? {
-            OrderAnswer::Report(report) => Ok(report),
-            _ => Err(OrdersError::UNEXPECTED_ANSWER),
+    fn inspect(
+        &self,
+        order: OrderId,
+    ) -> impl Future<Output = Result<ActorReport, OrdersError>> + Send {
+        async move {
+            match self.ask(OrderRequest::Inspect(order)).await? {
+                OrderAnswer::Report(report) => Ok(report),
+                _ => Err(OrdersError::UNEXPECTED_ANSWER),
+            }
         }
     }
 
     /// See [`OrderRequest::Release`]. `false` if it wasn't quarantined.
-    async fn release(&self, order: OrderId) -> Result<bool, OrdersError> {
-        match self.ask(OrderRequest::Release(order)).await? {
-            OrderAnswer::Released { was_quarantined } => Ok(was_quarantined),
-            _ => Err(OrdersError::UNEXPECTED_ANSWER),
+    fn release(&self, order: OrderId) -> impl Future<Output = Result<bool, OrdersError>> + Send {
+        async move {
+            match self.ask(OrderRequest::Release(order)).await? {
+                OrderAnswer::Released { was_quarantined } => Ok(was_quarantined),
+                _ => Err(OrdersError::UNEXPECTED_ANSWER),
+            }
         }
     }
 }
