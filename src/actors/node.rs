@@ -52,10 +52,10 @@ impl Orders for Node {
         &self,
         order: OrderId,
         since: Option<Version>,
-        session: Arc<dyn LiveListener>,
+        listener: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError> {
         self.request(order, Start::Stored, 0, |reply, permit| {
-            OrderMessage::Subscribe(session, since, reply, permit)
+            OrderMessage::Subscribe(listener, since, reply, permit)
         })
         .await
     }

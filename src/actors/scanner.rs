@@ -40,7 +40,7 @@ pub(super) async fn run(
     context: Arc<Context>,
     orders: Arc<dyn Orders>,
     journal: Arc<dyn Journal>,
-    watched: ScannerParts,
+    parts: ScannerParts,
     stop: CancellationToken,
 ) {
     let mut timer = tokio::time::interval(context.settings.scan_every);
@@ -49,7 +49,7 @@ pub(super) async fn run(
     // round, so each round looks past them.
     let mut stay_due = 0;
     let mut waits = Waits::default();
-    let mut stuck_sagas = StuckSagas::new(watched.sagas);
+    let mut stuck_sagas = StuckSagas::new(parts.sagas);
     let failures = RepeatedLog::new();
     loop {
         tokio::select! {
@@ -79,7 +79,7 @@ pub(super) async fn run(
                     tracing::info!(?lasted, "deadlines are looked up again");
                 }
                 let found = due.len();
-                let woken = judged(watched.route.as_ref(), &mut waits, due).await;
+                let woken = judged(parts.route.as_ref(), &mut waits, due).await;
                 let left = found - woken.len();
                 stay_due = left
                     + stream::iter(woken)

@@ -86,7 +86,7 @@ pub fn management_routes(state: ManagementState) -> Router {
             );
         routes = routes.merge(actors.with_state(orders));
     }
-    if let Some(desk) = state.cluster {
+    if let Some(admin) = state.cluster {
         let cluster = Router::new()
             .route("/admin/v1/cluster", get(admin::get_cluster))
             .route(
@@ -95,17 +95,17 @@ pub fn management_routes(state: ManagementState) -> Router {
             )
             .route("/admin/v1/shards", get(admin::list_shards))
             .route("/admin/v1/shards/{n}", get(admin::get_shard));
-        routes = routes.merge(cluster.with_state(desk));
+        routes = routes.merge(cluster.with_state(admin));
     }
-    if let Some(desk) = state.sagas {
+    if let Some(admin) = state.sagas {
         let sagas = Router::new().route("/admin/v1/sagas", get(admin::list_sagas));
-        routes = routes.merge(sagas.with_state(desk));
+        routes = routes.merge(sagas.with_state(admin));
     }
     if !state.outboxes.is_empty() {
         let outbox = Router::new().route("/admin/v1/outbox", get(admin::get_outbox));
         routes = routes.merge(outbox.with_state(state.outboxes.into()));
     }
-    if let Some(desk) = state.dead_letters {
+    if let Some(admin) = state.dead_letters {
         let letters = Router::new()
             .route("/admin/v1/dead-letters", get(admin::list_dead_letters))
             .route(
@@ -116,7 +116,7 @@ pub fn management_routes(state: ManagementState) -> Router {
                 "/admin/v1/dead-letters/{topic}/{partition}/{offset}/send",
                 post(admin::send_dead_letter),
             );
-        routes = routes.merge(letters.with_state(desk));
+        routes = routes.merge(letters.with_state(admin));
     }
     routes
 }

@@ -147,10 +147,10 @@ pub(super) fn tenure(readiness: &Readiness, tenure: &Arc<LateBoundOwnership>) {
 }
 
 /// Not ready while this replica owns nothing and reaches no owner: it would fail every request.
-pub(super) fn links(readiness: &Readiness, desk: &Arc<LateBoundClusterAdmin>) {
-    let desk = Arc::clone(desk);
+pub(super) fn links(readiness: &Readiness, cluster_view: &Arc<LateBoundClusterAdmin>) {
+    let cluster_view = Arc::clone(cluster_view);
     readiness.check("links", Need::Required, move || {
-        let is_cut_off = desk.is_cut_off();
+        let is_cut_off = cluster_view.is_cut_off();
         async move {
             if is_cut_off {
                 CheckResult::Unready(

@@ -86,7 +86,7 @@ pub(super) struct ClusterParts {
     pub hub: Arc<dyn LiveHub>,
     pub port: LinkPort,
     /// Where operators see the cluster.
-    pub desk: Arc<LateBoundClusterAdmin>,
+    pub cluster_view: Arc<LateBoundClusterAdmin>,
     pub clock: Arc<dyn Clock>,
     pub shards: ShardCount,
 }
@@ -119,7 +119,7 @@ impl Cluster {
             },
             RouterSettings::default(),
         );
-        parts.desk.set(cluster_admin::ClusterParts {
+        parts.cluster_view.set(cluster_admin::ClusterParts {
             me: parts.me.identity(),
             directory: Arc::clone(&parts.directory),
             links: Some(Arc::clone(&between)),

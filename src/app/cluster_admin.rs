@@ -76,7 +76,10 @@ impl LateBoundClusterAdmin {
 
     /// Whether this replica can serve nobody: it owns nothing, and reaches no owner.
     pub fn is_cut_off(&self) -> bool {
-        self.0.load().as_ref().is_some_and(|desk| desk.is_cut_off())
+        self.0
+            .load()
+            .as_ref()
+            .is_some_and(|admin| admin.is_cut_off())
     }
 
     fn get(&self) -> Result<Arc<ClusterAdapter>, ClusterAdminError> {

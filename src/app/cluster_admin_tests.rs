@@ -144,11 +144,11 @@ impl Membership for Authority {
     }
 }
 
-fn desk() -> (Arc<LateBoundClusterAdmin>, Arc<Directory>) {
+fn admin() -> (Arc<LateBoundClusterAdmin>, Arc<Directory>) {
     let count = ShardCount::new(4).expect("in range");
     let directory = Directory::new(count);
-    let desk = LateBoundClusterAdmin::new();
-    desk.set(ClusterParts {
+    let admin = LateBoundClusterAdmin::new();
+    admin.set(ClusterParts {
         me: (NodeId("a".into()), Incarnation(2)),
         directory: Arc::clone(&directory),
         links: Some(Arc::new(OneLink)),
@@ -159,16 +159,16 @@ fn desk() -> (Arc<LateBoundClusterAdmin>, Arc<Directory>) {
         }),
         clock: Arc::new(SystemClock),
     });
-    (desk, directory)
+    (admin, directory)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_runs_down_between_two_answers_of_the_authority() {
-    let (desk, directory) = desk();
-    assert_eq!(desk.cluster().expect("it has joined").age, None);
+    let (admin, directory) = admin();
+    assert_eq!(admin.cluster().expect("it has joined").age, None);
     directory.update(view(), Instant::now());
     tokio::time::advance(SECOND / 4).await;
-    let state = desk.cluster().expect("it has joined");
+    let state = admin.cluster().expect("it has joined");
     assert_eq!(state.age, Some(SECOND / 4));
     let shown = |state: &ClusterState| -> Vec<_> {
         let nodes = state.nodes.iter();
@@ -184,24 +184,24 @@ async fn a_lease_runs_down_between_two_answers_of_the_authority() {
         ]
     );
     tokio::time::advance(2 * SECOND).await;
-    let later = desk.cluster().expect("it has joined");
+    let later = admin.cluster().expect("it has joined");
     assert_eq!(shown(&later)[0].1, Some(Duration::ZERO));
 }
 
 #[tokio::test]
 async fn a_lease_without_end_has_no_rest() {
-    let (desk, directory) = desk();
+    let (admin, directory) = admin();
     let mut alone = view();
     alone.nodes[0].remaining = Duration::MAX;
     directory.update(alone, Instant::now());
-    assert_eq!(desk.cluster().expect("it has joined").nodes[0].lease, None);
+    assert_eq!(admin.cluster().expect("it has joined").nodes[0].lease, None);
 }
 
 #[tokio::test]
 async fn a_dead_owner_is_named_and_has_no_address() {
-    let (desk, directory) = desk();
+    let (admin, directory) = admin();
     directory.update(view(), Instant::now());
-    let shards = desk.shards().expect("it has joined");
+    let shards = admin.shards().expect("it has joined");
     let shown = shards.iter().map(|shard| {
         let owner = shard.owner.as_ref().map(|owner| owner.node.as_str());
         (owner, shard.address.as_deref(), shard.here.live_actors)
@@ -219,9 +219,9 @@ async fn a_dead_owner_is_named_and_has_no_address() {
 
 #[tokio::test]
 async fn a_link_tells_since_when_it_is_down() {
-    let (desk, _) = desk();
+    let (admin, _) = admin();
     let before = SystemClock.now();
-    let links = desk.cluster().expect("it has joined").links;
+    let links = admin.cluster().expect("it has joined").links;
     let [link] = &links[..] else {
         panic!("{links:?}")
     };
@@ -233,20 +233,20 @@ async fn a_link_tells_since_when_it_is_down() {
 
 #[tokio::test]
 async fn a_drain_is_said_once_and_everybody_is_asked_to_look() {
-    let (desk, directory) = desk();
-    assert!(desk.drain("b").await.expect("known"));
+    let (admin, directory) = admin();
+    assert!(admin.drain("b").await.expect("known"));
     directory.refresh_asked().await;
-    assert!(!desk.drain("b").await.expect("known"));
-    let unknown = desk.drain("z").await;
+    assert!(!admin.drain("b").await.expect("known"));
+    let unknown = admin.drain("z").await;
     assert!(matches!(unknown, Err(ClusterAdminError::UnknownNode)));
 }
 
 #[tokio::test]
 async fn before_it_has_joined_there_is_nothing_to_show() {
-    let desk = LateBoundClusterAdmin::new();
-    assert!(matches!(desk.cluster(), Err(ClusterAdminError::Starting)));
-    assert!(matches!(desk.shards(), Err(ClusterAdminError::Starting)));
-    let drained = desk.drain("a").await;
+    let admin = LateBoundClusterAdmin::new();
+    assert!(matches!(admin.cluster(), Err(ClusterAdminError::Starting)));
+    assert!(matches!(admin.shards(), Err(ClusterAdminError::Starting)));
+    let drained = admin.drain("a").await;
     assert!(matches!(drained, Err(ClusterAdminError::Starting)));
 }
 
@@ -271,10 +271,10 @@ async fn whoever_owns_nothing_and_reaches_nobody_alive_is_cut_off() {
             }),
             clock: Arc::new(SystemClock),
         };
-        let desk = LateBoundClusterAdmin::new();
-        assert!(!desk.is_cut_off(), "nothing is known yet");
-        desk.set(parts);
-        desk.is_cut_off()
+        let admin = LateBoundClusterAdmin::new();
+        assert!(!admin.is_cut_off(), "nothing is known yet");
+        admin.set(parts);
+        admin.is_cut_off()
     };
     assert!(is_cut_off("c", 1, true), "its only link is down");
     assert!(!is_cut_off("c", 1, false), "that link leads to a dead one");

@@ -13,7 +13,7 @@ use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Incarnation, Membership, NodeId};
 
 use super::cluster::{Cluster, ClusterParts, LinkPort};
-use super::cluster_admin::{ClusterParts as ClusterDeskParts, LateBoundClusterAdmin};
+use super::cluster_admin::{ClusterParts as ClusterAdminParts, LateBoundClusterAdmin};
 use super::cluster_clock::ClusterClock;
 use super::late_bound::LateBoundOrders;
 use super::lifecycle::{Ending, Lifecycle};
@@ -55,7 +55,7 @@ pub(super) struct CoreParts {
     /// This replica was deposed before: if another replica owns shards, it doesn't wait for them.
     pub returning: bool,
     /// Where operators see nodes and shards.
-    pub desk: Arc<LateBoundClusterAdmin>,
+    pub cluster_view: Arc<LateBoundClusterAdmin>,
     /// For links to other replicas; `None` for one that is alone and owns every shard.
     pub links: Option<LinkPort>,
 }
@@ -148,7 +148,7 @@ pub(super) async fn start(
         let me = (parts.node.clone(), incarnation);
         let clock = Arc::clone(&parts.clock) as _;
         let (directory, membership) = (Arc::clone(&directory), Arc::clone(&parts.membership));
-        parts.desk.set(ClusterDeskParts::alone(
+        parts.cluster_view.set(ClusterAdminParts::alone(
             me, &node, directory, membership, clock,
         ));
     }
@@ -161,7 +161,7 @@ pub(super) async fn start(
             membership: parts.membership,
             hub: parts.hub,
             port,
-            desk: parts.desk,
+            cluster_view: parts.cluster_view,
             clock: Arc::clone(&parts.clock) as _,
             shards: count,
         })

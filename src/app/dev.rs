@@ -63,7 +63,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     let orders = LateBoundOrders::new(letters.clone());
     let hub = Hub::new();
     let readiness = readiness(&store);
-    let desk = LateBoundClusterAdmin::new();
+    let cluster_view = LateBoundClusterAdmin::new();
     let journal = store.journal();
 
     let background = CancellationToken::new();
@@ -86,7 +86,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
             readiness: Arc::clone(&readiness),
             metrics,
             orders: Some(Arc::clone(&orders) as _),
-            cluster: Some(Arc::clone(&desk) as _),
+            cluster: Some(Arc::clone(&cluster_view) as _),
             sagas: Some(saga_admin(&store, &clock, &config)),
             outboxes: vec![store.orders_outbox(), store.inventory_outbox()],
             dead_letters: Some(dead_letter_admin::of(letters)),
@@ -106,7 +106,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         timing: LeaseTiming::default(),
         shards: None,
         returning: false,
-        desk,
+        cluster_view,
         links: None,
     };
     let running = core::start(parts, core::settings(&config.orders), &orders, &life).await?;

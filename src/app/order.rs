@@ -59,11 +59,11 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let letters = DeadLetters::new(Arc::clone(&adapters.bus));
     let orders = LateBoundOrders::new(letters.clone());
     let hub = Hub::new();
-    let desk = LateBoundClusterAdmin::new();
+    let cluster_view = LateBoundClusterAdmin::new();
     let tenure = Arc::new(LateBoundOwnership::default());
     let readiness = adapters.readiness(&tenure);
     if link_listener.is_some() {
-        checks::links(&readiness, &desk);
+        checks::links(&readiness, &cluster_view);
     }
 
     let background = CancellationToken::new();
@@ -85,7 +85,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         readiness: Arc::clone(&readiness),
         metrics,
         orders: Some(Arc::clone(&orders) as _),
-        cluster: Some(Arc::clone(&desk) as _),
+        cluster: Some(Arc::clone(&cluster_view) as _),
         sagas: Some(SagaAdmin {
             sagas: Arc::new(adapters.database.sagas()),
             clock: Arc::clone(&adapters.clock) as _,
@@ -107,7 +107,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         link_listener,
         hub,
         orders,
-        desk,
+        cluster_view,
         tenure,
         readiness,
         consumer: None,
@@ -132,7 +132,7 @@ struct Replica<'a> {
     link_listener: Option<LinkListener>,
     hub: Arc<Hub>,
     orders: Arc<LateBoundOrders>,
-    desk: Arc<LateBoundClusterAdmin>,
+    cluster_view: Arc<LateBoundClusterAdmin>,
     tenure: Arc<LateBoundOwnership>,
     readiness: Arc<Readiness>,
     /// Runs since the first incarnation, and asks the one that answers.
@@ -279,7 +279,7 @@ impl Replica<'_> {
             timing: LeaseTiming::of(Duration::from_millis(config.replica.lease_ms)),
             shards: config.stores.shards_set(),
             returning,
-            desk: Arc::clone(&self.desk),
+            cluster_view: Arc::clone(&self.cluster_view),
             links,
         }
     }

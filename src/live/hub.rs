@@ -43,7 +43,7 @@ struct OrderListenersState {
 struct AttachedListener {
     id: u64,
     last: Version,
-    session: Weak<dyn LiveListener>,
+    listener: Weak<dyn LiveListener>,
 }
 
 /// Listeners that were alive during a walk. When the last reference to a listener is dropped, it removes its
@@ -75,12 +75,12 @@ impl Hub {
         let is_empty = {
             let mut state = watchers.state.lock();
             held.reserve_exact(state.listeners.len());
-            state.listeners.retain(|listener| {
-                let Some(session) = listener.session.upgrade() else {
+            state.listeners.retain(|attached| {
+                let Some(listener) = attached.listener.upgrade() else {
                     return false;
                 };
-                serve(listener, &*session);
-                held.push(session);
+                serve(attached, &*listener);
+                held.push(listener);
                 true
             });
             state.close_if_empty()
@@ -103,15 +103,15 @@ impl Hub {
 impl LiveHub for Hub {
     fn attach(
         &self,
-        session: Arc<dyn LiveListener>,
+        listener: Arc<dyn LiveListener>,
         since: Option<Version>,
         order: &Arc<Order>,
         position: Option<Position>,
     ) {
-        let listener = AttachedListener {
-            id: session.id(),
+        let attached = AttachedListener {
+            id: listener.id(),
             last: order.version(),
-            session: Arc::downgrade(&session),
+            listener: Arc::downgrade(&listener),
         };
         // The loop ends: an entry is closed only once, and a closed one is removed before the next look-up.
         loop {
@@ -122,22 +122,22 @@ impl LiveHub for Hub {
                 self.forget(order.id, &watchers);
                 continue;
             }
-            catch_up(&*session, since, order, position);
-            match state.listeners.iter_mut().find(|l| l.id == listener.id) {
-                Some(known) => *known = listener,
-                None => state.listeners.push(listener),
+            catch_up(&*listener, since, order, position);
+            match state.listeners.iter_mut().find(|l| l.id == attached.id) {
+                Some(known) => *known = attached,
+                None => state.listeners.push(attached),
             }
             return;
         }
     }
 
-    fn detach(&self, order: OrderId, session: u64) {
+    fn detach(&self, order: OrderId, listener: u64) {
         let Some(watchers) = self.find(order) else {
             return;
         };
         let is_empty = {
             let mut state = watchers.state.lock();
-            if let Some(index) = state.listeners.iter().position(|l| l.id == session) {
+            if let Some(index) = state.listeners.iter().position(|l| l.id == listener) {
                 state.listeners.swap_remove(index);
             }
             state.close_if_empty()
@@ -150,33 +150,33 @@ impl LiveHub for Hub {
     fn publish(&self, order: &Arc<Order>, committed: Option<Instant>) {
         let current = order.version();
         let mut frames = Frames::of(order);
-        self.for_each(order.id, |listener, session| {
-            while listener.last < current {
-                let version = listener.last.next();
+        self.for_each(order.id, |attached, listener| {
+            while attached.last < current {
+                let version = attached.last.next();
                 let Some(frame) = frames.update(version) else {
-                    session.deliver(LiveItem::Snapshot {
+                    listener.deliver(LiveItem::Snapshot {
                         order: Arc::clone(order),
                         position: None,
                     });
-                    listener.last = current;
+                    attached.last = current;
                     return;
                 };
-                session.deliver(LiveItem::Update {
+                listener.deliver(LiveItem::Update {
                     order: Arc::clone(order),
                     version,
                     frame,
                     committed: committed.filter(|_| version == current),
                 });
-                listener.last = version;
+                attached.last = version;
             }
         });
     }
 
     fn locate(&self, order: OrderId, position: Position) {
         let mut frame: Option<Bytes> = None;
-        self.for_each(order, |_, session| {
+        self.for_each(order, |_, listener| {
             let frame = frame.get_or_insert_with(|| live::location(order, position));
-            session.deliver(LiveItem::Location {
+            listener.deliver(LiveItem::Location {
                 order,
                 position,
                 frame: frame.clone(),
@@ -205,7 +205,7 @@ impl OrderListenersState {
 
 /// Delivers what a new listener lacks.
 fn catch_up(
-    session: &dyn LiveListener,
+    listener: &dyn LiveListener,
     since: Option<Version>,
     order: &Arc<Order>,
     position: Option<Position>,
@@ -216,14 +216,14 @@ fn catch_up(
     };
     let current = order.version();
     let Some(mut last) = since.filter(|since| *since <= current) else {
-        return session.deliver(snapshot());
+        return listener.deliver(snapshot());
     };
     while last < current {
         let version = last.next();
         let Some(frame) = live::update(order, version) else {
-            return session.deliver(snapshot());
+            return listener.deliver(snapshot());
         };
-        session.deliver(LiveItem::Update {
+        listener.deliver(LiveItem::Update {
             order: Arc::clone(order),
             version,
             frame,
@@ -233,7 +233,7 @@ fn catch_up(
     }
     // A position has no version that would show a gap, so every listener that comes back gets the last one.
     if let Some(position) = position {
-        session.deliver(LiveItem::Location {
+        listener.deliver(LiveItem::Location {
             order: order.id,
             position,
             frame: live::location(order.id, position),

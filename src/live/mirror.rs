@@ -117,12 +117,12 @@ impl Mirror {
         self.orders.lock().len()
     }
 
-    /// Subscribes `session` to an order of another replica.
+    /// Subscribes `listener` to an order of another replica.
     pub async fn subscribe(
         self: &Arc<Self>,
         order: OrderId,
         since: Option<Version>,
-        session: Arc<dyn LiveListener>,
+        listener: Arc<dyn LiveListener>,
     ) -> Result<Subscribed, OrdersError> {
         let deadline = Instant::now() + self.settings.wait;
         let waiting = self.wait_in(order);
@@ -140,7 +140,7 @@ impl Mirror {
                     && let Some(newest) = &state.newest
                 {
                     self.hub
-                        .attach(session, since, newest, state.position_of(newest));
+                        .attach(listener, since, newest, state.position_of(newest));
                     return Ok(Subscribed::There(Arc::clone(newest)));
                 }
                 if let Some((asking, error)) = &state.failed

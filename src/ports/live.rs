@@ -53,19 +53,19 @@ pub enum LiveItem {
 
 /// The registry of listeners, by order. Outlives the actors. Every call is quick and never blocks.
 pub trait LiveHub: Send + Sync + 'static {
-    /// Registers the listener `session` on `order`. The order's actor calls this, so that no commit falls
+    /// Registers `listener` on `order`. The order's actor calls this, so that no commit falls
     /// in between. Sends the versions after `since` (a snapshot if it is `None` or above the current
     /// version), then everything that follows. A second call starts again from its `since`.
     fn attach(
         &self,
-        session: Arc<dyn LiveListener>,
+        listener: Arc<dyn LiveListener>,
         since: Option<Version>,
         order: &Arc<Order>,
         position: Option<Position>,
     );
 
-    /// Removes the listener `session` from `order`.
-    fn detach(&self, order: OrderId, session: u64);
+    /// Removes `listener` from `order`.
+    fn detach(&self, order: OrderId, listener: u64);
 
     /// Sends every listener of `order` the versions that it lacks. Called after every commit, and when an
     /// actor starts again. Harmless when repeated.

@@ -65,14 +65,14 @@ impl Orders for Router {
         &self,
         order: OrderId,
         since: Option<Version>,
-        session: Arc<dyn LiveListener>,
+        listener: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError> {
         let deadline = Instant::now() + self.settings.deadline;
         let mut retry = self.retry(self.shard_of(order), deadline);
         loop {
             if matches!(self.target(self.shard_of(order)), Target::Here) {
-                let session = Arc::clone(&session);
-                match self.node.subscribe(order, since, session).await {
+                let listener = Arc::clone(&listener);
+                match self.node.subscribe(order, since, listener).await {
                     Err(OrdersError::NotOwner | OrdersError::LeaseOver) => {}
                     decided => {
                         if !matches!(self.target(self.shard_of(order)), Target::Here) {
@@ -84,8 +84,8 @@ impl Orders for Router {
                     }
                 }
             } else {
-                let session = Arc::clone(&session);
-                match self.mirror.subscribe(order, since, session).await? {
+                let listener = Arc::clone(&listener);
+                match self.mirror.subscribe(order, since, listener).await? {
                     Subscribed::There(order) => return Ok(order),
                     Subscribed::Here => {}
                 }

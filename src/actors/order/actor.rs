@@ -75,25 +75,25 @@ impl State {
     async fn handle(&mut self, message: OrderMessage) {
         // The permit is given back only after the answer, so an actor with work never counts as idle.
         match message {
-            OrderMessage::Place(request, reply, _ticket) => {
+            OrderMessage::Place(request, reply, _permit) => {
                 let result = place(self, *request).await;
                 self.answer(reply, result);
             }
-            OrderMessage::Execute(request, reply, _ticket) => {
+            OrderMessage::Execute(request, reply, _permit) => {
                 let fault = faults::hit(faults::points::PANIC_IN_HANDLER, &self.id.to_string());
                 assert!(!fault, "fault point: panic in handler");
                 let result = execute(self, *request).await;
                 self.answer(reply, result);
             }
-            OrderMessage::Subscribe(session, since, reply, _ticket) => {
-                let result = self.subscribe(session, since).await;
+            OrderMessage::Subscribe(listener, since, reply, _permit) => {
+                let result = self.subscribe(listener, since).await;
                 drop(reply.send(result));
             }
-            OrderMessage::Locate(position, key, reply, _ticket) => {
+            OrderMessage::Locate(position, key, reply, _permit) => {
                 let result = locate(self, position, key).await;
                 drop(reply.send(result));
             }
-            OrderMessage::Wake(reply, _ticket) => {
+            OrderMessage::Wake(reply, _permit) => {
                 let result = self.wake().await;
                 if let Err(error) = &result {
                     tracing::warn!(order = %self.id, %error, "order not loaded yet");
@@ -115,14 +115,14 @@ impl State {
 
     async fn subscribe(
         &mut self,
-        session: Arc<dyn LiveListener>,
+        listener: Arc<dyn LiveListener>,
         since: Option<Version>,
     ) -> Result<Arc<Order>, OrdersError> {
         self.load().await?;
         let order = self.order.clone().ok_or(OrdersError::NotFound)?;
         self.under_lease()?;
         let position = self.position(&order);
-        self.context.hub.attach(session, since, &order, position);
+        self.context.hub.attach(listener, since, &order, position);
         Ok(order)
     }
 

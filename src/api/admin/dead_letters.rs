@@ -158,13 +158,15 @@ impl<S: Send + Sync> FromRequestParts<S> for LetterPath {
     responses((status = 200, description = "Dead letters", body = DeadLetterList), ReadErrors)
 )]
 pub async fn list_dead_letters(
-    State(desk): State<Arc<dyn DeadLetterAdmin>>,
+    State(admin): State<Arc<dyn DeadLetterAdmin>>,
     uri: Uri,
 ) -> Result<Json<DeadLetterList>, Problem> {
     let query = Query::of(&uri);
     let limit = usize::try_from(query.limit()?).unwrap_or(LIST_MAX);
     let from = query.get("cursor")?.map(cursor::letter).transpose()?;
-    let letters = desk.list(query.get("topic")?, from.as_ref(), limit).await?;
+    let letters = admin
+        .list(query.get("topic")?, from.as_ref(), limit)
+        .await?;
     let last = letters.last().filter(|_| letters.len() == limit);
     Ok(Json(DeadLetterList {
         next_cursor: last.map(|letter| cursor::after_letter(&letter.id)),
@@ -181,10 +183,10 @@ pub async fn list_dead_letters(
     responses((status = 200, description = "The dead letter", body = DeadLetterView), ReadErrors)
 )]
 pub async fn get_dead_letter(
-    State(desk): State<Arc<dyn DeadLetterAdmin>>,
+    State(admin): State<Arc<dyn DeadLetterAdmin>>,
     LetterPath(id): LetterPath,
 ) -> Result<Json<DeadLetterView>, Problem> {
-    let letter = desk
+    let letter = admin
         .show(&id)
         .await?
         .ok_or(DeadLetterAdminError::NotFound)?;
@@ -201,13 +203,13 @@ pub async fn get_dead_letter(
         ReadErrors)
 )]
 pub async fn send_dead_letter(
-    State(desk): State<Arc<dyn DeadLetterAdmin>>,
+    State(admin): State<Arc<dyn DeadLetterAdmin>>,
     LetterPath(id): LetterPath,
     headers: HeaderMap,
 ) -> Result<Json<SentView>, Problem> {
     etag::refuse_all(&headers)?;
     idempotency_key(&headers)?;
-    desk.send_again(&id).await?;
+    admin.send_again(&id).await?;
     tracing::info!(
         topic = id.topic,
         partition = id.partition,

@@ -33,14 +33,14 @@ pub struct DrainView {
     responses((status = 200, description = "It drains, now or before", body = DrainView), ReadErrors)
 )]
 pub async fn drain_node(
-    State(desk): State<Arc<dyn ClusterAdmin>>,
+    State(admin): State<Arc<dyn ClusterAdmin>>,
     node: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<DrainView>, Problem> {
     let Path(node) = node.map_err(|_| params::invalid("the node in the path is not UTF-8"))?;
     etag::refuse_all(&headers)?;
     idempotency_key(&headers)?;
-    let is_new = desk.drain(&node).await?;
+    let is_new = admin.drain(&node).await?;
     tracing::info!(node, is_new, "drain of a replica asked for");
     Ok(Json(DrainView {
         node,

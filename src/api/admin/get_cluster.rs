@@ -155,7 +155,7 @@ fn millis(duration: Duration) -> u64 {
     responses((status = 200, description = "Replicas and links", body = ClusterView), ReadErrors)
 )]
 pub async fn get_cluster(
-    State(desk): State<Arc<dyn ClusterAdmin>>,
+    State(admin): State<Arc<dyn ClusterAdmin>>,
 ) -> Result<Json<ClusterView>, Problem> {
-    Ok(Json(desk.cluster()?.into()))
+    Ok(Json(admin.cluster()?.into()))
 }

@@ -20,12 +20,12 @@ use crate::api::problem_code::Code;
     responses((status = 200, description = "The shard", body = ShardView), ReadErrors)
 )]
 pub async fn get_shard(
-    State(desk): State<Arc<dyn ClusterAdmin>>,
+    State(admin): State<Arc<dyn ClusterAdmin>>,
     number: Result<Path<u64>, PathRejection>,
 ) -> Result<Json<ShardView>, Problem> {
     let Path(number) =
         number.map_err(|_| params::invalid("the shard in the path must be a whole number"))?;
-    let shards = desk.shards()?;
+    let shards = admin.shards()?;
     let count = shards.len();
     let found = shards
         .into_iter()

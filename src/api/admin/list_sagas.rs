@@ -78,13 +78,13 @@ impl SagaView {
     responses((status = 200, description = "A page", body = SagaList), ReadErrors)
 )]
 pub async fn list_sagas(
-    State(desk): State<SagaAdmin>,
+    State(admin): State<SagaAdmin>,
     uri: Uri,
 ) -> Result<Json<SagaList>, Problem> {
     let query = Query::of(&uri);
     let stuck = match query.get("state")? {
         None => None,
-        Some("stuck") => Some(Stuck::at(desk.clock.now(), desk.stuck_after)),
+        Some("stuck") => Some(Stuck::at(admin.clock.now(), admin.stuck_after)),
         Some(_) => return Err(invalid("state must be stuck, or be left out")),
     };
     let limit = query.limit()?;
@@ -94,7 +94,7 @@ pub async fn list_sagas(
         // One more than the page holds tells whether there is a next page.
         limit: limit + 1,
     };
-    let found = desk.sagas.waiting(&filter).await?;
+    let found = admin.sagas.waiting(&filter).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let (page, has_more) = (&found[..found.len().min(limit)], found.len() > limit);
     let last = page.last().filter(|_| has_more);

@@ -107,7 +107,7 @@ impl ShardList {
     responses((status = 200, description = "Every shard", body = ShardList), ReadErrors)
 )]
 pub async fn list_shards(
-    State(desk): State<Arc<dyn ClusterAdmin>>,
+    State(admin): State<Arc<dyn ClusterAdmin>>,
 ) -> Result<Json<ShardList>, Problem> {
-    Ok(Json(ShardList::of(desk.shards()?)))
+    Ok(Json(ShardList::of(admin.shards()?)))
 }

@@ -112,10 +112,10 @@ impl Shards for Host {
     }
 }
 
-struct Desk(OnceLock<Arc<Coordinator>>);
+struct CoordinatorService(OnceLock<Arc<Coordinator>>);
 
 #[async_trait]
-impl Service for Desk {
+impl Service for CoordinatorService {
     async fn call(&self, from: &(NodeId, Incarnation), request: Bytes, _: Instant) -> Bytes {
         let coordinator = self.0.get().expect("set before it serves");
         coordinator.answer(from, &request).await
@@ -197,7 +197,9 @@ impl Rig {
             links: Arc::clone(&links) as _,
         };
         let coordinator = Coordinator::start(parts, CoordinatorSettings::default());
-        links.serve(Arc::new(Desk(OnceLock::from(Arc::clone(&coordinator)))));
+        links.serve(Arc::new(CoordinatorService(OnceLock::from(Arc::clone(
+            &coordinator,
+        )))));
         Member {
             host,
             coordinator,

@@ -143,11 +143,11 @@ impl TestOrders {
         &self,
         id: OrderId,
         since: Option<Version>,
-        session: Arc<dyn LiveListener>,
+        listener: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError> {
         let orders = self.orders.lock();
         let (order, position) = orders.get(&id).ok_or(OrdersError::NotFound)?;
-        self.hub.attach(session, since, order, *position);
+        self.hub.attach(listener, since, order, *position);
         Ok(Arc::clone(order))
     }
 }
@@ -162,7 +162,7 @@ impl Orders for TestOrders {
         &self,
         order: OrderId,
         since: Option<Version>,
-        session: Arc<dyn LiveListener>,
+        listener: Arc<dyn LiveListener>,
     ) -> Result<Arc<Order>, OrdersError> {
         if let Some(error) = self.refusal.lock().take() {
             return Err(error);
@@ -174,7 +174,7 @@ impl Orders for TestOrders {
                 retry_after: Duration::from_secs(1),
             });
         }
-        self.attach(order, since, session)
+        self.attach(order, since, listener)
     }
 }
 

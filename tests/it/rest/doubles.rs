@@ -410,11 +410,11 @@ impl Outbox for MemoryOutbox {
 
 /// Dead letters of `FULFILLMENT_UPDATES`, at partition 0, offsets 4 to 6.
 #[derive(Default)]
-pub struct Desk {
+pub struct FakeDeadLetters {
     pub sent: Mutex<Vec<DeadLetterId>>,
 }
 
-impl Desk {
+impl FakeDeadLetters {
     fn letters() -> impl Iterator<Item = DeadLetter> {
         (4..7).map(|offset| DeadLetter {
             id: DeadLetterId {
@@ -437,7 +437,7 @@ impl Desk {
 }
 
 #[async_trait]
-impl DeadLetterAdmin for Desk {
+impl DeadLetterAdmin for FakeDeadLetters {
     async fn list(
         &self,
         topic: Option<&str>,

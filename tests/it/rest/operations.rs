@@ -125,7 +125,7 @@ async fn a_dead_letter_is_listed_shown_and_sent_again() {
         (sent.status.as_u16(), sent.json()),
         (200, json!({ "topic": "FULFILLMENT_UPDATES" }))
     );
-    assert_eq!(api.desk.sent.lock()[0].offset, 4);
+    assert_eq!(api.dead_letters.sent.lock()[0].offset, 4);
     let whole = "/admin/v1/dead-letters/FULFILLMENT_UPDATES/0/6/send";
     let answer = api.json("POST", whole, &json!({})).await;
     answer.problem(409, "content-left-out", whole);

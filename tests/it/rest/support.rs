@@ -19,7 +19,7 @@ use trackops::live::hub::Hub;
 use trackops::ports::clock::SystemClock;
 
 use super::cluster_double::Cluster;
-use super::doubles::{Desk, MemoryOrders, MemoryOutbox};
+use super::doubles::{FakeDeadLetters, MemoryOrders, MemoryOutbox};
 use super::stock_double::MemoryStock;
 
 /// The API of all roles on one port, as `dev` serves it.
@@ -27,7 +27,7 @@ pub struct Api {
     pub service: ApiService,
     pub orders: Arc<MemoryOrders>,
     pub stock: Arc<MemoryStock>,
-    pub desk: Arc<Desk>,
+    pub dead_letters: Arc<FakeDeadLetters>,
     pub cluster: Arc<Cluster>,
     pub readiness: Arc<Readiness>,
 }
@@ -43,7 +43,7 @@ impl Api {
     pub fn new() -> Self {
         let orders = Arc::new(MemoryOrders::default());
         let stock = Arc::new(MemoryStock::default());
-        let desk = Arc::new(Desk::default());
+        let dead_letters = Arc::new(FakeDeadLetters::default());
         let cluster = Arc::new(Cluster::default());
         let readiness = Readiness::new();
         let public = ApiState {
@@ -62,7 +62,7 @@ impl Api {
                 stuck_after: Duration::from_mins(5),
             }),
             outboxes: vec![Arc::new(MemoryOutbox)],
-            dead_letters: Some(Arc::clone(&desk) as _),
+            dead_letters: Some(Arc::clone(&dead_letters) as _),
         };
         let stocked = InventoryState {
             stock: Arc::clone(&stock) as _,
@@ -82,7 +82,7 @@ impl Api {
             service: ApiService::new(routes),
             orders,
             stock,
-            desk,
+            dead_letters,
             cluster,
             readiness,
         }

@@ -18,17 +18,17 @@ pub struct Defective {
 impl LiveHub for Defective {
     fn attach(
         &self,
-        session: Arc<dyn LiveListener>,
+        listener: Arc<dyn LiveListener>,
         since: Option<Version>,
         order: &Arc<Order>,
         position: Option<Position>,
     ) {
         let since = since.filter(|_| self.mutation != Mutation::NoSince);
-        self.hub.attach(session, since, order, position);
+        self.hub.attach(listener, since, order, position);
     }
 
-    fn detach(&self, order: OrderId, session: u64) {
-        self.hub.detach(order, session);
+    fn detach(&self, order: OrderId, listener: u64) {
+        self.hub.detach(order, listener);
     }
 
     fn publish(&self, order: &Arc<Order>, committed: Option<Instant>) {

@@ -227,14 +227,14 @@ fn whatever_happens_the_invariants_hold() {
 
 /// For a process with a defect from `TRACKOPS_FAULT`.
 #[test]
-#[ignore = "reason: with_deaf_mirrors_it_goes_red starts it, and gives TRACKOPS_SIM_RED"]
+#[ignore = "with_deaf_mirrors_it_goes_red starts it with TRACKOPS_SIM_RED"]
 fn goes_red_here() {
     let by = std::env::var("TRACKOPS_SIM_RED").expect("TRACKOPS_SIM_RED names an invariant");
     goes_red(Mutation::None, &by);
 }
 
 #[test]
-#[ignore = "reason: give TRACKOPS_SIM_SEED"]
+#[ignore = "replays the seed in TRACKOPS_SIM_SEED"]
 fn replay() {
     let seed = std::env::var("TRACKOPS_SIM_SEED").expect("TRACKOPS_SIM_SEED says which run");
     let (text, wrong) = run(seed.parse().expect("a number"), Mutation::None);
