@@ -1,5 +1,5 @@
-//! `cargo xtask test`: everything that has to hold before a change is good, the same
-//! here and in CI. Servers start while the tests compile. Or a part of it: `request`.
+//! `cargo xtask test`: everything that has to hold before a change is good, the same here and in CI, or the
+//! part of it that [`request`] reads from the arguments. Servers start while the tests compile.
 
 mod report;
 mod request;

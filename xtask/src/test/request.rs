@@ -1,10 +1,10 @@
-//! What `cargo xtask test` is asked for, and which runs of cargo that makes. Leaves the servers and the
-//! running to its parent.
+//! Reads the arguments of `cargo xtask test` and turns them into runs of cargo. Its parent starts the servers
+//! and the runs.
 
 use anyhow::{Result, bail};
 
-/// Unit tests that need a server, by the beginning of their paths. Whatever is not here runs without
-/// servers, and fails there if it needs one.
+/// Unit tests that need a server, by the beginning of their paths. A test that needs one and is missing here
+/// fails in a quick run.
 const UNIT_SKIPPED: [&str; 3] = [
     "postgres::migrate::tests::a_migration_that_waits",
     "postgres::outbox_plan_tests::",
@@ -55,8 +55,8 @@ impl<'a> Request<'a> {
             args.iter().partition(|arg| arg.starts_with('-'));
         if let Some(other) = options.iter().find(|option| **option != "--quick") {
             bail!(
-                "{other} is no option of `cargo xtask test`: there are `--quick` and names, or first of all \
-                 `--` and then what `cargo test` is to get"
+                "{other} is not an option of `cargo xtask test`, which takes `--quick`, names of tests, or `--` \
+                 followed by arguments for `cargo test`"
             );
         }
         Ok(match (options.is_empty(), names.is_empty()) {
