@@ -69,6 +69,10 @@ impl Replied {
 
     /// Runs until it is dropped. Sleeps while nothing is committed.
     pub(super) async fn run(self) -> Infallible {
+        while let Err(error) = self.set_first_marks().await {
+            tracing::debug!(%error, "the first marks can't be set yet");
+            tokio::time::sleep(MARK_EVERY).await;
+        }
         self.committed.fell_behind();
         loop {
             self.committed.more.notified().await;
@@ -86,6 +90,25 @@ impl Replied {
                 self.committed.put_back(next);
             }
         }
+    }
+
+    /// Marks offset 0 in the partitions without a mark. An order role that finds no mark takes this inventory
+    /// for one that sets none, and doesn't wait for replies that are still in the outbox.
+    async fn set_first_marks(&self) -> Result<(), BusError> {
+        let topics = MARKED.map(|topic| Arc::<str>::from(topic.as_str()));
+        let marked = self.groups.progress(REPLIED_GROUP, &topics).await?;
+        let mut first = Vec::new();
+        for (topic, places) in &marked {
+            for (partition, place) in (0_i32..).zip(places) {
+                if place.committed.is_none() {
+                    first.push((Arc::clone(topic), partition, 0));
+                }
+            }
+        }
+        if first.is_empty() {
+            return Ok(());
+        }
+        self.groups.mark(REPLIED_GROUP, &first).await
     }
 
     /// Notes the commits beyond the marks, of every replica of the group: all of them are in the one

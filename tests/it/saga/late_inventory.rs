@@ -1,8 +1,12 @@
 //! Reservation deadlines that pass while inventory, or the relay of its replies, is away: on real servers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
+use trackops::inventory::REPLIED_GROUP;
+use trackops::kafka::{KafkaBus, KafkaSettings};
+use trackops::ports::groups::Groups as _;
 use uuid::Uuid;
 
 use crate::support::bodies::order;
@@ -50,6 +54,26 @@ async fn long_after_the_deadline(deployment: &Deployment) {
     .await;
 }
 
+/// Waits until inventory has shown that it sets marks. No request has been read yet.
+async fn has_first_marks(deployment: &Deployment) {
+    let bus = KafkaBus::new(KafkaSettings {
+        prefix: deployment.kafka_prefix.clone(),
+        ..KafkaSettings::new(&deployment.kafka)
+    });
+    let bus = bus.expect("settings of a running deployment");
+    let topic = Arc::<str>::from("ORDER_CREATED");
+    until("inventory has set its first marks", || async {
+        let topics = [Arc::clone(&topic)];
+        let marks = bus.progress(REPLIED_GROUP, &topics).await.ok()?;
+        let marks = marks.get(&topic)?;
+        marks
+            .iter()
+            .all(|mark| mark.committed.is_some())
+            .then_some(())
+    })
+    .await;
+}
+
 /// All are confirmed, and each was asked for once.
 async fn all_confirmed(deployment: &Deployment, placed: &[Uuid]) {
     for id in placed {
@@ -80,9 +104,7 @@ async fn no_order_is_cancelled_while_inventory_is_away() {
 #[tokio::test]
 async fn no_order_is_cancelled_while_its_reply_waits_in_inventorys_outbox() {
     let mut deployment = start().await;
-    // So that the marks are there: an order that goes through.
-    let first = deployment.client.place(&order(), None).await.expect(201);
-    deployment.client.reaches(first.id(), "CONFIRMED").await;
+    has_first_marks(&deployment).await;
     deployment.relay.kill();
     let mut inventory = PgConnection::connect(&deployment.inventory_url)
         .await
