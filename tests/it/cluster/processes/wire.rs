@@ -16,6 +16,10 @@ use crate::support::environment::free_port;
 /// Read at once; a frame of a link is rarely longer.
 const BUFFER_BYTES: usize = 16 * 1024;
 
+/// How often a connection's process is looked up at most. The kernel's table of sockets can lack a row when
+/// other sockets come and go while it is read.
+const LOOK_UPS_MAX: usize = 20;
+
 /// A listener before `to`. What goes through it ends when this is dropped.
 pub struct Wire {
     /// Where to connect.
@@ -43,7 +47,7 @@ struct State {
 /// A connection that passes now.
 struct Passing {
     /// Whose it is.
-    owner: Option<u32>,
+    owner: u32,
     task: AbortHandle,
     /// Its bytes are taken and go nowhere.
     stalled: Arc<AtomicBool>,
@@ -78,7 +82,7 @@ impl Wire {
     pub fn cut_off(&self, pid: u32) {
         let mut state = self.shared.state();
         state.refused.insert(pid);
-        end(&mut state, |passing| passing.owner == Some(pid));
+        end(&mut state, |passing| passing.owner == pid);
     }
 
     /// Turns the connections of one process, and its new ones, into black holes: they are open, take
@@ -87,7 +91,7 @@ impl Wire {
         let mut state = self.shared.state();
         state.stalled.insert(pid);
         for passing in &state.passing {
-            if passing.owner == Some(pid) {
+            if passing.owner == pid {
                 passing.stalled.store(true, Ordering::Relaxed);
             }
         }
@@ -108,8 +112,7 @@ impl Wire {
     pub fn connected(&self) -> HashSet<u32> {
         let mut state = self.shared.state();
         state.passing.retain(|passing| !passing.task.is_finished());
-        let owners = state.passing.iter().filter_map(|passing| passing.owner);
-        owners.collect()
+        state.passing.iter().map(|passing| passing.owner).collect()
     }
 }
 
@@ -138,14 +141,16 @@ fn end(state: &mut State, which: impl Fn(&Passing) -> bool) {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((client, from)) = listener.accept().await {
-        let owner = tokio::task::spawn_blocking(move || process_of(from.port())).await;
-        let owner = owner.ok().flatten();
+        let look_ups = move || (0..LOOK_UPS_MAX).find_map(|_| process_of(from.port()));
+        // Closed if nobody knows whose it is: it could be neither cut nor stalled. Its owner dials again.
+        let Ok(Some(owner)) = tokio::task::spawn_blocking(look_ups).await else {
+            continue;
+        };
         let mut state = shared.state();
-        if state.cut || owner.is_some_and(|owner| state.refused.contains(&owner)) {
+        if state.cut || state.refused.contains(&owner) {
             continue;
         }
-        let is_stalled = owner.is_some_and(|owner| state.stalled.contains(&owner));
-        let stalled = Arc::new(AtomicBool::new(is_stalled));
+        let stalled = Arc::new(AtomicBool::new(state.stalled.contains(&owner)));
         let task = tokio::spawn(pass(client, shared.to, Arc::clone(&stalled)));
         state.passing.push(Passing {
             owner,
