@@ -7,6 +7,41 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::membership::{ClusterView, NodeId};
 
+/// How shards are shared out among replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Evenly among the live replicas, which are linked: see [`assign`].
+    Even,
+    /// All of them to one replica. Replicas without links can't pass requests on or hand shards over, so
+    /// the others stand by until that one leaves or its lease ends.
+    OneOwner,
+}
+
+impl Sharing {
+    /// The node that each shard should belong to, by shard, as `me` sees it.
+    pub fn assign(self, view: &ClusterView, me: &NodeId) -> Vec<Option<NodeId>> {
+        match self {
+            Self::Even => assign(view),
+            Self::OneOwner => one_owner(view, me),
+        }
+    }
+}
+
+/// Every shard falls to `me` unless another live node owns any. Shards in the hands of two are so left alone
+/// until one of them is gone.
+fn one_owner(view: &ClusterView, me: &NodeId) -> Vec<Option<NodeId>> {
+    let owners = view
+        .shards
+        .iter()
+        .map(|shard| Some(view.live_owner(shard.shard)?.node.clone()));
+    let owners: Vec<Option<NodeId>> = owners.collect();
+    if owners.iter().flatten().any(|owner| owner != me) {
+        owners
+    } else {
+        vec![Some(me.clone()); owners.len()]
+    }
+}
+
 /// The node that each shard should belong to, by shard.
 ///
 /// Live nodes that are not draining get the same number of shards, give or take one. As few shards as

@@ -191,3 +191,19 @@ fn a_newcomer_gets_its_share_and_the_others_keep_theirs() {
     let expected = [0, 1, 0, 1, 0, 1, 2, 2].map(|position| name(position).0);
     assert_eq!(assigned, expected);
 }
+
+proptest! {
+    /// Without links nobody hands a shard over, and two replicas never both find shards to claim while the
+    /// other owns some.
+    #[test]
+    fn one_owner_takes_all_or_nothing(view in views()) {
+        let me = name(0);
+        let assigned = Sharing::OneOwner.assign(&view, &me);
+        let owners = owners(&view);
+        if owners.iter().flatten().any(|owner| *owner != me) {
+            prop_assert_eq!(assigned, owners);
+        } else {
+            prop_assert_eq!(assigned, vec![Some(me); view.shards.len()]);
+        }
+    }
+}

@@ -41,8 +41,8 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// Starts the coordinator's task. A lease keeper must feed the directory, or the directory must hold
-    /// the only node's view.
+    /// Starts the coordinator's task. Somebody must feed the directory: a lease keeper, or
+    /// [`crate::lease_keeper::follow`] where leases don't end.
     pub fn start(parts: CoordinatorParts, settings: CoordinatorSettings) -> Arc<Self> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let shared = Arc::new(Shared {
@@ -155,7 +155,7 @@ impl Shared {
     /// One look at the view: releases lost shards, claims free ones, begins moves.
     async fn look(self: &Arc<Self>, view: &ClusterView, tasks: &TaskTracker) {
         self.let_go(view).await;
-        let wanted = crate::assignment::assign(view);
+        let wanted = self.settings.sharing.assign(view, &self.parts.node);
         if let Err(error) = self.claim_free(view, &wanted).await {
             match error {
                 MembershipError::Deposed => return,

@@ -127,7 +127,7 @@ pub async fn keep(
         biased;
         _ = stopped => {}
         () = renew(&*ways.renewals, kept, lease_state) => {}
-        () = keep_looking(&*ways.looks, kept) => {}
+        () = follow(&*ways.looks, &kept.directory, kept.timing.renew_every) => {}
     }
 }
 
@@ -169,38 +169,39 @@ async fn renew(membership: &dyn Membership, kept: &Kept, lease_state: &watch::Se
     }
 }
 
-/// Fetches a view whenever there is a reason to. Never returns.
-async fn keep_looking(membership: &dyn Membership, kept: &Kept) {
+/// Feeds `directory` with a view whenever the authority hints at a change or a caller asks for one. A view
+/// may take as long as `limit`. Never returns.
+pub async fn follow(membership: &dyn Membership, directory: &Directory, limit: Duration) {
     loop {
-        worth_a_look(membership, kept, Instant::now() + LOOK_EVERY).await;
-        look(membership, kept).await;
+        worth_a_look(membership, directory, limit).await;
+        look(membership, directory, limit).await;
     }
 }
 
-/// Returns when there is a reason to fetch a view, but not before `after`.
-async fn worth_a_look(membership: &dyn Membership, kept: &Kept, after: Instant) {
-    tokio::time::sleep_until(after).await;
+/// Returns when there is a reason to fetch a view, but not sooner than [`LOOK_EVERY`].
+async fn worth_a_look(membership: &dyn Membership, directory: &Directory, limit: Duration) {
+    tokio::time::sleep(LOOK_EVERY).await;
     tokio::select! {
         biased;
-        () = kept.directory.refresh_asked() => {}
+        () = directory.refresh_asked() => {}
         hint = membership.changed() => if let Err(error) = hint {
             tracing::debug!(%error, "no hints of changes");
             // The renewals bring views anyway. A caller that asks meanwhile still gets a fresh one.
-            let again = tokio::time::sleep(kept.timing.renew_every);
+            let again = tokio::time::sleep(limit);
             tokio::select! {
                 biased;
-                () = kept.directory.refresh_asked() => {}
+                () = directory.refresh_asked() => {}
                 () = again => {}
             }
         }
     }
 }
 
-async fn look(membership: &dyn Membership, kept: &Kept) {
+async fn look(membership: &dyn Membership, directory: &Directory, limit: Duration) {
     let asked = Instant::now();
-    // The next renewal brings a view as well.
-    match tokio::time::timeout(kept.timing.renew_every, membership.view()).await {
-        Ok(Ok(view)) => kept.directory.update(view, asked),
+    // Where there is a lease, its next renewal brings a view as well.
+    match tokio::time::timeout(limit, membership.view()).await {
+        Ok(Ok(view)) => directory.update(view, asked),
         Ok(Err(error)) => tracing::debug!(%error, "can't look at the cluster"),
         Err(_) => tracing::debug!("looking at the cluster timed out"),
     }

@@ -25,6 +25,7 @@ mod supervisor;
 mod sweeper;
 pub mod tenure;
 mod weight;
+pub mod without_lease;
 mod writer;
 
 pub use node::Node;

@@ -1,22 +1,24 @@
-//! One replica of several: links, router and coordinator over its node. A replica that is alone needs none of
-//! this.
+//! A replica's part in the cluster: links, router and coordinator over its node. A replica without links is a
+//! cluster of one: it owns every shard, or stands by while another replica owns some.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
 use trackops_cluster::ShardCount;
+use trackops_cluster::assignment::Sharing;
 use trackops_cluster::coordinator::{Coordinator, CoordinatorParts, CoordinatorSettings};
 use trackops_cluster::directory::Directory;
 use trackops_cluster::link::channel::{self, Switch};
-use trackops_cluster::link::{LinkSecret, LinkSettings, Links, Peer, TonicLinks};
+use trackops_cluster::link::{LinkSecret, LinkSettings, Links, NoLinks, Peer, TonicLinks};
 use trackops_cluster::membership::Membership;
 
 use super::cluster_admin::{self, LateBoundClusterAdmin};
 use super::lifecycle::Lifecycle;
 use crate::actors::Node;
+use crate::actors::ownership::Ownership;
 use crate::config::ReplicaConfig;
 use crate::faults::{self, points};
 use crate::ports::clock::Clock;
@@ -40,7 +42,7 @@ pub(super) struct LinkPort {
 }
 
 impl LinkListener {
-    /// Opens the listener that the configuration names; `None` for a replica that is alone.
+    /// Opens the listener that the configuration names; `None` for a replica without links.
     pub async fn open(config: &ReplicaConfig) -> anyhow::Result<Option<Self>> {
         if config.link_secret.is_empty() {
             return Ok(None);
@@ -84,7 +86,8 @@ pub(super) struct ClusterParts {
     pub directory: Arc<Directory>,
     pub membership: Arc<dyn Membership>,
     pub hub: Arc<dyn LiveHub>,
-    pub port: LinkPort,
+    /// `None` for a replica without links.
+    pub port: Option<LinkPort>,
     /// Where operators see the cluster.
     pub cluster_view: Arc<LateBoundClusterAdmin>,
     pub clock: Arc<dyn Clock>,
@@ -93,7 +96,11 @@ pub(super) struct ClusterParts {
 
 /// A replica's running part in the cluster.
 pub(super) struct Cluster {
-    links: Arc<TonicLinks>,
+    me: Peer,
+    /// `None` for a replica without links.
+    links: Option<Arc<TonicLinks>>,
+    directory: Arc<Directory>,
+    ownership: Arc<Ownership>,
     router: Arc<Router>,
     coordinator: Arc<Coordinator>,
 }
@@ -101,14 +108,19 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Starts links, router and coordinator; from then on other replicas get answers.
     pub fn start(parts: ClusterParts) -> Self {
-        let mut settings = LinkSettings::new(parts.shards);
-        if faults::hit(points::SPEAK_NEWER, "") {
-            tracing::warn!("fault point: speaking as a newer version");
-            settings.versions.newest += 1;
-        }
-        let me = parts.me.clone();
-        let links = TonicLinks::start(me, parts.port.listener, parts.port.secret, settings);
-        let between: Arc<dyn Links> = Arc::clone(&links) as _;
+        let links = parts.port.map(|port| {
+            let mut settings = LinkSettings::new(parts.shards);
+            if faults::hit(points::SPEAK_NEWER, "") {
+                tracing::warn!("fault point: speaking as a newer version");
+                settings.versions.newest += 1;
+            }
+            TonicLinks::start(parts.me.clone(), port.listener, port.secret, settings)
+        });
+        let (between, sharing): (Arc<dyn Links>, _) = match &links {
+            Some(links) => (Arc::clone(links) as _, Sharing::Even),
+            None => (Arc::new(NoLinks), Sharing::OneOwner),
+        };
+        let ownership = Arc::clone(parts.node.ownership());
         let router = Router::start(
             RouterParts {
                 me: parts.me.clone(),
@@ -122,28 +134,36 @@ impl Cluster {
         parts.cluster_view.set(cluster_admin::ClusterParts {
             me: parts.me.identity(),
             directory: Arc::clone(&parts.directory),
-            links: Some(Arc::clone(&between)),
+            links: Arc::clone(&between),
             membership: Arc::clone(&parts.membership),
             local: cluster_admin::local_shards(Arc::clone(&parts.node)),
             clock: parts.clock,
         });
         let coordinator = Coordinator::start(
             CoordinatorParts {
-                node: parts.me.node,
+                node: parts.me.node.clone(),
                 incarnation: parts.me.incarnation,
                 membership: parts.membership,
-                directory: parts.directory,
+                directory: Arc::clone(&parts.directory),
                 shards: parts.node,
                 links: channel::for_coordinator(between),
             },
-            CoordinatorSettings::default(),
+            CoordinatorSettings {
+                sharing,
+                ..CoordinatorSettings::default()
+            },
         );
-        links.serve(Arc::new(Switch {
-            coordinator: Arc::clone(&coordinator),
-            entities: Arc::clone(&router) as _,
-        }));
+        if let Some(links) = &links {
+            links.serve(Arc::new(Switch {
+                coordinator: Arc::clone(&coordinator),
+                entities: Arc::clone(&router) as _,
+            }));
+        }
         Self {
+            me: parts.me,
             links,
+            directory: parts.directory,
+            ownership,
             router,
             coordinator,
         }
@@ -160,16 +180,62 @@ impl Cluster {
         &self.router
     }
 
-    /// Waits until the free shards are claimed; `false` if it is time to stop.
-    pub async fn first_claims_done(&self, life: &Lifecycle) -> bool {
+    /// Whether this replica has links, by which other replicas may answer in its place.
+    pub fn is_linked(&self) -> bool {
+        self.links.is_some()
+    }
+
+    /// Waits until the free shards are claimed, and without links until all of them are; `false` if it is
+    /// time to stop. While another replica owns some of them a replica without links waits; if it is
+    /// `returning`, it gives up, because it has been replaced.
+    pub async fn claims_done(&self, returning: bool, life: &Lifecycle) -> anyhow::Result<bool> {
+        let claims = async {
+            self.coordinator.first_claims_done().await;
+            match self.links {
+                Some(_) => Ok(()),
+                None => self.owns_all(returning).await,
+            }
+        };
         tokio::select! {
-            () = self.coordinator.first_claims_done() => true,
-            () = life.stopped() => false,
+            claimed = claims => claimed.map(|()| true),
+            () = life.stopped() => Ok(false),
         }
+    }
+
+    async fn owns_all(&self, returning: bool) -> anyhow::Result<()> {
+        let (mut own, mut seen) = (self.ownership.changes(), self.directory.changes());
+        let mut has_said = false;
+        loop {
+            own.borrow_and_update();
+            seen.borrow_and_update();
+            if self.ownership.owned().len() == usize::from(self.ownership.count().get()) {
+                return Ok(());
+            }
+            let shards = self.owned_by_others();
+            if shards > 0 && returning {
+                bail!("this replica's lease has ended and another replica owns its shards now");
+            }
+            if shards > 0 && !std::mem::replace(&mut has_said, true) {
+                tracing::warn!(shards, "waiting: another replica owns shards");
+            }
+            tokio::select! {
+                changed = own.changed() => changed?,
+                changed = seen.changed() => changed?,
+            }
+        }
+    }
+
+    fn owned_by_others(&self) -> usize {
+        let owners = self.ownership.count().iter();
+        let owners = owners.filter_map(|shard| self.directory.owner(shard));
+        owners.filter(|owner| owner.node != self.me.node).count()
     }
 
     /// Gives the shards to the other replicas while this one still answers.
     pub async fn drain(&self, limit: Duration) {
+        if !self.is_linked() {
+            return;
+        }
         if self.coordinator.drain(limit).await {
             tracing::info!("every shard is another replica's");
         } else {
@@ -181,13 +247,19 @@ impl Cluster {
     /// answer ask the current owner.
     pub async fn abandon(self) {
         self.router.abandon();
-        tokio::join!(self.coordinator.stop(), self.links.stop(Duration::ZERO));
+        tokio::join!(self.coordinator.stop(), self.stop_links(Duration::ZERO));
     }
 
     /// Stops moves, and finishes the requests of other replicas within `limit`.
     pub async fn stop(self, limit: Duration) {
         self.coordinator.stop().await;
         self.router.stop();
-        self.links.stop(limit).await;
+        self.stop_links(limit).await;
+    }
+
+    async fn stop_links(&self, limit: Duration) {
+        if let Some(links) = &self.links {
+            links.stop(limit).await;
+        }
     }
 }

@@ -29,31 +29,11 @@ pub(super) struct ClusterParts {
     /// This replica.
     pub me: (NodeId, Incarnation),
     pub directory: Arc<Directory>,
-    /// Links to other replicas; `None` for a replica that is alone.
-    pub links: Option<Arc<dyn Links>>,
+    /// Links to other replicas.
+    pub links: Arc<dyn Links>,
     pub membership: Arc<dyn Membership>,
     pub local: LocalShards,
     pub clock: Arc<dyn Clock>,
-}
-
-impl ClusterParts {
-    /// The parts of a replica that is alone.
-    pub fn alone(
-        me: (NodeId, Incarnation),
-        node: &Arc<Node>,
-        directory: Arc<Directory>,
-        membership: Arc<dyn Membership>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            me,
-            directory,
-            links: None,
-            membership,
-            local: local_shards(Arc::clone(node)),
-            clock,
-        }
-    }
 }
 
 /// The cluster admin. It has nothing to show until the replica has joined, because the management listener
@@ -108,7 +88,7 @@ impl ClusterAdapter {
         let age = self.0.directory.seen();
         let age = age.map(|seen| now.saturating_duration_since(seen));
         let nodes = view.nodes.iter();
-        let links = self.0.links.iter().flat_map(|links| links.states());
+        let links = self.0.links.states().into_iter();
         let wall = self.0.clock.now();
         ClusterState {
             me: life(&self.0.me.0, self.0.me.1),
@@ -125,7 +105,7 @@ impl ClusterAdapter {
         let view = self.0.directory.view();
         let is_mine = |owner: &(NodeId, Incarnation)| *owner == self.0.me;
         let mut owners = view.shards.iter().filter_map(|shard| shard.owner.as_ref());
-        let links = self.0.links.iter().flat_map(|links| links.states());
+        let links = self.0.links.states().into_iter();
         let mut links = links
             .filter(|link| {
                 let node = view.node(&link.node, link.incarnation);

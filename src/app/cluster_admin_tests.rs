@@ -151,7 +151,7 @@ fn admin() -> (Arc<LateBoundClusterAdmin>, Arc<Directory>) {
     admin.set(ClusterParts {
         me: (NodeId("a".into()), Incarnation(2)),
         directory: Arc::clone(&directory),
-        links: Some(Arc::new(OneLink)),
+        links: Arc::new(OneLink),
         membership: Arc::new(Authority::default()),
         local: Box::new(|shard| LocalShard {
             standing: "owned",
@@ -263,7 +263,7 @@ async fn whoever_owns_nothing_and_reaches_nobody_alive_is_cut_off() {
         let parts = ClusterParts {
             me: (NodeId(me.into()), Incarnation(incarnation)),
             directory,
-            links: Some(Arc::new(OneLink)),
+            links: Arc::new(OneLink),
             membership: Arc::new(Authority::default()),
             local: Box::new(|_| LocalShard {
                 standing: "free",

@@ -13,7 +13,7 @@ use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Incarnation, Membership, NodeId};
 
 use super::cluster::{Cluster, ClusterParts, LinkPort};
-use super::cluster_admin::{ClusterParts as ClusterAdminParts, LateBoundClusterAdmin};
+use super::cluster_admin::LateBoundClusterAdmin;
 use super::cluster_clock::ClusterClock;
 use super::late_bound::LateBoundOrders;
 use super::lifecycle::{Ending, Lifecycle};
@@ -23,6 +23,7 @@ use crate::actors::node::{Node, Parts};
 use crate::actors::ownership::Ownership;
 use crate::actors::saga_route::SagaRoute;
 use crate::actors::settings::Settings;
+use crate::actors::without_lease::WithoutLease;
 use crate::config::OrdersConfig;
 use crate::faults;
 use crate::inventory;
@@ -31,8 +32,10 @@ use crate::ports::cache::Cache;
 use crate::ports::groups::Groups;
 use crate::ports::journal::Journal;
 use crate::ports::live::LiveHub;
-use crate::ports::orders::Orders;
 use crate::ports::sagas::Sagas;
+
+/// How long a replica may take to end that was told to stop before it had its shards.
+const START_STOP: Duration = Duration::from_secs(2);
 
 /// Makes memberships on connections of their own, within the runtime that calls it.
 pub(super) type MembershipFactory = Box<dyn FnOnce() -> MembershipConnections + Send>;
@@ -46,28 +49,29 @@ pub(super) struct CoreParts {
     pub hub: Arc<dyn LiveHub>,
     pub clock: Arc<ClusterClock>,
     pub membership: Arc<dyn Membership>,
-    /// For the lease keeper; `None` where the node is alone by construction.
-    pub keeper: Option<MembershipFactory>,
+    /// For the lease keeper.
+    pub keeper: MembershipFactory,
     pub node: NodeId,
     pub timing: LeaseTiming,
     /// The shard count of the configuration, if it names one.
     pub shards: Option<ShardCount>,
-    /// This replica was deposed before: if another replica owns shards, it doesn't wait for them.
+    /// This replica was deposed before: if it has no links and another replica owns shards, it doesn't wait
+    /// for them.
     pub returning: bool,
     /// Where operators see nodes and shards.
     pub cluster_view: Arc<LateBoundClusterAdmin>,
-    /// For links to other replicas; `None` for one that is alone and owns every shard.
+    /// For links to other replicas; a replica without them owns every shard or none.
     pub links: Option<LinkPort>,
 }
 
 /// A running order service.
 pub(super) struct Core {
     node: Arc<Node>,
-    cluster: Option<Cluster>,
-    keeper: Option<LeaseKeeper>,
+    cluster: Cluster,
+    keeper: LeaseKeeper,
 }
 
-/// Joins, claims and starts; then `orders` answers. `None` if it was time to stop before that.
+/// Joins, starts and claims; then `orders` answers. `None` if it was time to stop before that.
 pub(super) async fn start(
     parts: CoreParts,
     settings: Settings,
@@ -77,6 +81,7 @@ pub(super) async fn start(
     let Some((count, incarnation, sent)) = enter(&parts, life).await? else {
         return Ok(None);
     };
+    let (me, returning) = (parts.me(incarnation), parts.returning);
     let directory = Directory::new(count);
     let kept = Kept {
         node: parts.node.clone(),
@@ -85,7 +90,8 @@ pub(super) async fn start(
         lease: Lease::new(),
         directory: Arc::clone(&directory),
     };
-    let (lease, keeper) = keep_lease(parts.keeper, kept, sent)?;
+    let lease = kept.lease.clone();
+    let keeper = LeaseKeeper::start(parts.keeper, kept, sent)?;
     let ownership = Ownership::new(
         Arc::clone(&parts.membership),
         parts.node.clone(),
@@ -93,36 +99,27 @@ pub(super) async fn start(
         lease,
         count,
     );
+    tokio::spawn(watch_lease(
+        keeper.lease_state(),
+        ownership.clone(),
+        life.clone(),
+    ));
+    // No order may be placed by the machine's clock and judged by the authority's.
+    if !replica::heard(&directory, life).await {
+        replica::leave(&ownership).await;
+        return Ok(None);
+    }
+    parts.clock.follow(Arc::clone(&directory));
     let gate = CacheGate::new(
         Arc::clone(&parts.cache),
         ownership.clone(),
         CacheGateSettings::default(),
     );
-    if let Some(keeper) = &keeper {
-        tokio::spawn(watch_lease(
-            keeper.lease_state(),
-            ownership.clone(),
-            life.clone(),
-        ));
-        // No order may be placed by the machine's clock and judged by the authority's.
-        if !replica::heard(&directory, life).await {
-            replica::leave(&ownership).await;
-            return Ok(None);
-        }
-        parts.clock.follow(Arc::clone(&directory));
-    }
-    let is_alone = parts.links.is_none();
-    if is_alone && !replica::claim_all(&ownership, &gate, parts.returning, life).await? {
-        replica::leave(&ownership).await;
-        return Ok(None);
-    }
-    // A replica that is alone may answer from memory while the database is away, because then nobody can
-    // write. With other replicas alive, a renewal that times out doesn't show that: they may own the shards
-    // by now.
-    let lease_state = keeper
-        .as_ref()
-        .map(LeaseKeeper::lease_state)
-        .filter(|_| is_alone);
+    // Linked replicas take over from one another by themselves.
+    let without_lease = match parts.links {
+        Some(_) => WithoutLease::Refuse,
+        None => WithoutLease::AnswerReads(keeper.lease_state()),
+    };
     let node_parts = Parts {
         journal: parts.journal,
         cache: parts.cache,
@@ -130,62 +127,59 @@ pub(super) async fn start(
         hub: Arc::clone(&parts.hub),
         clock: Arc::clone(&parts.clock) as _,
         ownership,
-        lease_state,
+        without_lease,
         saga_route: Some(saga_route(parts.groups)),
         sagas: Some(parts.sagas),
     };
     let node = Node::start(node_parts, settings).await?;
     life.depend_on(node.vital());
-    if parts.returning {
+    if returning {
         // The watched orders' listeners have outlived the incarnation that told them of changes.
         node.wake_watched();
     }
-    if is_alone {
-        if keeper.is_none() {
-            // No other replica ever owns the shards, so this view stays true.
-            directory.update(parts.membership.view().await?, Instant::now());
-        }
-        let me = (parts.node.clone(), incarnation);
-        let clock = Arc::clone(&parts.clock) as _;
-        let (directory, membership) = (Arc::clone(&directory), Arc::clone(&parts.membership));
-        parts.cluster_view.set(ClusterAdminParts::alone(
-            me, &node, directory, membership, clock,
-        ));
-    }
-    let mut answering: Arc<dyn Orders> = Arc::clone(&node) as _;
-    let cluster = parts.links.map(|port| {
-        Cluster::start(ClusterParts {
-            me: peer(&parts.node, incarnation, &port),
-            node: Arc::clone(&node),
-            directory,
-            membership: parts.membership,
-            hub: parts.hub,
-            port,
-            cluster_view: parts.cluster_view,
-            clock: Arc::clone(&parts.clock) as _,
-            shards: count,
-        })
+    let cluster = Cluster::start(ClusterParts {
+        me,
+        node: Arc::clone(&node),
+        directory,
+        membership: parts.membership,
+        hub: parts.hub,
+        port: parts.links,
+        cluster_view: parts.cluster_view,
+        clock: Arc::clone(&parts.clock) as _,
+        shards: count,
     });
-    if let Some(cluster) = &cluster {
-        // The caller notices a stop that comes now, and stops what was started like the rest.
-        cluster.depend(life);
-        cluster.first_claims_done(life).await;
-        answering = Arc::clone(cluster.router()) as _;
-    }
-    orders.set(answering);
-    Ok(Some(Core {
+    cluster.depend(life);
+    let core = Core {
         node,
         cluster,
         keeper,
-    }))
+    };
+    match core.cluster.claims_done(returning, life).await {
+        Ok(true) => {
+            orders.set(Arc::clone(core.cluster.router()) as _);
+            Ok(Some(core))
+        }
+        ended => {
+            core.abandon(START_STOP).await;
+            ended.map(|_| None)
+        }
+    }
 }
 
-/// This replica, as other replicas reach it.
-fn peer(node: &NodeId, incarnation: Incarnation, port: &LinkPort) -> Peer {
-    Peer {
-        node: node.clone(),
-        incarnation,
-        address: port.address.clone(),
+impl CoreParts {
+    /// This replica, as other replicas reach it. Nobody calls one without links, so its name serves as its
+    /// address.
+    fn me(&self, incarnation: Incarnation) -> Peer {
+        Peer {
+            node: self.node.clone(),
+            incarnation,
+            address: self.address().to_owned(),
+        }
+    }
+
+    fn address(&self) -> &str {
+        let linked = self.links.as_ref().map(|port| &port.address);
+        linked.unwrap_or(&self.node.0)
     }
 }
 
@@ -208,32 +202,15 @@ async fn enter(
     let Some(count) = replica::shard_count(&*parts.membership, parts.shards, life).await? else {
         return Ok(None);
     };
-    // Nobody calls a replica that is alone, so its name serves as its address.
-    let address = parts.links.as_ref().map(|port| port.address.clone());
-    let address = address.unwrap_or_else(|| parts.node.0.clone());
     let joined = replica::join(
         &*parts.membership,
         &parts.node,
-        &address,
+        parts.address(),
         &parts.timing,
         life,
     )
     .await?;
     Ok(joined.map(|(incarnation, sent)| (count, incarnation, sent)))
-}
-
-/// The lease, renewed from now on by its keeper; without a keeper it never ends.
-fn keep_lease(
-    factory: Option<MembershipFactory>,
-    kept: Kept,
-    sent: Instant,
-) -> std::io::Result<(Lease, Option<LeaseKeeper>)> {
-    let Some(factory) = factory else {
-        return Ok((Lease::unlimited(), None));
-    };
-    let lease = kept.lease.clone();
-    let keeper = LeaseKeeper::start(factory, kept, sent)?;
-    Ok((lease, Some(keeper)))
 }
 
 /// When the replica is deposed, it stops writing and answering, and ends.
@@ -256,14 +233,12 @@ async fn watch_lease(
 impl Core {
     /// Whether other replicas may answer in its place.
     pub fn is_one_of_many(&self) -> bool {
-        self.cluster.is_some()
+        self.cluster.is_linked()
     }
 
     /// Gives the shards to other replicas, if there are any, while everything still answers.
     pub async fn drain(&self, limit: Duration) {
-        if let Some(cluster) = &self.cluster {
-            cluster.drain(limit).await;
-        }
+        self.cluster.drain(limit).await;
     }
 
     /// The replica's shards and its lease.
@@ -274,11 +249,12 @@ impl Core {
     /// Finishes the admitted requests, then gives up the shards.
     pub async fn stop(self, ending: Ending) {
         faults::hang(faults::points::HANG_AT_STOP).await;
-        if let Some(cluster) = self.cluster {
-            let stopped = tokio::time::timeout_at(ending.at(13), cluster.stop(ending.until(13)));
-            if stopped.await.is_err() {
-                tracing::warn!("the links did not close in time");
-            }
+        let stopped = self.cluster.stop(ending.until(13));
+        if tokio::time::timeout_at(ending.at(13), stopped)
+            .await
+            .is_err()
+        {
+            tracing::warn!("the links did not close in time");
         }
         self.node.shut_down(ending.until(14)).await;
         stop_keeper(self.keeper, ending.at(14)).await;
@@ -287,19 +263,16 @@ impl Core {
     /// Stops a deposed incarnation: nobody waits for it, and others may call the next incarnation at once.
     pub async fn abandon(self, limit: Duration) {
         let ending = Ending::begin(limit);
-        if let Some(cluster) = self.cluster {
-            let abandoned = tokio::time::timeout_at(ending.at(13), cluster.abandon());
-            if abandoned.await.is_err() {
-                tracing::warn!("moves of shards hang still");
-            }
+        let abandoned = tokio::time::timeout_at(ending.at(13), self.cluster.abandon());
+        if abandoned.await.is_err() {
+            tracing::warn!("moves of shards hang still");
         }
         self.node.shut_down(ending.until(14)).await;
         stop_keeper(self.keeper, ending.at(15)).await;
     }
 }
 
-async fn stop_keeper(keeper: Option<LeaseKeeper>, end: Instant) {
-    let Some(keeper) = keeper else { return };
+async fn stop_keeper(keeper: LeaseKeeper, end: Instant) {
     // This joins a thread, so it must not run on a thread of the runtime.
     let stopped = tokio::task::spawn_blocking(|| keeper.stop());
     if tokio::time::timeout_at(end, stopped).await.is_err() {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::lease::LeaseTiming;
+use trackops_cluster::lease_keeper::MembershipConnections;
 use trackops_cluster::membership::NodeId;
 use trackops_cluster::outage::causes;
 use trackops_cluster::vital::Vital;
@@ -18,7 +19,7 @@ use trackops_cluster::vital::Vital;
 use super::cluster_admin::LateBoundClusterAdmin;
 use super::cluster_clock::ClusterClock;
 use super::consumer::Consumer;
-use super::core::{self, CoreParts};
+use super::core::{self, CoreParts, MembershipFactory};
 use super::late_bound::LateBoundOrders;
 use super::lifecycle::{DEV_STOP, Ending, Lifecycle};
 use super::listeners::Port;
@@ -53,7 +54,6 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     let limit = config.http.shutdown(DEV_STOP);
     let life = Lifecycle::start(limit)?;
     let port = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
-    // No directory feeds it, so it shows the machine's time.
     let clock = ClusterClock::new();
     let store = Embedded::open(&args.data_dir, Arc::clone(&clock) as _).await?;
     let bus = open_bus(&store).await?;
@@ -101,7 +101,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         hub,
         clock: Arc::clone(&clock),
         membership: store.membership(),
-        keeper: None,
+        keeper: keeper(&store),
         node: NodeId(NODE.into()),
         timing: LeaseTiming::default(),
         shards: None,
@@ -148,6 +148,15 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     close(&store, ending.at(15)).await;
     background.cancel();
     life.result()
+}
+
+/// The connections of the lease keeper. The file is this process's alone, so the lease never ends there.
+fn keeper(store: &Embedded) -> MembershipFactory {
+    let membership = store.membership();
+    Box::new(move || MembershipConnections {
+        renewals: Arc::clone(&membership),
+        looks: membership,
+    })
 }
 
 /// The bus, with its topics.

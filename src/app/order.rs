@@ -271,10 +271,10 @@ impl Replica<'_> {
             hub: Arc::clone(&self.hub) as _,
             clock: Arc::clone(&adapters.clock),
             membership: Arc::new(adapters.database.membership()),
-            keeper: Some(Box::new(move || MembershipConnections {
+            keeper: Box::new(move || MembershipConnections {
                 renewals: Arc::new(keeper_database.membership()),
                 looks: Arc::new(keeper_database.membership()),
-            })),
+            }),
             node: NodeId(config.replica.name()),
             timing: LeaseTiming::of(Duration::from_millis(config.replica.lease_ms)),
             shards: config.stores.shards_set(),

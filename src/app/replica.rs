@@ -1,31 +1,25 @@
-//! Becoming a replica: takes the node's lease, then its shards. Waits while another replica holds them, and
-//! logs that it waits.
+//! Becoming a replica: takes the node's lease, and gives it up again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use thiserror::Error;
 use tokio::time::Instant;
+use trackops_cluster::ShardCount;
 use trackops_cluster::directory::Directory;
 use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::{Incarnation, Membership, MembershipError, NodeId};
 use trackops_cluster::outage::causes;
-use trackops_cluster::{ShardCount, ShardId};
 
 use super::lifecycle::Lifecycle;
-use crate::actors::cache_gate::CacheGate;
 use crate::actors::ownership::Ownership;
 use crate::telemetry::repeated::RepeatedLog;
 
-/// The pause between two attempts while the authority is away or another replica owns the shards, doubled
-/// from the first value to the second. Callers wait for a replica that comes back as a new incarnation, but a
-/// standby for another replica is in no hurry.
+/// The pause between two attempts while the authority is away, doubled from the first value to the second.
+/// Callers wait for a replica that comes back as a new incarnation.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// How long the authority may take to hear that a replica which hasn't started leaves.
 const LEAVE_MAX: Duration = Duration::from_secs(1);
-/// A wait that goes on is logged again after so many attempts.
-const SAY_EVERY: u32 = 20;
 
 /// This incarnation is over: what it had in memory may be old.
 #[derive(Debug, Error)]
@@ -107,59 +101,6 @@ pub(super) async fn heard(directory: &Directory, life: &Lifecycle) -> bool {
         heard = heard => heard.is_ok(),
         () = life.stopped() => false,
     }
-}
-
-/// Claims every shard. While another replica owns some of them it waits; if this replica is `returning`, it
-/// gives up, because it has been replaced. `false` if it is time to stop.
-pub(super) async fn claim_all(
-    ownership: &Arc<Ownership>,
-    gate: &CacheGate,
-    returning: bool,
-    life: &Lifecycle,
-) -> anyhow::Result<bool> {
-    let mut pause = Pause::new();
-    let mut missing: Vec<ShardId> = ownership.count().iter().collect();
-    for look in 0_u32.. {
-        let claim = async {
-            // A claim holds up the appends to its shards, so it must not ask for shards of other replicas.
-            let free = match look {
-                0 => missing.clone(),
-                _ => ownership.without_live_owner(&missing).await?,
-            };
-            match free[..] {
-                [] => Ok(Vec::new()),
-                _ => ownership.claim(&free, gate).await,
-            }
-        };
-        match claim.await {
-            Ok(claimed) => missing.retain(|shard| !claimed.contains(shard)),
-            Err(MembershipError::Deposed) => return Err(Deposed.into()),
-            Err(error) => {
-                pause.for_trouble(&error, "can't claim shards yet");
-                if pause.is_ended(life).await {
-                    return Ok(false);
-                }
-                continue;
-            }
-        }
-        if missing.is_empty() {
-            return Ok(true);
-        }
-        if returning {
-            leave(ownership).await;
-            bail!("this replica's lease has ended and another replica owns its shards now");
-        }
-        if look % SAY_EVERY == 0 {
-            tracing::warn!(
-                shards = missing.len(),
-                "waiting: another replica owns shards"
-            );
-        }
-        if pause.is_ended(life).await {
-            return Ok(false);
-        }
-    }
-    Ok(false)
 }
 
 /// Gives up the lease and the shards, if the authority answers.

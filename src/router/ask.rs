@@ -18,11 +18,11 @@ use crate::ports::live::LiveListener;
 use crate::ports::orders::Orders;
 
 impl Router {
-    /// An id for a new order, on a shard of this replica while its lease holds, or else on a shard that has
-    /// another owner. If every shard is being moved at this moment, on any shard: the request waits for the
+    /// An id for a new order, on a shard of this replica while it answers for its shards, or else on a shard
+    /// that has another owner. If every shard is being moved at this moment, on any shard: the request waits for the
     /// move. Also says whether the shard is this replica's.
     fn draw_id(&self) -> Result<(OrderId, bool), OrdersError> {
-        let holds = self.node.ownership().lease_holds();
+        let holds = self.node.answers();
         if holds && let Some(own) = self.node.draw_own_id() {
             return Ok((own, true));
         }

@@ -129,7 +129,7 @@ impl Router {
             (LocalShardState::Free(_), Some(owner)) => Target::There(owner),
             // The others have newer information: this replica has been deposed and hasn't noticed.
             (mine, Some(owner)) if owner.epoch > mine.epoch() => Target::There(owner),
-            _ if !self.node.ownership().lease_holds() => Target::Perhaps,
+            _ if !self.node.answers() => Target::Perhaps,
             (LocalShardState::Free(_), None) => Target::Nobody,
             _ => Target::Here,
         }

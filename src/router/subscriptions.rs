@@ -66,7 +66,7 @@ impl ShardChanges for Router {
 
 /// What was last seen of every shard, by the shard's number.
 struct Seen {
-    /// The tenure in which this replica owns it, while the lease holds.
+    /// The tenure in which this replica owns it, while it answers for its shards.
     owned: Vec<Option<Tenure>>,
     owners: Vec<Option<Owner>>,
 }
@@ -129,7 +129,7 @@ pub(super) async fn keep_up(
             };
             let ownership = Arc::clone(router.node.ownership());
             let held = ownership.lease_holds();
-            let now = router.look(held);
+            let now = router.look();
             match &seen {
                 Some(before) => router.follow(before, &now),
                 // Listeners may have outlived the incarnation before this one.
@@ -149,8 +149,8 @@ pub(super) async fn keep_up(
 }
 
 impl Router {
-    fn look(&self, held: bool) -> Seen {
-        let ownership = self.node.ownership();
+    fn look(&self) -> Seen {
+        let (ownership, answers) = (self.node.ownership(), self.node.answers());
         let shards = || ownership.count().iter();
         let tenure = |shard| {
             let (standing, tenure) = ownership.standing(shard);
@@ -158,7 +158,7 @@ impl Router {
         };
         Seen {
             owned: shards()
-                .map(|shard| tenure(shard).filter(|_| held))
+                .map(|shard| tenure(shard).filter(|_| answers))
                 .collect(),
             owners: shards().map(|shard| self.directory.owner(shard)).collect(),
         }

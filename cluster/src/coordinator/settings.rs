@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use crate::assignment::Sharing;
+
 /// How the coordinator behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct CoordinatorSettings {
+    /// Which shards fall to this replica.
+    pub sharing: Sharing,
     /// The coordinator looks at the view at least this often, even if nothing seems to have changed.
     pub look_every: Duration,
     /// A lease counts as ended this long after its last known end, because a renewal may be in flight.
@@ -37,6 +41,7 @@ pub struct CoordinatorSettings {
 impl Default for CoordinatorSettings {
     fn default() -> Self {
         Self {
+            sharing: Sharing::Even,
             look_every: Duration::from_secs(1),
             after_lease_end: Duration::from_millis(20),
             claims_per_minute_max: 12,

@@ -41,6 +41,9 @@ impl LinkError {
 /// What is wrong with a link.
 #[derive(Clone, Debug, Error)]
 pub enum Trouble {
+    /// This replica has no links.
+    #[error("this replica has no links")]
+    NoLinks,
     /// No connection to the peer's address.
     #[error("can't connect: {0}")]
     Connect(#[source] Arc<io::Error>),

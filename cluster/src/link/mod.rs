@@ -4,8 +4,8 @@
 //! what the bytes mean: a new kind of entity brings its own codec.
 //!
 //! Two transports implement [`Links`]: [`TonicLinks`] speaks gRPC over TCP between processes,
-//! [`memory::MemoryNetwork`] joins several nodes in one process for seeded simulations. Both keep
-//! the same promises:
+//! [`memory::MemoryNetwork`] joins several nodes in one process for seeded simulations. A replica without
+//! links has [`NoLinks`]. Both transports keep the same promises:
 //!
 //! - An error says whether the peer may have seen the request ([`LinkError`]). `NotSent` is certain,
 //!   so the request may go elsewhere; after `Lost` or `TimedOut` it may have been carried out, and
@@ -33,6 +33,7 @@ mod links;
 mod local_end;
 pub mod memory;
 mod metering;
+mod none;
 mod outbound;
 mod peer;
 mod peer_connection;
@@ -50,6 +51,7 @@ mod wire;
 
 pub use error::{LinkError, Refusal, Trouble};
 pub use links::Links;
+pub use none::NoLinks;
 pub use peer::Peer;
 pub use secret::{LinkSecret, SecretTooShort};
 pub use service::Service;

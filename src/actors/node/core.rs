@@ -1,14 +1,11 @@
 //! A running replica: its parts, and its shards by number. The files beside this one hold what it does.
 
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
 use ractor::ActorRef;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::ShardId;
-use trackops_cluster::lease_keeper::LeaseState;
 use trackops_cluster::vital::Vital;
 use trackops_domain::ids::OrderId;
 
@@ -16,6 +13,7 @@ use crate::actors::cache_gate::CacheGate;
 use crate::actors::context::Context;
 use crate::actors::ownership::Ownership;
 use crate::actors::shard::Shard;
+use crate::actors::without_lease::WithoutLease;
 use crate::ports::journal::Journal;
 use crate::ports::live::ShardChanges;
 
@@ -27,7 +25,7 @@ pub struct Node {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) gate: Arc<CacheGate>,
     pub(super) shards: Arc<[Arc<Shard>]>,
-    pub(super) lease_state: Option<watch::Receiver<LeaseState>>,
+    pub(super) without_lease: WithoutLease,
     pub(super) supervisor: ActorRef<()>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -61,11 +59,9 @@ impl Node {
         found.map_or(0, |shard| shard.in_memory())
     }
 
-    /// How long ago the lease ran out, if that is because the authority doesn't answer. `None` if the lease
-    /// holds, or if this replica was told that its lease is over.
-    pub(super) fn cut_off_for(&self) -> Option<Duration> {
-        let lease_state = self.lease_state.as_ref()?;
-        (*lease_state.borrow() == LeaseState::Unreachable)
-            .then(|| self.context.ownership.lease_over_for())
+    /// Whether this replica answers for its shards now: its lease holds, or it answers without one.
+    pub fn answers(&self) -> bool {
+        let ownership = &self.context.ownership;
+        ownership.lease_holds() || self.without_lease.age(ownership).is_some()
     }
 }

@@ -97,7 +97,8 @@ impl Node {
         if self.context.ownership.lease_holds() {
             return Ok(None);
         }
-        self.cut_off_for().map(Some).ok_or(OrdersError::LeaseOver)
+        let age = self.without_lease.age(&self.context.ownership);
+        age.map(Some).ok_or(OrdersError::LeaseOver)
     }
 
     /// Checks that the shard is still owned and the lease still holds when the answer is ready, not only when

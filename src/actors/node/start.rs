@@ -4,10 +4,8 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use ractor::Actor;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use trackops_cluster::lease_keeper::LeaseState;
 use trackops_cluster::vital::Vital;
 
 use super::core::Node;
@@ -24,6 +22,7 @@ use crate::actors::settings::Settings;
 use crate::actors::shard::Shard;
 use crate::actors::supervisor::NodeSupervisor;
 use crate::actors::sweeper;
+use crate::actors::without_lease::WithoutLease;
 use crate::actors::writer::{Shared, Writer};
 use crate::ports::cache::Cache;
 use crate::ports::clock::Clock;
@@ -44,10 +43,10 @@ pub struct Parts {
     pub hub: Arc<dyn LiveHub>,
     /// Time and ids.
     pub clock: Arc<dyn Clock>,
-    /// Shards and lease, claimed.
+    /// Shards and lease.
     pub ownership: Arc<Ownership>,
-    /// The lease's state as its keeper reports it; `None` where the node is alone by construction.
-    pub lease_state: Option<watch::Receiver<LeaseState>>,
+    /// What is still answered once the lease has run out.
+    pub without_lease: WithoutLease,
     /// The groups that requests for stock pass. `None` where no groups can be asked; then none is known to be
     /// behind.
     pub saga_route: Option<SagaRoute>,
@@ -56,7 +55,7 @@ pub struct Parts {
 }
 
 impl Node {
-    /// Starts everything but the claims, which `parts.ownership` has made or will make.
+    /// Starts everything but the claims: the coordinator makes them.
     pub async fn start(parts: Parts, settings: Settings) -> Result<Arc<Self>, ractor::SpawnErr> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let vital = Vital::default();
@@ -91,7 +90,7 @@ impl Node {
             journal: parts.journal,
             gate: parts.gate,
             shards,
-            lease_state: parts.lease_state,
+            without_lease: parts.without_lease,
             supervisor,
             tasks,
             stop,

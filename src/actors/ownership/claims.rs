@@ -2,18 +2,18 @@
 
 use async_trait::async_trait;
 use tokio::time::Instant;
-use trackops_cluster::ShardId;
 use trackops_cluster::membership::MembershipError;
+use trackops_cluster::{Epoch, ShardId};
 
 use super::table::Ownership;
 use crate::actors::cache_gate::{CacheGate, GenerationRaiser};
 use crate::ports::journal::BoxError;
 
 impl Ownership {
-    /// Claims those of `shards` that can be claimed, and returns them.
+    /// Claims those of `shards` that can be claimed and still have the epoch given with them, and returns them.
     pub async fn claim(
         &self,
-        shards: &[ShardId],
+        shards: &[(ShardId, Epoch)],
         gate: &CacheGate,
     ) -> Result<Vec<ShardId>, MembershipError> {
         let claimed = self.authority.claim(shards).await?;
@@ -22,14 +22,6 @@ impl Ownership {
             self.adopt(*claim);
         }
         Ok(claimed.into_iter().map(|claim| claim.shard).collect())
-    }
-
-    /// Those of `shards` that have no living owner other than this replica, as the authority knows.
-    pub async fn without_live_owner(
-        &self,
-        shards: &[ShardId],
-    ) -> Result<Vec<ShardId>, MembershipError> {
-        self.authority.without_live_owner(shards).await
     }
 
     /// Gives up the lease and the shards, after the last append. If the authority hasn't answered at `end`,

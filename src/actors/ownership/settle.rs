@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use trackops_cluster::ShardId;
 use trackops_cluster::membership::MembershipError;
 use trackops_cluster::outage::causes;
+use trackops_cluster::{Epoch, ShardId};
 
 use super::table::Ownership;
 use crate::actors::cache_gate::CacheGate;
@@ -19,9 +19,12 @@ impl Ownership {
     /// Settles appends of unknown outcome on `shards`, which are suspended. It claims the shards again, which
     /// waits for the lost statement or fences it. It tries until that works or this incarnation is over.
     pub async fn settle(&self, shards: &[ShardId], gate: &CacheGate) {
-        let mut left = shards.to_vec();
+        let known = shards
+            .iter()
+            .map(|shard| (*shard, self.standing(*shard).0.epoch()));
+        let mut left: Vec<(ShardId, Epoch)> = known.collect();
         loop {
-            left.retain(|shard| self.is_settling(*shard));
+            left.retain(|(shard, _)| self.is_settling(*shard));
             if left.is_empty() {
                 break;
             }
@@ -69,14 +72,14 @@ impl Ownership {
     /// may have raised an epoch, so a refusal doesn't mean yet that the shard is another replica's.
     async fn settle_once(
         &self,
-        shards: &[ShardId],
+        shards: &[(ShardId, Epoch)],
         gate: &CacheGate,
-    ) -> Result<Vec<ShardId>, MembershipError> {
+    ) -> Result<Vec<(ShardId, Epoch)>, MembershipError> {
         let claimed = self.claim(shards, gate).await?;
-        let refused = shards.iter().filter(|shard| !claimed.contains(shard));
-        let refused: Vec<ShardId> = refused.copied().collect();
+        let shards = shards.iter().map(|(shard, _)| *shard);
+        let refused: Vec<ShardId> = shards.filter(|shard| !claimed.contains(shard)).collect();
         if refused.is_empty() {
-            return Ok(refused);
+            return Ok(Vec::new());
         }
         self.authority.still_ours(&refused).await
     }

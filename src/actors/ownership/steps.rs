@@ -11,7 +11,6 @@ impl Ownership {
     /// `claimed` is this replica's from now on and takes new work. What is in memory from before a break in
     /// its ownership no longer counts.
     pub fn adopt(&self, claimed: Claimed) {
-        self.authority.learn(claimed.shard, claimed.epoch);
         self.step(claimed.shard, |standing| {
             (standing.epoch() < claimed.epoch).then_some(LocalShardState::Owned(claimed.epoch))
         });

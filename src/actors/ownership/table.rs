@@ -47,7 +47,7 @@ impl Ownership {
         Arc::new(Self {
             count,
             lease,
-            authority: Authority::new(membership, node, incarnation, count),
+            authority: Authority::new(membership, node, incarnation),
             tenures: Tenures::new(count),
             changes: Changes::default(),
             unsettled: RepeatedLog::new(),

@@ -8,6 +8,7 @@ use trackops::actors::node::{Node, Parts};
 use trackops::actors::ownership::Ownership;
 use trackops::actors::saga_route::SagaRoute;
 use trackops::actors::settings::Settings;
+use trackops::actors::without_lease::WithoutLease;
 use trackops::codec::content::{AddressV1, ContentV1, ItemV1};
 use trackops::embedded::cache::MemoryCache;
 use trackops::live::hub::Hub;
@@ -20,7 +21,7 @@ use trackops::ports::live::LiveHub;
 use trackops::ports::orders::OrdersExt;
 use trackops_cluster::lease::Lease;
 use trackops_cluster::membership::{Membership as _, NodeId};
-use trackops_cluster::{ShardCount, ShardId};
+use trackops_cluster::{Epoch, ShardCount};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{CommandId, OrderId};
 use trackops_domain::placed::Placed;
@@ -79,7 +80,7 @@ impl Rig {
             ownership.clone(),
             CacheGateSettings::default(),
         );
-        let all: Vec<ShardId> = count.iter().collect();
+        let all: Vec<_> = count.iter().map(|shard| (shard, Epoch(0))).collect();
         ownership
             .claim(&all, &gate)
             .await
@@ -91,7 +92,7 @@ impl Rig {
             hub: Hub::new() as Arc<dyn LiveHub>,
             clock,
             ownership: ownership.clone(),
-            lease_state: None,
+            without_lease: WithoutLease::Refuse,
             saga_route,
             sagas: None,
         };

@@ -10,6 +10,7 @@ use trackops::actors::cache_gate::{CacheGate, CacheGateSettings};
 use trackops::actors::node::{Node, Parts};
 use trackops::actors::ownership::Ownership;
 use trackops::actors::settings::Settings;
+use trackops::actors::without_lease::WithoutLease;
 use trackops::embedded::cache::MemoryCache;
 use trackops::live::hub::Hub;
 use trackops::live::mirror_settings::MirrorSettings;
@@ -261,7 +262,7 @@ async fn start(
         hub: hub.clone() as Arc<dyn LiveHub>,
         clock: Arc::new(SystemClock),
         ownership,
-        lease_state: None,
+        without_lease: WithoutLease::Refuse,
         saga_route: None,
         sagas: None,
     };

@@ -12,6 +12,7 @@ use trackops::actors::cache_gate::{CacheGate, CacheGateSettings};
 use trackops::actors::node::{Node, Parts};
 use trackops::actors::ownership::Ownership;
 use trackops::actors::settings::Settings;
+use trackops::actors::without_lease::WithoutLease;
 use trackops::live::hub::Hub;
 use trackops::live::mirror_settings::MirrorSettings;
 use trackops::ports::live::LiveHub;
@@ -174,7 +175,7 @@ impl Life {
             clock: clock.clone(),
             ownership,
             // As in production wherever others may own the shards by now: no aged answers.
-            lease_state: None,
+            without_lease: WithoutLease::Refuse,
             saga_route: None,
             sagas: None,
         };
