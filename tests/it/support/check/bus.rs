@@ -1,9 +1,10 @@
 //! I5: Kafka read back from the beginning, against the journal.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use trackops_domain::invariants::Invariant;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use super::Violation;
 use super::journal::JournalRows;
 use crate::support::deployment::Deployment;
+use crate::support::wait::LONG;
 
 /// Topics on which the order role publishes.
 const TOPICS: [&str; 4] = [
@@ -63,12 +65,14 @@ pub fn read_back(brokers: &str, prefix: &str) -> Vec<Published> {
     let mut open = HashMap::new();
     let mut assignment = TopicPartitionList::new();
     for topic in TOPICS.map(|topic| format!("{prefix}{topic}")) {
-        let metadata = consumer.fetch_metadata(Some(&topic), ANSWER_MAX);
-        let metadata = metadata.expect("the topics' metadata");
+        let metadata = insist("the topics' metadata", || {
+            consumer.fetch_metadata(Some(&topic), ANSWER_MAX)
+        });
         for partition in metadata.topics()[0].partitions() {
             let id = partition.id();
-            let marks = consumer.fetch_watermarks(&topic, id, ANSWER_MAX);
-            let (low, high) = marks.expect("a partition's watermarks");
+            let (low, high) = insist("a partition's watermarks", || {
+                consumer.fetch_watermarks(&topic, id, ANSWER_MAX)
+            });
             if low < high {
                 open.insert((topic.clone(), id), high);
                 let add = assignment.add_partition_offset(&topic, id, Offset::Beginning);
@@ -79,10 +83,12 @@ pub fn read_back(brokers: &str, prefix: &str) -> Vec<Published> {
     consumer.assign(&assignment).expect("assign");
     let mut read = Vec::new();
     while !open.is_empty() {
-        let polled = consumer.poll(ANSWER_MAX);
-        let message = polled
-            .expect("the broker goes on sending")
-            .expect("a message");
+        // Errors come before messages while a partition's leader is still being found.
+        let message = insist("the next message", || {
+            consumer
+                .poll(ANSWER_MAX)
+                .expect("the broker goes on sending")
+        });
         let place = (message.topic().to_owned(), message.partition());
         if open
             .get(&place)
@@ -93,6 +99,19 @@ pub fn read_back(brokers: &str, prefix: &str) -> Vec<Published> {
         read.push(parse(&message, prefix));
     }
     read
+}
+
+/// Asks until there is an answer: a partition that was made a moment ago has no leader yet.
+fn insist<T>(what: &str, ask: impl Fn() -> KafkaResult<T>) -> T {
+    let end = Instant::now() + LONG;
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(error) if Instant::now() > end => panic!("{what}: {error}"),
+            // The time until the broker may have made up its mind.
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
 }
 
 fn parse(message: &BorrowedMessage<'_>, prefix: &str) -> Published {
