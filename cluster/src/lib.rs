@@ -24,6 +24,7 @@
 //!    repeats them safely, and follows an entity's changes across owners.
 
 pub mod assignment;
+pub mod backoff;
 pub mod changes;
 pub mod coordinator;
 pub mod directory;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use trackops_cluster::backoff::Backoff;
 use trackops_domain::ids::OrderId;
 use trackops_domain::time::Timestamp;
 
@@ -15,6 +16,10 @@ const RECORDS_MAX: usize = 1_024;
 
 /// The last error is cut to so many characters.
 const ERROR_CHARS_MAX: usize = 500;
+
+/// The pauses before all starts but the first, which comes at once. Five failures fit into the window with
+/// room to spare.
+const RESTART: Backoff = Backoff::exact(Duration::from_millis(100), Duration::from_millis(3_200));
 
 /// What the supervisor does about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +94,9 @@ impl Failures {
             record.quarantined = true;
             return FailureAction::Quarantine;
         }
-        // At once, then after 100 ms, 200 ms and 400 ms: all five failures fit into the window with room to
-        // spare.
-        let step = u32::try_from(record.times.len() - 1).unwrap_or(0);
-        FailureAction::Restart(if step == 0 {
-            Duration::ZERO
-        } else {
-            Duration::from_millis(50) * 2_u32.pow(step.min(6))
+        FailureAction::Restart(match record.count() {
+            1 => Duration::ZERO,
+            failures => RESTART.after(failures - 1),
         })
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use trackops_cluster::backoff::Backoff;
 use trackops_cluster::outage::causes;
 
 use super::cluster_admin::LateBoundClusterAdmin;
@@ -18,9 +19,8 @@ use crate::ports::cache::Cache;
 use crate::postgres::{Database, SchemaState};
 use crate::telemetry::repeated::RepeatedLog;
 
-/// The pause between two attempts at a database that is away at the start, doubled from the first value to
-/// the second.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The pauses between attempts at a database that is away at the start.
+const RETRY: Backoff = Backoff::exact(Duration::from_millis(50), Duration::from_secs(1));
 
 /// The shortest time between two checks of the topics. Each check costs a client of its own and the names of
 /// all topics, and probes may come more often than that is worth.
@@ -30,7 +30,7 @@ const BUS_ASKED_EVERY: Duration = Duration::from_secs(1);
 /// time to stop. A database that a newer version has migrated is accepted: migrations only add, so this
 /// version keeps running, and starts again, while the newer one is rolled out.
 pub(super) async fn until_migrated(database: &Database, life: &Lifecycle) -> anyhow::Result<bool> {
-    let mut pause = RETRY.0;
+    let mut backoff = RETRY;
     let waits = RepeatedLog::new();
     let wait = |cause: String| {
         if let Some(repeats) = waits.failed(Instant::now()) {
@@ -62,10 +62,9 @@ pub(super) async fn until_migrated(database: &Database, life: &Lifecycle) -> any
             Err(error) => wait(causes(&*error)),
         }
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(backoff.pause()) => {}
             () = life.stopped() => return Ok(false),
         }
-        pause = (pause * 2).min(RETRY.1);
     }
 }
 

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use trackops_cluster::backoff::Backoff;
 use trackops_cluster::directory::Directory;
 use trackops_cluster::link::{Links, Peer};
 use trackops_cluster::membership::{Incarnation, NodeId};
@@ -26,8 +27,8 @@ use crate::ports::orders::Orders;
 
 /// Orders that one replica may watch: as many as its sockets can follow. Each costs one state.
 const ORDERS_MAX: usize = 200_000;
-/// The pause after a link didn't take a state, doubled up to a second.
-const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// The pauses after a link didn't take a state.
+const RETRY: Backoff = Backoff::exact(Duration::from_millis(20), Duration::from_secs(1));
 
 type PeerKey = (String, i64);
 
@@ -202,7 +203,7 @@ impl Feeds {
 
     /// Sends the pending states until that incarnation of the replica is over.
     async fn run(&self, feed: &Feed) {
-        let mut pause = RETRY.0;
+        let mut backoff = RETRY;
         let mut last = None;
         loop {
             let Some((order, pending)) = feed.next(last) else {
@@ -213,15 +214,14 @@ impl Feeds {
             last = Some(order);
             let message = pending.message(order).encode();
             match self.links.send(&feed.peer, message).await {
-                Ok(()) => pause = RETRY.0,
+                Ok(()) => backoff.reset(),
                 Err(error) => {
                     if self.is_gone(&feed.peer) {
                         return;
                     }
                     tracing::debug!(peer = feed.peer.node.0, %error, "state not pushed yet");
                     feed.put_back(order, pending);
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(RETRY.1);
+                    tokio::time::sleep(backoff.pause()).await;
                 }
             }
         }

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use trackops_cluster::backoff::Backoff;
 
-use super::backoff::Backoff;
 use super::key_queue::KeyQueueId;
 
 /// How many queues must have failed in a row: more than a single order or a few of one shard, but fewer
@@ -14,10 +14,7 @@ use super::key_queue::KeyQueueId;
 const QUEUES_FAILED_MIN: usize = 8;
 
 /// The pause between two tries while it is away. Its return is noticed within a second.
-const AWAY: Backoff = Backoff {
-    first: Duration::from_millis(100),
-    cap: Duration::from_secs(1),
-};
+const AWAY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 
 /// The state of the dependency, by the handler's outcomes.
 #[derive(Debug, Default)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
+use trackops_cluster::backoff::Backoff;
 
-use super::backoff::Backoff;
 use super::handler::Reason;
 use super::key_queue::{Account, Item, KeyQueue, KeyQueueId, QueueKey, Stage, TopicPartition};
 use super::partitions::Partitions;
@@ -16,10 +16,7 @@ use crate::ports::bus::InMessage;
 
 /// The pause between two attempts at one message. It is short at first, because the message usually waits
 /// for an event that is in flight.
-const RETRY: Backoff = Backoff {
-    first: Duration::from_millis(50),
-    cap: Duration::from_secs(2),
-};
+const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// A message that was given out to be handled or parked.
 #[derive(Clone, Debug)]

@@ -1,7 +1,6 @@
 //! Consumes the bus: the loop polls, keeps the order of each key, retries, parks dead letters and commits
 //! offsets. The order service's handler is here too. Leaves what a message means to its handler.
 
-mod backoff;
 mod counters;
 pub mod dead_letters;
 mod dependency;

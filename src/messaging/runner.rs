@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use trackops_cluster::backoff::Backoff;
 
-use super::backoff::Backoff;
 use super::handler::Handler;
 use super::in_flight::InFlightMessages;
 use super::key_queue::QueueKey;
@@ -25,10 +25,7 @@ const POLL_WAIT: Duration = Duration::from_secs(5);
 /// How long the messages being handled may take to finish when the runner ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pauses between attempts while the bus is away.
-const BUS_AWAY: Backoff = Backoff {
-    first: Duration::from_millis(100),
-    cap: Duration::from_secs(1),
-};
+const BUS_AWAY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 
 /// A consumer of one subscription, with its handler.
 pub struct Runner {
@@ -92,7 +89,7 @@ impl Runner {
         shutdown: &CancellationToken,
         log: &RepeatedLog,
     ) -> Option<Box<dyn Consumer>> {
-        let mut failures = 0;
+        let mut backoff = BUS_AWAY;
         loop {
             let error = tokio::select! {
                 () = shutdown.cancelled() => return None,
@@ -101,11 +98,10 @@ impl Runner {
                     Err(error) => error,
                 }
             };
-            failures += 1;
             bus_failed(log, &self.subscription.group, "joining the group", &error);
             tokio::select! {
                 () = shutdown.cancelled() => return None,
-                () = tokio::time::sleep(BUS_AWAY.after(failures)) => {}
+                () = tokio::time::sleep(backoff.pause()) => {}
             }
         }
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
+use trackops_cluster::backoff::Backoff;
 
-use super::backoff::Backoff;
 use super::partitions::{Partitions, Progress};
 use crate::faults;
 use crate::ports::bus::{BusError, Consumer};
@@ -20,10 +20,7 @@ use crate::telemetry::repeated::RepeatedLog;
 /// commit to disk.
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
 /// The pause after a failed commit.
-const COMMIT_AGAIN: Backoff = Backoff {
-    first: Duration::from_millis(250),
-    cap: Duration::from_secs(2),
-};
+const COMMIT_AGAIN: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
 /// The limit for the last commits when the runner ends. Messages that aren't committed come again.
 const COMMIT_LAST: Duration = Duration::from_secs(2);
 /// The time between two questions for the lag. Each asks the bus about every partition.
@@ -37,7 +34,7 @@ pub(super) struct Upkeep {
     group: Arc<str>,
     commit: Option<(Vec<Progress>, Call<()>)>,
     commit_at: Instant,
-    commit_failures: u32,
+    commit_again: Backoff,
     commit_log: RepeatedLog,
     lag: Option<Call<Lag>>,
     lag_at: Instant,
@@ -56,7 +53,7 @@ impl Upkeep {
             group,
             commit: None,
             commit_at: now,
-            commit_failures: 0,
+            commit_again: COMMIT_AGAIN,
             commit_log: RepeatedLog::new(),
             lag: None,
             lag_at: now,
@@ -147,7 +144,7 @@ impl Upkeep {
         match result {
             Ok(()) => {
                 partitions.committed(&progress);
-                self.commit_failures = 0;
+                self.commit_again.reset();
                 if let Some(recovery) = self.commit_log.recovered(now) {
                     let (count, lasted_s) = (recovery.count, recovery.lasted.as_secs());
                     tracing::info!(group, count, lasted_s, "offsets are committed again");
@@ -155,8 +152,7 @@ impl Upkeep {
             }
             Err(error) => {
                 partitions.commit_again();
-                self.commit_failures += 1;
-                self.commit_at = now + COMMIT_AGAIN.after(self.commit_failures);
+                self.commit_at = now + self.commit_again.pause();
                 if let Some(repeats) = self.commit_log.failed(now) {
                     let (count, lasting_s) = (repeats.count, repeats.lasting.as_secs());
                     let cause = &*error.0;

@@ -6,9 +6,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use tokio::time::Instant;
+use trackops_cluster::backoff::Backoff;
 use trackops_domain::ids::OrderId;
 
-use super::backoff::Backoff;
 use crate::model::outbox_row::{OutboxEntry, RowId};
 use crate::ports::outbox::OutboxLanePosition;
 

@@ -4,7 +4,6 @@
 //! `outbox_relay` (its leases), `pipeline` (fetch, send, remove), `fetched_rows` (which row may be sent
 //! when), `sending` (batches in flight), `ordering` (I5).
 
-pub mod backoff;
 mod fetched_rows;
 mod message;
 mod ordering;
@@ -16,6 +15,8 @@ mod sending;
 mod settings;
 #[cfg(test)]
 mod tests;
+
+use trackops_cluster::backoff;
 
 pub use relay::Relay;
 pub use relayed_outbox::OutboxReport;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use trackops_cluster::backoff::Backoff;
 
 use super::connections::Connections;
 use super::error::Failure;
@@ -21,9 +22,10 @@ pub(super) const CLUSTER: &str = "trackops_cluster";
 /// server until its transaction ends.
 const ANNOUNCE: &str = "SELECT pg_notify('trackops_outbox', '')";
 
-/// The first and the longest pause between attempts to connect; each pause is twice the last. The longest is
-/// short enough to use a returning server at once, and long enough not to disturb one that is starting.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// The longest pause between attempts to connect, and the longest attempt: short enough to use a returning
+/// server at once, and long enough not to disturb one that is starting.
+const LONGEST: Duration = Duration::from_secs(5);
+const BACKOFF: Backoff = Backoff::exact(Duration::from_millis(200), LONGEST);
 
 /// Tells the relays that there is work.
 pub(super) async fn announce(connections: &Connections) -> Result<(), Failure> {
@@ -62,14 +64,13 @@ impl Drop for NotificationListener {
 }
 
 async fn listen(options: PgConnectOptions, channel: &'static str, signal: Arc<Notify>) {
-    let mut backoff = BACKOFF.0;
+    let mut backoff = BACKOFF;
     loop {
         match listen_once(&options, channel, &signal, &mut backoff).await {
             Ok(()) => tracing::debug!("listener lost its connection"),
             Err(error) => tracing::debug!(%error, "listener can't connect"),
         }
-        tokio::time::sleep(backoff).await;
-        backoff = (backoff * 2).min(BACKOFF.1);
+        tokio::time::sleep(backoff.pause()).await;
     }
 }
 
@@ -78,11 +79,11 @@ async fn listen_once(
     options: &PgConnectOptions,
     channel: &str,
     signal: &Notify,
-    backoff: &mut Duration,
+    backoff: &mut Backoff,
 ) -> Result<(), sqlx::Error> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(BACKOFF.1)
+        .acquire_timeout(LONGEST)
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(options.clone())
@@ -90,7 +91,7 @@ async fn listen_once(
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.eager_reconnect(false);
     listener.listen(channel).await?;
-    *backoff = BACKOFF.0;
+    backoff.reset();
     // A change may have been announced before this connection listened.
     signal.notify_one();
     while listener.try_recv().await?.is_some() {

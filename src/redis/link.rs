@@ -10,16 +10,15 @@ use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisResult, cmd};
 use tokio::time::{Instant, sleep, timeout};
+use trackops_cluster::backoff::Backoff;
 
 use super::failure::{RedisFailure, Scrubber, is_of_another_server};
 use super::scripts::Scripts;
 use super::settings::{RedisConfigError, RedisSettings};
 use crate::telemetry::repeated::RepeatedLog;
 
-/// First pause between two attempts to connect, doubled up to [`RECONNECT_CAP`].
-const RECONNECT_BASE: Duration = Duration::from_millis(50);
-/// The longest pause: a Redis that has come back is used again within this time.
-const RECONNECT_CAP: Duration = Duration::from_secs(2);
+/// The pauses between attempts to connect. A Redis that has come back is used again within the longest.
+const RECONNECT: Backoff = Backoff::exact(Duration::from_millis(50), Duration::from_secs(2));
 /// A connection that gave no answer for this long is given up. A network that drops packets would otherwise
 /// hold it for the minutes that TCP takes to notice.
 const STALLED_AFTER: Duration = Duration::from_secs(3);
@@ -267,7 +266,7 @@ impl Drop for Connecting {
 /// Tries to connect, with pauses that double, until it succeeds or the last handle is dropped.
 async fn keep_connecting(link: Weak<Shared>) {
     let connecting = Connecting(Weak::clone(&link));
-    let mut pause = RECONNECT_BASE;
+    let mut backoff = RECONNECT;
     loop {
         let Some(shared) = link.upgrade() else {
             return;
@@ -287,7 +286,6 @@ async fn keep_connecting(link: Weak<Shared>) {
         let cause = shared.last_error.lock().clone();
         shared.failed(&cause, "redis can't be reached, going on without");
         drop(shared);
-        sleep(pause).await;
-        pause = (pause * 2).min(RECONNECT_CAP);
+        sleep(backoff.pause()).await;
     }
 }

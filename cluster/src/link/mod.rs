@@ -20,7 +20,6 @@
 //!   message waits.
 
 mod acceptor;
-mod backoff;
 mod budget;
 pub mod channel;
 mod dialler;

@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
 use super::dialler::{Connected, Dialler};
 use super::error::{LinkError, Trouble};
 use super::metering::Meters;
@@ -19,6 +18,7 @@ use super::peer_connection::PeerConnection;
 use super::pump::Request;
 use super::state::{LinkState, LinkStatus};
 use super::wire::{Body, Frame};
+use crate::backoff::Backoff;
 
 /// The link to one incarnation of one peer.
 pub(super) struct Link {
@@ -167,7 +167,7 @@ impl Link {
             tokio::select! {
                 biased;
                 () = stopping.cancelled() => return Trouble::Stopping,
-                () = tokio::time::sleep(backoff.next()) => {}
+                () = tokio::time::sleep(backoff.pause()) => {}
             }
         }
     }

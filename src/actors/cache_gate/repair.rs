@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use trackops_cluster::ShardId;
+use trackops_cluster::backoff::Backoff;
 
 use super::core::CacheGate;
 
@@ -87,14 +88,10 @@ impl CacheGate {
     /// The pause after the failures so far. Each failure doubles it. Up to a quarter is taken off, so that
     /// replicas that lost the cache together don't come back together.
     fn pause(&self) -> Duration {
-        let doublings = self
-            .failures
-            .load(Ordering::SeqCst)
-            .saturating_sub(1)
-            .min(16);
-        let full = self.settings.repair_base.saturating_mul(1 << doublings);
-        let full = full.min(self.settings.repair_cap);
-        full.mul_f64(1.0 - (self.settings.jitter)() / 4.0)
+        let settings = &self.settings;
+        let full = Backoff::exact(settings.repair_base, settings.repair_cap)
+            .after(self.failures.load(Ordering::SeqCst));
+        full.mul_f64(1.0 - (settings.jitter)() / 4.0)
     }
 }
 

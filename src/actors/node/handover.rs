@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use trackops_cluster::backoff::Backoff;
 use trackops_cluster::coordinator::Shards;
 use trackops_cluster::membership::Claimed;
 use trackops_cluster::{Epoch, ShardId};
@@ -20,9 +21,8 @@ use crate::ports::live::ShardChanges;
 
 /// Watched orders woken concurrently after a claim: enough to fill a batch of loads.
 const WAKES_AT_ONCE: usize = 64;
-/// The pause between two attempts to wake a watched order, doubled up to a second, because its listeners
-/// wait.
-const WAKE_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// The pauses between attempts to wake a watched order: a second at most, because its listeners wait.
+const WAKE_AGAIN: Backoff = Backoff::exact(Duration::from_millis(20), Duration::from_secs(1));
 
 impl Node {
     /// Registers `followers` to be told when shards are gained. Only the first call counts.
@@ -84,7 +84,7 @@ impl Node {
     /// Tries until the order has told its listeners, nobody listens any more, or the order belongs to another
     /// replica.
     async fn wake_until_done(&self, order: OrderId) {
-        let (mut pause, most) = WAKE_AGAIN;
+        let mut backoff = WAKE_AGAIN;
         while self.context.hub.is_watched(order) {
             let (reply, answer) = oneshot::channel();
             let woken = match self.shard_of(order).wake(order, Some(reply)) {
@@ -95,8 +95,7 @@ impl Node {
                 Ok(()) | Err(OrdersError::NotOwner | OrdersError::Quarantined) => return,
                 Err(error) => tracing::debug!(%order, %error, "watched order not woken yet"),
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(most);
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 
