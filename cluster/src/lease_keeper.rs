@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use crate::directory::Directory;
 use crate::lease::{Lease, LeaseTiming};
 use crate::membership::{Incarnation, Membership, MembershipError, NodeId};
-use crate::outage::{Outage, causes};
+use crate::outage::causes;
+use crate::repeated::RepeatedLog;
 
 /// The least time between two views, however many callers ask. Requests that fail while a shard moves all
 /// ask at once, and one view answers them all.
@@ -134,30 +135,30 @@ pub async fn keep(
 /// Renews until the authority says that the lease is over.
 async fn renew(membership: &dyn Membership, kept: &Kept, lease_state: &watch::Sender<LeaseState>) {
     let every = kept.timing.renew_every;
-    let mut outage = Outage::default();
+    let failures = RepeatedLog::new();
     loop {
         let begun = Instant::now();
         let renewed = renew_once(membership, kept).await;
         let pause = match renewed {
             Ok(()) => {
-                if let Some(away) = outage.over() {
-                    tracing::info!(?away, "the lease is renewed again");
+                if let Some(recovery) = failures.recovered(Instant::now()) {
+                    tracing::info!(away = ?recovery.lasted, "the lease is renewed again");
                 }
                 lease_state.send_replace(LeaseState::Held);
                 every
             }
             Err(MembershipError::Unavailable(error)) => {
-                if let Some(failures) = outage.failed() {
-                    let cause = causes(&*error);
+                if let Some(repeats) = failures.failed(Instant::now()) {
+                    let (cause, failures) = (causes(&*error), repeats.count);
                     tracing::warn!(cause, failures, "the lease can't be renewed");
                 }
                 lease_state.send_replace(LeaseState::Unreachable);
                 every.min(RENEW_AGAIN)
             }
             Err(MembershipError::Deposed | MembershipError::Taken { .. }) => {
-                if let Some(away) = outage.over() {
+                if let Some(recovery) = failures.recovered(Instant::now()) {
                     tracing::info!(
-                        ?away,
+                        away = ?recovery.lasted,
                         "the membership store answers again: the lease has ended"
                     );
                 }

@@ -34,6 +34,7 @@ pub mod link;
 pub mod membership;
 pub mod names;
 pub mod outage;
+pub mod repeated;
 pub mod shard;
 pub mod vital;
 

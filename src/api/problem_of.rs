@@ -14,6 +14,7 @@ use crate::model::orders_error::OrdersError;
 use crate::ports::journal::JournalError;
 use crate::ports::outbox::OutboxError;
 use crate::ports::stock::StockError;
+use crate::telemetry::outage::causes;
 
 /// `Retry-After` while a database can't be reached: long enough to spare it, short enough that clients go on
 /// within a second or two of its return.
@@ -98,27 +99,15 @@ impl From<OutboxError> for Problem {
 /// A dependency can't be reached. The failure is handled here, so it is logged here; the client learns only
 /// which dependency it is.
 pub fn unavailable(error: &dyn std::error::Error) -> Problem {
-    tracing::warn!(error = %Chain(error), "request failed, a dependency is away");
+    tracing::warn!(
+        error = causes(error),
+        "request failed, a dependency is away"
+    );
     Problem::new(Code::Unavailable, error.to_string()).retry_after(RETRY_AFTER)
 }
 
 /// A fault of ours. It is handled here, so it is logged here.
 pub fn internal(error: &dyn std::error::Error) -> Problem {
-    tracing::error!(error = %Chain(error), "request failed");
+    tracing::error!(error = causes(error), "request failed");
     Problem::new(Code::InternalError, error.to_string())
-}
-
-/// An error with its sources, on one line.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
-    }
 }

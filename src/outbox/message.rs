@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
+use trackops_cluster::outage::causes;
+
 use crate::codec::messages::headers;
 use crate::codec::rfc3339;
 use crate::model::outbox_row::OutboxEntry;
@@ -57,12 +59,7 @@ pub(super) const fn index(topic: Topic) -> usize {
 
 /// An error with its causes, in one line of bounded length.
 pub(super) fn reason(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
+    let mut text = causes(error);
     text.truncate(text.floor_char_boundary(REASON_BYTES_MAX));
     text
 }

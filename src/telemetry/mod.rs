@@ -4,9 +4,10 @@ mod describe;
 pub mod logs;
 pub mod names;
 pub mod prometheus;
-pub mod repeated;
 
 pub use describe::zeros_of_orders;
+// The crate `cluster` tells of its failures in the same way.
+pub use trackops_cluster::{outage, repeated};
 use trackops_domain::invariants::Invariant;
 
 /// Counts and logs a broken invariant: a defect of ours that somebody must look at.
