@@ -1,5 +1,10 @@
 //! The stock ledger: all-or-nothing reservations over many items. Pure: the adapter locks and loads the
-//! items, and stores what the ledger decides.
+//! items, and stores what the ledger decides. A whole batch is decided in [`batch`], a client's write of an
+//! item in [`item`].
+
+pub mod batch;
+pub mod item;
+pub mod record;
 
 use std::collections::BTreeMap;
 
@@ -210,28 +215,6 @@ impl Ledger {
     /// The levels after all applied requests.
     pub fn levels(&self) -> &BTreeMap<Sku, Level> {
         &self.levels
-    }
-
-    /// Checks I6 of the loaded levels. Returns an item with more reserved than on hand, or one with less
-    /// reserved than live reservations hold (`held`). `None` if I6 holds.
-    pub fn unsound<'a>(&self, held: impl Iterator<Item = &'a (Sku, u64)>) -> Option<Sku> {
-        let mut sums = BTreeMap::<&Sku, u64>::new();
-        for (sku, quantity) in held {
-            *sums.entry(sku).or_default() += quantity;
-        }
-        let over = self
-            .levels
-            .iter()
-            .find(|(_, level)| level.reserved > level.on_hand);
-        let under = || {
-            sums.iter().find(|(sku, sum)| {
-                self.levels
-                    .get(**sku)
-                    .is_none_or(|level| level.reserved < **sum)
-            })
-        };
-        over.map(|(sku, _)| sku.clone())
-            .or_else(|| under().map(|(sku, _)| (*sku).clone()))
     }
 
     fn reserve(&mut self, demand: &[(Sku, u64)]) -> Outcome {

@@ -13,7 +13,7 @@ use super::problem_code::Code;
 use crate::model::orders_error::OrdersError;
 use crate::ports::journal::JournalError;
 use crate::ports::outbox::OutboxError;
-use crate::ports::stock::StockError;
+use crate::ports::stock::{StockError, WriteRefused};
 use crate::telemetry::outage::causes;
 
 /// `Retry-After` while a database can't be reached: long enough to spare it, short enough that clients go on
@@ -71,21 +71,28 @@ impl From<StockError> for Problem {
         match &error {
             StockError::Unavailable(_) => unavailable(&error),
             StockError::BadRequest(_) => internal(&error),
-            StockError::KeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
-            StockError::Refused(RestockRefused::BelowReserved { reserved }) => {
-                Self::new(Code::BelowReserved, error.to_string()).reserved(*reserved)
+            StockError::Refused(refused) => (*refused).into(),
+        }
+    }
+}
+
+impl From<WriteRefused> for Problem {
+    fn from(refused: WriteRefused) -> Self {
+        let detail = refused.to_string();
+        match refused {
+            WriteRefused::KeyReused => Self::new(Code::IdempotencyKeyReused, detail),
+            WriteRefused::Restock(RestockRefused::BelowReserved { reserved }) => {
+                Self::new(Code::BelowReserved, detail).reserved(reserved)
             }
-            StockError::Refused(RestockRefused::TooMany) => {
-                Self::invalid_field("/delta", error.to_string())
-            }
-            StockError::PreconditionFailed { current } => {
-                let problem = Self::new(Code::PreconditionFailed, error.to_string());
+            WriteRefused::Restock(RestockRefused::TooMany) => Self::invalid_field("/delta", detail),
+            WriteRefused::PreconditionFailed { current } => {
+                let problem = Self::new(Code::PreconditionFailed, detail);
                 match current {
-                    Some(version) => problem.header(header::ETAG, item_etag::of(*version)),
+                    Some(version) => problem.header(header::ETAG, item_etag::of(version)),
                     None => problem,
                 }
             }
-            StockError::UnknownItem => Self::new(Code::ItemNotFound, error.to_string()),
+            WriteRefused::UnknownItem => Self::new(Code::ItemNotFound, detail),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod object;
 pub mod rfc3339;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod stock;
 pub mod stored;
 pub mod trace;
 pub mod view;

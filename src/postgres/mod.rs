@@ -25,7 +25,6 @@ mod stock;
 mod stock_apply;
 mod stock_items;
 mod stock_keys;
-mod stock_record;
 mod stock_rows;
 mod types;
 mod url;

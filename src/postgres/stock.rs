@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use trackops_domain::ids::{OrderId, Sku};
-use trackops_domain::stock::Restock;
 use trackops_domain::time::Timestamp;
 
 use super::connections::Connections;
 use super::stock_apply::{Attempt, try_apply};
-use super::stock_items::{self as items, Restocking};
-use super::{listener, stock_rows as rows};
+use super::{listener, stock_items as items, stock_rows as rows};
 use crate::ports::stock::{
     Adjustment, Condition, Item, Replies, ReservationView, StockError, StockOutcome, StockRequest,
     StockStore,
@@ -126,16 +124,11 @@ impl StockStore for PgStock {
         condition: &Condition,
         key: Option<&str>,
     ) -> Result<(Item, bool), StockError> {
-        let restocking = Restocking {
-            sku,
-            change: Restock::To(on_hand),
-            condition,
-            key,
-        };
         let connection = self.writes.take().await?;
-        connection
-            .run(async |connection| items::set(connection, &restocking).await)
-            .await?
+        let set = connection
+            .run(async |connection| items::set(connection, sku, on_hand, condition, key).await)
+            .await??;
+        Ok(set)
     }
 
     async fn adjust(
@@ -145,16 +138,11 @@ impl StockStore for PgStock {
         reason: &str,
         key: Option<&str>,
     ) -> Result<(Adjustment, bool), StockError> {
-        let restocking = Restocking {
-            sku,
-            change: Restock::By(delta),
-            condition: &Condition::default(),
-            key,
-        };
         let connection = self.writes.take().await?;
-        connection
-            .run(async |connection| items::adjust(connection, &restocking, delta, reason).await)
-            .await?
+        let adjusted = connection
+            .run(async |connection| items::adjust(connection, sku, delta, reason, key).await)
+            .await??;
+        Ok(adjusted)
     }
 
     async fn adjustments(

@@ -2,22 +2,14 @@
 
 use sqlx::{Connection as _, PgConnection};
 use trackops_domain::ids::Sku;
-use trackops_domain::stock::{Level, Restock};
+use trackops_domain::stock::Restock;
+use trackops_domain::stock::item::{Adjustment, Condition, Item, KnownKey, WriteRefused, restock};
 
-use super::stock_keys::{self as keys, KnownKey};
+use super::stock_keys as keys;
 use super::stock_rows::{impossible, int8, level, parse_sku};
 use super::types::Millis;
-use crate::ports::stock::{Adjustment, Condition, Item, StockError};
 
-/// A client's change of an item.
-pub(super) struct Restocking<'a> {
-    pub sku: &'a Sku,
-    pub change: Restock,
-    pub condition: &'a Condition,
-    pub key: Option<&'a str>,
-}
-
-type Answer<T> = Result<Result<T, StockError>, sqlx::Error>;
+type Answer<T> = Result<Result<T, WriteRefused>, sqlx::Error>;
 
 type StoredItem = (String, i64, i64, i64);
 
@@ -97,74 +89,57 @@ pub(super) async fn items_after(
 /// Sets the quantity on hand, and creates the item; also tells whether the key had done so before.
 pub(super) async fn set(
     connection: &mut PgConnection,
-    asked: &Restocking<'_>,
+    sku: &Sku,
+    on_hand: u64,
+    condition: &Condition,
+    key: Option<&str>,
 ) -> Answer<(Item, bool)> {
     let mut transaction = connection.begin().await?;
-    let wanted = match asked.change {
-        Restock::To(on_hand) => i64::try_from(on_hand).unwrap_or(i64::MAX),
-        Restock::By(_) => keys::ADJUSTMENT,
-    };
-    if let Some(key) = asked.key
-        && let Some(known) = keys::take_key(&mut transaction, key, asked.sku, wanted).await?
+    if let Some(key) = key
+        && let Some(known) = keys::take_key(&mut transaction, key, sku, int8(on_hand)).await?
     {
-        let now = item(&mut transaction, asked.sku).await?;
+        let now = item(&mut transaction, sku).await?;
         transaction.rollback().await?;
-        if known.sku != asked.sku.as_str() || known.on_hand != wanted {
-            return Ok(Err(StockError::KeyReused));
-        }
-        return Ok(Ok((answered(&known, now.unwrap_or_default()), true)));
+        let again = known.set_again(sku, on_hand, now);
+        return Ok(again.map(|item| (item, true)));
     }
-    let item = match restock(&mut transaction, asked, true).await? {
+    let item = match write(&mut transaction, sku, Restock::To(on_hand), condition).await? {
         Ok(item) => item,
         Err(refused) => {
             transaction.rollback().await?;
             return Ok(Err(refused));
         }
     };
-    if let Some(key) = asked.key {
+    if let Some(key) = key {
         keys::keep_answer(&mut transaction, key, item).await?;
     }
     transaction.commit().await?;
     Ok(Ok((item, false)))
 }
 
-/// The answer to the first use of a key. Values that the version of that time didn't store are taken from the
-/// item as it is now.
-fn answered(known: &KnownKey, now: Item) -> Item {
-    let count = |n: i64| u64::try_from(n).unwrap_or(0);
-    let level = known.reserved.map(|reserved| Level {
-        on_hand: count(known.on_hand),
-        reserved: count(reserved),
-    });
-    Item {
-        level: level.unwrap_or(now.level),
-        version: known.version.map_or(now.version, count),
-    }
-}
-
 /// Adds to the quantity on hand and records the adjustment; also tells whether the key had done so before.
 pub(super) async fn adjust(
     connection: &mut PgConnection,
-    asked: &Restocking<'_>,
+    sku: &Sku,
     delta: i64,
     reason: &str,
+    key: Option<&str>,
 ) -> Answer<(Adjustment, bool)> {
     let mut transaction = connection.begin().await?;
-    if let Some(key) = asked.key
+    if let Some(key) = key
         && let Some(known) =
-            keys::take_key(&mut transaction, key, asked.sku, keys::ADJUSTMENT).await?
+            keys::take_key(&mut transaction, key, sku, KnownKey::ADJUSTMENT).await?
     {
         let first = match known.adjustment {
             Some(id) => adjustment(&mut transaction, id).await?,
             None => None,
         };
         transaction.rollback().await?;
-        let same = first.filter(|first| {
-            known.sku == asked.sku.as_str() && first.delta == delta && first.reason == reason
-        });
-        return Ok(same.map(|first| (first, true)).ok_or(StockError::KeyReused));
+        let again = known.adjusted_again(sku, delta, reason, first);
+        return Ok(again.map(|first| (first, true)));
     }
-    let item = match restock(&mut transaction, asked, false).await? {
+    let any = Condition::default();
+    let item = match write(&mut transaction, sku, Restock::By(delta), &any).await? {
         Ok(item) => item,
         Err(refused) => {
             transaction.rollback().await?;
@@ -176,7 +151,7 @@ pub(super) async fn adjust(
          VALUES ($1, $2, $3, now(), $4, $5, $6)
          RETURNING id, delta, reason, at, on_hand, reserved, version",
     )
-    .bind(asked.sku.as_str())
+    .bind(sku.as_str())
     .bind(delta)
     .bind(reason)
     .bind(int8(item.level.on_hand))
@@ -185,32 +160,23 @@ pub(super) async fn adjust(
     .fetch_one(&mut *transaction)
     .await?;
     let noted = noted(stored)?;
-    if let Some(key) = asked.key {
+    if let Some(key) = key {
         keys::keep_adjustment(&mut transaction, key, noted.id).await?;
     }
     transaction.commit().await?;
     Ok(Ok((noted, false)))
 }
 
-/// The item after the change, under its lock.
-async fn restock(
+/// Changes the item under its lock, and returns it.
+async fn write(
     connection: &mut PgConnection,
-    asked: &Restocking<'_>,
-    creates: bool,
+    sku: &Sku,
+    change: Restock,
+    condition: &Condition,
 ) -> Answer<Item> {
     loop {
-        let stored = one(connection, LOCK_ITEM, asked.sku).await?;
-        if stored.is_none() && !creates {
-            return Ok(Err(StockError::UnknownItem));
-        }
-        let level = asked
-            .condition
-            .check(stored.map(|item| item.version))
-            .and_then(|()| {
-                let level = stored.unwrap_or_default().level;
-                Ok(level.restocked(asked.change)?)
-            });
-        let level = match level {
+        let stored = one(connection, LOCK_ITEM, sku).await?;
+        let level = match restock(stored, change, condition) {
             Ok(level) => level,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -222,7 +188,7 @@ async fn restock(
             }
         };
         let version: Option<i64> = sqlx::query_scalar(sql)
-            .bind(asked.sku.as_str())
+            .bind(sku.as_str())
             .bind(int8(level.on_hand))
             .fetch_optional(&mut *connection)
             .await?;

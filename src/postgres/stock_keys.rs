@@ -2,29 +2,11 @@
 
 use sqlx::PgConnection;
 use trackops_domain::ids::Sku;
+use trackops_domain::stock::item::{Item, KEY_DAYS, KnownKey};
 
 use super::stock_rows::int8;
-use crate::ports::stock::Item;
-
-/// How long an idempotency key is remembered. A client retries within minutes.
-const KEY_DAYS: i32 = 7;
-
-/// The write that a key stands for, and the answer to its first use.
-pub(super) struct KnownKey {
-    pub sku: String,
-    pub on_hand: i64,
-    /// `None` for a key that is older than this column.
-    pub reserved: Option<i64>,
-    /// `None` for a key that is older than this column, too.
-    pub version: Option<i64>,
-    /// The adjustment that it stands for.
-    pub adjustment: Option<i64>,
-}
 
 type StoredKey = (String, i64, Option<i64>, Option<i64>, Option<i64>);
-
-/// Stored as the quantity when a key stands for an adjustment; no client can ask for this quantity.
-pub(super) const ADJUSTMENT: i64 = -1;
 
 /// Takes `key` for this write; returns what the key stands for if it is taken already.
 pub(super) async fn take_key(

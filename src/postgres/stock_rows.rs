@@ -1,54 +1,26 @@
 //! The rows of the inventory's database that a batch locks and writes. Leaves decisions about them to
 //! [`super::stock_apply`].
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use sqlx::postgres::{PgBindIterExt as _, PgRow};
 use sqlx::{PgConnection, Row as _};
 use trackops_domain::ids::{OrderId, Sku};
-use trackops_domain::stock::{Level, Request, Reservation};
+use trackops_domain::stock::batch::{Decided, Loaded};
+use trackops_domain::stock::record::Record;
+use trackops_domain::stock::{Level, Reservation};
 use uuid::Uuid;
 
-use super::stock_record::{Message, Record};
 use super::types::{Json, Millis, Text};
+use crate::codec::stock::{failed_json, failed_of, items_json, items_of};
+use crate::model::outbox_row::OutboxRow;
 use crate::ports::outbox::OUTBOX_LANES;
-use crate::ports::stock::StockRequest;
 
 const RESERVATION: &str = "
     SELECT order_id, state, items::text, failed_items::text, replied_at, released_at, updated_at
     FROM reservations WHERE order_id = $1";
 
 const LOCK: &str = "SELECT * FROM lock_stock($1, $2)";
-
-/// The rows that a batch has locked.
-#[derive(Default)]
-pub(super) struct Locked {
-    pub records: BTreeMap<OrderId, Record>,
-    pub levels: BTreeMap<Sku, Level>,
-    /// Orders and items whose rows can't be read, and why.
-    unreadable_records: BTreeMap<OrderId, String>,
-    unreadable_levels: BTreeMap<Sku, String>,
-}
-
-impl Locked {
-    /// Why `request` can't be handled, if a row that it needs can't be read; `known` is its order's
-    /// reservation.
-    pub fn unreadable(&self, request: &StockRequest, known: Option<&Record>) -> Option<String> {
-        if let Some(why) = self.unreadable_records.get(&request.order) {
-            return Some(format!("the order's reservation can't be read: {why}"));
-        }
-        if self.unreadable_levels.is_empty() {
-            return None;
-        }
-        let demand = match &request.request {
-            Request::Reserve(demand) => demand,
-            Request::Release | Request::Ship => &known?.items,
-        };
-        let bad = |sku| self.unreadable_levels.get(sku).map(|why| (sku, why));
-        let (sku, why) = demand.iter().find_map(|(sku, _)| bad(sku))?;
-        Some(format!("item {sku} can't be read: {why}"))
-    }
-}
 
 /// One order's reservation.
 pub(super) async fn reservation(
@@ -66,15 +38,15 @@ pub(super) async fn reservation(
 /// left out.
 pub(super) async fn lock(
     connection: &mut PgConnection,
-    orders: &[OrderId],
-    skus: &[Sku],
-) -> Result<Locked, sqlx::Error> {
+    orders: &BTreeSet<OrderId>,
+    skus: &BTreeSet<&Sku>,
+) -> Result<Loaded, sqlx::Error> {
     let rows = sqlx::query(LOCK)
         .bind(orders.iter().map(|order| order.0).bind_iter())
-        .bind(skus.iter().map(Sku::as_str).bind_iter())
+        .bind(skus.iter().map(|sku| sku.as_str()).bind_iter())
         .fetch_all(connection)
         .await?;
-    let mut locked = Locked::default();
+    let mut locked = Loaded::default();
     for row in &rows {
         if let Some(id) = row.try_get::<Option<Uuid>, _>(0)? {
             match record(row) {
@@ -104,25 +76,20 @@ pub(super) async fn lock(
 }
 
 fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
-    let items: Vec<(String, u64)> = json(row.try_get(2)?)?;
-    let items = items
-        .into_iter()
-        .map(|(name, n)| Ok((parse_sku(&name)?, n)));
-    let failed: Option<Vec<String>> = row.try_get::<Option<&str>, _>(3)?.map(json).transpose()?;
-    let failed = failed.map(|names| names.iter().map(|name| parse_sku(name)).collect());
+    let failed = row.try_get::<Option<&str>, _>(3)?.map(failed_of);
     Ok(Record {
         state: Reservation::parse(row.try_get(1)?)
             .ok_or_else(|| impossible("reservation state"))?,
-        items: items.collect::<Result<_, sqlx::Error>>()?,
-        failed: failed.transpose()?,
+        items: items_of(row.try_get(2)?).map_err(undecoded)?,
+        failed: failed.transpose().map_err(undecoded)?,
         replied_at: row.try_get::<Option<Millis>, _>(4)?.map(|at| at.0),
         released_at: row.try_get::<Option<Millis>, _>(5)?.map(|at| at.0),
         updated_at: row.try_get::<Millis, _>(6)?.0,
     })
 }
 
-fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
-    serde_json::from_str(text).map_err(|error| sqlx::Error::Decode(error.into()))
+fn undecoded(error: serde_json::Error) -> sqlx::Error {
+    sqlx::Error::Decode(error.into())
 }
 
 pub(super) fn level(on_hand: i64, reserved: i64) -> Result<Level, sqlx::Error> {
@@ -164,43 +131,34 @@ const STORE: &str = "
     )
     SELECT count(*) FROM new";
 
-/// The changes of a batch; the lists are in order of their keys.
-pub(super) struct Changes<'a> {
-    pub levels: &'a BTreeMap<&'a Sku, Level>,
-    /// Reservations that are not there yet.
-    pub new: &'a [(&'a OrderId, &'a Record)],
-    /// Reservations that are locked.
-    pub old: &'a [(&'a OrderId, &'a Record)],
-    pub messages: &'a [Message],
-}
-
 type Query<'q> = sqlx::query::QueryScalar<'q, sqlx::Postgres, i64, sqlx::postgres::PgArguments>;
 
 /// Reservations with their JSON columns.
 struct Rows<'a> {
-    records: &'a [(&'a OrderId, &'a Record)],
-    items: Vec<Vec<u8>>,
-    failed: Vec<Option<Vec<u8>>>,
+    records: Vec<(&'a OrderId, &'a Record)>,
+    items: Vec<String>,
+    failed: Vec<Option<String>>,
 }
 
 impl<'a> Rows<'a> {
-    fn of(records: &'a [(&'a OrderId, &'a Record)]) -> Self {
+    fn of(records: Vec<(&'a OrderId, &'a Record)>) -> Self {
         let all = || records.iter().map(|(_, record)| *record);
-        let failed = all().map(|record| record.failed.as_ref().map(|skus| names_json(skus)));
+        let failed = all().map(|record| record.failed.as_deref().map(failed_json));
         Self {
-            records,
             items: all().map(|record| items_json(&record.items)).collect(),
             failed: failed.collect(),
+            records,
         }
     }
 
     fn bind<'q>(&'q self, query: Query<'q>) -> Query<'q> {
         let all = || self.records.iter().map(|(_, record)| *record);
-        let failed = self.failed.iter().map(|json| json.as_deref().map(Json));
+        let json = |text: &'q String| Json(text.as_bytes());
+        let failed = self.failed.iter().map(move |text| text.as_ref().map(json));
         query
             .bind(self.records.iter().map(|(order, _)| order.0).bind_iter())
             .bind(all().map(|record| record.state.as_str()).bind_iter())
-            .bind(self.items.iter().map(|json| Json(json)).bind_iter())
+            .bind(self.items.iter().map(json).bind_iter())
             .bind(failed.bind_iter())
             .bind(
                 all()
@@ -216,22 +174,23 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Stores all changes. If one of the new reservations exists already it returns `false`, and the caller must
-/// roll the transaction back.
+/// Stores what is decided on the `locked` rows, with the replies to it. If one of the new reservations exists
+/// already it returns `false`, and the caller must roll the transaction back.
 pub(super) async fn store(
     connection: &mut PgConnection,
-    changes: &Changes<'_>,
+    locked: &Loaded,
+    decided: &Decided,
+    replies: &[(OrderId, OutboxRow)],
 ) -> Result<bool, sqlx::Error> {
-    let Changes {
-        levels,
-        new,
-        old,
-        messages,
-    } = changes;
-    if levels.is_empty() && new.is_empty() && old.is_empty() && messages.is_empty() {
+    let Decided {
+        levels, records, ..
+    } = decided;
+    if levels.is_empty() && records.is_empty() && replies.is_empty() {
         return Ok(true);
     }
-    let (new_rows, old_rows) = (Rows::of(new), Rows::of(old));
+    let is_old = |(order, _): &(&OrderId, &Record)| locked.records.contains_key(*order);
+    let (old, new) = records.iter().partition(is_old);
+    let (old, new) = (Rows::of(old), Rows::of(new));
     let query = sqlx::query_scalar(STORE)
         .bind(levels.keys().map(|sku| sku.as_str()).bind_iter())
         .bind(levels.values().map(|level| int8(level.on_hand)).bind_iter())
@@ -241,18 +200,18 @@ pub(super) async fn store(
                 .map(|level| int8(level.reserved))
                 .bind_iter(),
         );
-    let query = bind_messages(new_rows.bind(old_rows.bind(query)), messages);
+    let query = bind_replies(new.bind(old.bind(query)), replies);
     let inserted: i64 = query.fetch_one(connection).await?;
-    Ok(usize::try_from(inserted).is_ok_and(|inserted| inserted == new.len()))
+    Ok(usize::try_from(inserted).is_ok_and(|inserted| inserted == new.records.len()))
 }
 
-fn bind_messages<'q>(query: Query<'q>, messages: &'q [Message]) -> Query<'q> {
-    let rows = || messages.iter().map(|message| &message.row);
+fn bind_replies<'q>(query: Query<'q>, replies: &'q [(OrderId, OutboxRow)]) -> Query<'q> {
+    let rows = || replies.iter().map(|(_, row)| row);
     let versions = rows().map(|row| i32::try_from(row.version).unwrap_or(-1));
     let ordinals = rows().map(|row| i16::try_from(row.ordinal).unwrap_or(-1));
-    let lanes = messages.iter().map(|message| lane(message.order));
+    let lanes = replies.iter().map(|(order, _)| lane(*order));
     query
-        .bind(messages.iter().map(|message| message.order.0).bind_iter())
+        .bind(replies.iter().map(|(order, _)| order.0).bind_iter())
         .bind(lanes.bind_iter())
         .bind(rows().map(|row| row.id.0).bind_iter())
         .bind(versions.bind_iter())
@@ -276,17 +235,6 @@ fn lane(order: OrderId) -> i16 {
     let hash = xxhash_rust::xxh3::xxh3_64(order.0.as_bytes());
     // The modulo keeps it below OUTBOX_LANES.
     i16::try_from(hash % u64::from(OUTBOX_LANES)).unwrap_or(0)
-}
-
-fn items_json(items: &[(Sku, u64)]) -> Vec<u8> {
-    let pairs: Vec<(&str, u64)> = items.iter().map(|(sku, n)| (sku.as_str(), *n)).collect();
-    // Writing text and numbers to memory has no way to fail.
-    serde_json::to_vec(&pairs).unwrap_or_default()
-}
-
-fn names_json(skus: &[Sku]) -> Vec<u8> {
-    let names: Vec<&str> = skus.iter().map(Sku::as_str).collect();
-    serde_json::to_vec(&names).unwrap_or_default()
 }
 
 pub(super) fn int8(number: u64) -> i64 {

@@ -1,24 +1,19 @@
 //! Items as clients see and change them: set, adjusted, listed, each write under its idempotency key. All run
 //! inside the writing transaction; a refusal has written nothing.
 
-use std::time::Duration;
-
 use sqlx::sqlite::{Sqlite, SqliteConnection};
 use sqlx::{Executor, Row as _};
 use trackops_domain::ids::Sku;
-use trackops_domain::stock::{Level, Restock};
+use trackops_domain::stock::Restock;
+use trackops_domain::stock::item::{
+    Adjustment, Condition, Item, KEY_DAYS, KnownKey, WriteRefused, restock,
+};
 use trackops_domain::time::Timestamp;
 
 use super::super::error::corrupt;
 use super::level::level_of;
-use crate::ports::stock::{Adjustment, Condition, Item, StockError};
 
-/// How long a client's idempotency key is remembered. A client retries within minutes; a week
-/// covers one that was switched off over a weekend.
-const KEYS_KEPT: Duration = Duration::from_hours(7 * 24);
-
-/// Stored as the quantity when a key stands for an adjustment; no client can ask for this quantity.
-const ADJUSTMENT: i64 = -1;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 const ADJUSTMENTS: &str = "
     SELECT id, delta, reason, at, on_hand, reserved, version FROM stock_adjustments
@@ -32,16 +27,7 @@ pub(super) struct Restocking {
     pub(super) now: Timestamp,
 }
 
-/// The write that a key stands for.
-struct KnownKey {
-    sku: String,
-    on_hand: i64,
-    reserved: Option<i64>,
-    version: Option<i64>,
-    adjustment: Option<i64>,
-}
-
-type Answer<T> = sqlx::Result<Result<T, StockError>>;
+type Answer<T> = sqlx::Result<Result<T, WriteRefused>>;
 
 type StoredAdjustment = (i64, i64, String, i64, i64, i64, i64);
 
@@ -97,29 +83,16 @@ pub(super) async fn set(
     asked: &Restocking,
     on_hand: u64,
 ) -> Answer<(Item, bool)> {
-    let wanted = int8(on_hand);
     let stored = item(&mut *conn, &asked.sku).await?;
     if let Some(known) = known_key(conn, asked).await? {
-        if known.sku != asked.sku.as_str() || known.on_hand != wanted {
-            return Ok(Err(StockError::KeyReused));
-        }
-        // Values that the version of that time didn't store are taken from the item as it is now.
-        let now = stored.unwrap_or_default();
-        let level = known.reserved.map(|reserved| level_of(wanted, reserved));
-        let version = known
-            .version
-            .and_then(|version| u64::try_from(version).ok());
-        let answered = Item {
-            level: level.unwrap_or(now.level),
-            version: version.unwrap_or(now.version),
-        };
-        return Ok(Ok((answered, true)));
+        let again = known.set_again(&asked.sku, on_hand, stored);
+        return Ok(again.map(|item| (item, true)));
     }
-    let item = match restock(conn, asked, stored, Restock::To(on_hand)).await? {
+    let item = match write(conn, asked, stored, Restock::To(on_hand)).await? {
         Ok(item) => item,
         Err(refused) => return Ok(Err(refused)),
     };
-    remember(conn, asked, wanted, item, None).await?;
+    remember(conn, asked, int8(on_hand), item, None).await?;
     Ok(Ok((item, false)))
 }
 
@@ -138,16 +111,11 @@ pub(super) async fn adjust(
         .bind(known.adjustment)
         .fetch_optional(conn)
         .await?;
-        let same = first.map(noted).filter(|first| {
-            known.sku == asked.sku.as_str() && first.delta == delta && first.reason == reason
-        });
-        return Ok(same.map(|first| (first, true)).ok_or(StockError::KeyReused));
+        let again = known.adjusted_again(&asked.sku, delta, reason, first.map(noted));
+        return Ok(again.map(|first| (first, true)));
     }
     let stored = item(&mut *conn, &asked.sku).await?;
-    if stored.is_none() {
-        return Ok(Err(StockError::UnknownItem));
-    }
-    let item = match restock(conn, asked, stored, Restock::By(delta)).await? {
+    let item = match write(conn, asked, stored, Restock::By(delta)).await? {
         Ok(item) => item,
         Err(refused) => return Ok(Err(refused)),
     };
@@ -166,19 +134,17 @@ pub(super) async fn adjust(
     .fetch_one(&mut *conn)
     .await?;
     let noted = noted(stored);
-    remember(conn, asked, ADJUSTMENT, item, Some(noted.id)).await?;
+    remember(conn, asked, KnownKey::ADJUSTMENT, item, Some(noted.id)).await?;
     Ok(Ok((noted, false)))
 }
 
-async fn restock(
+async fn write(
     conn: &mut SqliteConnection,
     asked: &Restocking,
     stored: Option<Item>,
     change: Restock,
 ) -> Answer<Item> {
-    let allowed = asked.condition.check(stored.map(|item| item.version));
-    let level = stored.unwrap_or_default().level;
-    let level: Level = match allowed.and_then(|()| Ok(level.restocked(change)?)) {
+    let level = match restock(stored, change, &asked.condition) {
         Ok(level) => level,
         Err(refused) => return Ok(Err(refused)),
     };
@@ -258,7 +224,7 @@ async fn remember(
         return Ok(());
     };
     sqlx::query("DELETE FROM stock_keys WHERE at < ?1")
-        .bind(asked.now.0 - i64::try_from(KEYS_KEPT.as_millis()).unwrap_or(i64::MAX))
+        .bind(asked.now.0 - i64::from(KEY_DAYS) * DAY_MS)
         .execute(&mut *conn)
         .await?;
     sqlx::query(

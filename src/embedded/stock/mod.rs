@@ -74,7 +74,7 @@ impl StockStore for SqliteStock {
             .db
             .writer
             .write(move |conn| async move { items::set(conn, &asked, on_hand).await }.boxed());
-        set.await.map_err(write_failed)?
+        Ok(set.await.map_err(write_failed)??)
     }
 
     async fn adjust(
@@ -94,7 +94,7 @@ impl StockStore for SqliteStock {
         let adjusted = self.db.writer.write(move |conn| {
             async move { items::adjust(conn, &asked, delta, &reason).await }.boxed()
         });
-        adjusted.await.map_err(write_failed)?
+        Ok(adjusted.await.map_err(write_failed)??)
     }
 
     async fn adjustments(
@@ -119,15 +119,15 @@ impl StockStore for SqliteStock {
     async fn reservation(&self, order: OrderId) -> Result<Option<ReservationView>, StockError> {
         let found = reservations::load(&self.db.reads, &[order]).await;
         let mut found = found.map_err(read_failed)?;
-        if let Some(why) = found.unreadable.remove(&order) {
+        if let Some(why) = found.unreadable_records.remove(&order) {
             return Err(StockError::Unavailable(why.into()));
         }
-        let stored = found.stored.remove(&order);
-        Ok(stored.map(|stored| ReservationView {
+        let record = found.records.remove(&order);
+        Ok(record.map(|record| ReservationView {
             order,
-            state: stored.state,
-            items: stored.items,
-            updated_at: stored.updated_at,
+            state: record.state,
+            items: record.items,
+            updated_at: record.updated_at,
         }))
     }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use trackops::ports::clock::{Clock as _, SystemClock};
 use trackops::ports::journal::ListFilter;
 use trackops::ports::retention::{Cursor, Mode, Retention};
-use trackops::ports::stock::StockError;
+use trackops::ports::stock::{StockError, WriteRefused};
 use trackops::retention;
 use trackops_domain::event::Change;
 use trackops_domain::ids::{CustomerId, OrderId};
@@ -252,7 +252,10 @@ pub async fn old_adjustments_go<F: ForgetfulStock>() {
     assert_eq!((prune(in_an_hour).await, left().await), (5, 0));
     // A key whose adjustment is gone adds nothing a second time.
     let again = stock.adjust(&sku, 1, "found", Some("one")).await;
-    assert!(matches!(again, Err(StockError::KeyReused)), "{again:?}");
+    assert!(
+        matches!(again, Err(StockError::Refused(WriteRefused::KeyReused))),
+        "{again:?}"
+    );
     let level = stock.item(&sku).await.unwrap().unwrap().level;
     assert_eq!(level.on_hand, 105);
 }

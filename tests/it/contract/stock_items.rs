@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use trackops::ports::stock::{Condition, StockError, Versions};
+use trackops::ports::stock::StockError::{self, Refused};
+use trackops::ports::stock::{Condition, Versions, WriteRefused};
 use trackops_domain::ids::Sku;
 use trackops_domain::stock::{Level, RestockRefused};
 
@@ -14,8 +15,8 @@ pub async fn on_hand_is_never_below_reserved<F: StockFixture>() {
     let (_fixture, stock) = stocked::<F>(&[("A", 5)]).await;
     apply(&*stock, reserve(new_order(), &[("A", 4)]), NOW).await;
     let is_refused = |refused: Option<StockError>| {
-        let why = RestockRefused::BelowReserved { reserved: 4 };
-        matches!(refused, Some(StockError::Refused(refused)) if refused == why)
+        let why = RestockRefused::BelowReserved { reserved: 4 }.into();
+        matches!(refused, Some(Refused(refused)) if refused == why)
     };
     assert!(is_refused(set(&*stock, "A", 3, Some("key")).await.err()));
     for delta in [-2, -100] {
@@ -28,8 +29,8 @@ pub async fn on_hand_is_never_below_reserved<F: StockFixture>() {
     assert_eq!((set.on_hand, set.reserved, set.available()), (4, 4, 0));
     assert!(!known, "only a success is remembered");
     let more = stock.adjust(&sku("A"), i64::MAX, "much", None).await;
-    let why = RestockRefused::TooMany;
-    assert!(matches!(more, Err(StockError::Refused(refused)) if refused == why));
+    let why = RestockRefused::TooMany.into();
+    assert!(matches!(more, Err(Refused(refused)) if refused == why));
 }
 
 pub async fn a_known_key_changes_nothing<F: StockFixture>() {
@@ -51,7 +52,10 @@ pub async fn a_known_key_changes_nothing<F: StockFixture>() {
     // The key stands for that item and quantity, and for no other.
     for (other, on_hand) in [("A", 6), ("B", 5)] {
         let refused = set(&*stock, other, on_hand, Some("k1")).await;
-        assert!(matches!(refused, Err(StockError::KeyReused)), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Refused(WriteRefused::KeyReused))),
+            "{refused:?}"
+        );
     }
     assert_eq!(stock.item(&sku("B")).await.unwrap(), None);
     assert_eq!(level(&*stock, "A").await, (7, 3));
@@ -81,8 +85,7 @@ pub async fn a_condition_is_kept<F: StockFixture>() {
         let set = stock
             .set_on_hand(&sku(name), 9, &condition, Some("k"))
             .await;
-        let is_refused =
-            matches!(set, Err(StockError::PreconditionFailed { current }) if current == found);
+        let is_refused = matches!(set, Err(Refused(WriteRefused::PreconditionFailed { current })) if current == found);
         assert!(is_refused, "{name} {condition:?}: {set:?}");
     }
     assert_eq!(level(&*stock, "A").await, (3, 0));
@@ -161,7 +164,7 @@ pub async fn adjustments_add_up_and_are_listed<F: StockFixture>() {
     assert_eq!(page, expected[1..2]);
     let unknown = stock.adjust(&sku("GHOST"), 1, "why", None).await;
     assert!(
-        matches!(unknown, Err(StockError::UnknownItem)),
+        matches!(unknown, Err(Refused(WriteRefused::UnknownItem))),
         "{unknown:?}"
     );
     assert_eq!(
@@ -181,7 +184,7 @@ pub async fn a_known_key_adjusts_nothing<F: StockFixture>() {
     set(&*stock, "A", 3, None).await.unwrap();
     assert_eq!(adjust("A", 5, "delivery", "k1").await, Ok((first, true)));
     assert_eq!(level(&*stock, "A").await, (3, 0));
-    let reused = Err(StockError::KeyReused.to_string());
+    let reused = Err(WriteRefused::KeyReused.to_string());
     for (name, delta, reason) in [
         ("A", 6, "delivery"),
         ("A", 5, "theft"),
@@ -192,7 +195,10 @@ pub async fn a_known_key_adjusts_nothing<F: StockFixture>() {
     set(&*stock, "A", 5, Some("k2")).await.unwrap();
     assert_eq!(adjust("A", 5, "delivery", "k2").await, reused);
     let set = set(&*stock, "A", 5, Some("k1")).await;
-    assert!(matches!(set, Err(StockError::KeyReused)), "{set:?}");
+    assert!(
+        matches!(set, Err(Refused(WriteRefused::KeyReused))),
+        "{set:?}"
+    );
     assert_eq!(
         stock.adjustments(&sku("A"), None, 10).await.unwrap().len(),
         1

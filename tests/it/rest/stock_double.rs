@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use trackops::ports::stock::{
     Adjustment, Condition, Item, Replies, ReservationView, StockError, StockOutcome, StockRequest,
-    StockStore,
+    StockStore, WriteRefused,
 };
 use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::stock::{Level, Restock};
@@ -64,12 +64,14 @@ impl StockStore for MemoryStock {
             if seen == on_hand {
                 return Ok((item(on_hand, version), true));
             }
-            return Err(StockError::KeyReused);
+            return Err(WriteRefused::KeyReused.into());
         }
         let version = self.stored(sku).map(|item| item.version);
         condition.check(version)?;
         let before = item(0, 0).level;
-        before.restocked(Restock::To(on_hand))?;
+        before
+            .restocked(Restock::To(on_hand))
+            .map_err(WriteRefused::from)?;
         let version = version.unwrap_or(0) + 1;
         self.levels.lock().insert(sku.clone(), (on_hand, version));
         if let Some(key) = key {
@@ -85,8 +87,9 @@ impl StockStore for MemoryStock {
         reason: &str,
         _: Option<&str>,
     ) -> Result<(Adjustment, bool), StockError> {
-        let stored = self.stored(sku).ok_or(StockError::UnknownItem)?;
-        let on_hand = stored.level.restocked(Restock::By(delta))?.on_hand;
+        let stored = self.stored(sku).ok_or(WriteRefused::UnknownItem)?;
+        let level = stored.level.restocked(Restock::By(delta));
+        let on_hand = level.map_err(WriteRefused::from)?.on_hand;
         let version = stored.version + 1;
         self.levels.lock().insert(sku.clone(), (on_hand, version));
         let mut adjustments = self.adjustments.lock();

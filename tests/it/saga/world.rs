@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use trackops::codec::message_id::{Publisher, message_id};
-use trackops::codec::messages::{self, InventoryReplyV1};
+use trackops::codec::messages;
+use trackops::codec::stock::reply_row;
 use trackops::inventory::StockHandler;
 use trackops::messaging::handler::{Handler, HandlerOutcome};
 use trackops::messaging::orders::OrderHandler;
@@ -23,8 +23,8 @@ use trackops::ports::clock::SystemClock;
 use trackops::ports::live::LiveListener;
 use trackops::ports::orders::Orders;
 use trackops::ports::stock::{
-    Adjustment, Condition, Item as Stocked, Replies, ReservationView, StockError, StockOutcome,
-    StockRequest, StockStore,
+    self, Adjustment, Condition, Item as Stocked, Replies, ReservationView, StockError,
+    StockOutcome, StockRequest, StockStore, WriteRefused,
 };
 use trackops_domain::command::{Command, HeldUp, Origin};
 use trackops_domain::decide::{Decision, decide, place};
@@ -36,23 +36,18 @@ use trackops_domain::order::Order;
 use trackops_domain::placed::{Address, Item, Placed};
 use trackops_domain::saga::{Intent, Policy, Saga, Stock, intents};
 use trackops_domain::status::Status;
-use trackops_domain::stock::{Ledger, Level, Outcome, Reply, Request, Reservation};
+use trackops_domain::stock::Level;
+use trackops_domain::stock::batch::Loaded;
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
 const ON_HAND: u64 = 5;
 const DEMAND: u64 = 2;
 
-struct Held {
-    state: Reservation,
-    items: Vec<(Sku, u64)>,
-}
-
 #[derive(Default)]
 struct Inner {
     orders: HashMap<OrderId, Order>,
-    levels: BTreeMap<Sku, Level>,
-    reservations: HashMap<OrderId, Held>,
+    stock: Loaded,
     sent: Vec<InMessage>,
     quarantined: bool,
     now: i64,
@@ -135,54 +130,14 @@ impl Inner {
 
     fn apply(&mut self, wanted: &StockRequest) -> StockOutcome {
         self.now += 1;
-        let held = self.reservations.get(&wanted.order);
-        let state = held.map(|held| held.state);
-        let items = held.map(|held| held.items.clone()).unwrap_or_default();
-        let mut ledger = Ledger::new(self.levels.clone());
-        let outcome = ledger.apply(&wanted.request, state, &items);
-        self.levels = ledger.levels().clone();
-        match outcome {
-            Outcome::Ignored => StockOutcome::Ignored,
-            // The reply that goes out again is among those that were sent.
-            Outcome::Repeat => StockOutcome::Repeated,
-            Outcome::Now { state, reply } => {
-                if let Some(reply) = reply {
-                    let row = self.reply(wanted.order, &reply);
-                    self.send(wanted.order, [row]);
-                }
-                let items = match &wanted.request {
-                    Request::Reserve(demand) => demand.clone(),
-                    Request::Release | Request::Ship => items,
-                };
-                let held = Held { state, items };
-                self.reservations.insert(wanted.order, held);
-                StockOutcome::Applied(state)
-            }
+        let batch = std::slice::from_ref(wanted);
+        let decided = stock::decide(batch, &self.stock, Timestamp(self.now));
+        for answer in decided.answers.iter().flatten() {
+            self.send(wanted.order, [reply_row(wanted.order, answer, None)]);
         }
-    }
-
-    fn reply(&self, order: OrderId, reply: &Reply) -> OutboxRow {
-        let (topic, version) = match reply {
-            Reply::Reserved => (Topic::InventoryReserved, 1),
-            Reply::Failed(_) => (Topic::InventoryReservationFailed, 1),
-            Reply::Released => (Topic::InventoryReleased, 2),
-        };
-        let at = Timestamp(self.now);
-        let body = InventoryReplyV1 {
-            order_id: order.0,
-            at,
-            reason: None,
-            failed_items: Vec::new(),
-        };
-        OutboxRow {
-            id: message_id(Publisher::Inventory, order, version, 0, at),
-            topic,
-            version,
-            ordinal: 0,
-            at,
-            payload: serde_json::to_vec(&body).unwrap().into(),
-            traceparent: None,
-        }
+        self.stock.records.extend(decided.records);
+        self.stock.levels.extend(decided.levels);
+        decided.outcomes[0].clone()
     }
 }
 
@@ -235,7 +190,7 @@ impl StockStore for World {
         _: &Condition,
         _: Option<&str>,
     ) -> Result<(Stocked, bool), StockError> {
-        Err(StockError::UnknownItem)
+        Err(WriteRefused::UnknownItem.into())
     }
 
     async fn adjust(
@@ -245,7 +200,7 @@ impl StockStore for World {
         _: &str,
         _: Option<&str>,
     ) -> Result<(Adjustment, bool), StockError> {
-        Err(StockError::UnknownItem)
+        Err(WriteRefused::UnknownItem.into())
     }
 
     async fn adjustments(
@@ -285,7 +240,7 @@ impl World {
             on_hand: ON_HAND,
             reserved: 0,
         };
-        world.0.lock().levels.insert(sku(), level);
+        world.0.lock().stock.levels.insert(sku(), level);
         world
     }
 
@@ -388,7 +343,11 @@ impl World {
 
     pub(crate) fn state(&self) -> (HashMap<OrderId, Order>, BTreeMap<Sku, Level>, usize) {
         let inner = self.0.lock();
-        (inner.orders.clone(), inner.levels.clone(), inner.sent.len())
+        (
+            inner.orders.clone(),
+            inner.stock.levels.clone(),
+            inner.sent.len(),
+        )
     }
 
     /// I1, I4, I6, and that no order is left waiting.
