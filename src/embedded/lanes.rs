@@ -86,6 +86,10 @@ pub(super) async fn release(
 
 /// The lanes that `me` may hold: its own up to its share, then free ones. Shares differ by one at most; the
 /// first holders by name have the larger ones.
+///
+/// PostgreSQL's `lease_lanes` (`migrations/shared/0001_outbox.sql`) has the same rule, and one contract tests
+/// both. It stays there: relays of the version before call it, whatever this one does, and it needs one call
+/// and the server's clock where Rust would hold a lock over several calls. SQLite has no functions.
 fn share(holders: &[String], held: &BTreeMap<u16, String>, me: &str) -> Vec<u16> {
     let count = holders.len().max(1);
     let rank = holders.iter().position(|holder| holder == me).unwrap_or(0);
