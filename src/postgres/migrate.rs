@@ -115,9 +115,9 @@ pub enum SchemaState {
     Migrated,
     /// There is no such database, or none of our tables in it.
     Missing,
-    /// An older version has migrated it.
+    /// It lacks a migration.
     Behind {
-        /// The last migration that it has.
+        /// The last migration that it has without a gap before it.
         applied: i64,
         /// The last that this program knows.
         known: i64,
@@ -309,7 +309,7 @@ pub(super) async fn schema_state(
     has_shards: &AtomicBool,
 ) -> Result<SchemaState, BoxError> {
     const APPLIED: &str = "
-        SELECT max(version), current_setting('transaction_read_only')::boolean
+        SELECT coalesce(array_agg(version), '{}'), current_setting('transaction_read_only')::boolean
         FROM _sqlx_migrations WHERE success";
     let connection = match connections.take().await {
         Ok(connection) => connection,
@@ -318,27 +318,27 @@ pub(super) async fn schema_state(
     };
     let found = connection
         .run(async |connection| {
-            let (applied, is_read_only): (Option<i64>, bool) =
+            let (applied, is_read_only): (Vec<i64>, bool) =
                 sqlx::query_as(APPLIED).fetch_one(&mut *connection).await?;
-            let last = known(kind);
-            if kind == Kind::Orders && applied == Some(last) && !has_shards.load(Ordering::Relaxed)
-            {
+            if is_read_only {
+                return Ok(SchemaState::ReadOnly);
+            }
+            let state = compared(kind, &applied);
+            let is_complete = state == SchemaState::Migrated;
+            if kind == Kind::Orders && is_complete && !has_shards.load(Ordering::Relaxed) {
                 // Making the shards is the last step of a migration; without them nothing can be claimed.
                 if count_shards(connection).await? == 0 {
-                    return Ok((Some(last - 1), is_read_only));
+                    let known = last(sources(kind));
+                    let applied = known - 1;
+                    return Ok(SchemaState::Behind { applied, known });
                 }
                 has_shards.store(true, Ordering::Relaxed);
             }
-            Ok((applied, is_read_only))
+            Ok(state)
         })
         .await;
-    let known = known(kind);
     match found {
-        Ok((_, true)) => Ok(SchemaState::ReadOnly),
-        Ok((Some(applied), _)) if applied == known => Ok(SchemaState::Migrated),
-        Ok((Some(applied), _)) if applied < known => Ok(SchemaState::Behind { applied, known }),
-        Ok((Some(applied), _)) => Ok(SchemaState::Ahead { applied, known }),
-        Ok((None, _)) => Ok(SchemaState::Missing),
+        Ok(state) => Ok(state),
         // Undefined table.
         Err(error) if error.has_code("42P01") => Ok(SchemaState::Missing),
         Err(error) => Err(error.into()),
@@ -352,12 +352,27 @@ fn sources(kind: Kind) -> &'static [Source] {
     }
 }
 
-fn known(kind: Kind) -> i64 {
-    sources(kind)
-        .iter()
-        .map(|source| source.0)
-        .max()
-        .unwrap_or(0)
+/// Compares the `applied` migrations with all that this program knows: one may be missing below others.
+fn compared(kind: Kind, applied: &[i64]) -> SchemaState {
+    let sources = sources(kind);
+    let is_applied = |source: &&Source| applied.contains(&source.0);
+    let complete = sources.iter().take_while(is_applied).count();
+    let known = last(sources);
+    let newest = applied.iter().copied().max();
+    match newest {
+        None => SchemaState::Missing,
+        Some(_) if complete < sources.len() => SchemaState::Behind {
+            applied: last(&sources[..complete]),
+            known,
+        },
+        Some(applied) if applied > known => SchemaState::Ahead { applied, known },
+        Some(_) => SchemaState::Migrated,
+    }
+}
+
+/// The last number of `sources`, which are in order; 0 if there is none.
+fn last(sources: &[Source]) -> i64 {
+    sources.last().map_or(0, |source| source.0)
 }
 
 fn migrator(kind: Kind) -> Migrator {
@@ -407,6 +422,33 @@ mod tests {
     const HELD_UP_MAX: Duration = Duration::from_millis(1500);
     /// How long the reader holds the table.
     const READS_FOR: Duration = Duration::from_secs(4);
+
+    #[test]
+    fn every_known_migration_must_be_there() {
+        for kind in [Kind::Orders, Kind::Inventory] {
+            let all: Vec<i64> = sources(kind).iter().map(|source| source.0).collect();
+            assert!(all.is_sorted(), "{kind:?}: {all:?}");
+            let known = all[all.len() - 1];
+            assert_eq!(compared(kind, &[]), SchemaState::Missing);
+            assert_eq!(compared(kind, &all), SchemaState::Migrated);
+            let newer = [&all[..], &[99]].concat();
+            let ahead = SchemaState::Ahead { applied: 99, known };
+            assert_eq!(compared(kind, &newer), ahead);
+            for gap in 1..all.len() {
+                let mut applied = newer.clone();
+                applied.remove(gap);
+                let applied = compared(kind, &applied);
+                let before = all[gap - 1];
+                assert_eq!(
+                    applied,
+                    SchemaState::Behind {
+                        applied: before,
+                        known
+                    }
+                );
+            }
+        }
+    }
 
     /// A report that runs for seconds holds the table that a migration wants to change. The migration waits
     /// for the report's end; writers don't.
