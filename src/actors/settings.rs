@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use trackops_domain::saga::Policy;
 
+use crate::config::OrdersConfig;
+
 /// How the actors behave.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -44,25 +46,48 @@ pub struct Settings {
     pub answer_timeout: Duration,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+impl From<&OrdersConfig> for Settings {
+    fn from(config: &OrdersConfig) -> Self {
+        let ms = Duration::from_millis;
         Self {
-            policy: Policy::default(),
-            passivate_live: Duration::from_secs(300),
-            passivate_final: Duration::from_secs(30),
-            actors_max: 200_000,
-            actors_bytes_max: 512 << 20,
-            order_waiting_max: 64,
-            node_waiting_max: 20_000,
-            node_waiting_bytes_max: 64 << 20,
+            policy: Policy {
+                reservation_timeout: ms(config.reservation_timeout_ms),
+                ask_again_max: config.reservation_ask_again_max,
+                reservation_wait_max: ms(config.reservation_wait_max_ms),
+                release_timeout: ms(config.release_timeout_ms),
+            },
+            passivate_live: ms(config.passivate_live_ms),
+            passivate_final: ms(config.passivate_final_ms),
+            actors_max: config.actors_max,
+            actors_bytes_max: config.actors_bytes_max,
+            order_waiting_max: config.order_waiting_max,
+            node_waiting_max: config.node_waiting_max,
+            node_waiting_bytes_max: config.node_waiting_bytes_max,
             shard_held_max: 2_000,
             failures_max: 5,
             failure_window: Duration::from_secs(60),
-            commit_queues: 2,
+            commit_queues: config.writer_lanes,
             scan_every: Duration::from_secs(1),
-            stuck_after: Duration::from_mins(5),
+            stuck_after: config.saga_stuck_after(),
             wakes_per_scan_max: 500,
             answer_timeout: Duration::from_secs(15),
         }
+    }
+}
+
+/// The defaults of the configuration.
+impl Default for Settings {
+    fn default() -> Self {
+        Self::from(&OrdersConfig::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_of_the_domains_tests_is_the_default() {
+        assert_eq!(Settings::default().policy, Policy::default());
     }
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use trackops_cluster::ShardCount;
 
 use super::environment::Misspelt;
+use super::layers;
 use super::mask::{self, masked};
 
 /// Everything that can be set.
@@ -126,6 +127,13 @@ pub struct OrdersConfig {
     pub node_waiting_bytes_max: u64,
     /// See the default file.
     pub writer_lanes: usize,
+}
+
+impl Default for OrdersConfig {
+    fn default() -> Self {
+        let defaults = layers::defaults().and_then(|table| layers::part(&table));
+        defaults.expect("the default file is compiled in, and a test reads it")
+    }
 }
 
 impl OrdersConfig {
