@@ -80,7 +80,7 @@ impl LeaseKeeper {
         sent_join: Instant,
     ) -> std::io::Result<Self> {
         kept.lease.renewed(sent_join, &kept.timing);
-        let (standing_tx, lease_state) = watch::channel(LeaseState::Held);
+        let (lease_state_tx, lease_state) = watch::channel(LeaseState::Held);
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -90,7 +90,7 @@ impl LeaseKeeper {
             .spawn(move || {
                 runtime.block_on(async move {
                     let ways = ways();
-                    keep(&ways, &kept, &standing_tx, stopped).await;
+                    keep(&ways, &kept, &lease_state_tx, stopped).await;
                 });
             })?;
         Ok(Self {

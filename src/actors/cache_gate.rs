@@ -6,9 +6,9 @@
 //! shard can be read until a higher generation is stored in the database. So a stale read never follows a
 //! failed write (I8), whether or not the cache took the write.
 
-mod core;
 mod flights;
 mod freshness;
+mod gate;
 mod generations;
 mod hand_over;
 mod pending;
@@ -20,8 +20,8 @@ mod settings;
 mod tests;
 mod unconfirmed;
 
-pub use self::core::CacheGate;
 pub use self::flights::LoadError;
+pub use self::gate::CacheGate;
 pub use self::generations::GenerationRaiser;
 pub use self::settings::CacheGateSettings;
 pub use self::unconfirmed::{Committed, Unconfirmed};

@@ -1,12 +1,12 @@
 //! One replica behind the port `Orders`: serves every order of the replica's own shards. The router knows
 //! which replica an order belongs to.
 
-mod core;
 mod handover;
 mod metrics;
 mod place;
 mod reads;
 mod routing;
+mod running_node;
 mod shut_down;
 mod start;
 
@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
-pub use self::core::Node;
 use self::metrics::count;
+pub use self::running_node::Node;
 pub use self::start::Parts;
 use super::order::{OrderMessage, Start};
 use super::{errors, weight};

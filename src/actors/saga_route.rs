@@ -157,24 +157,25 @@ fn advance(route: &SagaRoute, seen: &Seen, due: &Due, mut next: Next) -> Next {
         Status::Cancelled => RELEASE,
         _ => RESERVATION,
     };
-    let place = |of: &GroupProgress, topic: Topic| {
+    let progress = |of: &GroupProgress, topic: Topic| {
         let partitions = of.get(topic.as_str())?;
         let key = due.order.to_string();
         let number = route.groups.partition_of(&key, partitions.len());
         partitions.get(number).copied()
     };
-    let end = |of: &GroupProgress, topic| place(of, topic).map_or(i64::MAX, |place| place.end);
+    let end =
+        |of: &GroupProgress, topic| progress(of, topic).map_or(i64::MAX, |progress| progress.end);
     let has_passed = |of: &GroupProgress, topic, offset: i64| {
-        place(of, topic).is_some_and(|place| place.committed.unwrap_or(0) >= offset)
+        progress(of, topic).is_some_and(|progress| progress.committed.unwrap_or(0) >= offset)
     };
     if matches!(next, Next::Look) {
         next = Next::Request(end(&seen.requests, awaited.request));
     }
     if let Next::Request(offset) = next {
         // An inventory of an older version sets no marks.
-        let is_marked = |places: &Vec<_>| {
-            let mut places = places.iter();
-            places.any(|place: &crate::ports::groups::Progress| place.committed.is_some())
+        let is_marked = |partitions: &Vec<_>| {
+            let mut partitions = partitions.iter();
+            partitions.any(|progress: &crate::ports::groups::Progress| progress.committed.is_some())
         };
         let has_marks = seen.replied.values().any(is_marked);
         let is_read = has_passed(&seen.requests, awaited.request, offset);

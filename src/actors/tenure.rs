@@ -96,11 +96,11 @@ impl Tenures {
     /// The shard's state, and a tenure that is at least as young. So a caller that gets an owned state with
     /// the tenure that it knows was within that tenure when the state was read.
     pub(super) fn get(&self, shard: ShardId) -> (LocalShardState, Tenure) {
-        let Some((standing, tenure)) = self.0.get(usize::from(shard.0)) else {
+        let Some((state, tenure)) = self.0.get(usize::from(shard.0)) else {
             return (LocalShardState::Free(Epoch(-1)), Tenure(0));
         };
-        let standing = LocalShardState::unpack(standing.load(Ordering::SeqCst));
-        (standing, Tenure(tenure.load(Ordering::SeqCst)))
+        let state = LocalShardState::unpack(state.load(Ordering::SeqCst));
+        (state, Tenure(tenure.load(Ordering::SeqCst)))
     }
 
     /// Changes a shard's state as `to` says. Returns the state before, if it was changed. A tenure begins
@@ -110,8 +110,8 @@ impl Tenures {
         shard: ShardId,
         to: impl Fn(LocalShardState) -> Option<LocalShardState>,
     ) -> Option<LocalShardState> {
-        let (standing, tenure) = self.0.get(usize::from(shard.0))?;
-        let mut current = standing.load(Ordering::SeqCst);
+        let (state, tenure) = self.0.get(usize::from(shard.0))?;
+        let mut current = state.load(Ordering::SeqCst);
         loop {
             let before = LocalShardState::unpack(current);
             let after = to(before)?;
@@ -123,12 +123,8 @@ impl Tenures {
                 // Raised before the state changes; a tenure that is never used does no harm.
                 tenure.fetch_add(1, Ordering::SeqCst);
             }
-            let exchanged = standing.compare_exchange(
-                current,
-                after.pack(),
-                Ordering::SeqCst,
-                Ordering::SeqCst,
-            );
+            let exchanged =
+                state.compare_exchange(current, after.pack(), Ordering::SeqCst, Ordering::SeqCst);
             match exchanged {
                 Ok(_) => return Some(before),
                 Err(now) => current = now,
@@ -142,17 +138,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_standing_survives_packing() {
+    fn a_state_survives_packing() {
         for epoch in [-1, 0, 1, 1 << 40] {
             let epoch = Epoch(epoch);
-            for standing in [
+            for state in [
                 LocalShardState::Free(epoch),
                 LocalShardState::Owned(epoch),
                 LocalShardState::Held(epoch),
                 LocalShardState::Drained(epoch),
                 LocalShardState::Settling(epoch),
             ] {
-                assert_eq!(LocalShardState::unpack(standing.pack()), standing);
+                assert_eq!(LocalShardState::unpack(state.pack()), state);
             }
         }
     }
@@ -162,7 +158,7 @@ mod tests {
         let tenures = Tenures::new(ShardCount::DEFAULT);
         let shard = ShardId(3);
         let mut seen = Vec::new();
-        for standing in [
+        for state in [
             LocalShardState::Owned(Epoch(1)),
             LocalShardState::Settling(Epoch(1)),
             LocalShardState::Owned(Epoch(2)),
@@ -172,7 +168,7 @@ mod tests {
             LocalShardState::Drained(Epoch(4)),
             LocalShardState::Owned(Epoch(5)),
         ] {
-            tenures.change(shard, |_| Some(standing));
+            tenures.change(shard, |_| Some(state));
             seen.push(tenures.get(shard).1.0);
         }
         assert_eq!(seen, [1, 1, 1, 1, 2, 2, 2, 3]);

@@ -114,7 +114,7 @@ impl ClusterAdapter {
             .peekable();
         !owners.any(is_mine)
             && links.peek().is_some()
-            && links.all(|link| link.standing == LinkStatus::Down)
+            && links.all(|link| link.status == LinkStatus::Down)
     }
 
     fn shards(&self) -> Vec<ShardState> {
@@ -172,13 +172,13 @@ fn node_state(node: &NodeView, view: &ClusterView, age: Duration) -> NodeState {
 }
 
 fn link_report(link: LinkState, now: Instant, wall: Timestamp) -> LinkReport {
-    let standing_for = now.saturating_duration_since(link.since);
-    let standing_for = i64::try_from(standing_for.as_millis()).unwrap_or(i64::MAX);
+    let unchanged_for = now.saturating_duration_since(link.since);
+    let unchanged_for = i64::try_from(unchanged_for.as_millis()).unwrap_or(i64::MAX);
     LinkReport {
         peer: life(&link.node, link.incarnation),
         address: link.address,
-        standing: link.standing.as_str(),
-        since: Timestamp(wall.0.saturating_sub(standing_for)),
+        status: link.status.as_str(),
+        since: Timestamp(wall.0.saturating_sub(unchanged_for)),
         calls_in_flight: link.calls_in_flight,
         last_error: link.last_error.map(|error| error.to_string()),
     }
@@ -187,7 +187,7 @@ fn link_report(link: LinkState, now: Instant, wall: Timestamp) -> LinkReport {
 /// The state of the shards on `node`.
 pub(super) fn local_shards(node: Arc<Node>) -> LocalShards {
     Box::new(move |shard| LocalShard {
-        standing: node.ownership().standing(shard).0.as_str(),
+        state: node.ownership().standing(shard).0.as_str(),
         live_actors: node.in_memory(shard),
     })
 }

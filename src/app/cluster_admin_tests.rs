@@ -61,7 +61,7 @@ impl Links for OneLink {
             node: NodeId("b".into()),
             incarnation: Incarnation(1),
             address: "b:7080".into(),
-            standing: LinkStatus::Down,
+            status: LinkStatus::Down,
             since: Instant::now() - 2 * SECOND,
             calls_in_flight: 0,
             last_error: Some(Trouble::Closed),
@@ -154,7 +154,7 @@ fn admin() -> (Arc<LateBoundClusterAdmin>, Arc<Directory>) {
         links: Arc::new(OneLink),
         membership: Arc::new(Authority::default()),
         local: Box::new(|shard| LocalShard {
-            standing: "owned",
+            state: "owned",
             live_actors: usize::from(shard.0) * 10,
         }),
         clock: Arc::new(SystemClock),
@@ -227,7 +227,7 @@ async fn a_link_tells_since_when_it_is_down() {
     };
     let since = before.since(link.since);
     assert!((since.as_millis().abs_diff(2_000)) < 500, "{since:?}");
-    assert_eq!(link.standing, "down");
+    assert_eq!(link.status, "down");
     assert_eq!(link.last_error.as_deref(), Some("the peer closed the link"));
 }
 
@@ -266,7 +266,7 @@ async fn whoever_owns_nothing_and_reaches_nobody_alive_is_cut_off() {
             links: Arc::new(OneLink),
             membership: Arc::new(Authority::default()),
             local: Box::new(|_| LocalShard {
-                standing: "free",
+                state: "free",
                 live_actors: 0,
             }),
             clock: Arc::new(SystemClock),

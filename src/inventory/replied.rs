@@ -121,11 +121,11 @@ impl Replied {
         let read = self.groups.progress(GROUP, &topics).await?;
         let marked = self.groups.progress(REPLIED_GROUP, &topics).await?;
         let mut known = self.committed.next.lock();
-        for (topic, places) in &read {
+        for (topic, partitions) in &read {
             let marks = marked.get(topic).map_or(&[][..], Vec::as_slice);
-            for (partition, (number, place)) in (0_i32..).zip(places.iter().enumerate()) {
+            for (partition, (number, progress)) in (0_i32..).zip(partitions.iter().enumerate()) {
                 let mark = marks.get(number).and_then(|mark| mark.committed);
-                if let Some(offset) = place.committed
+                if let Some(offset) = progress.committed
                     && Some(offset) > mark
                 {
                     known
@@ -170,8 +170,8 @@ impl Committed {
     /// Offsets that have been noted since are newer, so they stay.
     fn put_back(&self, next: BTreeMap<(Arc<str>, i32), i64>) {
         let mut known = self.next.lock();
-        for (place, offset) in next {
-            known.entry(place).or_insert(offset);
+        for (partition, offset) in next {
+            known.entry(partition).or_insert(offset);
         }
         drop(known);
         self.more.notify_one();
@@ -180,7 +180,7 @@ impl Committed {
     /// Forgets revoked partitions: their new owners commit and mark them.
     fn forget(&self, revoked: &[(Arc<str>, i32)]) {
         let mut known = self.next.lock();
-        known.retain(|place, _| !revoked.contains(place));
+        known.retain(|partition, _| !revoked.contains(partition));
         drop(known);
         self.fell_behind();
     }

@@ -85,8 +85,8 @@ impl KafkaConsumer {
         Ok(native)
     }
 
-    fn ours(&self, places: Vec<TopicPartition>) -> Vec<(Arc<str>, i32)> {
-        places
+    fn ours(&self, partitions: Vec<TopicPartition>) -> Vec<(Arc<str>, i32)> {
+        partitions
             .into_iter()
             .filter_map(|(topic, partition)| Some((Arc::clone(self.names.get(&topic)?), partition)))
             .collect()

@@ -37,7 +37,7 @@ impl ConsumerContext for Logged {}
 /// The partitions assigned to a group member.
 #[derive(Debug, Default)]
 pub(super) struct Assigned {
-    places: Mutex<TopicPartitions>,
+    partitions: Mutex<TopicPartitions>,
 }
 
 #[derive(Debug, Default)]
@@ -49,31 +49,31 @@ struct TopicPartitions {
 impl Assigned {
     /// Takes the partitions that were revoked since the last call.
     pub(super) fn take_revoked(&self) -> Vec<TopicPartition> {
-        std::mem::take(&mut self.places.lock().revoked)
+        std::mem::take(&mut self.partitions.lock().revoked)
     }
 
     /// Whether partitions were revoked since the last call of [`Self::take_revoked`].
     pub(super) fn has_revoked(&self) -> bool {
-        !self.places.lock().revoked.is_empty()
+        !self.partitions.lock().revoked.is_empty()
     }
 
     /// Takes all partitions that are assigned now, with the revoked ones that were not taken yet.
     pub(super) fn take_all(&self) -> Vec<TopicPartition> {
-        let mut places = self.places.lock();
-        let mut all = std::mem::take(&mut places.revoked);
-        all.extend(std::mem::take(&mut places.assigned));
+        let mut partitions = self.partitions.lock();
+        let mut all = std::mem::take(&mut partitions.revoked);
+        all.extend(std::mem::take(&mut partitions.assigned));
         all
     }
 
     /// The partitions of `list` that are assigned now.
     pub(super) fn still_assigned(&self, list: &TopicPartitionList) -> TopicPartitionList {
-        let places = self.places.lock();
+        let partitions = self.partitions.lock();
         let mut kept = TopicPartitionList::with_capacity(list.count());
         for element in list.elements() {
-            let place = (element.topic().to_owned(), element.partition());
-            if places.assigned.contains(&place) {
+            let partition = (element.topic().to_owned(), element.partition());
+            if partitions.assigned.contains(&partition) {
                 // Can't fail: the offset comes from a list of the same kind.
-                let _ = kept.add_partition_offset(&place.0, place.1, element.offset());
+                let _ = kept.add_partition_offset(&partition.0, partition.1, element.offset());
             }
         }
         kept
@@ -99,24 +99,24 @@ impl ConsumerContext for Assigned {
             // it, because the consumer loop was told to forget it.
             tracing::error!(%error, "assigned partitions could not be resumed");
         }
-        let mut places = self.places.lock();
+        let mut partitions = self.partitions.lock();
         match rebalance {
             Rebalance::Assign(list) => {
                 tracing::debug!(partitions = list.count(), "partitions assigned");
-                places.assigned.extend(named(list));
+                partitions.assigned.extend(named(list));
             }
             Rebalance::Revoke(list) => {
                 tracing::debug!(partitions = list.count(), "partitions revoked");
-                for place in named(list) {
-                    places.assigned.remove(&place);
-                    places.revoked.push(place);
+                for partition in named(list) {
+                    partitions.assigned.remove(&partition);
+                    partitions.revoked.push(partition);
                 }
             }
             Rebalance::Error(error) => {
                 // librdkafka drops the whole assignment then.
                 tracing::warn!(%error, "rebalance failed");
-                let all = std::mem::take(&mut places.assigned);
-                places.revoked.extend(all);
+                let all = std::mem::take(&mut partitions.assigned);
+                partitions.revoked.extend(all);
             }
         }
     }

@@ -81,7 +81,7 @@ fn ask(reader: &Reader, topics: &[(Arc<str>, String)]) -> Result<GroupProgress, 
             .map(TopicPartitionListElem::partition)
             .collect();
         numbers.sort_unstable();
-        let places = numbers.into_iter().map(|partition| {
+        let partitions = numbers.into_iter().map(|partition| {
             // An unknown end fails the whole question, because nothing is then known of the partition.
             let end = at(&ends, on_broker, partition).ok_or(KafkaError::OffsetFetch(
                 rdkafka::error::RDKafkaErrorCode::PartitionEOF,
@@ -89,8 +89,8 @@ fn ask(reader: &Reader, topics: &[(Arc<str>, String)]) -> Result<GroupProgress, 
             let committed = at(&committed, on_broker, partition);
             Ok(Progress { committed, end })
         });
-        let places = places.collect::<Result<Vec<_>, KafkaError>>()?;
-        found.insert(Arc::clone(topic), places);
+        let partitions = partitions.collect::<Result<Vec<_>, KafkaError>>()?;
+        found.insert(Arc::clone(topic), partitions);
     }
     Ok(found)
 }

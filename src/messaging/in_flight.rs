@@ -49,12 +49,12 @@ impl InFlightMessages {
         queue: impl Fn(&InMessage) -> QueueKey,
     ) {
         for message in messages {
-            let place = (Arc::clone(&message.topic), message.partition);
-            if !self.partitions.read(&place, &message) {
+            let partition = (Arc::clone(&message.topic), message.partition);
+            if !self.partitions.read(&partition, &message) {
                 continue;
             }
             let key = queue(&message);
-            let id = KeyQueueId { place, key };
+            let id = KeyQueueId { partition, key };
             let item = Item::new(message);
             if let Some(queue) = self.queues.get_mut(&id) {
                 queue.items.push_back(item);
@@ -70,12 +70,12 @@ impl InFlightMessages {
     }
 
     /// Forgets these partitions. Results of their messages in flight are ignored.
-    pub(super) fn revoke(&mut self, places: &[TopicPartition]) {
-        self.partitions.revoke(places);
+    pub(super) fn revoke(&mut self, partitions: &[TopicPartition]) {
+        self.partitions.revoke(partitions);
         let gone: Vec<KeyQueueId> = self
             .queues
             .keys()
-            .filter(|id| places.contains(&id.place))
+            .filter(|id| partitions.contains(&id.partition))
             .cloned()
             .collect();
         for id in &gone {
@@ -83,8 +83,10 @@ impl InFlightMessages {
             self.queues.remove(id);
         }
         // One pass each: a queue may hold thousands.
-        self.to_handle.retain(|id| !places.contains(&id.place));
-        self.to_park.retain(|id| !places.contains(&id.place));
+        self.to_handle
+            .retain(|id| !partitions.contains(&id.partition));
+        self.to_park
+            .retain(|id| !partitions.contains(&id.partition));
     }
 
     /// Up to `max` messages for one call of the handler, each of another queue, the oldest first. Fewer
@@ -137,7 +139,8 @@ impl InFlightMessages {
         if !self.is_current(ticket) {
             return;
         }
-        self.partitions.finish(&ticket.queue.place, &ticket.message);
+        self.partitions
+            .finish(&ticket.queue.partition, &ticket.message);
         if let Some(queue) = self.queues.get_mut(&ticket.queue) {
             queue.items.pop_front();
             if queue.items.is_empty() {
@@ -235,7 +238,7 @@ impl InFlightMessages {
     }
 
     fn start(&mut self, id: KeyQueueId) -> Option<(DispatchedMessage, Option<Reason>)> {
-        let generation = self.partitions.generation(&id.place)?;
+        let generation = self.partitions.generation(&id.partition)?;
         let queue = self.queues.get_mut(&id)?;
         let item = queue.items.front()?;
         queue.stage = Stage::Working;
@@ -250,7 +253,7 @@ impl InFlightMessages {
     }
 
     fn is_current(&self, ticket: &DispatchedMessage) -> bool {
-        self.partitions.generation(&ticket.queue.place) == Some(ticket.generation)
+        self.partitions.generation(&ticket.queue.partition) == Some(ticket.generation)
     }
 
     fn item(&mut self, ticket: &DispatchedMessage) -> Option<&mut Item> {

@@ -17,7 +17,7 @@ pub(super) type TopicPartition = (Arc<str>, i32);
 /// Names a key queue.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct KeyQueueId {
-    pub(super) place: TopicPartition,
+    pub(super) partition: TopicPartition,
     pub(super) key: QueueKey,
 }
 

@@ -32,7 +32,7 @@ struct Partition {
 /// All partitions of the consumer.
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
-    by_place: HashMap<TopicPartition, Partition>,
+    by_partition: HashMap<TopicPartition, Partition>,
     generations: u64,
     total: usize,
     total_bytes: usize,
@@ -43,7 +43,7 @@ pub(super) struct Partitions {
 /// An offset to commit.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
-    pub(super) place: TopicPartition,
+    pub(super) partition: TopicPartition,
     /// The next offset to read.
     pub(super) next: i64,
     generation: u64,
@@ -51,54 +51,59 @@ pub(super) struct Progress {
 
 impl Partitions {
     /// Notes a message that was read. Returns `false` if its offset has been read before.
-    pub(super) fn read(&mut self, place: &TopicPartition, message: &InMessage) -> bool {
+    pub(super) fn read(&mut self, partition: &TopicPartition, message: &InMessage) -> bool {
         let generations = &mut self.generations;
-        let partition = self.by_place.entry(place.clone()).or_insert_with(|| {
-            *generations += 1;
-            Partition {
-                offsets: Offsets::starting_at(message.offset),
-                generation: *generations,
-                unfinished: 0,
-                bytes: 0,
-                paused: false,
-            }
-        });
-        if !partition.offsets.read(message.offset) {
+        let state = self
+            .by_partition
+            .entry(partition.clone())
+            .or_insert_with(|| {
+                *generations += 1;
+                Partition {
+                    offsets: Offsets::starting_at(message.offset),
+                    generation: *generations,
+                    unfinished: 0,
+                    bytes: 0,
+                    paused: false,
+                }
+            });
+        if !state.offsets.read(message.offset) {
             return false;
         }
-        partition.unfinished += 1;
-        partition.bytes += size(message);
+        state.unfinished += 1;
+        state.bytes += size(message);
         self.total += 1;
         self.total_bytes += size(message);
         true
     }
 
     /// A message in hand is finished: handled or parked.
-    pub(super) fn finish(&mut self, place: &TopicPartition, message: &InMessage) {
-        let Some(partition) = self.by_place.get_mut(place) else {
+    pub(super) fn finish(&mut self, partition: &TopicPartition, message: &InMessage) {
+        let Some(state) = self.by_partition.get_mut(partition) else {
             return;
         };
         self.is_ahead = true;
-        partition.offsets.finish(message.offset);
-        partition.unfinished -= 1;
-        partition.bytes -= size(message);
+        state.offsets.finish(message.offset);
+        state.unfinished -= 1;
+        state.bytes -= size(message);
         self.total -= 1;
         self.total_bytes -= size(message);
     }
 
     /// Forgets these partitions.
-    pub(super) fn revoke(&mut self, places: &[TopicPartition]) {
-        for place in places {
-            if let Some(partition) = self.by_place.remove(place) {
-                self.total -= partition.unfinished;
-                self.total_bytes -= partition.bytes;
+    pub(super) fn revoke(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            if let Some(state) = self.by_partition.remove(partition) {
+                self.total -= state.unfinished;
+                self.total_bytes -= state.bytes;
             }
         }
     }
 
     /// The number of the partition's current assignment.
-    pub(super) fn generation(&self, place: &TopicPartition) -> Option<u64> {
-        self.by_place.get(place).map(|state| state.generation)
+    pub(super) fn generation(&self, partition: &TopicPartition) -> Option<u64> {
+        self.by_partition
+            .get(partition)
+            .map(|state| state.generation)
     }
 
     /// Whether [`Self::take_progress`] may return offsets.
@@ -109,11 +114,11 @@ impl Partitions {
     /// The offsets that may be committed and have not been.
     pub(super) fn take_progress(&mut self) -> Vec<Progress> {
         self.is_ahead = false;
-        self.by_place
+        self.by_partition
             .iter()
-            .filter_map(|(place, state)| {
+            .filter_map(|(partition, state)| {
                 Some(Progress {
-                    place: place.clone(),
+                    partition: partition.clone(),
                     next: state.offsets.to_commit()?,
                     generation: state.generation,
                 })
@@ -124,12 +129,12 @@ impl Partitions {
     /// The bus has stored these offsets.
     pub(super) fn committed(&mut self, progress: &[Progress]) {
         for Progress {
-            place,
+            partition,
             next,
             generation,
         } in progress
         {
-            if let Some(state) = self.by_place.get_mut(place)
+            if let Some(state) = self.by_partition.get_mut(partition)
                 && state.generation == *generation
             {
                 state.offsets.committed(*next);
@@ -155,7 +160,7 @@ impl Partitions {
 
     /// Whether there is a partition to pause or to resume.
     pub(super) fn wants_throttling(&self) -> bool {
-        let mut all = self.by_place.values();
+        let mut all = self.by_partition.values();
         all.any(|state| self.is_to_pause(state) || self.is_to_resume(state))
     }
 
@@ -174,9 +179,9 @@ impl Partitions {
     }
 
     /// The consumer has paused or resumed these.
-    pub(super) fn set_paused(&mut self, places: &[TopicPartition], paused: bool) {
-        for place in places {
-            if let Some(state) = self.by_place.get_mut(place) {
+    pub(super) fn set_paused(&mut self, partitions: &[TopicPartition], paused: bool) {
+        for partition in partitions {
+            if let Some(state) = self.by_partition.get_mut(partition) {
                 state.paused = paused;
             }
         }
@@ -185,15 +190,15 @@ impl Partitions {
     /// Unfinished messages by topic.
     pub(super) fn in_hand(&self) -> BTreeMap<Arc<str>, u64> {
         let mut by_topic = BTreeMap::new();
-        for ((topic, _), state) in &self.by_place {
+        for ((topic, _), state) in &self.by_partition {
             *by_topic.entry(Arc::clone(topic)).or_default() += state.unfinished as u64;
         }
         by_topic
     }
 
     fn which(&self, wanted: impl Fn(&Partition) -> bool) -> Vec<TopicPartition> {
-        let matching = self.by_place.iter().filter(|(_, state)| wanted(state));
-        matching.map(|(place, _)| place.clone()).collect()
+        let matching = self.by_partition.iter().filter(|(_, state)| wanted(state));
+        matching.map(|(partition, _)| partition.clone()).collect()
     }
 }
 

@@ -154,10 +154,10 @@ impl Running {
                 self.in_flight
                     .absorb(messages, |message| queue_key(&**handler, message));
             }
-            Polled::Revoked(places) => {
-                let count = places.len();
+            Polled::Revoked(partitions) => {
+                let count = partitions.len();
                 tracing::info!(group = &*self.group, count, "partitions revoked");
-                self.in_flight.revoke(&places);
+                self.in_flight.revoke(&partitions);
             }
         }
     }

@@ -115,8 +115,11 @@ impl Double {
 
     /// A message is handled.
     pub(super) fn apply_answers(&self, message: &InMessage) {
-        let place = (Arc::clone(&message.topic), message.partition);
-        self.state.lock().settled.insert((place, message.offset));
+        let partition = (Arc::clone(&message.topic), message.partition);
+        self.state
+            .lock()
+            .settled
+            .insert((partition, message.offset));
     }
 
     fn due_to_fail(&self, call: Call) -> bool {
@@ -149,13 +152,13 @@ impl Bus for Double {
             let found = message.headers.iter().find(|(key, _)| key == name);
             String::from_utf8(found.unwrap().1.to_vec()).unwrap()
         };
-        let place = (
+        let partition = (
             header("dlq_topic").into(),
             header("dlq_partition").parse().unwrap(),
         );
         let offset = header("dlq_offset").parse().unwrap();
         let mut state = self.state.lock();
-        state.settled.insert((place, offset));
+        state.settled.insert((partition, offset));
         state.forwarded.push(message);
         Ok(())
     }
@@ -204,14 +207,14 @@ impl Consumer for Double {
         }
         let mut state = self.state.lock();
         for (topic, partition, offset) in next {
-            let place = (Arc::clone(topic), *partition);
+            let partition = (Arc::clone(topic), *partition);
             for earlier in 0..*offset {
                 assert!(
-                    state.settled.contains(&(place.clone(), earlier)),
+                    state.settled.contains(&(partition.clone(), earlier)),
                     "offset {offset} of {topic} committed past unfinished {earlier}"
                 );
             }
-            state.committed.insert(place, *offset);
+            state.committed.insert(partition, *offset);
         }
         ready(Ok(())).boxed()
     }

@@ -93,7 +93,11 @@ impl Upkeep {
         faults::crash(faults::points::CRASH_BEFORE_OFFSET);
         let next: Vec<(Arc<str>, i32, i64)> = progress
             .iter()
-            .map(|Progress { place, next, .. }| (Arc::clone(&place.0), place.1, *next))
+            .map(
+                |Progress {
+                     partition, next, ..
+                 }| (Arc::clone(&partition.0), partition.1, *next),
+            )
             .collect();
         self.commit = Some((progress, consumer.commit(&next)));
     }

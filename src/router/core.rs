@@ -120,12 +120,12 @@ impl Router {
     }
 
     pub(super) fn target(&self, shard: ShardId) -> Target {
-        let (standing, _) = self.node.ownership().standing(shard);
+        let (state, _) = self.node.ownership().standing(shard);
         let other = self
             .directory
             .owner(shard)
             .filter(|owner| !self.is_me(owner));
-        match (standing, other) {
+        match (state, other) {
             (LocalShardState::Free(_), Some(owner)) => Target::There(owner),
             // The others have newer information: this replica has been deposed and hasn't noticed.
             (mine, Some(owner)) if owner.epoch > mine.epoch() => Target::There(owner),

@@ -153,8 +153,8 @@ impl Router {
         let (ownership, answers) = (self.node.ownership(), self.node.answers());
         let shards = || ownership.count().iter();
         let tenure = |shard| {
-            let (standing, tenure) = ownership.standing(shard);
-            standing.owned_under().map(|_| tenure)
+            let (state, tenure) = ownership.standing(shard);
+            state.owned_under().map(|_| tenure)
         };
         Seen {
             owned: shards()

@@ -87,8 +87,8 @@ impl Link {
     }
 
     pub fn state(&self) -> LinkState {
-        let status = self.status.borrow();
-        let (standing, calls_in_flight) = match &status.stand {
+        let now = self.status.borrow();
+        let (status, calls_in_flight) = match &now.stand {
             Stand::Connecting => (LinkStatus::Connecting, 0),
             Stand::Up(session) => (LinkStatus::Up, session.in_flight()),
             Stand::Down(_) => (LinkStatus::Down, 0),
@@ -97,8 +97,8 @@ impl Link {
             node: self.peer.node.clone(),
             incarnation: self.peer.incarnation,
             address: self.peer.address.clone(),
-            standing,
-            since: status.since,
+            status,
+            since: now.since,
             calls_in_flight,
             last_error: self.last_error.lock().clone(),
         }

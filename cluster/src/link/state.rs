@@ -15,7 +15,7 @@ pub struct LinkState {
     /// The peer's address.
     pub address: String,
     /// Whether it can be used.
-    pub standing: LinkStatus,
+    pub status: LinkStatus,
     /// When the link last changed its status.
     pub since: Instant,
     /// Calls that wait for an answer.

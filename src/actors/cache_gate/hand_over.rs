@@ -3,7 +3,7 @@
 use tokio::time::timeout;
 use trackops_cluster::ShardId;
 
-use super::core::CacheGate;
+use super::gate::CacheGate;
 
 impl CacheGate {
     /// The shard is about to be handed over. Makes sure that the next owner may believe the entries that it

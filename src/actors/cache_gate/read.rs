@@ -10,8 +10,8 @@ use trackops_domain::ids::OrderId;
 use trackops_domain::invariants::Invariant;
 use trackops_domain::order::Order;
 
-use super::core::CacheGate;
 use super::flights::LoadError;
+use super::gate::CacheGate;
 use super::requests::{count, entry_of};
 use crate::model::position::Position;
 use crate::ports::cache::CacheEntry;

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use trackops_cluster::ShardId;
 use trackops_cluster::backoff::Backoff;
 
-use super::core::CacheGate;
+use super::gate::CacheGate;
 
 /// The outcome of one step.
 enum Step {

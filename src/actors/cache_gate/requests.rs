@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 use trackops_domain::order::Order;
 
-use super::core::CacheGate;
+use super::gate::CacheGate;
 use crate::codec::view;
 use crate::ports::cache::CacheEntry;
 use crate::telemetry::names::CACHE_REQUESTS;

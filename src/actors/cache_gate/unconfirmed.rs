@@ -10,7 +10,7 @@ use trackops_cluster::ShardId;
 use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
 
-use super::core::CacheGate;
+use super::gate::CacheGate;
 use super::requests::{count, entry_from};
 use crate::ports::cache::CacheEntry;
 

@@ -15,7 +15,7 @@ use trackops_cluster::membership::Claimed;
 use trackops_cluster::{Epoch, ShardId};
 use trackops_domain::ids::OrderId;
 
-use super::core::Node;
+use super::running_node::Node;
 use crate::model::orders_error::OrdersError;
 use crate::ports::live::ShardChanges;
 

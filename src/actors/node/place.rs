@@ -4,8 +4,8 @@ use tokio::time::Instant;
 use trackops_cluster::ShardId;
 use trackops_domain::ids::OrderId;
 
-use super::core::Node;
 use super::metrics::count;
+use super::running_node::Node;
 use crate::actors::order::{OrderMessage, Start};
 use crate::actors::weight;
 use crate::model::order_answer::Done;

@@ -9,7 +9,7 @@ use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
 use trackops_domain::status::Status;
 
-use super::core::Node;
+use super::running_node::Node;
 use crate::actors::cache_gate::LoadError;
 use crate::actors::errors;
 use crate::actors::shard::Entered;

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use trackops_domain::ids::OrderId;
 
-use super::core::Node;
+use super::running_node::Node;
 use crate::actors::admission::Permit;
 use crate::actors::errors;
 use crate::actors::order::{OrderMessage, Reply, Start};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::core::Node;
+use super::running_node::Node;
 
 impl Node {
     /// Finishes the admitted messages, for at most three quarters of `limit`, then ends the actors and the

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::vital::Vital;
 
-use super::core::Node;
+use super::running_node::Node;
 use crate::actors::admission::Admission;
 use crate::actors::announcer::Announcer;
 use crate::actors::cache_gate::CacheGate;

@@ -1,7 +1,7 @@
 //! Decides whether a shard lets a request in: commands while it takes new work, reads for a little longer.
 //! The caller waits for a shard that is held.
 
-use super::core::Shard;
+use super::local_shard::Shard;
 use crate::actors::errors;
 use crate::actors::in_flight::InFlightGuard;
 use crate::actors::tenure::{LocalShardState, Tenure};
@@ -43,8 +43,8 @@ impl Shard {
     /// Lets a request in, if the shard takes new work now.
     pub fn enter(&self) -> Result<Entered, Closed> {
         let in_hand = self.hands.take();
-        let (standing, tenure) = self.context.ownership.standing(self.id);
-        match standing {
+        let (state, tenure) = self.context.ownership.standing(self.id);
+        match state {
             LocalShardState::Owned(_) => Ok(Entered { in_hand, tenure }),
             LocalShardState::Held(_) | LocalShardState::Drained(_) => Err(Closed::Held),
             LocalShardState::Settling(_) => Err(Closed::Settling),
@@ -63,8 +63,8 @@ impl Shard {
     /// Lets a read in: a committed state may be shown also while a lost append is being settled.
     pub fn enter_to_read(&self) -> Result<Entered, Closed> {
         let in_hand = self.hands.take();
-        let (standing, tenure) = self.context.ownership.standing(self.id);
-        match standing {
+        let (state, tenure) = self.context.ownership.standing(self.id);
+        match state {
             LocalShardState::Owned(_) | LocalShardState::Settling(_) => {
                 Ok(Entered { in_hand, tenure })
             }

@@ -6,8 +6,8 @@ use dashmap::mapref::entry::Entry as MapEntry;
 use ractor::{ActorRef, ActorRuntime};
 use trackops_domain::ids::OrderId;
 
-use super::core::Shard;
 use super::enter::{Closed, Entered};
+use super::local_shard::Shard;
 use crate::actors::admission::{self, Permit};
 use crate::actors::in_flight::InFlightGuard;
 use crate::actors::order::{Arguments, Entry, OrderActor, OrderMessage, Reply, Start};

@@ -54,7 +54,7 @@ pub struct LinkReport {
     /// The address of the other replica.
     pub address: String,
     /// The state of the link: `up`, `connecting` or `down`.
-    pub standing: &'static str,
+    pub status: &'static str,
     /// Since when.
     pub since: Timestamp,
     /// Calls that wait for an answer.
@@ -82,7 +82,7 @@ pub struct ShardState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalShard {
     /// The state of the shard: `owned`, `held`, `drained`, `settling` or `free`.
-    pub standing: &'static str,
+    pub state: &'static str,
     /// Orders of it that are in memory as actors.
     pub live_actors: usize,
 }

@@ -114,7 +114,7 @@ impl From<LinkReport> for LinkView {
             peer: link.peer.node,
             incarnation: link.peer.incarnation,
             address: link.address,
-            standing: link.standing,
+            standing: link.status,
             since: link.since,
             calls_in_flight: link.calls_in_flight,
             last_error: link.last_error,

@@ -73,7 +73,7 @@ impl From<ShardState> for ShardView {
             owner: state.owner.map(Into::into),
             address: state.address,
             here: LocalShardView {
-                standing: state.here.standing,
+                standing: state.here.state,
                 live_actors: state.here.live_actors,
             },
         }

@@ -31,11 +31,11 @@ pub(super) async fn progress(
         .map_err(|error| BusError(error.into()))?;
     let committed: HashMap<Slot, i64> = committed.into_iter().collect();
     let found = partitions.into_iter().map(|(topic, partitions)| {
-        let places = partitions.iter().map(|partition| Progress {
+        let progress = partitions.iter().map(|partition| Progress {
             committed: committed.get(&partition.slot).copied(),
             end: partition.next,
         });
-        (Arc::clone(topic), places.collect())
+        (Arc::clone(topic), progress.collect())
     });
     Ok(found.collect())
 }

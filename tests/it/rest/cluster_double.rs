@@ -55,7 +55,7 @@ impl ClusterAdmin for Cluster {
             links: vec![LinkReport {
                 peer: life("order-b", 1),
                 address: "order-b:7080".into(),
-                standing: "up",
+                status: "up",
                 since: Timestamp(1_700_000_000_000),
                 calls_in_flight: 2,
                 last_error: Some("the peer closed the link".into()),
@@ -65,15 +65,12 @@ impl ClusterAdmin for Cluster {
 
     fn shards(&self) -> Result<Vec<ShardState>, ClusterAdminError> {
         self.begin()?;
-        let shard = |shard, owner: Option<NodeLife>, standing, live_actors| ShardState {
+        let shard = |shard, owner: Option<NodeLife>, state, live_actors| ShardState {
             shard,
             epoch: i64::from(shard) + 7,
             address: owner.as_ref().map(|owner| format!("{}:7080", owner.node)),
             owner,
-            here: LocalShard {
-                standing,
-                live_actors,
-            },
+            here: LocalShard { state, live_actors },
         };
         Ok(vec![
             shard(0, Some(life("order-a", 3)), "owned", 5),

@@ -66,7 +66,7 @@ pub struct Life {
     pub hub: Arc<dyn LiveHub>,
     /// Its sockets are closed.
     pub over: CancellationToken,
-    pub standing: watch::Receiver<LeaseState>,
+    pub lease_state: watch::Receiver<LeaseState>,
     keeping: parking_lot::Mutex<Option<oneshot::Sender<()>>>,
 }
 
@@ -129,7 +129,7 @@ impl Life {
             lease: lease.clone(),
             directory: Arc::clone(&directory),
         };
-        let (told, standing) = watch::channel(LeaseState::Held);
+        let (told, lease_state) = watch::channel(LeaseState::Held);
         let (keeping, stopped) = oneshot::channel();
         let ways = MembershipConnections {
             renewals: way(&lines.renewals, "renewals"),
@@ -232,7 +232,7 @@ impl Life {
             coordinator,
             hub,
             over: CancellationToken::new(),
-            standing,
+            lease_state,
             keeping: parking_lot::Mutex::new(Some(keeping)),
         }))
     }

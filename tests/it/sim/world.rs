@@ -73,9 +73,9 @@ impl World {
             };
             self.trace.say(format_args!("{name} is up"));
             *slot.life.lock() = Some(Arc::clone(&life));
-            let mut standing = life.standing.clone();
+            let mut lease_state = life.lease_state.clone();
             let deposed = async {
-                let told = standing.wait_for(|standing| *standing == LeaseState::Deposed);
+                let told = lease_state.wait_for(|lease_state| *lease_state == LeaseState::Deposed);
                 if told.await.is_err() {
                     std::future::pending::<()>().await;
                 }

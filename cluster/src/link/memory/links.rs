@@ -97,7 +97,7 @@ impl Links for MemoryLinks {
             node: wire.to.node.clone(),
             incarnation: wire.to.incarnation,
             address: wire.to.address.clone(),
-            standing: if wire.broken.is_cancelled() {
+            status: if wire.broken.is_cancelled() {
                 LinkStatus::Down
             } else {
                 LinkStatus::Up

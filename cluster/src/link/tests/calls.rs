@@ -23,7 +23,7 @@ async fn a_call_is_answered_and_the_link_shown() {
     assert_eq!(states.len(), 1);
     assert_eq!(states[0].node, b.peer.node);
     assert_eq!(states[0].address, b.peer.address);
-    assert_eq!(states[0].standing, LinkStatus::Up);
+    assert_eq!(states[0].status, LinkStatus::Up);
     assert_eq!(states[0].calls_in_flight, 0);
     assert!(states[0].last_error.is_none());
 }

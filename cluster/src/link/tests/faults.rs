@@ -57,11 +57,11 @@ async fn a_killed_peer_loses_what_was_written_and_comes_back() {
 
     let gone = a.links.call(&b.peer, bytes("x"), soon()).await;
     assert!(matches!(gone, Err(LinkError::NotSent(_))), "{gone:?}");
-    assert_ne!(a.links.states()[0].standing, LinkStatus::Up);
+    assert_ne!(a.links.states()[0].status, LinkStatus::Up);
     let again = node_with("b", 1, &b.peer.address, SECRET, settings()).await;
     until_up(&a, &again.peer).await;
     let state = &a.links.states()[0];
-    assert_eq!(state.standing, LinkStatus::Up);
+    assert_eq!(state.status, LinkStatus::Up);
     assert!(state.last_error.is_some(), "it stays to be seen");
 }
 
@@ -96,7 +96,7 @@ async fn a_silent_peer_is_found_and_its_calls_are_lost() {
 
 async fn until_down(a: &Node) {
     let down = async {
-        while a.links.states()[0].standing != LinkStatus::Down {
+        while a.links.states()[0].status != LinkStatus::Down {
             tokio::task::yield_now().await;
         }
     };

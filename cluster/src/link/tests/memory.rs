@@ -83,7 +83,7 @@ async fn a_cut_one_way_loses_the_answer_of_a_call_that_was_carried_out() {
     b.script.wait_for("disconnected a/1", 1).await;
     let cut = a.links.call(&b.peer, bytes("x"), after(10_000)).await;
     assert!(matches!(cut, Err(LinkError::NotSent(_))), "{cut:?}");
-    assert_eq!(a.links.states()[0].standing, LinkStatus::Down);
+    assert_eq!(a.links.states()[0].status, LinkStatus::Down);
     network.heal(&a.peer.node, &b.peer.node);
     a.links.call(&b.peer, bytes("x"), after(100)).await.unwrap();
 }
