@@ -187,7 +187,7 @@ fn link_report(link: LinkState, now: Instant, wall: Timestamp) -> LinkReport {
 /// The state of the shards on `node`.
 pub(super) fn local_shards(node: Arc<Node>) -> LocalShards {
     Box::new(move |shard| LocalShard {
-        state: node.ownership().standing(shard).0.as_str(),
+        state: node.ownership().state(shard).0.as_str(),
         live_actors: node.in_memory(shard),
     })
 }

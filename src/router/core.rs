@@ -120,7 +120,7 @@ impl Router {
     }
 
     pub(super) fn target(&self, shard: ShardId) -> Target {
-        let (state, _) = self.node.ownership().standing(shard);
+        let (state, _) = self.node.ownership().state(shard);
         let other = self
             .directory
             .owner(shard)

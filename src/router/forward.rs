@@ -320,10 +320,10 @@ impl Retry<'_> {
         self.directory.ask_refresh();
         let until = (now + self.pause).min(self.deadline);
         self.pause = (self.pause * 2).min(self.most);
-        let standing = self.ownership.standing(self.shard);
+        let state = self.ownership.state(self.shard);
         let is_other = || {
             self.directory.owner(self.shard) != self.known
-                || self.ownership.standing(self.shard) != standing
+                || self.ownership.state(self.shard) != state
         };
         // News of other shards doesn't shorten the pause. Both senders live as long as the router.
         tokio::select! {

@@ -153,7 +153,7 @@ impl Router {
         let (ownership, answers) = (self.node.ownership(), self.node.answers());
         let shards = || ownership.count().iter();
         let tenure = |shard| {
-            let (state, tenure) = ownership.standing(shard);
+            let (state, tenure) = ownership.state(shard);
             state.owned_under().map(|_| tenure)
         };
         Seen {

@@ -21,7 +21,7 @@ impl Ownership {
     pub async fn settle(&self, shards: &[ShardId], gate: &CacheGate) {
         let known = shards
             .iter()
-            .map(|shard| (*shard, self.standing(*shard).0.epoch()));
+            .map(|shard| (*shard, self.state(*shard).0.epoch()));
         let mut left: Vec<(ShardId, Epoch)> = known.collect();
         loop {
             left.retain(|(shard, _)| self.is_settling(*shard));
@@ -85,6 +85,6 @@ impl Ownership {
     }
 
     fn is_settling(&self, shard: ShardId) -> bool {
-        matches!(self.standing(shard).0, LocalShardState::Settling(_))
+        matches!(self.state(shard).0, LocalShardState::Settling(_))
     }
 }

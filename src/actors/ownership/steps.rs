@@ -11,14 +11,14 @@ impl Ownership {
     /// `claimed` is this replica's from now on and takes new work. What is in memory from before a break in
     /// its ownership no longer counts.
     pub fn adopt(&self, claimed: Claimed) {
-        self.step(claimed.shard, |standing| {
-            (standing.epoch() < claimed.epoch).then_some(LocalShardState::Owned(claimed.epoch))
+        self.step(claimed.shard, |state| {
+            (state.epoch() < claimed.epoch).then_some(LocalShardState::Owned(claimed.epoch))
         });
     }
 
     /// New work on `shard` waits from here on; `false` if the shard can't be held.
     pub fn hold(&self, shard: ShardId) -> bool {
-        self.step(shard, |standing| match standing {
+        self.step(shard, |state| match state {
             LocalShardState::Owned(epoch) => Some(LocalShardState::Held(epoch)),
             _ => None,
         })
@@ -26,7 +26,7 @@ impl Ownership {
 
     /// New work on `shard` goes on, if the shard is held and not yet drained.
     pub(in crate::actors) fn resume_held(&self, shard: ShardId) -> bool {
-        self.step(shard, |standing| match standing {
+        self.step(shard, |state| match state {
             LocalShardState::Held(epoch) => Some(LocalShardState::Owned(epoch)),
             _ => None,
         })
@@ -34,7 +34,7 @@ impl Ownership {
 
     /// Nothing is in flight on a held `shard`: it is neither written nor answered for any more.
     pub fn drained(&self, shard: ShardId) -> bool {
-        self.step(shard, |standing| match standing {
+        self.step(shard, |state| match state {
             LocalShardState::Held(epoch) => Some(LocalShardState::Drained(epoch)),
             _ => None,
         })
@@ -42,22 +42,22 @@ impl Ownership {
 
     /// `shard` belongs to another replica, or to none.
     pub fn release(&self, shard: ShardId) -> bool {
-        self.step(shard, |standing| {
-            Some(LocalShardState::Free(standing.owned_under()?))
+        self.step(shard, |state| {
+            Some(LocalShardState::Free(state.owned_under()?))
         })
     }
 
     /// An append under `epoch` was refused. If `shard` is owned under that epoch, it is another replica's
     /// now. Returns whether it was.
     pub(in crate::actors) fn fenced(&self, shard: ShardId, epoch: Epoch) -> bool {
-        self.step(shard, |standing| {
-            (standing.owned_under()? == epoch).then_some(LocalShardState::Free(epoch))
+        self.step(shard, |state| {
+            (state.owned_under()? == epoch).then_some(LocalShardState::Free(epoch))
         })
     }
 
     /// Stops writing to `shard` until [`Self::settle`] has found the outcome of a lost append.
     pub(in crate::actors) fn suspend(&self, shard: ShardId) {
-        self.step(shard, |standing| match standing {
+        self.step(shard, |state| match state {
             LocalShardState::Owned(epoch) | LocalShardState::Held(epoch) => {
                 Some(LocalShardState::Settling(epoch))
             }
@@ -68,8 +68,8 @@ impl Ownership {
     /// Frees every shard: the lease has ended for good.
     pub fn suspend_all(&self) {
         for shard in self.count().iter() {
-            self.tenures.change(shard, |standing| {
-                Some(LocalShardState::Free(standing.owned_under()?))
+            self.tenures.change(shard, |state| {
+                Some(LocalShardState::Free(state.owned_under()?))
             });
         }
         self.changes.tell();

@@ -65,13 +65,13 @@ impl Ownership {
     }
 
     /// The state of `shard`, and its tenure.
-    pub fn standing(&self, shard: ShardId) -> (LocalShardState, Tenure) {
+    pub fn state(&self, shard: ShardId) -> (LocalShardState, Tenure) {
         self.tenures.get(shard)
     }
 
     /// The epoch under which `shard` may be written now.
     pub fn epoch(&self, shard: ShardId) -> Option<Epoch> {
-        match self.standing(shard).0 {
+        match self.state(shard).0 {
             LocalShardState::Owned(epoch) | LocalShardState::Held(epoch) => Some(epoch),
             LocalShardState::Drained(_)
             | LocalShardState::Settling(_)
@@ -81,7 +81,7 @@ impl Ownership {
 
     /// The epoch under which a decision of `tenure` may be written now.
     pub fn epoch_in(&self, shard: ShardId, tenure: Tenure) -> Result<Epoch, Unwritable> {
-        match self.standing(shard) {
+        match self.state(shard) {
             (_, current) if current != tenure => Err(Unwritable::NotOwned),
             (LocalShardState::Owned(epoch) | LocalShardState::Held(epoch), _) => Ok(epoch),
             (LocalShardState::Settling(_), _) => Err(Unwritable::Settling),
@@ -94,10 +94,10 @@ impl Ownership {
     /// Whether a state that has been in memory since `tenure` may be shown: the shard is still owned, without
     /// a break.
     pub fn speaks(&self, shard: ShardId, tenure: Tenure) -> bool {
-        let (standing, current) = self.standing(shard);
+        let (state, current) = self.state(shard);
         current == tenure
             && !matches!(
-                standing,
+                state,
                 LocalShardState::Drained(_) | LocalShardState::Free(_)
             )
     }
@@ -119,15 +119,14 @@ impl Ownership {
 
     /// The shards that take new work now, ascending.
     pub fn open(&self) -> Vec<ShardId> {
-        let is_open =
-            |shard: &ShardId| matches!(self.standing(*shard).0, LocalShardState::Owned(_));
+        let is_open = |shard: &ShardId| matches!(self.state(*shard).0, LocalShardState::Owned(_));
         self.count.iter().filter(is_open).collect()
     }
 
     /// The shards that are this replica's as far as it knows, also those that are held or being settled;
     /// ascending.
     pub fn owned(&self) -> Vec<(ShardId, Epoch)> {
-        let owned = |shard: ShardId| Some((shard, self.standing(shard).0.owned_under()?));
+        let owned = |shard: ShardId| Some((shard, self.state(shard).0.owned_under()?));
         self.count.iter().filter_map(owned).collect()
     }
 

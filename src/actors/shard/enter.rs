@@ -43,7 +43,7 @@ impl Shard {
     /// Lets a request in, if the shard takes new work now.
     pub fn enter(&self) -> Result<Entered, Closed> {
         let in_hand = self.hands.take();
-        let (state, tenure) = self.context.ownership.standing(self.id);
+        let (state, tenure) = self.context.ownership.state(self.id);
         match state {
             LocalShardState::Owned(_) => Ok(Entered { in_hand, tenure }),
             LocalShardState::Held(_) | LocalShardState::Drained(_) => Err(Closed::Held),
@@ -55,7 +55,7 @@ impl Shard {
     /// Whether the shard takes new work now.
     pub fn is_open(&self) -> bool {
         matches!(
-            self.context.ownership.standing(self.id).0,
+            self.context.ownership.state(self.id).0,
             LocalShardState::Owned(_)
         )
     }
@@ -63,7 +63,7 @@ impl Shard {
     /// Lets a read in: a committed state may be shown also while a lost append is being settled.
     pub fn enter_to_read(&self) -> Result<Entered, Closed> {
         let in_hand = self.hands.take();
-        let (state, tenure) = self.context.ownership.standing(self.id);
+        let (state, tenure) = self.context.ownership.state(self.id);
         match state {
             LocalShardState::Owned(_) | LocalShardState::Settling(_) => {
                 Ok(Entered { in_hand, tenure })

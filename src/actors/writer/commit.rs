@@ -215,7 +215,7 @@ fn fenced(shared: &Shared, row: &AppendRow) -> WriteError {
         tracing::warn!(shard = %row.shard, "append fenced: another replica owns the shard");
         return WriteError::NotOwner;
     }
-    match shared.ownership.standing(row.shard).0 {
+    match shared.ownership.state(row.shard).0 {
         LocalShardState::Free(_) => WriteError::NotOwner,
         _ => WriteError::Unavailable,
     }

@@ -201,7 +201,7 @@ async fn what_was_decided_in_one_tenure_is_not_written_in_the_next() {
     let cluster = Cluster::new().await;
     let shard = cluster.shard_of(cluster.confirmed(0).await);
     let ownership = Arc::clone(cluster.replicas[0].node.ownership());
-    let (_, before) = ownership.standing(shard);
+    let (_, before) = ownership.state(shard);
     assert!(ownership.epoch_in(shard, before).is_ok());
     assert!(ownership.speaks(shard, before));
     // Resumed under a new epoch without a break.
