@@ -192,7 +192,7 @@ pub(super) async fn store(
     let (old, new) = records.iter().partition(is_old);
     let (old, new) = (Rows::of(old), Rows::of(new));
     let query = sqlx::query_scalar(STORE)
-        .bind(levels.keys().map(|sku| sku.as_str()).bind_iter())
+        .bind(levels.keys().map(Sku::as_str).bind_iter())
         .bind(levels.values().map(|level| int8(level.on_hand)).bind_iter())
         .bind(
             levels
