@@ -1,59 +1,87 @@
-//! Every route. Leaves to `app.rs` which of these routers a process serves, and on which listener.
+//! Every route, named once: the OpenAPI document comes from the same lists that the routers do. Leaves to
+//! `app.rs` which of these routers a process serves, and on which listener.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::response::Redirect;
-use axum::routing::{get, post, put};
+use axum::routing::get;
+use bytes::Bytes;
+use metrics_exporter_prometheus::PrometheusHandle;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use super::admin::SagaAdmin;
+use super::admin::cluster_admin::ClusterAdmin;
+use super::admin::dead_letter_admin::DeadLetterAdmin;
+use super::openapi::{self, Document};
+use super::probes::readiness::Readiness;
 use super::state::{ApiState, InventoryState, ManagementState};
-use super::{admin, documents, inventory, openapi, orders, probes};
+use super::track::TrackState;
+use super::{admin, documents, inventory, orders, probes, track};
+use crate::ports::orders::Orders;
+use crate::ports::outbox::Outbox;
 
 /// The order role's public routes.
 pub fn public_order_routes(state: ApiState) -> Router {
-    Router::new()
-        .route(
-            "/api/v1/orders",
-            get(orders::list_orders).post(orders::place_order),
-        )
-        .route("/api/v1/orders/{id}", get(orders::get_order))
-        .route("/api/v1/orders/{id}/history", get(orders::get_history))
-        .route("/api/v1/orders/{id}/status", put(orders::put_status))
-        .route("/api/v1/orders/{id}/cancel", post(orders::cancel_order))
-        .route("/api/v1/orders/{id}/location", put(orders::put_location))
-        .with_state(Arc::new(state))
+    order_routes().with_state(Arc::new(state)).into()
+}
+
+fn order_routes() -> OpenApiRouter<Arc<ApiState>> {
+    OpenApiRouter::new()
+        .routes(routes!(orders::list_orders, orders::place_order))
+        .routes(routes!(orders::get_order))
+        .routes(routes!(orders::get_history))
+        .routes(routes!(orders::put_status))
+        .routes(routes!(orders::cancel_order))
+        .routes(routes!(orders::put_location))
+}
+
+/// The order role's public routes that watch orders live.
+pub fn live_routes(state: TrackState) -> Router {
+    track_routes().with_state(state).into()
+}
+
+fn track_routes() -> OpenApiRouter<TrackState> {
+    OpenApiRouter::new()
+        .routes(routes!(track::socket::open_socket))
+        .routes(routes!(track::events::stream_order_events))
 }
 
 /// The inventory role's public routes.
 pub fn public_inventory_routes(state: InventoryState) -> Router {
-    Router::new()
-        .route("/api/v1/inventory/items", get(inventory::list_items))
-        .route(
-            "/api/v1/inventory/items/{sku}",
-            get(inventory::get_item).put(inventory::put_item),
-        )
-        .route(
-            "/api/v1/inventory/items/{sku}/adjustments",
-            get(inventory::list_adjustments).post(inventory::adjust_item),
-        )
-        .route(
-            "/api/v1/inventory/reservations/{orderId}",
-            get(inventory::get_reservation),
-        )
-        .with_state(Arc::new(state))
+    inventory_routes().with_state(Arc::new(state)).into()
+}
+
+fn inventory_routes() -> OpenApiRouter<Arc<InventoryState>> {
+    OpenApiRouter::new()
+        .routes(routes!(inventory::list_items))
+        .routes(routes!(inventory::get_item, inventory::put_item))
+        .routes(routes!(inventory::list_adjustments, inventory::adjust_item))
+        .routes(routes!(inventory::get_reservation))
 }
 
 /// The pages that an error's `type` links to; once on every listener.
 pub fn problem_routes() -> Router {
-    Router::new().route("/problems/{code}", get(documents::get_problem_page))
+    problem_page_routes().into()
+}
+
+fn problem_page_routes() -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(documents::get_problem_page))
 }
 
 /// The OpenAPI document and its pages for people; once on every public listener.
 pub fn document_routes() -> Router {
     problem_routes()
-        .route("/api/v1/openapi.json", get(openapi::get_openapi))
+        .merge(Router::from(openapi_routes()).with_state(DOCUMENT.clone()))
         .merge(SwaggerUi::new("/docs").config(Config::new([openapi::PATH])))
+}
+
+fn openapi_routes() -> OpenApiRouter<Bytes> {
+    OpenApiRouter::new().routes(routes!(openapi::get_openapi))
 }
 
 /// `/` leads to `/docs`, until there are pages.
@@ -64,59 +92,86 @@ pub fn front_page_routes() -> Router {
 /// The management listener's routes without [`problem_routes`]. Routes of what the role doesn't have are left
 /// out.
 pub fn management_routes(state: ManagementState) -> Router {
-    let mut routes = Router::new()
-        .route("/livez", get(probes::get_livez))
-        .merge(
-            Router::new()
-                .route("/metrics", get(probes::get_metrics))
-                .with_state(state.metrics),
-        )
-        .merge(
-            Router::new()
-                .route("/readyz", get(probes::get_readyz))
-                .route("/startupz", get(probes::get_startupz))
-                .with_state(state.readiness),
-        );
+    let mut routes = Router::from(probe_routes())
+        .with_state(state.readiness)
+        .merge(Router::from(metrics_routes()).with_state(state.metrics));
     if let Some(orders) = state.orders {
-        let actors = Router::new()
-            .route("/admin/v1/actors/{orderId}", get(admin::get_actor))
-            .route(
-                "/admin/v1/actors/{orderId}/release",
-                post(admin::release_actor),
-            );
-        routes = routes.merge(actors.with_state(orders));
+        routes = routes.merge(Router::from(actor_routes()).with_state(orders));
     }
     if let Some(admin) = state.cluster {
-        let cluster = Router::new()
-            .route("/admin/v1/cluster", get(admin::get_cluster))
-            .route(
-                "/admin/v1/cluster/nodes/{node}/drain",
-                post(admin::drain_node),
-            )
-            .route("/admin/v1/shards", get(admin::list_shards))
-            .route("/admin/v1/shards/{n}", get(admin::get_shard));
-        routes = routes.merge(cluster.with_state(admin));
+        routes = routes.merge(Router::from(cluster_routes()).with_state(admin));
     }
     if let Some(admin) = state.sagas {
-        let sagas = Router::new().route("/admin/v1/sagas", get(admin::list_sagas));
-        routes = routes.merge(sagas.with_state(admin));
+        routes = routes.merge(Router::from(saga_routes()).with_state(admin));
     }
     if !state.outboxes.is_empty() {
-        let outbox = Router::new().route("/admin/v1/outbox", get(admin::get_outbox));
-        routes = routes.merge(outbox.with_state(state.outboxes.into()));
+        routes = routes.merge(Router::from(outbox_routes()).with_state(state.outboxes.into()));
     }
     if let Some(admin) = state.dead_letters {
-        let letters = Router::new()
-            .route("/admin/v1/dead-letters", get(admin::list_dead_letters))
-            .route(
-                "/admin/v1/dead-letters/{topic}/{partition}/{offset}",
-                get(admin::get_dead_letter),
-            )
-            .route(
-                "/admin/v1/dead-letters/{topic}/{partition}/{offset}/send",
-                post(admin::send_dead_letter),
-            );
-        routes = routes.merge(letters.with_state(admin));
+        routes = routes.merge(Router::from(dead_letter_routes()).with_state(admin));
     }
     routes
 }
+
+fn probe_routes() -> OpenApiRouter<Arc<Readiness>> {
+    OpenApiRouter::new()
+        .routes(routes!(probes::get_livez))
+        .routes(routes!(probes::get_readyz))
+        .routes(routes!(probes::get_startupz))
+}
+
+fn metrics_routes() -> OpenApiRouter<PrometheusHandle> {
+    OpenApiRouter::new().routes(routes!(probes::get_metrics))
+}
+
+fn actor_routes() -> OpenApiRouter<Arc<dyn Orders>> {
+    OpenApiRouter::new()
+        .routes(routes!(admin::get_actor))
+        .routes(routes!(admin::release_actor))
+}
+
+fn cluster_routes() -> OpenApiRouter<Arc<dyn ClusterAdmin>> {
+    OpenApiRouter::new()
+        .routes(routes!(admin::get_cluster))
+        .routes(routes!(admin::drain_node))
+        .routes(routes!(admin::list_shards))
+        .routes(routes!(admin::get_shard))
+}
+
+fn saga_routes() -> OpenApiRouter<SagaAdmin> {
+    OpenApiRouter::new().routes(routes!(admin::list_sagas))
+}
+
+fn outbox_routes() -> OpenApiRouter<Arc<[Arc<dyn Outbox>]>> {
+    OpenApiRouter::new().routes(routes!(admin::get_outbox))
+}
+
+fn dead_letter_routes() -> OpenApiRouter<Arc<dyn DeadLetterAdmin>> {
+    OpenApiRouter::new()
+        .routes(routes!(admin::list_dead_letters))
+        .routes(routes!(admin::get_dead_letter))
+        .routes(routes!(admin::send_dead_letter))
+}
+
+/// The document of every role's routes as JSON, rendered once.
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+    let all = [
+        order_routes().into_openapi(),
+        track_routes().into_openapi(),
+        inventory_routes().into_openapi(),
+        problem_page_routes().into_openapi(),
+        openapi_routes().into_openapi(),
+        probe_routes().into_openapi(),
+        metrics_routes().into_openapi(),
+        actor_routes().into_openapi(),
+        cluster_routes().into_openapi(),
+        saga_routes().into_openapi(),
+        outbox_routes().into_openapi(),
+        dead_letter_routes().into_openapi(),
+    ];
+    let document = all
+        .into_iter()
+        .fold(Document::openapi(), OpenApi::merge_from);
+    // A document without maps of odd keys always has a JSON form.
+    document.to_pretty_json().unwrap_or_default().into()
+});

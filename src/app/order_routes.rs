@@ -43,7 +43,7 @@ pub(super) fn routes(
         clock,
     };
     let routes = router::public_order_routes(api)
-        .merge(track::routes(state))
+        .merge(router::live_routes(state))
         .merge(router::document_routes())
         .merge(router::front_page_routes());
     (routes, LiveConnections { stop, open })

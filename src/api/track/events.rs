@@ -28,9 +28,6 @@ use crate::live::backlog::{Frame, FrameKind};
 use crate::live::queue::Queue;
 use crate::telemetry::names;
 
-/// The path of an order's event stream.
-pub const EVENTS_PATH: &str = "/api/v1/orders/{id}/events";
-
 /// Frames that may be on their way to the socket before the stream checks that they are written.
 const UNWRITTEN_MAX: usize = 64;
 

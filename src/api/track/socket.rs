@@ -31,7 +31,7 @@ use crate::live::queue::Queue;
 use crate::telemetry::names;
 
 /// The path of the WebSocket.
-pub const TRACK_PATH: &str = "/api/v1/track";
+const TRACK_PATH: &str = "/api/v1/track";
 
 /// Small, because the library's own buffer is 128 KiB and zero-filled at the first read of every socket.
 const READ_BUFFER_BYTES: usize = 4 * 1024;

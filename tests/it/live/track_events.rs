@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::timeout;
-use trackops::api::track::routes;
+use trackops::api::router::live_routes;
 use trackops::model::orders_error::OrdersError;
 use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;
@@ -139,7 +139,7 @@ async fn ask_routes(server: &Server, order: OrderId) -> axum::response::Response
     let request = request
         .body(axum::body::Body::empty())
         .expect("is a request");
-    tower::ServiceExt::oneshot(routes(server.state.clone()), request)
+    tower::ServiceExt::oneshot(live_routes(server.state.clone()), request)
         .await
         .expect("answers")
 }

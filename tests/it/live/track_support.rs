@@ -12,7 +12,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
-use trackops::api::track::{Limits, TrackState, routes};
+use trackops::api::router::live_routes;
+use trackops::api::track::{Limits, TrackState};
 use trackops::live::hub::Hub;
 use trackops_domain::ids::OrderId;
 
@@ -54,7 +55,7 @@ impl Server {
             .expect("binds");
         let listener = socket.listen(128).expect("listens");
         let address = listener.local_addr().expect("is bound");
-        let service = axum::serve(listener, routes(state.clone()))
+        let service = axum::serve(listener, live_routes(state.clone()))
             .with_graceful_shutdown(shutdown.cancelled_owned());
         tokio::spawn(service.into_future());
         Self {

@@ -22,27 +22,17 @@ async fn the_document_is_as_reviewed() {
     insta::assert_json_snapshot!("openapi", still(document, &["/info/version"]));
 }
 
-/// Every path of `router.rs` and of the live routes is in the document with exactly the methods that the router takes.
+/// Every path of the document is routed with exactly the methods that the document has, and `router.rs` routes
+/// nothing but pages past the document.
 #[tokio::test]
 async fn every_route_is_in_the_document() {
     let api = Api::new();
     let document = api.get("/api/v1/openapi.json").await.json();
     let documented = document["paths"].as_object().expect("paths");
-    let source = concat!(
-        include_str!("../../../src/api/router.rs"),
-        include_str!("../../../src/api/track/mod.rs"),
-    );
-    let written: BTreeSet<&str> = source
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .filter(|text| text.starts_with('/') && !PAGES.contains(text))
-        .collect();
-    for path in &written {
-        assert!(
-            documented.contains_key(*path),
-            "{path} is not in the document"
-        );
+    let source = include_str!("../../../src/api/router.rs");
+    for path in source.split('"').skip(1).step_by(2) {
+        let is_page = !path.starts_with('/') || PAGES.contains(&path);
+        assert!(is_page, "{path} is not in the document");
     }
     for (path, operations) in documented {
         let mut methods: BTreeSet<String> = operations

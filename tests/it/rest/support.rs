@@ -14,7 +14,7 @@ use trackops::api::probes::readiness::Readiness;
 use trackops::api::router;
 use trackops::api::service::ApiService;
 use trackops::api::state::{ApiState, InventoryState, ManagementState};
-use trackops::api::track::{self, TrackState};
+use trackops::api::track::TrackState;
 use trackops::live::hub::Hub;
 use trackops::ports::clock::SystemClock;
 
@@ -73,7 +73,7 @@ impl Api {
             CancellationToken::new(),
         );
         let routes = router::public_order_routes(public)
-            .merge(track::routes(live))
+            .merge(router::live_routes(live))
             .merge(router::public_inventory_routes(stocked))
             .merge(router::management_routes(management))
             .merge(router::document_routes())
