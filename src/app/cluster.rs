@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use trackops_cluster::ShardCount;
 use trackops_cluster::assignment::Sharing;
@@ -30,7 +31,7 @@ use crate::router::{Router, RouterParts, RouterSettings};
 pub(super) struct LinkListener {
     listener: std::net::TcpListener,
     address: String,
-    secret: String,
+    secret: SecretString,
 }
 
 /// The listener as one incarnation uses it.
@@ -44,7 +45,7 @@ pub(super) struct LinkPort {
 impl LinkListener {
     /// Opens the listener that the configuration names; `None` for a replica without links.
     pub async fn open(config: &ReplicaConfig) -> anyhow::Result<Option<Self>> {
-        if config.link_secret.is_empty() {
+        if config.link_secret.expose_secret().is_empty() {
             return Ok(None);
         }
         let addr: SocketAddr = config.link_listen.parse().context("link_listen")?;
@@ -74,7 +75,7 @@ impl LinkListener {
                 .and_then(TcpListener::from_std)
                 .context("the link listener")?,
             address: self.address.clone(),
-            secret: LinkSecret::new(self.secret.as_bytes()).context("link_secret")?,
+            secret: LinkSecret::new(self.secret.expose_secret()).context("link_secret")?,
         })
     }
 }

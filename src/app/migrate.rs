@@ -1,6 +1,7 @@
 //! `trackops migrate`: migrates both databases and creates every missing topic.
 
 use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
 use trackops_cluster::ShardCount;
 
 use super::{checks, order};
@@ -15,7 +16,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         (Kind::Orders, config.orders_database()?),
         (Kind::Inventory, config.inventory_database()?),
     ] {
-        let done = postgres::migrate(url, kind, true, shards)
+        let done = postgres::migrate(url.expose_secret(), kind, true, shards)
             .await
             .with_context(|| format!("can't migrate the {} database", kind.as_str()))?;
         let made = if done.created { "created and " } else { "" };

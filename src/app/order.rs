@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::lease::LeaseTiming;
@@ -299,7 +300,8 @@ impl Adapters {
     async fn open(config: &Config) -> anyhow::Result<Self> {
         let database = open_database(config.orders_database()?, Kind::Orders, &config.stores)?;
         let bus = Arc::new(open_bus(config)?);
-        let redis = RedisSettings::new(config.redis()?).with_prefix(&config.stores.redis_prefix);
+        let redis =
+            RedisSettings::new(config.redis()?.clone()).with_prefix(&config.stores.redis_prefix);
         let cache = Arc::new(RedisCache::connect(redis).await?);
         Ok(Self {
             journal: Arc::new(database.journal()),
@@ -322,7 +324,7 @@ impl Adapters {
 }
 
 pub(super) fn open_database(
-    url: &str,
+    url: &SecretString,
     kind: Kind,
     stores: &StoresConfig,
 ) -> anyhow::Result<Database> {
@@ -331,7 +333,8 @@ pub(super) fn open_database(
         read_connections: stores.read_connections,
         ..postgres::Settings::default()
     };
-    Database::open(url, kind, settings).with_context(|| format!("{} database", kind.as_str()))
+    Database::open(url.expose_secret(), kind, settings)
+        .with_context(|| format!("{} database", kind.as_str()))
 }
 
 pub(super) fn open_bus(config: &Config) -> anyhow::Result<KafkaBus> {
@@ -346,16 +349,16 @@ pub(super) fn open_bus(config: &Config) -> anyhow::Result<KafkaBus> {
 }
 
 /// How to connect to the brokers, in librdkafka's settings; empty for the usual way.
-fn kafka_security(stores: &StoresConfig) -> BTreeMap<String, String> {
+fn kafka_security(stores: &StoresConfig) -> BTreeMap<String, SecretString> {
     let said = [
-        ("security.protocol", &stores.kafka_security_protocol),
-        ("sasl.mechanism", &stores.kafka_sasl_mechanism),
-        ("sasl.username", &stores.kafka_sasl_username),
-        ("sasl.password", &stores.kafka_sasl_password),
+        ("security.protocol", &*stores.kafka_security_protocol),
+        ("sasl.mechanism", &*stores.kafka_sasl_mechanism),
+        ("sasl.username", &*stores.kafka_sasl_username),
+        ("sasl.password", stores.kafka_sasl_password.expose_secret()),
     ];
     let is_plain = stores.kafka_security_protocol == "PLAINTEXT";
     said.into_iter()
         .filter(|(_, value)| !is_plain && !value.is_empty())
-        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .map(|(name, value)| (name.to_owned(), value.into()))
         .collect()
 }

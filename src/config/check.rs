@@ -1,5 +1,7 @@
 //! The rules for a configuration. A broken one is reported in a line that names the key.
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::error::ConfigError;
 use super::mask;
 use super::values::{Config, OrdersConfig, StoresConfig};
@@ -38,8 +40,9 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "must be at least 1",
     )?;
     let replica = &config.replica;
+    let secret_bytes = replica.link_secret.expose_secret().len();
     rule(
-        replica.link_secret.is_empty() || replica.link_secret.len() >= 16,
+        secret_bytes == 0 || secret_bytes >= 16,
         "link_secret",
         "must have at least 16 characters",
     )?;
@@ -172,26 +175,33 @@ fn kafka_security(
         "must be set with SASL",
     )?;
     rule(
-        !is_sasl || !stores.kafka_sasl_password.is_empty(),
+        !is_sasl || !stores.kafka_sasl_password.expose_secret().is_empty(),
         "kafka_sasl_password",
         "must be set with SASL",
     )
 }
 
-/// The URL under a key that the role needs; its scheme must be one of `schemes`.
-pub(super) fn url<'a>(
-    key: &'static str,
-    value: &'a str,
-    schemes: &[&str],
-) -> Result<&'a str, ConfigError> {
-    if value.is_empty() {
+/// The text under a key that the role needs.
+fn set<'a>(key: &'static str, value: &'a SecretString) -> Result<&'a str, ConfigError> {
+    let text = value.expose_secret();
+    if text.is_empty() {
         let variable = key.to_ascii_uppercase();
         return Err(ConfigError::Rule {
             key,
             rule: format!("is not set (TRACKOPS_{variable})"),
         });
     }
-    if schemes.iter().any(|scheme| value.starts_with(scheme)) {
+    Ok(text)
+}
+
+/// The URL under a key that the role needs; its scheme must be one of `schemes`.
+pub(super) fn url<'a>(
+    key: &'static str,
+    value: &'a SecretString,
+    schemes: &[&str],
+) -> Result<&'a SecretString, ConfigError> {
+    let text = set(key, value)?;
+    if schemes.iter().any(|scheme| text.starts_with(scheme)) {
         return Ok(value);
     }
     // The message repeats no part of the value: any part may be the password.
@@ -203,7 +213,7 @@ pub(super) fn url<'a>(
 
 impl Config {
     /// The orders' database, which must be set.
-    pub fn orders_database(&self) -> Result<&str, ConfigError> {
+    pub fn orders_database(&self) -> Result<&SecretString, ConfigError> {
         url(
             "orders_database_url",
             &self.stores.orders_database_url,
@@ -212,7 +222,7 @@ impl Config {
     }
 
     /// The inventory's database, which must be set.
-    pub fn inventory_database(&self) -> Result<&str, ConfigError> {
+    pub fn inventory_database(&self) -> Result<&SecretString, ConfigError> {
         url(
             "inventory_database_url",
             &self.stores.inventory_database_url,
@@ -221,7 +231,7 @@ impl Config {
     }
 
     /// The cache, which must be set. In-process memory is refused: another replica may run.
-    pub fn redis(&self) -> Result<&str, ConfigError> {
+    pub fn redis(&self) -> Result<&SecretString, ConfigError> {
         url(
             "redis_url",
             &self.stores.redis_url,
@@ -231,10 +241,7 @@ impl Config {
 
     /// The brokers, which must be set; `kafka://` before them is accepted.
     pub fn kafka(&self) -> Result<&str, ConfigError> {
-        let brokers = &self.stores.kafka_brokers;
-        if brokers.is_empty() {
-            return url("kafka_brokers", brokers, &[]);
-        }
+        let brokers = set("kafka_brokers", &self.stores.kafka_brokers)?;
         let brokers = brokers.strip_prefix("kafka://").unwrap_or(brokers);
         if !mask::are_hosts(brokers) {
             return Err(ConfigError::Rule {

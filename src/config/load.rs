@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::environment::Misspelt;
 use super::error::ConfigError;
 use super::values::Config;
 use super::{check, environment, layers};
@@ -32,16 +33,46 @@ impl Config {
         if let Some(listen) = &flags.listen {
             table.insert("listen".into(), listen.clone().into());
         }
-        let config = Self {
-            http: layers::part(&table)?,
-            replica: layers::part(&table)?,
-            stores: layers::part(&table)?,
-            orders: layers::part(&table)?,
-            live: layers::part(&table)?,
-            log: layers::part(&table)?,
-            misspelt,
-        };
+        let config = Self::of(&table, misspelt)?;
         check::values(&config)?;
         Ok(config)
+    }
+
+    fn of(table: &toml::Table, misspelt: Vec<Misspelt>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            http: layers::part(table)?,
+            replica: layers::part(table)?,
+            stores: layers::part(table)?,
+            orders: layers::part(table)?,
+            live: layers::part(table)?,
+            log: layers::part(table)?,
+            misspelt,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::default_file::SECRETS;
+    use super::*;
+
+    #[test]
+    fn neither_debug_nor_show_has_a_secret() {
+        let mut table = layers::defaults().expect("defaults parse");
+        for key in SECRETS.into_iter().chain(["kafka_brokers"]) {
+            table.insert(
+                key.into(),
+                "postgres://u:hunter2@h/db?password=hunter2".into(),
+            );
+        }
+        let config = Config::of(&table, Vec::new()).expect("texts");
+        let shown = config.show();
+        assert!(!shown.contains("hunter2"), "{shown}");
+        for printed in [format!("{config:?}"), format!("{config:#?}")] {
+            assert!(!printed.contains("hunter2"), "{printed}");
+            for key in SECRETS {
+                assert!(printed.contains(key), "{key}: {printed}");
+            }
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Hides secrets when a configuration is printed. Every value that may hold a secret is hidden; the parts of
 //! a URL are shown only if the whole URL has the expected form.
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 /// The query parameters that may be shown, in lower case. An unknown parameter may be a misspelt password.
 const OPEN_KEYS: [&str; 9] = [
     "host",
@@ -28,13 +30,18 @@ const SSL_MODES: [&str; 6] = [
 const HIDDEN: &str = "***";
 
 /// Shows whether there is a `secret`, and nothing else about it.
-pub(super) fn hidden(secret: &str) -> &'static str {
-    if secret.is_empty() { "" } else { HIDDEN }
+pub(super) fn hidden(secret: &SecretString) -> &'static str {
+    if secret.expose_secret().is_empty() {
+        ""
+    } else {
+        HIDDEN
+    }
 }
 
 /// `url` with `***` for its password and for every parameter that may be one; `***` for the whole URL if it
 /// hasn't the form `scheme://[user[:password]@]host[:port][/path][?query]`.
-pub fn masked(url: &str) -> String {
+pub(super) fn masked(url: &SecretString) -> String {
+    let url = url.expose_secret();
     if url.is_empty() {
         return String::new();
     }
@@ -101,7 +108,8 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// `host:port,host:port` unchanged; anything else is hidden.
-pub(super) fn brokers(list: &str) -> &str {
+pub(super) fn brokers(list: &SecretString) -> &str {
+    let list = list.expose_secret();
     let list_of_hosts = list.strip_prefix("kafka://").unwrap_or(list);
     if are_hosts(list_of_hosts) {
         list
@@ -176,13 +184,13 @@ mod tests {
             ("postgres://h/db", "postgres://h/db"),
             ("", ""),
         ] {
-            assert_eq!(masked(url), shown, "{url}");
+            assert_eq!(masked(&url.into()), shown, "{url}");
         }
-        assert_eq!(brokers("a:9092,b:9092"), "a:9092,b:9092");
-        assert_eq!(brokers("kafka://a:9092"), "kafka://a:9092");
-        assert_eq!(brokers("kafka://u:secret@a:9092"), "***");
-        assert_eq!(brokers("a:9092;password=secret"), "***");
-        assert_eq!(brokers("u:secret,a:9092"), "***");
-        assert_eq!(brokers("a:9092, [::1]:9092"), "a:9092, [::1]:9092");
+        assert_eq!(brokers(&"a:9092,b:9092".into()), "a:9092,b:9092");
+        assert_eq!(brokers(&"kafka://a:9092".into()), "kafka://a:9092");
+        assert_eq!(brokers(&"kafka://u:secret@a:9092".into()), "***");
+        assert_eq!(brokers(&"a:9092;password=secret".into()), "***");
+        assert_eq!(brokers(&"u:secret,a:9092".into()), "***");
+        assert_eq!(brokers(&"a:9092, [::1]:9092".into()), "a:9092, [::1]:9092");
     }
 }

@@ -15,7 +15,6 @@ pub use default_file::DEFAULT_FILE;
 pub use environment::Misspelt;
 pub use error::ConfigError;
 pub use load::Flags;
-pub use mask::masked;
 pub use values::{
     Config, HttpConfig, LiveConfig, LogConfig, OrdersConfig, ReplicaConfig, StoresConfig,
 };

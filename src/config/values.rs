@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use secrecy::SecretString;
 use serde::Deserialize;
 use trackops_cluster::ShardCount;
 
 use super::environment::Misspelt;
 use super::layers;
-use super::mask::{self, masked};
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
@@ -46,8 +46,8 @@ pub struct HttpConfig {
     pub unready_notice_ms: u64,
 }
 
-/// Who this replica is, and how others reach it. Prints with the secret masked.
-#[derive(Clone, Deserialize)]
+/// Who this replica is, and how others reach it.
+#[derive(Clone, Debug, Deserialize)]
 pub struct ReplicaConfig {
     /// Its name; empty for the host's.
     pub node_id: String,
@@ -58,24 +58,24 @@ pub struct ReplicaConfig {
     /// Where others reach it; empty for the listener's address.
     pub advertised_addr: String,
     /// The secret that all replicas share; empty for a single replica.
-    pub link_secret: String,
+    pub link_secret: SecretString,
 }
 
-/// Databases, bus and cache. Prints with secrets masked.
-#[derive(Clone, Deserialize)]
+/// Databases, bus and cache.
+#[derive(Clone, Debug, Deserialize)]
 pub struct StoresConfig {
     /// The orders' database.
-    pub orders_database_url: String,
+    pub orders_database_url: SecretString,
     /// The inventory's database.
-    pub inventory_database_url: String,
+    pub inventory_database_url: SecretString,
     /// Shards of the orders database; 0 to accept the number that it has.
     pub shards: u16,
     /// Connections for appends.
     pub append_connections: u32,
     /// Connections for the rest.
     pub read_connections: u32,
-    /// Brokers, separated by commas.
-    pub kafka_brokers: String,
+    /// Brokers, separated by commas. No secret, but a password may stand here by mistake.
+    pub kafka_brokers: SecretString,
     /// The security protocol of the brokers.
     pub kafka_security_protocol: String,
     /// The SASL mechanism; empty without SASL.
@@ -83,7 +83,7 @@ pub struct StoresConfig {
     /// The SASL user.
     pub kafka_sasl_username: String,
     /// The SASL password.
-    pub kafka_sasl_password: String,
+    pub kafka_sasl_password: SecretString,
     /// Prefix of topics and groups.
     pub kafka_prefix: String,
     /// Partitions of new topics.
@@ -91,7 +91,7 @@ pub struct StoresConfig {
     /// Replicas of new topics.
     pub kafka_replication: i32,
     /// The cache.
-    pub redis_url: String,
+    pub redis_url: SecretString,
     /// Prefix of keys.
     pub redis_prefix: String,
     /// Days after which settled rows are removed; 0 for never.
@@ -195,31 +195,5 @@ impl ReplicaConfig {
         } else {
             host.into()
         }
-    }
-}
-
-impl std::fmt::Debug for ReplicaConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReplicaConfig")
-            .field("node_id", &self.node_id)
-            .field("lease_ms", &self.lease_ms)
-            .field("link_listen", &self.link_listen)
-            .field("advertised_addr", &self.advertised_addr)
-            .field("link_secret", &mask::hidden(&self.link_secret))
-            .finish()
-    }
-}
-
-impl std::fmt::Debug for StoresConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoresConfig")
-            .field("orders_database_url", &masked(&self.orders_database_url))
-            .field(
-                "inventory_database_url",
-                &masked(&self.inventory_database_url),
-            )
-            .field("kafka_brokers", &mask::brokers(&self.kafka_brokers))
-            .field("redis_url", &masked(&self.redis_url))
-            .finish_non_exhaustive()
     }
 }

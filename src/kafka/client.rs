@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use secrecy::ExposeSecret as _;
 
 use super::settings::KafkaSettings;
 use crate::ports::bus::{BusError, Subscription};
@@ -42,7 +43,7 @@ impl Client {
             .set("reconnect.backoff.ms", "100")
             .set("reconnect.backoff.max.ms", "1000");
         for (name, value) in &self.0.properties {
-            config.set(name, value);
+            config.set(name, value.expose_secret());
         }
         config
     }

@@ -1,10 +1,11 @@
 //! Where Kafka is and how to speak to it. Leaves making a client of it to [`super::client`].
 
 use std::collections::BTreeMap;
-use std::fmt;
+
+use secrecy::SecretString;
 
 /// Where Kafka is and how to speak to it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct KafkaSettings {
     /// `host:port`, comma-separated.
     pub brokers: String,
@@ -17,21 +18,8 @@ pub struct KafkaSettings {
     /// Replicas of created topics; -1 for the broker's default.
     pub replication: i32,
     /// Further librdkafka properties, passed on as they are: `security.protocol`, `sasl.*`, `ssl.*`.
-    pub properties: BTreeMap<String, String>,
-}
-
-/// Prints only the names of the properties, because some of them are passwords.
-impl fmt::Debug for KafkaSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KafkaSettings")
-            .field("brokers", &self.brokers)
-            .field("prefix", &self.prefix)
-            .field("client_id", &self.client_id)
-            .field("partitions", &self.partitions)
-            .field("replication", &self.replication)
-            .field("properties", &self.properties.keys())
-            .finish()
-    }
+    /// Some of them are passwords.
+    pub properties: BTreeMap<String, SecretString>,
 }
 
 impl KafkaSettings {
@@ -67,7 +55,7 @@ mod tests {
     #[test]
     fn a_debug_print_shows_no_password() {
         let mut settings = KafkaSettings::new("broker:9092");
-        let secret = ("sasl.password".to_owned(), "hunter2".to_owned());
+        let secret = ("sasl.password".to_owned(), "hunter2".into());
         settings.properties.extend([secret]);
         let printed = format!("{settings:?}");
         assert!(printed.contains("sasl.password") && !printed.contains("hunter2"));

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use super::error::{Failure, is_of_another_server};
+use super::url::DatabaseOptions;
 
 /// A connection that was idle for longer is tested first: the server may have gone meanwhile.
 const TRY_AFTER_IDLE: Duration = Duration::from_secs(1);
@@ -93,7 +94,7 @@ pub(super) struct Limits {
 /// A few connections to one database; see the module.
 #[derive(Debug)]
 pub(super) struct Connections {
-    options: PgConnectOptions,
+    options: DatabaseOptions,
     limits: Limits,
     turns: ServerGeneration,
     permits: Semaphore,
@@ -121,7 +122,7 @@ pub(super) struct Taken<'a> {
 
 impl Connections {
     /// Makes no connection yet.
-    pub fn new(options: PgConnectOptions, limits: Limits, turns: ServerGeneration) -> Self {
+    pub fn new(options: DatabaseOptions, limits: Limits, turns: ServerGeneration) -> Self {
         Self {
             options,
             limits,

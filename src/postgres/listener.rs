@@ -11,6 +11,7 @@ use trackops_cluster::backoff::Backoff;
 
 use super::connections::Connections;
 use super::error::Failure;
+use super::url::DatabaseOptions;
 
 /// The channel of [`ANNOUNCE`].
 pub(super) const OUTBOX: &str = "trackops_outbox";
@@ -45,7 +46,7 @@ pub(super) struct NotificationListener {
 
 impl NotificationListener {
     /// Starts the task on the current runtime.
-    pub fn start(options: PgConnectOptions, channel: &'static str) -> Self {
+    pub fn start(options: DatabaseOptions, channel: &'static str) -> Self {
         let signal = Arc::new(Notify::new());
         let task = tokio::spawn(listen(options, channel, Arc::clone(&signal))).abort_handle();
         Self { signal, task }
@@ -63,7 +64,7 @@ impl Drop for NotificationListener {
     }
 }
 
-async fn listen(options: PgConnectOptions, channel: &'static str, signal: Arc<Notify>) {
+async fn listen(options: DatabaseOptions, channel: &'static str, signal: Arc<Notify>) {
     let mut backoff = BACKOFF;
     loop {
         match listen_once(&options, channel, &signal, &mut backoff).await {

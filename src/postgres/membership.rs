@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::Row as _;
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
 use trackops_cluster::membership::{
     Claimed, ClusterView, Incarnation, Membership, MembershipError, NodeId,
@@ -17,7 +16,7 @@ use super::connections::{Connections, Limits, ServerGeneration};
 use super::error::Failure;
 use super::listener::{CLUSTER, NotificationListener};
 use super::settings::Settings;
-use super::url::{self, OpenError};
+use super::url::{self, DatabaseOptions, OpenError};
 
 const CLAIM: &str = "
     SELECT shard, epoch, cache_generation FROM claim_shards_seen($1, $2, $3, $4)";
@@ -41,7 +40,7 @@ const RAISE: &str = "
 #[derive(Clone, Debug)]
 pub struct PgMembership {
     connection: Arc<Connections>,
-    options: PgConnectOptions,
+    options: DatabaseOptions,
     listener: Arc<OnceCell<NotificationListener>>,
 }
 
@@ -57,7 +56,7 @@ impl PgMembership {
     }
 
     pub(super) fn new(
-        options: PgConnectOptions,
+        options: DatabaseOptions,
         settings: Settings,
         turns: ServerGeneration,
     ) -> Self {

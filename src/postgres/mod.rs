@@ -32,9 +32,8 @@ mod url;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sqlx::postgres::PgConnectOptions;
-
 use connections::{Connections, Limits, ServerGeneration};
+use url::DatabaseOptions;
 
 pub use journal::PgJournal;
 pub use membership::PgMembership;
@@ -50,7 +49,7 @@ pub use url::OpenError;
 #[derive(Clone, Debug)]
 pub struct Database {
     kind: Kind,
-    options: PgConnectOptions,
+    options: DatabaseOptions,
     settings: Settings,
     turns: ServerGeneration,
     /// Set once shards were seen, and not asked for again.

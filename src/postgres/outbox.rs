@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::OnceCell;
 
@@ -22,6 +21,7 @@ use super::outbox_rows::{
     EXCHANGE, SET_ASIDE, STATS, TAKE_BACK, TAKE_BACK_MAX, Taken, number, parts, read,
 };
 use super::settings::Kind;
+use super::url::DatabaseOptions;
 use crate::model::outbox_row::RowId;
 use crate::model::topic::Topic;
 use crate::ports::outbox::{
@@ -49,7 +49,7 @@ pub struct PgOutbox {
     leases: PreparedConnection,
     rest: PreparedConnection,
     known: Mutex<Known>,
-    options: PgConnectOptions,
+    options: DatabaseOptions,
     /// Started by the first wait: an outbox that nobody waits for needs no connection to listen.
     listener: OnceCell<NotificationListener>,
 }
@@ -112,7 +112,7 @@ impl PgOutbox {
         kind: Kind,
         one: impl Fn() -> Connections,
         run: Duration,
-        options: PgConnectOptions,
+        options: DatabaseOptions,
     ) -> Self {
         Self {
             kind,

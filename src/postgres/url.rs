@@ -1,11 +1,35 @@
 //! Reads a database's URL without showing any value of it. The library's errors repeat values, and it logs
 //! unknown parameters, one of which may be a misspelt password.
 
+use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr as _;
 
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use thiserror::Error;
+
+/// How to connect to a database. Prints without the password, which the library's own type shows.
+#[derive(Clone)]
+pub(super) struct DatabaseOptions(PgConnectOptions);
+
+impl Deref for DatabaseOptions {
+    type Target = PgConnectOptions;
+
+    fn deref(&self) -> &PgConnectOptions {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DatabaseOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseOptions")
+            .field("host", &self.get_host())
+            .field("port", &self.get_port())
+            .field("database", &self.get_database())
+            .finish_non_exhaustive()
+    }
+}
 
 /// Why a database can't be used at all.
 #[derive(Debug, Error)]
@@ -44,7 +68,7 @@ const KNOWN: [&str; 18] = [
 ];
 
 /// The options of `url`, as every connection here uses them.
-pub(super) fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
+pub(super) fn options(url: &str) -> Result<DatabaseOptions, OpenError> {
     let options = known_options(url)?;
     if !cfg!(feature = "tls") {
         match options.get_ssl_mode() {
@@ -54,11 +78,12 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
             _ => {}
         }
     }
-    Ok(options
+    let options = options
         .application_name("trackops")
         // Poolers refuse this start parameter, and no number here needs it.
         .extra_float_digits(None)
-        .disable_statement_logging())
+        .disable_statement_logging();
+    Ok(DatabaseOptions(options))
 }
 
 /// The options of `url` without unknown parameters; a warning names those.
@@ -101,6 +126,16 @@ mod tests {
         assert_eq!(read.get_application_name(), Some("x"));
         let read = known_options("postgres:///db?host=h&port=5434&user=u").expect("a URL");
         assert_eq!((read.get_host(), read.get_port()), ("h", 5434));
+    }
+
+    #[test]
+    fn no_debug_print_shows_the_password() {
+        let options = options("postgres://u:hunter2@h:5433/db").expect("a URL");
+        let printed = format!("{options:?} {options:#?}");
+        assert!(
+            printed.contains("5433") && !printed.contains("hunter2"),
+            "{printed}"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
 /// A call's failure. The library's error is kept as scrubbed text and not as a source, because a server that
@@ -45,28 +46,22 @@ pub(super) fn is_of_another_server(error: &redis::RedisError) -> bool {
 
 /// The password, kept only to remove it from texts.
 #[derive(Clone, Default)]
-pub(super) struct Scrubber(Vec<String>);
+pub(super) struct Scrubber(Option<SecretString>);
 
 impl Scrubber {
     /// A scrubber that removes the password of `info` wherever it occurs.
     pub(super) fn of(info: &redis::ConnectionInfo) -> Self {
         let secret = info.redis_settings().password();
-        Self(
-            secret
-                .filter(|secret| !secret.is_empty())
-                .map(str::to_owned)
-                .into_iter()
-                .collect(),
-        )
+        Self(secret.filter(|secret| !secret.is_empty()).map(Into::into))
     }
 
     /// `error` as text without the password.
     pub(super) fn text(&self, error: &redis::RedisError) -> String {
-        let mut text = error.to_string();
-        for secret in &self.0 {
-            text = text.replace(secret, "***");
+        let text = error.to_string();
+        match &self.0 {
+            Some(secret) => text.replace(secret.expose_secret(), "***"),
+            None => text,
         }
-        text
     }
 }
 

@@ -1,16 +1,16 @@
 //! Where Redis is and how long to wait for it. The settings are checked before a connection is opened.
 
-use std::fmt;
 use std::time::Duration;
 
 use redis::IntoConnectionInfo;
+use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
-/// How to reach Redis. Its `Debug` never shows the URL's password.
-#[derive(Clone)]
+/// How to reach Redis.
+#[derive(Clone, Debug)]
 pub struct RedisSettings {
     /// `redis://[user[:password]@]host[:port][/db]`, or `rediss://` with the cargo feature `tls`.
-    pub url: String,
+    pub url: SecretString,
     /// The prefix of every key; empty for none.
     pub prefix: String,
     /// The most that one call waits for its answer.
@@ -38,7 +38,7 @@ pub enum RedisConfigError {
 impl RedisSettings {
     /// Settings with the usual time-outs. 50 ms is the most that a command may lose to a cache that hangs; 2
     /// s is ample to connect across a region, and no caller waits for it.
-    pub fn new(url: impl Into<String>) -> Self {
+    pub fn new(url: impl Into<SecretString>) -> Self {
         Self {
             url: url.into(),
             prefix: String::new(),
@@ -56,7 +56,8 @@ impl RedisSettings {
 
     /// The client of these settings; opens nothing.
     pub(super) fn client(&self) -> Result<redis::Client, RedisConfigError> {
-        let url = redis::parse_redis_url(&self.url).ok_or(RedisConfigError::BadUrl)?;
+        let url =
+            redis::parse_redis_url(self.url.expose_secret()).ok_or(RedisConfigError::BadUrl)?;
         let scheme = url.scheme();
         if matches!(scheme, "rediss" | "valkeys") && !cfg!(feature = "tls") {
             return Err(RedisConfigError::TlsNotBuilt {
@@ -68,19 +69,6 @@ impl RedisSettings {
             .into_connection_info()
             .map_err(|_| RedisConfigError::BadUrl)?;
         redis::Client::open(info).map_err(|_| RedisConfigError::BadUrl)
-    }
-}
-
-impl fmt::Debug for RedisSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let client = self.client().ok();
-        let address = client.map(|client| client.get_connection_info().addr().to_string());
-        f.debug_struct("RedisSettings")
-            .field("address", &address.as_deref().unwrap_or("***"))
-            .field("prefix", &self.prefix)
-            .field("response_timeout", &self.response_timeout)
-            .field("connect_timeout", &self.connect_timeout)
-            .finish_non_exhaustive()
     }
 }
 

@@ -1,8 +1,7 @@
 //! The shared secret and the proofs of it. The secret itself never goes over a link.
 
-use std::fmt;
-
 use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret as _, SecretSlice};
 use sha2::Sha256;
 use thiserror::Error;
 
@@ -14,8 +13,8 @@ const SECRET_BYTES_MIN: usize = 16;
 ///
 /// It authenticates the two ends of a link to each other, and nothing more: the link is neither
 /// encrypted nor protected against someone who can change packets on the way.
-#[derive(Clone)]
-pub struct LinkSecret(Box<[u8]>);
+#[derive(Clone, Debug)]
+pub struct LinkSecret(SecretSlice<u8>);
 
 /// A secret of fewer than 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -29,7 +28,7 @@ impl LinkSecret {
         if secret.len() < SECRET_BYTES_MIN {
             return Err(SecretTooShort);
         }
-        Ok(Self(secret.into_boxed_slice()))
+        Ok(Self(secret.into()))
     }
 
     /// The proof of `end` for this one handshake.
@@ -44,7 +43,8 @@ impl LinkSecret {
 
     fn mac(&self, end: End, handshake: &Handshake<'_>) -> Hmac<Sha256> {
         #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.0.expose_secret()).expect("a key of any length");
         // Each part follows its length, so that no two handshakes give the same bytes.
         for part in [b"trackops link".as_slice(), end.label()] {
             absorb(&mut mac, part);
@@ -65,12 +65,6 @@ impl LinkSecret {
 fn absorb(mac: &mut Hmac<Sha256>, part: &[u8]) {
     mac.update(&(part.len() as u64).to_be_bytes());
     mac.update(part);
-}
-
-impl fmt::Debug for LinkSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LinkSecret(…)")
-    }
 }
 
 /// The end that made a proof. It goes into the proof, so that a proof can't be sent back to its maker as

@@ -22,7 +22,7 @@ fn redis_url() -> String {
 
 fn settings(url: impl Into<String>) -> RedisSettings {
     let mut settings =
-        RedisSettings::new(url).with_prefix(format!("test-{}:", Uuid::now_v7().simple()));
+        RedisSettings::new(url.into()).with_prefix(format!("test-{}:", Uuid::now_v7().simple()));
     // A busy test machine is no slow cache.
     settings.response_timeout = Duration::from_secs(2);
     settings
