@@ -73,19 +73,15 @@ pub fn uuid(text: &str) -> Option<Uuid> {
         .flatten()
 }
 
-/// The query's parameters.
+/// The query's parameters. Text that is no escape stands for itself. Bytes that are not UTF-8 are replaced; no
+/// value of ours matches the replacement.
 pub struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Query<'a> {
     /// The parameters of `uri`.
     pub fn of(uri: &'a Uri) -> Self {
-        let pairs = uri.query().unwrap_or_default().split('&');
-        Self(
-            pairs
-                .filter_map(|pair| pair.split_once('='))
-                .map(|(key, value)| (decode(key), decode(value)))
-                .collect(),
-        )
+        let query = uri.query().unwrap_or_default();
+        Self(form_urlencoded::parse(query.as_bytes()).collect())
     }
 
     /// The value of `name`; `None` if it is absent or empty. It may occur once only.
@@ -117,30 +113,6 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Decodes `application/x-www-form-urlencoded`. Text that is no escape stands for itself. Bytes that are not
-/// UTF-8 are replaced; no value of ours matches the replacement.
-fn decode(text: &str) -> Cow<'_, str> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text);
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = (*first == b'%').then(|| after.get(..2)).flatten();
-        let value =
-            escaped.and_then(|digits| Some(hex_digit(digits[0])? << 4 | hex_digit(digits[1])?));
-        rest = if value.is_some() { &after[2..] } else { after };
-        bytes.push(value.unwrap_or(if *first == b'+' { b' ' } else { *first }));
-    }
-    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn hex_digit(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -154,16 +126,13 @@ mod tests {
         let keeps = |byte: u8| !all && (byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
         let escape = |byte: u8| match byte {
             byte if keeps(byte) => char::from(byte).to_string(),
-            byte => format!("%{byte:02X}"),
+            byte => percent_encoding::percent_encode_byte(byte).to_owned(),
         };
         let escaped: String = sku.bytes().map(escape).collect();
         let url = Url::parse(&format!("http://h/items/{escaped}")).expect("a URL");
         let segment = url.path().strip_prefix("/items/")?;
-        (!segment.contains('/')).then(|| decode_path(segment))
-    }
-
-    fn decode_path(segment: &str) -> String {
-        decode(&segment.replace('+', "%2B")).into_owned()
+        let decoded = percent_encoding::percent_decode_str(segment).decode_utf8();
+        (!segment.contains('/')).then(|| decoded.expect("ASCII").into_owned())
     }
 
     proptest! {
@@ -185,5 +154,12 @@ mod tests {
         assert_eq!(query.all("status").collect::<Vec<_>>(), ["A", "B"]);
         assert_eq!(query.get("b").expect("none"), None);
         assert!(query.get("c").is_err());
+        let uri: Uri = "/x?a=1%2B1+2%3d%C3%A4&b%62=%zz%4&c=%ff"
+            .parse()
+            .expect("a URI");
+        let query = Query::of(&uri);
+        assert_eq!(query.get("a").expect("once"), Some("1+1 2=ä"));
+        assert_eq!(query.get("bb").expect("once"), Some("%zz%4"));
+        assert_eq!(query.get("c").expect("once"), Some("\u{fffd}"));
     }
 }
