@@ -36,7 +36,7 @@ pub fn crates(sources: &[Source]) -> Vec<Crate> {
 
 /// The folder of a crate's sources, and the path below it; `None` for a file outside such a folder, which is
 /// a test.
-fn split(path: &str) -> Option<(&str, &str)> {
+pub fn split(path: &str) -> Option<(&str, &str)> {
     let below = match path.strip_prefix("src/") {
         Some(below) => below,
         None => path.split_once('/')?.1.strip_prefix("src/")?,
@@ -69,7 +69,7 @@ fn modules(files: &[(&str, &Source)]) -> Crate {
 }
 
 /// `a/mod.rs` and `a.rs` are `crate::a`, `lib.rs` and `main.rs` the crate itself.
-fn place(below: &str) -> Place {
+pub fn place(below: &str) -> Place {
     let name = below.strip_suffix(".rs").unwrap_or(below);
     let name = name.strip_suffix("/mod").unwrap_or(name);
     if matches!(name, "lib" | "main") {

@@ -110,11 +110,11 @@ fn path_at(tokens: &[Token<'_>], at: usize) -> Path {
         segments: Vec::new(),
         line: tokens[at].line,
     };
-    let before = at.checked_sub(1).map_or("", |before| tokens[before].text);
+    let text_before = |back| at.checked_sub(back).map_or("", |at| tokens[at].text);
+    let before = text_before(1);
+    let is_field = before == "." && text_before(2) != ".";
     // Not ours: a path of another crate (`::a`), a field or method (`a.b`), or a visibility (`pub(in a)`).
-    let is_none =
-        matches!(before, "::" | ".") || (before == "in" && at >= 2 && tokens[at - 2].text == "(");
-    if is_none {
+    if before == "::" || is_field || (before == "in" && text_before(2) == "(") {
         return path;
     }
     let mut next = at;
@@ -174,9 +174,10 @@ mod tests {
 
     #[test]
     fn paths_in_the_code_count_and_what_only_looks_like_one_does_not() {
-        let text = "fn a(b: super::c::D<e::F>) { g::h(); i.j(); ::k::l(); use_it::<M>() }";
+        let text =
+            "fn a(b: super::c::D<e::F>) { g::h(); i.j(); ::k::l(); use_it::<M>(); N { ..o::P } }";
         let found = joined(&read(text).paths);
-        assert_eq!(found, ["super::c::D", "e::F", "g::h"]);
+        assert_eq!(found, ["super::c::D", "e::F", "g::h", "o::P"]);
         assert!(read("pub(in super::super) fn a() {}").paths.is_empty());
         assert!(uses("fn a() -> impl B + use<'_> {}").is_empty());
     }

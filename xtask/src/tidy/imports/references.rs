@@ -1,127 +1,51 @@
-//! Finds the top-level modules of its own crate that a file names: by `crate::a`, by `crate::{a::b, c}`, or
-//! by a chain of `super::` that leads to the root. Also finds the workspace's crates `domain` and `cluster`.
+//! The top-level modules of its own crate that a file names, also in its tests: by `crate::a`, by
+//! `crate::{a::b, c}`, or by a chain of `super::` that leads to the root. Also the workspace's crates `domain`
+//! and `cluster`. Leaves reading the paths to [`super::paths`].
 
-use crate::tidy::source::{Source, is_word};
+use std::collections::BTreeSet;
+
+use super::modules::{place, split};
+use super::paths::names;
+use super::tokens::all_tokens;
+use crate::tidy::source::Source;
 
 /// One mention of a top-level module or a crate of ours.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {
     pub line: usize,
     pub name: String,
 }
 
-/// Every mention in the file, in no particular order.
-pub fn references(source: &Source) -> Vec<Reference> {
-    let code = source.code.join("\n");
-    let mut found = Vec::new();
-    for (at, prefix) in code.match_indices("crate::") {
-        if !is_inside_word(&code, at) {
-            add_names(&code, at + prefix.len(), &mut found);
-        }
-    }
-    // Tests at the end of a file are one module deeper, so they are skipped.
-    let code_only = source.lines_without_tests();
-    for (at, chain) in chains_of_super(&code) {
-        let climbs = chain.matches("super").count() >= depth(&source.path);
-        if climbs && line_of(&code, at) <= code_only {
-            add_names(&code, at + chain.len(), &mut found);
-        }
-    }
-    for (name, short) in [
-        ("trackops_domain::", "domain"),
-        ("trackops_cluster::", "cluster"),
-    ] {
-        for (at, _) in code.match_indices(name) {
-            if !is_inside_word(&code, at) {
-                found.push(Reference {
-                    line: line_of(&code, at),
-                    name: short.to_owned(),
-                });
-            }
-        }
-    }
-    found
-}
-
-/// Reads the text after `crate::`: one name, `*`, or a list in braces.
-fn add_names(code: &str, at: usize, found: &mut Vec<Reference>) {
-    let rest = &code[at..];
-    if !rest.trim_start().starts_with('{') {
-        found.push(Reference {
-            line: line_of(code, at),
-            name: first_name(rest),
-        });
-        return;
-    }
-    let mut depth = 0;
-    for (offset, c) in rest.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        let begins = depth == 1 && matches!(c, '{' | ',');
-        let name = if begins {
-            first_name(&rest[offset + 1..])
-        } else {
-            String::new()
-        };
-        if !name.is_empty() {
-            let blanks = rest[offset + 1..].len() - rest[offset + 1..].trim_start().len();
-            found.push(Reference {
-                line: line_of(code, at + offset + 1 + blanks),
+/// Every mention in the file, once a line; `*` for all modules.
+pub fn references(source: &Source) -> BTreeSet<Reference> {
+    let depth = split(&source.path).map_or(0, |(_, below)| place(below).len());
+    // Tests at the end of a file are one module deeper, so chains in them are skipped.
+    let last = source.lines_without_tests();
+    let names = names(&all_tokens(source));
+    let globs = names.globs.into_iter().map(|mut path| {
+        path.segments.push("*".to_owned());
+        path
+    });
+    let uses = names.uses.into_iter().map(|(_, path)| path);
+    uses.chain(globs)
+        .chain(names.paths)
+        .filter_map(|path| {
+            let climbs = path.segments.iter().take_while(|word| *word == "super");
+            let name = match (path.segments[0].as_str(), climbs.count()) {
+                ("trackops_domain", _) => "domain",
+                ("trackops_cluster", _) => "cluster",
+                ("crate", _) => path.segments.get(1)?.as_str(),
+                (_, 0) => return None,
+                (_, climbs) if climbs < depth || path.line > last => return None,
+                (_, climbs) => path.segments.get(climbs)?.as_str(),
+            };
+            let name = name.to_owned();
+            Some(Reference {
+                line: path.line,
                 name,
-            });
-        }
-        if depth == 0 && c == '}' {
-            break;
-        }
-    }
-}
-
-fn first_name(text: &str) -> String {
-    let text = text.trim_start();
-    if text.starts_with('*') {
-        return "*".to_owned();
-    }
-    text.chars().take_while(|c| is_word(*c)).collect()
-}
-
-/// Every whole chain `super::super::`, with its position.
-fn chains_of_super(code: &str) -> Vec<(usize, &str)> {
-    const STEP: &str = "super::";
-    let mut chains = Vec::new();
-    let mut from = 0;
-    while let Some(at) = code[from..].find(STEP).map(|offset| from + offset) {
-        let mut end = at;
-        while code[end..].starts_with(STEP) {
-            end += STEP.len();
-        }
-        if !is_inside_word(code, at) {
-            chains.push((at, &code[at..end]));
-        }
-        from = end;
-    }
-    chains
-}
-
-/// How many `super::` lead from a file of `src/` to the crate's root.
-fn depth(path: &str) -> usize {
-    let parts = path.split('/').count() - 1;
-    // `src/actors/mod.rs` is `crate::actors`, and so is `src/actors.rs`.
-    if path.ends_with("/mod.rs") {
-        parts - 1
-    } else {
-        parts
-    }
-}
-
-fn is_inside_word(code: &str, at: usize) -> bool {
-    code[..at].chars().next_back().is_some_and(is_word)
-}
-
-fn line_of(code: &str, at: usize) -> usize {
-    code[..at].matches('\n').count() + 1
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -152,6 +76,10 @@ mod tests {
             [one(1, "error")]
         );
         assert!(names("src/a/b.rs", "my_crate::ports::Bus").is_empty());
+        let update = "let a = A { ..crate::ports::A::default() };";
+        assert_eq!(names("src/a/b.rs", update), [one(1, "ports")]);
+        let in_tests = "#[cfg(test)]\nmod tests {\n    use crate::ports::Bus;\n}\n";
+        assert_eq!(names("src/a/b.rs", in_tests), [one(3, "ports")]);
     }
 
     #[test]
@@ -163,7 +91,7 @@ mod tests {
         );
         assert_eq!(
             names("src/a/b.rs", "use crate::{a, *};"),
-            [one(1, "a"), one(1, "*")]
+            [one(1, "*"), one(1, "a")]
         );
     }
 

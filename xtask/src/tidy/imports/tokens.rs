@@ -44,7 +44,7 @@ const ITEMS: [&str; 15] = [
 
 /// The tokens of `source` that every build has.
 pub fn tokens(source: &Source) -> Tokens<'_> {
-    let all = split(source);
+    let all = all_tokens(source);
     let mut found = Tokens::default();
     let mut at = 0;
     while at < all.len() {
@@ -62,7 +62,8 @@ pub fn tokens(source: &Source) -> Tokens<'_> {
     found
 }
 
-fn split(source: &Source) -> Vec<Token<'_>> {
+/// All tokens of `source`, those of its tests included.
+pub fn all_tokens(source: &Source) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     for (line, code) in source.numbered_code() {
         let mut rest = code.trim_start();
