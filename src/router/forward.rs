@@ -1,29 +1,24 @@
 //! One hop to the owner, repeated within the caller's deadline if the replica wasn't the owner or couldn't be
 //! reached. A request may arrive twice: a command carries an id, and its success is remembered under that id,
-//! so the second gets the same answer as the first.
+//! so the second gets the same answer as the first. Leaves
+//! when to try again to [`super::retry`].
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, timeout_at};
 use trackops_cluster::ShardId;
-use trackops_cluster::changes::ChangeReceiver;
 use trackops_cluster::directory::{Directory, Owner};
 use trackops_cluster::link::{LinkError, Peer};
 use trackops_domain::ids::OrderId;
 
-use super::core::{ABANDONED, LATE, Router, Target};
-use crate::actors::ownership::Ownership;
+use super::core::{LATE, Router, Target};
 use crate::codec::link::{Answer, Request};
 use crate::model::order_answer::{Done, OrderAnswer};
 use crate::model::order_request::OrderRequest;
 use crate::model::orders_error::{Full, OrdersError};
 use crate::telemetry::names;
 
-/// How long an owner without a lease is asked again. A late renewal takes a fraction of a second, a takeover
-/// two or three seconds. After that the authority is away, and waiting doesn't help.
-const LAPSE_MAX: Duration = Duration::from_secs(3);
 /// The answer to a request that took its owner too long.
 const OWNER_LATE: OrdersError = OrdersError::OwnerUnavailable {
     why: "no answer in time; the command may still happen",
@@ -81,7 +76,6 @@ impl Router {
         let mut retry = self.retry(shard, deadline);
         let mut perhaps_done = false;
         let mut text = None;
-        let mut lapse = None;
         loop {
             let attempt = match self.target(shard) {
                 Target::Here => self.at_home(&request, deadline).await,
@@ -103,7 +97,7 @@ impl Router {
                 Target::Nobody => Attempt::Again { perhaps: false },
             };
             match attempt {
-                Attempt::Answered(answer, _) if may_pass(&answer, &mut lapse) => {}
+                Attempt::Answered(answer, _) if retry.may_pass(&answer) => {}
                 Attempt::Answered(Answer::Failed(error), by) => {
                     return Err(self.failed_by(error, &by));
                 }
@@ -267,81 +261,6 @@ impl Router {
             }
         }
     }
-
-    /// The pauses between attempts on `shard`.
-    pub(super) fn retry(&self, shard: ShardId, deadline: Instant) -> Retry<'_> {
-        Retry {
-            directory: &self.directory,
-            ownership: self.node.ownership(),
-            known: self.directory.owner(shard),
-            changes: self.directory.changes(),
-            own: self.node.ownership().changes(),
-            abandoned: &self.abandoned,
-            shard,
-            pause: self.settings.retry,
-            most: self.settings.retry_most,
-            deadline,
-        }
-    }
-}
-
-/// The pauses between attempts; see [`Router::retry`].
-pub(super) struct Retry<'a> {
-    directory: &'a Directory,
-    ownership: &'a Ownership,
-    /// The owner that the last attempt used.
-    known: Option<Owner>,
-    changes: ChangeReceiver,
-    own: ChangeReceiver,
-    abandoned: &'a CancellationToken,
-    shard: ShardId,
-    pause: Duration,
-    most: Duration,
-    deadline: Instant,
-}
-
-impl Retry<'_> {
-    /// Returns when another attempt makes sense; an error once the deadline has passed.
-    pub async fn pause(&mut self) -> Result<(), OrdersError> {
-        let now = Instant::now();
-        if self.abandoned.is_cancelled() {
-            return Err(ABANDONED);
-        }
-        if now >= self.deadline {
-            return Err(OrdersError::NotOwner);
-        }
-        let owner = self.directory.owner(self.shard);
-        if owner != self.known {
-            // The attempt, or another caller, has learned of a new owner.
-            self.known = owner;
-            tokio::task::yield_now().await;
-            return Ok(());
-        }
-        self.directory.ask_refresh();
-        let until = (now + self.pause).min(self.deadline);
-        self.pause = (self.pause * 2).min(self.most);
-        let state = self.ownership.state(self.shard);
-        let is_other = || {
-            self.directory.owner(self.shard) != self.known
-                || self.ownership.state(self.shard) != state
-        };
-        // News of other shards doesn't shorten the pause. Both senders live as long as the router.
-        tokio::select! {
-            biased;
-            () = self.abandoned.cancelled() => return Err(ABANDONED),
-            _ = self.changes.wait_for(|_| is_other()) => {}
-            _ = self.own.wait_for(|_| is_other()) => {}
-            () = sleep_until(until) => {}
-        }
-        self.known = self.directory.owner(self.shard);
-        Ok(())
-    }
-}
-
-/// Whether the owner has no lease, and it or a successor may soon have one.
-fn may_pass(answer: &Answer, lapse: &mut Option<Instant>) -> bool {
-    matches!(answer, Answer::Failed(OrdersError::LeaseOver))
-        && Instant::now() < *lapse.get_or_insert_with(|| Instant::now() + LAPSE_MAX)
 }
 
 /// The caller's answer. If an earlier attempt may have run the command, the answer is not marked as a repeat,

@@ -6,6 +6,7 @@
 mod ask;
 mod core;
 mod forward;
+mod retry;
 mod serve;
 mod start;
 mod subscriptions;
