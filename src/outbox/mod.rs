@@ -4,6 +4,7 @@
 //! `outbox_relay` (its leases), `pipeline` (fetch, send, remove), `fetched_rows` (which row may be sent
 //! when), `sending` (batches in flight), `ordering` (I5).
 
+mod exchange;
 mod fetched_rows;
 mod message;
 mod ordering;

@@ -1,7 +1,7 @@
 //! Moves the rows of one outbox to the bus, over all lanes that this relay holds. Sending rows and the
 //! exchange with the outbox run concurrently: an exchange removes the acknowledged rows and fetches the
-//! next ones. Neither waits for the other. Leaves the order of the rows to [`super::fetched_rows`], and
-//! batches to [`super::sending`].
+//! next ones. Neither waits for the other. Leaves the order of the rows to [`super::fetched_rows`], batches to
+//! [`super::sending`], and what happens in an exchange to [`super::exchange`].
 
 use std::sync::Arc;
 
@@ -9,20 +9,19 @@ use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use trackops_cluster::lease::Lease;
 
 use super::backoff::Backoff;
+use super::exchange::{self, Exchanged};
 use super::fetched_rows::FetchedRows;
 use super::message::reason;
 use super::relayed_outbox::RelayedOutbox;
 use super::sending::{Batch, Sending};
 use crate::faults::{self, points};
 use crate::model::outbox_row::{OutboxEntry, RowId};
-use crate::ports::outbox::{
-    Fetched, Outbox, OutboxError, OutboxLanePosition, UnreadableRow, Wanted,
-};
+use crate::ports::outbox::{OutboxError, OutboxLanePosition, Wanted};
 use crate::telemetry::repeated::RepeatedLog;
 
 /// See the module.
@@ -46,13 +45,6 @@ pub(super) struct Pipeline {
     failures: RepeatedLog,
     /// When to try next to take back rows that were set aside.
     take_back_at: Instant,
-}
-
-/// The outcome of an exchange.
-struct Exchanged {
-    removed: Vec<RowId>,
-    lanes: Vec<u16>,
-    result: Result<Fetched, OutboxError>,
 }
 
 impl Pipeline {
@@ -134,7 +126,7 @@ impl Pipeline {
         if arrived.is_empty() {
             return;
         }
-        let removed = self.exchange_of(arrived, Wanted::default(), false).await;
+        let removed = exchange::begin(&self.relayed, arrived, Wanted::default(), false).await;
         if let Err(error) = removed.result {
             self.exchange_failed(&error);
         }
@@ -216,28 +208,12 @@ impl Pipeline {
         }
         self.taken_up.clear();
         let removed = std::mem::take(&mut self.arrived);
-        Some(Box::pin(self.exchange_of(removed, wanted, takes_back)))
-    }
-
-    fn exchange_of(
-        &self,
-        removed: Vec<RowId>,
-        wanted: Wanted,
-        takes_back: bool,
-    ) -> impl Future<Output = Exchanged> + Send + use<> {
-        let outbox = Arc::clone(&self.relayed.outbox);
-        let limit = self.relayed.settings.call_limit;
-        async move {
-            let work = exchange(&*outbox, &removed, &wanted, takes_back);
-            let result = timeout(limit, work).await;
-            let result = result.unwrap_or_else(|late| Err(OutboxError(Box::new(late))));
-            let lanes = wanted.lanes.iter().map(|from| from.lane).collect();
-            Exchanged {
-                removed,
-                lanes,
-                result,
-            }
-        }
+        Some(Box::pin(exchange::begin(
+            &self.relayed,
+            removed,
+            wanted,
+            takes_back,
+        )))
     }
 
     fn exchanged(&mut self, exchanged: Exchanged) {
@@ -373,42 +349,4 @@ impl Pipeline {
         }
         next
     }
-}
-
-/// Removes and fetches. Rows that can't be read are set aside before the others count as fetched.
-async fn exchange(
-    outbox: &dyn Outbox,
-    removed: &[RowId],
-    wanted: &Wanted,
-    takes_back: bool,
-) -> Result<Fetched, OutboxError> {
-    if takes_back {
-        let lanes: Vec<u16> = wanted.lanes.iter().map(|from| from.lane).collect();
-        let rows = outbox.take_back(&lanes).await?;
-        if rows > 0 {
-            tracing::info!(
-                outbox = outbox.name(),
-                rows,
-                "rows that were set aside are taken back"
-            );
-        }
-    }
-    let fetched = outbox.exchange(removed, wanted).await?;
-    let unreadable: Vec<UnreadableRow> = fetched
-        .rows
-        .iter()
-        .filter_map(|row| row.as_ref().err().cloned())
-        .collect();
-    if let Some(first) = unreadable.first() {
-        outbox.set_aside(&unreadable).await?;
-        tracing::error!(
-            outbox = outbox.name(),
-            rows = unreadable.len(),
-            lane = first.row_id.lane,
-            seq = first.row_id.seq,
-            reason = first.reason,
-            "rows can't be read, set aside"
-        );
-    }
-    Ok(fetched)
 }
