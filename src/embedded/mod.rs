@@ -6,6 +6,7 @@ mod bus;
 pub mod cache;
 mod db;
 mod error;
+mod file_health;
 mod journal;
 mod lanes;
 mod membership;
@@ -19,6 +20,7 @@ mod sagas;
 mod shared_clock;
 mod stock;
 mod text;
+mod transactions;
 mod writer;
 
 use std::path::Path;
