@@ -1,6 +1,7 @@
 //! Orders of other replicas that clients of this one watch: one subscription for each order, however many
 //! clients. The owner tells of every change; the newest state is published to the hub, which gives every
-//! listener what it lacks. Finding and asking the owner is left to [`Upstream`].
+//! listener what it lacks. Leaves what is known of one order to [`super::mirrored`], and finding and asking
+//! the owner to [`Upstream`].
 //!
 //! For every new listener the owner is asked again, so that none begins with less than was acknowledged
 //! before; listeners that come together share one request. A listener is attached under the lock under which
@@ -12,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,11 +21,10 @@ use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Incarnation, NodeId};
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
-use trackops_domain::status::Status;
 
 use super::mirror_settings::MirrorSettings;
+use super::mirrored::{Mirrored, Waiting};
 use super::upstream::{Upstream, UpstreamAnswer};
-use crate::faults;
 use crate::model::orders_error::OrdersError;
 use crate::model::position::Position;
 use crate::ports::live::{LiveHub, LiveListener};
@@ -50,45 +50,6 @@ pub struct Mirror {
     asking: Semaphore,
     tasks: TaskTracker,
     stop: CancellationToken,
-}
-
-struct Mirrored {
-    order: OrderId,
-    state: Mutex<State>,
-    /// For the mirror's task.
-    wake: Notify,
-    /// For listeners that wait for an answer.
-    answered: Notify,
-}
-
-#[derive(Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is told by another: the owner, the links, the sessions"
-)]
-struct State {
-    /// How many times an answer has been requested so far.
-    asked: u64,
-    /// The newest state is at least as young as this request.
-    confirmed: u64,
-    /// The last request that failed, with its error.
-    failed: Option<(u64, OrdersError)>,
-    newest: Option<Arc<Order>>,
-    position: Option<Position>,
-    source: Option<Peer>,
-    /// The number of the last watch.
-    number: u64,
-    /// The number of the last watch under which the owner has told anything. An owner tells the order's state
-    /// at once. Until it has, it may not be able to reach this replica.
-    heard: u64,
-    /// The owner hasn't been heard in the time it was given, so it is polled until it is heard.
-    is_deaf: bool,
-    is_pushed: bool,
-    /// The owner may have changes that it doesn't tell this replica.
-    is_stale: bool,
-    /// Listeners that wait to be attached.
-    waiting: usize,
-    is_closed: bool,
 }
 
 impl Mirror {
@@ -133,7 +94,7 @@ impl Mirror {
             answered.as_mut().enable();
             {
                 let state = mirrored.state.lock();
-                if state.is_closed {
+                if state.is_closed() {
                     return Ok(Subscribed::Here);
                 }
                 if state.confirmed >= waiting.asking
@@ -174,11 +135,11 @@ impl Mirror {
             return false;
         };
         let mut state = mirrored.state.lock();
-        if state.is_closed {
+        if state.is_closed() {
             return false;
         }
         if number == state.number {
-            (state.heard, state.is_deaf) = (number, false);
+            state.heard();
         }
         // A committed state is true whichever replica tells of it.
         if let Some(newest) = newest {
@@ -222,7 +183,7 @@ impl Mirror {
     pub fn end(&self, is_here: impl Fn(OrderId) -> bool) {
         for mirrored in self.all() {
             if is_here(mirrored.order) {
-                mirrored.state.lock().is_closed = true;
+                mirrored.state.lock().close();
                 self.forget(&mirrored);
             }
         }
@@ -239,12 +200,7 @@ impl Mirror {
     fn find_or_start(self: &Arc<Self>, order: OrderId) -> Arc<Mirrored> {
         let mut orders = self.orders.lock();
         let entry = orders.entry(order).or_insert_with(|| {
-            let mirrored = Arc::new(Mirrored {
-                order,
-                state: Mutex::default(),
-                wake: Notify::new(),
-                answered: Notify::new(),
-            });
+            let mirrored = Arc::new(Mirrored::new(order));
             let (mirror, task) = (Arc::clone(self), Arc::clone(&mirrored));
             self.tasks.spawn(async move {
                 let stop = mirror.stop.clone();
@@ -279,7 +235,7 @@ impl Mirror {
         loop {
             let mirrored = self.find_or_start(order);
             let mut state = mirrored.state.lock();
-            if state.is_closed {
+            if state.is_closed() {
                 drop(state);
                 self.forget(&mirrored);
                 continue;
@@ -300,14 +256,13 @@ impl Mirror {
             let number = self.numbers.fetch_add(1, Ordering::SeqCst);
             let asking = {
                 let mut state = mirrored.state.lock();
-                state.number = number;
-                state.is_stale = false;
+                state.watch_begins(number);
                 state.asked
             };
             let answer = self.ask(mirrored.order, number).await;
             let failed = match answer {
                 Ok(UpstreamAnswer::Here) => {
-                    mirrored.state.lock().is_closed = true;
+                    mirrored.state.lock().close();
                     return self.forget(&mirrored);
                 }
                 Ok(UpstreamAnswer::There {
@@ -317,12 +272,11 @@ impl Mirror {
                 }) => {
                     let mut state = mirrored.state.lock();
                     state.take_in(order, &*self.hub);
-                    let is_pushed = is_pushed && !state.is_deaf;
-                    (state.source, state.is_pushed) = (Some(source), is_pushed);
+                    state.answered(source, is_pushed);
                     (state.confirmed, state.failed) = (asking, None);
                     // A link was lost, or an owner changed, while the answer was in flight.
                     if self.disturbances.load(Ordering::SeqCst) != disturbances {
-                        state.is_stale = true;
+                        state.disturb();
                         mirrored.wake.notify_one();
                     }
                     false
@@ -364,8 +318,8 @@ impl Mirror {
         asking: u64,
         retry: Option<Duration>,
     ) -> bool {
-        let is_pushed = mirrored.state.lock().is_pushed;
-        let poll = (!is_pushed).then_some(self.settings.poll);
+        let poll = mirrored.state.lock().is_polled();
+        let poll = poll.then_some(self.settings.poll);
         let again = retry.or(poll).map(|after| Instant::now() + after);
         let heard_by = Instant::now() + self.settings.idle_check;
         loop {
@@ -379,23 +333,24 @@ impl Mirror {
             }
             let (number, source) = {
                 let mut state = mirrored.state.lock();
-                if state.is_closed {
+                if state.is_closed() {
                     return false;
                 }
                 let is_idle = state.waiting == 0 && !self.hub.is_watched(mirrored.order);
                 let mut is_due = again.is_some_and(|again| Instant::now() >= again);
-                if state.is_pushed && state.heard != state.number && Instant::now() >= heard_by {
+                if Instant::now() >= heard_by && state.is_unheard() {
                     tracing::debug!(order = %mirrored.order, "the owner doesn't push: it is asked");
-                    (state.is_deaf, is_due) = (true, true);
+                    state.poll_until_heard();
+                    is_due = true;
                 }
-                let is_wanted = state.asked > asking || (state.is_stale && retry.is_none());
+                let is_wanted = state.asked > asking || (state.is_stale() && retry.is_none());
                 if !is_idle {
                     if is_due || is_wanted {
                         return true;
                     }
                     continue;
                 }
-                state.is_closed = true;
+                state.close();
                 (state.number, state.source.clone())
             };
             self.forget(mirrored);
@@ -404,43 +359,6 @@ impl Mirror {
             }
             return false;
         }
-    }
-}
-
-impl Mirrored {
-    fn disturb(&self, is_over: impl FnOnce(&State) -> bool) {
-        let mut state = self.state.lock();
-        if is_over(&state) && !faults::hit(faults::points::DEAF_MIRROR, "") {
-            state.is_stale = true;
-            self.wake.notify_one();
-        }
-    }
-}
-
-impl State {
-    fn take_in(&mut self, order: Arc<Order>, hub: &dyn LiveHub) {
-        let newest = self.newest.take();
-        let newest = newest.filter(|newest| newest.version() >= order.version());
-        let newest = newest.unwrap_or(order);
-        hub.publish(&newest, None);
-        self.newest = Some(newest);
-    }
-
-    fn position_of(&self, order: &Order) -> Option<Position> {
-        self.position
-            .filter(|_| order.status() == Status::InTransit)
-    }
-}
-
-/// A listener that waits for the owner's answer.
-struct Waiting {
-    mirrored: Arc<Mirrored>,
-    asking: u64,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.mirrored.state.lock().waiting -= 1;
     }
 }
 

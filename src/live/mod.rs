@@ -10,6 +10,7 @@ pub mod feed;
 pub mod hub;
 pub mod mirror;
 pub mod mirror_settings;
+mod mirrored;
 pub mod queue;
 pub mod sequence;
 pub mod upstream;
