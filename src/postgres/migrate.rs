@@ -53,7 +53,7 @@ const MAINTENANCE: Source = (
     include_str!("../../migrations/shared/0013_maintenance.sql"),
 );
 
-const ORDERS: [Source; 9] = [
+const ORDERS: [Source; 10] = [
     OUTBOX,
     (
         2,
@@ -83,6 +83,11 @@ const ORDERS: [Source; 9] = [
         include_str!("../../migrations/orders/0010_release_deadlines.sql"),
     ),
     MAINTENANCE,
+    (
+        14,
+        "drop unused functions",
+        include_str!("../../migrations/orders/0014_drop_unused_functions.sql"),
+    ),
 ];
 
 // A migration that both databases share has the same number in both, so the numbers of one may have gaps.
