@@ -128,6 +128,7 @@ impl Cluster {
                 node: Arc::clone(&parts.node),
                 directory: Arc::clone(&parts.directory),
                 links: channel::for_entities(Arc::clone(&between)),
+                is_linked: links.is_some(),
                 hub: parts.hub,
             },
             RouterSettings::default(),

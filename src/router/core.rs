@@ -54,6 +54,8 @@ pub struct RouterParts {
     pub directory: Arc<Directory>,
     /// The links to other replicas.
     pub links: Arc<dyn Links>,
+    /// Whether there are links. Without them nobody else can answer, so no request waits for another owner.
+    pub is_linked: bool,
     /// The listeners of this replica; the same hub as the node's.
     pub hub: Arc<dyn LiveHub>,
 }
@@ -64,6 +66,7 @@ pub struct Router {
     pub(super) node: Arc<Node>,
     pub(super) directory: Arc<Directory>,
     pub(super) links: Arc<dyn Links>,
+    pub(super) is_linked: bool,
     pub(super) hub: Arc<dyn LiveHub>,
     pub(super) mirror: Arc<Mirror>,
     pub(super) feeds: Arc<Feeds>,

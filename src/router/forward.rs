@@ -102,6 +102,7 @@ impl Router {
                     return Err(self.failed_by(error, &by));
                 }
                 Attempt::Answered(answer, by) => return Ok(routed(answer, by, perhaps_done)),
+                Attempt::Again { .. } if !self.is_linked => return Err(OrdersError::NotOwner),
                 Attempt::Again { perhaps } => perhaps_done |= perhaps,
                 Attempt::Failed(error) => return Err(error),
                 Attempt::Own => return Ok(Routed::Own),

@@ -32,6 +32,7 @@ impl Router {
             node: parts.node,
             directory: parts.directory,
             links: parts.links,
+            is_linked: parts.is_linked,
             hub: parts.hub,
             settings,
             tasks: TaskTracker::new(),

@@ -278,6 +278,7 @@ async fn start(
         me: peer.clone(),
         node: Arc::clone(&node),
         directory: Arc::clone(&directory),
+        is_linked: true,
         links: Arc::new(MemoryLinks {
             me: name.into(),
             network: Arc::clone(network),

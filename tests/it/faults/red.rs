@@ -79,7 +79,7 @@ impl Usurped {
     async fn first_writes(&self, status: &'static str) -> Option<u16> {
         let hanging = step(&self.deployment.client, self.order, status);
         let mut renewals = connect(&self.deployment.orders_url).await;
-        run(&mut renewals, "BEGIN; LOCK TABLE nodes IN EXCLUSIVE MODE").await;
+        run(&mut renewals, "BEGIN; LOCK TABLE nodes").await;
         self.deployment.order.signal("CONT");
         let answered = hanging.await.expect("the client doesn't panic");
         run(&mut renewals, "ROLLBACK").await;

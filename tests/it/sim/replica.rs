@@ -194,6 +194,7 @@ impl Life {
             node: Arc::clone(&node),
             directory: Arc::clone(&directory),
             links: channel::for_entities(Arc::clone(&gated)),
+            is_linked: true,
             hub: Arc::new(Defective {
                 hub: Arc::clone(&hub),
                 mutation: shared.mutation,
