@@ -1,41 +1,39 @@
 //! `trackops advance`: an order's next step.
 
-use reqwest::Method;
-use serde_json::json;
+use trackops_client::{OrderView, WriteOptions};
 use trackops_domain::status::Status;
 
-use super::client::{Ask, Client};
 use super::client_args::AdvanceArgs;
 use super::failure::CliError;
 use super::output::Output;
+use super::server::Server;
 use super::show;
-use crate::codec::view::OrderView;
 
 /// Takes the named step, or the next one.
 pub async fn advance(args: &AdvanceArgs, output: &mut Output) -> Result<(), CliError> {
-    let client = Client::new(&args.target.url)?;
-    let (status, if_match) = if let Some(status) = args.status {
-        (status, None)
+    let server = Server::orders(&args.target.url)?;
+    let client = &server.client;
+    let mut options = WriteOptions::maybe_keyed(args.key.clone());
+    let status = if let Some(status) = args.status {
+        status
     } else {
-        let answer = show::get(&client, args.id).await?;
-        let view: OrderView = answer.json()?;
+        let answer = server.ask(client.order(args.id)).await?;
         // The `ETag` makes sure that the order hasn't changed: two of these commands at once must not take
         // two steps.
-        (next_step(&view)?, answer.etag())
+        if let Some(tag) = answer.etag() {
+            options = options.if_match(tag.clone());
+        }
+        next_step(&answer.value)?
     };
-    let ask = Ask {
-        body: Some(json!({"status": status.as_str()}).to_string().into_bytes()),
-        key: args.key.clone(),
-        if_match,
-    };
-    let id = args.id.to_string();
-    let url = client.url(&["api", "v1", "orders", &id, "status"]);
-    let answer = client.ask(Method::PUT, url, ask).await?;
-    show::print_changed(&answer, args.json, output)
+    let status = status.as_str().into();
+    let advanced = server
+        .ask(client.advance(args.id, &status, options))
+        .await?;
+    show::print_changed(&advanced, args.json, output)
 }
 
 fn next_step(view: &OrderView) -> Result<Status, CliError> {
-    let Some(current) = Status::parse(&view.status) else {
+    let Some(current) = Status::parse(view.status.as_str()) else {
         let message = format!("don't know what follows {}: name the status", view.status);
         return Err(CliError::Nothing(message));
     };

@@ -1,6 +1,7 @@
 //! The flags of the client commands, as clap (derive) reads them.
 
 use clap::{Args, Subcommand};
+use trackops_client::DeadLetterId;
 use trackops_domain::status::Status;
 use uuid::Uuid;
 
@@ -173,17 +174,6 @@ pub enum DeadLetterAction {
         #[arg(value_parser = parse_letter)]
         id: DeadLetterId,
     },
-}
-
-/// The position of a dead letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetterId {
-    /// The topic that it was meant for.
-    pub topic: String,
-    /// Partition of the dead-letter topic.
-    pub partition: i32,
-    /// Offset there.
-    pub offset: i64,
 }
 
 fn parse_status(text: &str) -> Result<Status, String> {

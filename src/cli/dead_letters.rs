@@ -1,15 +1,12 @@
 //! `trackops dead-letters`: what consumers could not handle, listed, shown and sent again.
 
-use std::collections::BTreeMap;
+use trackops_client::{Admin, DeadLetter, PageRequest};
 
-use reqwest::Method;
-use serde::Deserialize;
-
-use super::client::{Ask, Client};
-use super::client_args::{DeadLetterAction, DeadLetterId, DeadLettersArgs};
+use super::client_args::{DeadLetterAction, DeadLettersArgs};
 use super::failure::CliError;
 use super::output::Output;
-use super::text::{printable, table};
+use super::server::Server;
+use super::text::{json_line, printable, table};
 
 /// Dead letters of one request: the server returns no more.
 const PAGE_MAX: u32 = 200;
@@ -17,48 +14,25 @@ const PAGE_MAX: u32 = 200;
 /// The most pages of one listing: a server whose list never ends must not keep the command running for ever.
 const PAGES_MAX: u32 = 10_000;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Letters {
-    items: Vec<Letter>,
-    #[serde(default)]
-    next_cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Letter {
-    id: String,
-    key: Option<String>,
-    reason: String,
-    parked_at: String,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    payload: Option<String>,
-}
-
 /// Lists, shows or resends dead letters of one management address, as `args` says.
 pub async fn dead_letters(args: &DeadLettersArgs, output: &mut Output) -> Result<(), CliError> {
-    let client = Client::management(&args.management_url)?;
+    let server = Server::management(&args.management_url)?;
     match &args.action {
-        None => list(&client, None, None, args.json, output).await,
+        None => list(&server, None, None, args.json, output).await,
         Some(DeadLetterAction::List { topic, limit }) => {
-            list(&client, topic.as_deref(), *limit, args.json, output).await
+            list(&server, topic.as_deref(), *limit, args.json, output).await
         }
         Some(DeadLetterAction::Show { id }) => {
-            let answer = client
-                .ask(Method::GET, url(&client, id, None), Ask::default())
-                .await?;
+            let answer = server.ask(server.client.dead_letter(id)).await?;
             if args.json {
-                return output.line(&answer.json_line()?);
+                return output.line(&json_line(answer.body()));
             }
-            output.text(&render(&answer.json()?))
+            output.text(&render(&answer.value))
         }
         Some(DeadLetterAction::Resend { id }) => {
-            let url = url(&client, id, Some("send"));
-            let answer = client.ask(Method::POST, url, Ask::default()).await?;
+            let answer = server.ask(server.client.resend_dead_letter(id)).await?;
             if args.json {
-                return output.line(&answer.json_line()?);
+                return output.line(&json_line(answer.body()));
             }
             output.line(&format!("sent to {} again", id.topic))
         }
@@ -67,7 +41,7 @@ pub async fn dead_letters(args: &DeadLettersArgs, output: &mut Output) -> Result
 
 /// Prints each page as it comes; in JSON, one page a line.
 async fn list(
-    client: &Client,
+    server: &Server<Admin>,
     topic: Option<&str>,
     limit: Option<u32>,
     json: bool,
@@ -76,15 +50,16 @@ async fn list(
     let mut left = limit.unwrap_or(u32::MAX);
     let mut cursor = None;
     for page in 0..PAGES_MAX {
-        let mut url = client.url(&["admin", "v1", "dead-letters"]);
-        url.query_pairs_mut()
-            .append_pair("limit", &left.min(PAGE_MAX).to_string())
-            .extend_pairs(topic.map(|topic| ("topic", topic)))
-            .extend_pairs(cursor.map(|cursor: String| ("cursor", cursor)));
-        let answer = client.ask(Method::GET, url, Ask::default()).await?;
-        let letters: Letters = answer.json()?;
+        let request = PageRequest {
+            limit: Some(left.min(PAGE_MAX)),
+            cursor,
+        };
+        let answer = server
+            .ask(server.client.dead_letters(topic, &request))
+            .await?;
+        let letters = &answer.value;
         if json {
-            output.line(&answer.json_line()?)?;
+            output.line(&json_line(answer.body()))?;
         } else if page == 0 && letters.items.is_empty() && letters.next_cursor.is_none() {
             return output.line("no dead letters");
         } else {
@@ -92,7 +67,7 @@ async fn list(
         }
         let count = u32::try_from(letters.items.len()).unwrap_or(u32::MAX);
         left = left.saturating_sub(count);
-        cursor = letters.next_cursor;
+        cursor = answer.value.next_cursor;
         if left == 0 || cursor.is_none() {
             break;
         }
@@ -100,7 +75,7 @@ async fn list(
     Ok(())
 }
 
-fn print(letters: &[Letter], output: &mut Output) -> Result<(), CliError> {
+fn print(letters: &[DeadLetter], output: &mut Output) -> Result<(), CliError> {
     for letter in letters {
         let key = letter.key.as_deref().unwrap_or("-");
         let line = format!(
@@ -112,21 +87,7 @@ fn print(letters: &[Letter], output: &mut Output) -> Result<(), CliError> {
     Ok(())
 }
 
-fn url(client: &Client, id: &DeadLetterId, action: Option<&str>) -> reqwest::Url {
-    let (partition, offset) = (id.partition.to_string(), id.offset.to_string());
-    let mut segments = vec![
-        "admin",
-        "v1",
-        "dead-letters",
-        &id.topic,
-        &partition,
-        &offset,
-    ];
-    segments.extend(action);
-    client.url(&segments)
-}
-
-fn render(letter: &Letter) -> String {
+fn render(letter: &DeadLetter) -> String {
     let mut rows = vec![
         ("letter", letter.id.clone()),
         ("parked", letter.parked_at.clone()),

@@ -1,8 +1,9 @@
 //! Why a client command failed, in words for the person who typed it.
 
 use thiserror::Error;
+use trackops_client::Problem;
 
-use super::problem::Problem;
+use super::problem::particulars;
 
 /// Wrong usage; clap's own exit code.
 const EXIT_USAGE: u8 = 2;
@@ -75,32 +76,11 @@ impl CliError {
     pub fn report(&self) -> String {
         let mut report = format!("trackops: {self}").replace(['\n', '\r'], " ");
         if let Self::Refused(problem) = self {
-            for line in problem.particulars() {
+            for line in particulars(problem) {
                 report.push_str("\n  ");
                 report.push_str(&line);
             }
         }
         report
-    }
-
-    /// The message of an error's deepest cause, and whether nothing listens at the address.
-    pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> (String, bool) {
-        let mut cause = error;
-        let mut refused = false;
-        loop {
-            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
-                refused |= io.kind() == std::io::ErrorKind::ConnectionRefused;
-            }
-            match cause.source() {
-                Some(source) => cause = source,
-                None => break,
-            }
-        }
-        let words = if refused {
-            "connection refused".into()
-        } else {
-            cause.to_string()
-        };
-        (words, refused)
     }
 }

@@ -3,31 +3,26 @@
 use std::io::Read as _;
 use std::process::ExitCode;
 
-use reqwest::Method;
+use trackops_client::{OrderView, WriteOptions};
 
-use super::client::{Ask, Client};
 use super::failure::CliError;
 use super::output::Output;
 use super::place_args::PlaceArgs;
 use super::program;
+use super::server::Server;
 use super::target::DEFAULT_URL;
-use super::text::money;
+use super::text::{json_line, money};
 use super::watch::{Watch, follow};
-use crate::codec::view::OrderView;
 
 /// Places an order, and follows it if `--watch` is set.
 pub async fn place(args: &PlaceArgs, output: &mut Output) -> Result<ExitCode, CliError> {
-    let client = Client::new(&args.target.url)?;
-    let ask = Ask {
-        body: Some(body(args)?),
-        key: args.key.clone(),
-        if_match: None,
-    };
-    let url = client.url(&["api", "v1", "orders"]);
-    let answer = client.ask(Method::POST, url, ask).await?;
-    let view: OrderView = answer.json()?;
+    let server = Server::orders(&args.target.url)?;
+    let options = WriteOptions::maybe_keyed(args.key.clone());
+    let placing = server.client.place_json(body(args)?, options);
+    let answer = server.ask(placing).await?;
+    let view = &answer.value;
     if args.json {
-        output.line(&answer.json_line()?)?;
+        output.line(&json_line(answer.body()))?;
     } else if args.quiet {
         output.line(&view.id.to_string())?;
     } else {
@@ -44,7 +39,7 @@ pub async fn place(args: &PlaceArgs, output: &mut Output) -> Result<ExitCode, Cl
             money(view.total_amount, &view.content.currency),
         ))?;
         if !args.watch {
-            output.line(&format!("watch   {}", watch_command(args, &view)))?;
+            output.line(&format!("watch   {}", watch_command(args, view)))?;
         }
     }
     if !args.watch {
@@ -55,7 +50,7 @@ pub async fn place(args: &PlaceArgs, output: &mut Output) -> Result<ExitCode, Cl
         json: args.json,
         until_final: true,
     };
-    follow(&client, watch, output).await
+    follow(&server, watch, output).await
 }
 
 fn watch_command(args: &PlaceArgs, view: &OrderView) -> String {

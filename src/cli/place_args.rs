@@ -1,10 +1,10 @@
 //! The flags of `trackops place`, and the order that they describe.
 
 use clap::Args;
+use trackops_client::{Address, OrderContent, OrderItem};
 use uuid::Uuid;
 
 use super::target::Target;
-use crate::codec::content::{AddressV1, ContentV1, ItemV1};
 
 /// The text after the flags in `trackops place --help`.
 pub const HELP: &str = "\
@@ -41,7 +41,7 @@ pub struct PlaceArgs {
     pub price: i64,
     /// A line of the order instead of --sku, --quantity and --price; may be given again
     #[arg(long, value_name = "SKU:QTY:PRICE", value_parser = parse_item)]
-    pub item: Vec<ItemV1>,
+    pub item: Vec<OrderItem>,
     /// Who orders
     #[arg(long, value_name = "UUID", default_value = DEFAULT_CUSTOMER)]
     pub customer: Uuid,
@@ -118,9 +118,9 @@ pub struct PlaceArgs {
 
 impl PlaceArgs {
     /// The order that the flags describe. The server checks its rules.
-    pub fn content(&self) -> ContentV1 {
+    pub fn content(&self) -> OrderContent {
         let items = if self.item.is_empty() {
-            vec![ItemV1 {
+            vec![OrderItem {
                 sku: self.sku.clone(),
                 quantity: self.quantity,
                 unit_price: self.price,
@@ -128,11 +128,11 @@ impl PlaceArgs {
         } else {
             self.item.clone()
         };
-        ContentV1 {
+        OrderContent {
             customer_id: self.customer,
             currency: self.currency.clone(),
             items,
-            address: AddressV1 {
+            address: Address {
                 street: self.street.clone(),
                 city: self.city.clone(),
                 postal_code: self.postal_code.clone(),
@@ -154,13 +154,13 @@ impl PlaceArgs {
 }
 
 /// Reads `SKU:QTY:PRICE`; the SKU itself may contain colons.
-fn parse_item(text: &str) -> Result<ItemV1, String> {
+fn parse_item(text: &str) -> Result<OrderItem, String> {
     let form = || "must be SKU:QTY:PRICE, e.g. COLA-330:2:290 (price in minor units)".to_owned();
     let mut parts = text.rsplitn(3, ':');
     let unit_price = parts.next().and_then(|part| part.parse().ok());
     let quantity = parts.next().and_then(|part| part.parse().ok());
     let sku = parts.next().filter(|sku| !sku.is_empty());
-    Ok(ItemV1 {
+    Ok(OrderItem {
         sku: sku.ok_or_else(form)?.to_owned(),
         quantity: quantity.ok_or_else(form)?,
         unit_price: unit_price.ok_or_else(form)?,
@@ -174,6 +174,7 @@ mod tests {
     use super::super::args::{Cli, Command};
     use super::super::client_args::ClientCommand;
     use super::*;
+    use crate::codec::content::ContentV1;
 
     fn parse(flags: &[&str]) -> Result<PlaceArgs, clap::Error> {
         let words = ["trackops", "place"].iter().chain(flags);
@@ -186,8 +187,9 @@ mod tests {
 
     #[test]
     fn a_bare_place_is_an_order_that_the_rules_accept() {
-        let placed = parse(&[]).expect("valid").content().check();
-        let placed = placed.expect("keeps every rule");
+        let content = serde_json::to_value(parse(&[]).expect("valid").content());
+        let content: ContentV1 = serde_json::from_value(content.expect("JSON")).expect("the form");
+        let placed = content.check().expect("keeps every rule");
         assert_eq!(placed.total.0, DEFAULT_PRICE);
         assert!(placed.address.lat.is_some(), "couriers need a place");
     }

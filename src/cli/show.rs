@@ -1,61 +1,48 @@
 //! `trackops show`: an order as it stands, for a person or as JSON.
 
-use reqwest::Method;
-use serde::Deserialize;
 use serde_json::Value;
-use uuid::Uuid;
+use trackops_client::{Answer, HistoryEntry, OrderView};
 
-use super::client::{Answer, Ask, Client};
 use super::client_args::ShowArgs;
 use super::failure::CliError;
 use super::output::Output;
-use super::text::{money, printable, table};
-use crate::codec::rfc3339;
-use crate::codec::view::{HistoryEntry, OrderView};
-
-#[derive(Deserialize)]
-struct History {
-    items: Vec<HistoryEntry>,
-}
+use super::server::Server;
+use super::text::{json_line, money, printable, table};
 
 /// Prints an order.
 pub async fn show(args: &ShowArgs, output: &mut Output) -> Result<(), CliError> {
-    let client = Client::new(&args.target.url)?;
-    let answer = get(&client, args.id).await?;
+    let server = Server::orders(&args.target.url)?;
+    let answer = server.ask(server.client.order(args.id)).await?;
     let history = if args.history {
-        let id = args.id.to_string();
-        let url = client.url(&["api", "v1", "orders", &id, "history"]);
-        Some(client.ask(Method::GET, url, Ask::default()).await?)
+        Some(server.ask(server.client.history(args.id)).await?)
     } else {
         None
     };
     if args.json {
-        let mut view: Value = answer.json()?;
-        if let Some(history) = history {
-            let mut history: Value = history.json()?;
-            view["history"] = history["items"].take();
-        }
+        let Some(history) = history else {
+            return output.line(&json_line(answer.body()));
+        };
+        let mut view = parsed(answer.body());
+        view["history"] = parsed(history.body())["items"].take();
         return output.line(&view.to_string());
     }
-    let mut text = render(&answer.json()?);
+    let mut text = render(&answer.value);
     if let Some(history) = history {
-        text.push_str(&render_history(&history.json::<History>()?.items));
+        text.push_str(&render_history(&history.value.items));
     }
     output.text(&text)
 }
 
-/// The order's current view.
-pub async fn get(client: &Client, id: Uuid) -> Result<Answer, CliError> {
-    let url = client.url(&["api", "v1", "orders", &id.to_string()]);
-    client.ask(Method::GET, url, Ask::default()).await
-}
-
 /// Prints the view that a command was answered with: the line of its status, or JSON.
-pub fn print_changed(answer: &Answer, json: bool, output: &mut Output) -> Result<(), CliError> {
+pub fn print_changed(
+    answer: &Answer<OrderView>,
+    json: bool,
+    output: &mut Output,
+) -> Result<(), CliError> {
     if json {
-        return output.line(&answer.json_line()?);
+        return output.line(&json_line(answer.body()));
     }
-    let view: OrderView = answer.json()?;
+    let view = &answer.value;
     let reason = view.reason.as_deref().map(printable);
     let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
     let again = if answer.is_replay() {
@@ -69,6 +56,11 @@ pub fn print_changed(answer: &Answer, json: bool, output: &mut Output) -> Result
     ))
 }
 
+/// A body that was read as JSON, with every field that the server sent.
+fn parsed(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
 fn render(view: &OrderView) -> String {
     let content = &view.content;
     let currency = content.currency.as_str();
@@ -80,8 +72,8 @@ fn render(view: &OrderView) -> String {
         ),
     ];
     rows.extend(view.reason.clone().map(|reason| ("reason", reason)));
-    rows.push(("placed", rfc3339::format(view.created_at)));
-    rows.push(("changed", rfc3339::format(view.updated_at)));
+    rows.push(("placed", view.created_at.to_string()));
+    rows.push(("changed", view.updated_at.to_string()));
     rows.push(("customer", content.customer_id.to_string()));
     for (item, label) in content
         .items
@@ -111,10 +103,9 @@ fn render(view: &OrderView) -> String {
             .map(|text| ("note", text)),
     );
     if let Some(courier) = &view.courier {
-        let at = rfc3339::format(courier.at);
         rows.push((
             "courier",
-            format!("{:.5}, {:.5} at {at}", courier.lat, courier.lon),
+            format!("{:.5}, {:.5} at {}", courier.lat, courier.lon, courier.at),
         ));
     }
     table(&rows, 9)
@@ -125,10 +116,9 @@ fn render_history(items: &[HistoryEntry]) -> String {
     for entry in items {
         let reason = entry.reason.as_deref();
         let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
-        let at = rfc3339::format(entry.at);
         let line = format!(
-            "v{:<3} {at}  {:<10}  by {}{reason}",
-            entry.version, entry.status, entry.by
+            "v{:<3} {}  {:<10}  by {}{reason}",
+            entry.version, entry.at, entry.status, entry.by
         );
         text.extend(["  ", &printable(&line), "\n"]);
     }
@@ -138,6 +128,7 @@ fn render_history(items: &[HistoryEntry]) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use uuid::Uuid;
 
     use super::*;
 

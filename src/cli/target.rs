@@ -1,4 +1,4 @@
-//! Which server a client command talks to. Leaves the requests to [`super::client`].
+//! Which server a client command talks to. Leaves the requests to [`super::server`].
 
 use clap::Args;
 

@@ -1,9 +1,7 @@
 //! Small pieces of text for people: ids, money, times, and text from outside.
 
-use trackops_domain::time::Timestamp;
+use trackops_client::Timestamp;
 use uuid::Uuid;
-
-use crate::codec::rfc3339;
 
 /// Currencies without minor units, and with thousandths (ISO 4217).
 const NO_DECIMALS: &[&str] = &[
@@ -44,9 +42,15 @@ pub fn money(minor: i64, currency: &str) -> String {
 
 /// The time of day in UTC: `12:00:00.000Z`.
 pub fn time_of_day(at: Timestamp) -> String {
-    let text = rfc3339::format(at);
+    let text = at.to_string();
     text.split_once('T')
         .map_or_else(|| text.clone(), |(_, time)| time.to_owned())
+}
+
+/// A body that was read as JSON, in one line, with every field that the server sent.
+pub fn json_line(body: &[u8]) -> String {
+    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    value.to_string()
 }
 
 /// Text from outside, without control characters that a terminal would obey.
@@ -81,7 +85,7 @@ mod tests {
 
     #[test]
     fn times_and_ids_are_short() {
-        assert_eq!(time_of_day(Timestamp(1_500)), "00:00:01.500Z");
+        assert_eq!(time_of_day(Timestamp::from_unix_ms(1_500)), "00:00:01.500Z");
         assert_eq!(short_id(Uuid::from_u128(0xabcd)), "…0000abcd");
     }
 }

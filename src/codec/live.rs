@@ -10,28 +10,6 @@ use super::rfc3339;
 use super::view::OrderView;
 use crate::model::position::Position;
 
-/// A message of a client. How the server reads it is in `api`.
-#[derive(Clone, Debug, Serialize)]
-#[serde(
-    tag = "type",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
-pub enum ClientMessage {
-    /// Follow an order, from version `since` on.
-    Subscribe {
-        /// Which.
-        order_id: String,
-        /// The last version that the client has.
-        since: Option<u32>,
-    },
-    /// Stop following it.
-    Unsubscribe {
-        /// Which.
-        order_id: String,
-    },
-}
-
 #[derive(Serialize)]
 #[serde(
     tag = "type",

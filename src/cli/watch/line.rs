@@ -1,13 +1,15 @@
 //! A live message as one line for a person.
 
-use super::message::{ServerMessage, Update};
+use trackops_client::Status;
+use trackops_client::live::{LiveMessage, Update};
+
 use crate::cli::text::{printable, short_id, time_of_day};
 
 /// The line; `None` for a message that isn't shown.
-pub fn line(message: &ServerMessage) -> Option<String> {
+pub fn line(message: &LiveMessage) -> Option<String> {
     let line = match message {
-        ServerMessage::Update(update) => update_line(update),
-        ServerMessage::Snapshot {
+        LiveMessage::Update(update) => update_line(update),
+        LiveMessage::Snapshot {
             order_id,
             version,
             order,
@@ -18,7 +20,7 @@ pub fn line(message: &ServerMessage) -> Option<String> {
             format!("is {}", order.status),
             because(order.reason.as_deref()),
         ),
-        ServerMessage::Location {
+        LiveMessage::Location {
             order_id,
             lat,
             lon,
@@ -28,13 +30,14 @@ pub fn line(message: &ServerMessage) -> Option<String> {
             time_of_day(*at),
             short_id(*order_id),
         ),
-        ServerMessage::Error { .. } | ServerMessage::Unknown => return None,
+        _ => return None,
     };
     Some(printable(&line))
 }
 
 fn update_line(update: &Update) -> String {
-    let previous = update.previous_status.as_deref().unwrap_or("placed");
+    let previous = update.previous_status.as_ref();
+    let previous = previous.map_or("placed", Status::as_str);
     let change = format!("{previous} → {}", update.status);
     format!(
         "{}  {}  {change:<24}  v{}  by {}{}",
@@ -82,7 +85,11 @@ mod tests {
             Some("12:00:00.000Z  …456789ab  courier at 52.50000, 13.40000")
         );
         let whole = format!(
-            r#"{{"type":"snapshot",{id},"version":3,"order":{{"status":"PREPARING","updatedAt":"2026-01-31T12:00:00.000Z","id":1}}}}"#
+            r#"{{"type":"snapshot",{id},"version":3,"order":{{"id":"01927c3e-8f1a-7000-8000-0123456789ab",
+                "status":"PREPARING","version":3,"customerId":"01927c3e-8f1a-7000-8000-0123456789ab",
+                "currency":"EUR","items":[],"totalAmount":0,"createdAt":"2026-01-31T12:00:00.000Z",
+                "updatedAt":"2026-01-31T12:00:00.000Z","later":1,"address":{{"street":"S","city":"C",
+                "postalCode":"1","country":"DE"}}}}}}"#
         );
         assert_eq!(
             told(&whole).as_deref(),

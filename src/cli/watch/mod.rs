@@ -1,40 +1,28 @@
 //! `trackops watch`: prints every live update of some orders, a line each, without gap or repeat even if
-//! connections are lost. Leaves the order of versions to [`progress`], and the wire to [`connection`].
+//! connections are lost. Leaves connections and the order of versions to `trackops_client`.
 
-mod connection;
 mod line;
-mod message;
-mod progress;
 
+use std::pin::Pin;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use rand::RngExt as _;
-use reqwest::Method;
-use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use trackops_client::live::{LiveEvent, LiveMessage, LiveStream, ORDERS_MAX};
+use trackops_client::{Client, OrderFilter, PageRequest};
 use uuid::Uuid;
 
-use super::client::{Ask, Client};
 use super::client_args::WatchArgs;
 use super::failure::CliError;
 use super::output::Output;
-use connection::{Ended, Stop, TrackConnection};
-use progress::Progress;
+use super::problem::cleaned;
+use super::server::{Server, failure};
+use super::text::printable;
+use line::line;
 
 /// Ended by Ctrl-C: 128 + SIGINT, as shells count.
 const EXIT_INTERRUPTED: u8 = 130;
 
-/// The most orders that one command follows. All their subscriptions fit into a socket's smallest send
-/// buffer, so sending them never waits for answers to be read.
-const ORDERS_MAX: usize = 200;
-/// The pause before the first new attempt; doubled for each further one.
-const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-/// The longest pause between attempts: as long as a person waits for a restarted server. The number of
-/// attempts has no limit, because the user decides when to stop.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// After a connection that lasted this long, the pauses start again with the first.
-const GOOD_FOR: Duration = Duration::from_secs(10);
+/// Ctrl-C, or its stand-in in a test.
+type Stop<'a> = Pin<&'a mut (dyn Future<Output = ()> + Send)>;
 
 /// What to follow and how to print it.
 pub struct Watch {
@@ -46,25 +34,15 @@ pub struct Watch {
     pub until_final: bool,
 }
 
-#[derive(Deserialize)]
-struct Newest {
-    items: Vec<NewestOrder>,
-}
-
-#[derive(Deserialize)]
-struct NewestOrder {
-    id: Uuid,
-}
-
 /// Follows the orders of `args`.
 pub async fn watch(args: &WatchArgs, output: &mut Output) -> Result<ExitCode, CliError> {
     if args.ids.len() > ORDERS_MAX {
         let message = format!("at most {ORDERS_MAX} orders at once");
         return Err(CliError::Usage(message));
     }
-    let client = Client::new(&args.target.url)?;
+    let server = Server::orders(&args.target.url)?;
     let ids = if args.ids.is_empty() {
-        vec![newest(&client).await?]
+        vec![newest(&server).await?]
     } else {
         args.ids.clone()
     };
@@ -73,12 +51,12 @@ pub async fn watch(args: &WatchArgs, output: &mut Output) -> Result<ExitCode, Cl
         json: args.json,
         until_final: args.until_final,
     };
-    follow(&client, watch, output).await
+    follow(&server, watch, output).await
 }
 
 /// Follows orders until Ctrl-C, or until all are final if `until_final` is set.
 pub async fn follow(
-    client: &Client,
+    server: &Server<Client>,
     watch: Watch,
     output: &mut Output,
 ) -> Result<ExitCode, CliError> {
@@ -88,59 +66,41 @@ pub async fn follow(
             std::future::pending::<()>().await;
         }
     });
-    follow_until(client, watch, output, interrupted.as_mut()).await
+    follow_until(server, watch, output, interrupted.as_mut()).await
 }
 
 async fn follow_until(
-    client: &Client,
+    server: &Server<Client>,
     watch: Watch,
     output: &mut Output,
     mut stop: Stop<'_>,
 ) -> Result<ExitCode, CliError> {
-    let mut progress = Progress::new(watch.orders, watch.until_final);
-    let mut notes = Notes::default();
-    let mut backoff = BACKOFF_FIRST;
-    let mut was_connected = false;
-    loop {
-        let connected = tokio::select! {
-            connected = TrackConnection::open(client) => connected,
-            () = &mut stop => return Ok(interrupted(watch.until_final)),
-        };
-        let lost = match connected {
-            // If the first attempt fails, the address may be wrong, so the command ends.
-            Err(error) if !was_connected => return Err(error),
-            // The hint is left out: the server was running before, so the user knows what to start.
-            Err(CliError::Unreachable { url, cause, .. }) => format!("can't reach {url}: {cause}"),
-            Err(error) => error.to_string(),
-            Ok(session) => {
-                if was_connected {
-                    notes.say("connected again");
-                }
-                was_connected = true;
-                let since = Instant::now();
-                let ended = session
-                    .run(&mut progress, watch.json, output, stop.as_mut())
-                    .await?;
-                if since.elapsed() >= GOOD_FOR {
-                    backoff = BACKOFF_FIRST;
-                }
-                match ended {
-                    Ended::Finished if progress.failed() => return Ok(ExitCode::FAILURE),
-                    Ended::Finished => return Ok(ExitCode::SUCCESS),
-                    Ended::Interrupted => return Ok(interrupted(watch.until_final)),
-                    Ended::Lost(cause) => cause,
-                }
-            }
-        };
-        notes.say(&format!("{lost}; trying again"));
-        // Random, so that the clients of a stopped server don't all come back at once.
-        let pause = backoff.mul_f64(rand::rng().random_range(0.5..1.0));
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = &mut stop => return Ok(interrupted(watch.until_final)),
+    let live = server.client.live().until_final(watch.until_final);
+    let orders = watch.orders.into_iter();
+    let live = orders.fold(live, |live, (id, since)| live.order(id, since));
+    let mut stream = tokio::select! {
+        // If the first attempt fails, the address may be wrong, so the command ends.
+        connected = server.ask(live.connect()) => connected?,
+        () = &mut stop => return Ok(interrupted(watch.until_final)),
+    };
+    let mut printer = Printer {
+        output,
+        json: watch.json,
+        last_note: String::new(),
+        has_failed: false,
+    };
+    tokio::select! {
+        ended = printer.print_all(&mut stream) => ended?,
+        () = &mut stop => {
+            stream.close().await;
+            return Ok(interrupted(watch.until_final));
         }
-        backoff = (backoff * 2).min(BACKOFF_MAX);
     }
+    Ok(if printer.has_failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn interrupted(until_final: bool) -> ExitCode {
@@ -152,30 +112,77 @@ fn interrupted(until_final: bool) -> ExitCode {
     }
 }
 
-/// Prints remarks on standard error, none twice in a row.
-#[derive(Default)]
-struct Notes {
-    last: String,
+/// Prints messages on standard output, and remarks on standard error.
+struct Printer<'a> {
+    output: &'a mut Output,
+    json: bool,
+    last_note: String,
+    /// Whether some order could not be followed.
+    has_failed: bool,
 }
 
-impl Notes {
-    fn say(&mut self, note: &str) {
-        if self.last != note {
+impl Printer<'_> {
+    /// Prints events until there are no more.
+    async fn print_all(&mut self, stream: &mut LiveStream) -> Result<(), CliError> {
+        while let Some(event) = stream.next().await {
+            match event.map_err(failure)? {
+                LiveEvent::Message { message, frame } => self.print(&message, &frame)?,
+                LiveEvent::Refused { problem, .. } => {
+                    self.has_failed = true;
+                    let problem = Box::new(cleaned(*problem));
+                    eprintln!("{}", CliError::Refused(problem).report());
+                }
+                LiveEvent::Lost { cause } => {
+                    self.note(&format!("{}; trying again", printable(&cause)));
+                }
+                LiveEvent::StillLost(error) => {
+                    let error = match failure(error) {
+                        // The hint is left out: the server was running before, so the user knows what to start.
+                        CliError::Unreachable { url, cause, .. } => {
+                            format!("can't reach {url}: {cause}")
+                        }
+                        other => other.to_string(),
+                    };
+                    self.note(&format!("{error}; trying again"));
+                }
+                LiveEvent::Reconnected => self.note("connected again"),
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, message: &LiveMessage, frame: &str) -> Result<(), CliError> {
+        if !self.json {
+            return line(message).map_or(Ok(()), |line| self.output.line(&line));
+        }
+        if !frame.contains(['\n', '\r']) {
+            return self.output.line(frame);
+        }
+        // JSON has line breaks only between tokens, where a space means the same.
+        self.output.line(&frame.replace(['\n', '\r'], " "))
+    }
+
+    /// Prints a remark, none twice in a row.
+    fn note(&mut self, note: &str) {
+        if self.last_note != note {
             eprintln!("trackops: {}", note.replace('\n', " "));
-            note.clone_into(&mut self.last);
+            note.clone_into(&mut self.last_note);
         }
     }
 }
 
-async fn newest(client: &Client) -> Result<Uuid, CliError> {
-    let mut url = client.url(&["api", "v1", "orders"]);
-    url.query_pairs_mut().append_pair("limit", "1");
-    let answer = client.ask(Method::GET, url, Ask::default()).await?;
-    let newest: Newest = answer.json()?;
-    newest.items.first().map(|order| order.id).ok_or_else(|| {
-        let message = "there is no order yet: place one with `trackops place`";
-        CliError::Nothing(message.into())
-    })
+async fn newest(server: &Server<Client>) -> Result<Uuid, CliError> {
+    let (all, one) = (OrderFilter::default(), PageRequest::first(1));
+    let newest = server.ask(server.client.orders(&all, &one)).await?;
+    newest
+        .value
+        .items
+        .first()
+        .map(|order| order.id)
+        .ok_or_else(|| {
+            let message = "there is no order yet: place one with `trackops place`";
+            CliError::Nothing(message.into())
+        })
 }
 
 #[cfg(test)]

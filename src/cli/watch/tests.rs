@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -93,7 +94,10 @@ fn update(version: u32, status: &str) -> Value {
 
 fn snapshot(version: u32, status: &str) -> Value {
     json!({"type": "snapshot", "orderId": ID, "version": version,
-        "order": {"status": status, "updatedAt": "2026-01-31T12:00:00.000Z"}})
+        "order": {"id": ID, "status": status, "version": version, "customerId": ID, "currency": "EUR",
+            "items": [], "address": {"street": "S", "city": "C", "postalCode": "1", "country": "DE"},
+            "totalAmount": 0, "createdAt": "2026-01-31T12:00:00.000Z",
+            "updatedAt": "2026-01-31T12:00:00.000Z"}})
 }
 
 fn watch_one(since: Option<u32>) -> Watch {
@@ -117,7 +121,7 @@ fn both<'a, A: 'a, B: 'a>(
 }
 
 async fn run(server: &Server, watch: Watch, lines: &Lines) -> Result<ExitCode, CliError> {
-    let client = Client::new(&server.url).expect("a URL");
+    let client = super::Server::orders(&server.url).expect("a URL");
     let mut never = std::pin::pin!(std::future::pending());
     let mut output = Output::to(lines.clone());
     follow_until(&client, watch, &mut output, never.as_mut()).await
@@ -193,7 +197,7 @@ async fn an_unknown_order_fails_and_a_busy_server_is_asked_again() {
 async fn ctrl_c_closes_the_socket() {
     let server = Server::start().await;
     let (stop, mut stopped) = mpsc::channel::<()>(1);
-    let client = Client::new(&server.url).expect("a URL");
+    let client = super::Server::orders(&server.url).expect("a URL");
     let mut output = Output::to(io::sink());
     let watch = Watch {
         until_final: false,
@@ -224,7 +228,7 @@ async fn a_reader_that_leaves_ends_it() {
         }
     }
     let server = Server::start().await;
-    let client = Client::new(&server.url).expect("a URL");
+    let client = super::Server::orders(&server.url).expect("a URL");
     let mut never = std::pin::pin!(std::future::pending());
     let mut output = Output::to(Closed);
     let script = async {
@@ -242,7 +246,7 @@ async fn the_first_connection_must_work() {
     let server = Server::start().await;
     let url = server.url.clone();
     drop(server.listener);
-    let client = Client::new(&url).expect("a URL");
+    let client = super::Server::orders(&url).expect("a URL");
     let mut never = std::pin::pin!(std::future::pending());
     let mut output = Output::to(io::sink());
     let outcome = follow_until(&client, watch_one(None), &mut output, never.as_mut()).await;

@@ -7,7 +7,15 @@ use anyhow::{Context, Result};
 
 use super::source::Source;
 
-const FOLDERS: [&str; 6] = ["src", "domain", "cluster", "load-tests", "xtask", "tests"];
+const FOLDERS: [&str; 7] = [
+    "src",
+    "domain",
+    "cluster",
+    "client",
+    "load-tests",
+    "xtask",
+    "tests",
+];
 
 /// Every Rust file of the workspace, in the order of their paths.
 pub fn rust_sources(root: &Path) -> Result<Vec<Source>> {

@@ -23,7 +23,8 @@ const MIDDLE: &[&str] = &["messaging", "ports", "codec", "model", "domain", "clu
 const ROUTER: &[&str] = &[
     "actors", "live", "ports", "codec", "model", "domain", "cluster",
 ];
-const CLIENT: &[&str] = &["ports", "codec", "model", "domain"];
+/// What talks to a server as anybody would.
+const CLIENT: &[&str] = &["client", "ports", "codec", "model", "domain"];
 const API: &[&str] = &[
     "actors",
     "inventory",
@@ -35,7 +36,7 @@ const API: &[&str] = &[
     "domain",
 ];
 
-/// A folder (or a file) of `src/` and what it may import. `domain` and `cluster` are crates.
+/// A folder (or a file) of `src/` and what it may import. `domain`, `cluster` and `client` are crates.
 const TABLE: &[(&str, &[&str])] = &[
     ("model", PURE),
     ("ports", PLAIN),
@@ -83,16 +84,22 @@ pub fn check(source: &Source) -> Vec<Finding> {
             let refused = refusal(owner, row, &reference);
             findings.extend(refused.map(|why| Finding::new(source, reference.line, why)));
         }
-    } else if ["domain/src/", "cluster/src/"]
+    } else if ["domain/src/", "cluster/src/", "client/src/"]
         .iter()
         .any(|folder| source.path.starts_with(folder))
     {
         let ours = source.numbered_code().filter(|(_, code)| {
-            ["trackops::", "trackops_domain::", "trackops_cluster::"]
-                .iter()
-                .any(|name| has_word(code, name))
+            [
+                "trackops::",
+                "trackops_domain::",
+                "trackops_cluster::",
+                "trackops_client::",
+            ]
+            .iter()
+            .any(|name| has_word(code, name))
         });
-        let message = "imports a crate of ours: domain and cluster know nothing of the rest";
+        let message =
+            "imports a crate of ours: domain, cluster and client know nothing of the rest";
         findings.extend(ours.map(|(line, _)| Finding::new(source, line, message)));
     }
     findings
@@ -166,6 +173,8 @@ mod tests {
             1
         );
         assert_eq!(count("src/demo/shop.rs", "use trackops_cluster::Epoch;"), 1);
+        assert_eq!(count("src/demo/shop.rs", "use trackops_client::Client;"), 0);
+        assert_eq!(count("src/api/state.rs", "use trackops_client::Client;"), 1);
         assert_eq!(
             count("src/ports/journal.rs", "use trackops_domain::Order;"),
             0
@@ -193,9 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn domain_and_cluster_know_nothing_of_ours() {
+    fn domain_cluster_and_client_know_nothing_of_ours() {
         assert_eq!(
             count("cluster/src/lib.rs", "use trackops_domain::OrderId;"),
+            1
+        );
+        assert_eq!(
+            count("client/src/lib.rs", "use trackops_domain::OrderId;"),
             1
         );
         assert_eq!(count("domain/src/lib.rs", "use crate::order::Order;"), 0);

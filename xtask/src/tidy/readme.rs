@@ -10,7 +10,7 @@ use super::source::{Source, is_word};
 pub const PATH: &str = "tests/README.md";
 
 /// The paths of these folders begin at the root; others are a part of a path, for which the text says of what.
-const ROOTS: [&str; 5] = ["tests/", "src/", "domain/", "cluster/", "xtask/"];
+const ROOTS: [&str; 6] = ["tests/", "src/", "domain/", "cluster/", "client/", "xtask/"];
 
 /// Checks every line of the document.
 pub fn check(readme: &str, sources: &[Source]) -> Vec<Finding> {

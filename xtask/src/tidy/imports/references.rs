@@ -1,6 +1,6 @@
 //! The top-level modules of its own crate that a file names, also in its tests: by `crate::a`, by
-//! `crate::{a::b, c}`, or by a chain of `super::` that leads to the root. Also the workspace's crates `domain`
-//! and `cluster`. Leaves reading the paths to [`super::paths`].
+//! `crate::{a::b, c}`, or by a chain of `super::` that leads to the root. Also the workspace's crates `domain`,
+//! `cluster` and `client`. Leaves reading the paths to [`super::paths`].
 
 use std::collections::BTreeSet;
 
@@ -34,6 +34,7 @@ pub fn references(source: &Source) -> BTreeSet<Reference> {
             let name = match (path.segments[0].as_str(), climbs.count()) {
                 ("trackops_domain", _) => "domain",
                 ("trackops_cluster", _) => "cluster",
+                ("trackops_client", _) => "client",
                 ("crate", _) => path.segments.get(1)?.as_str(),
                 (_, 0) => return None,
                 (_, climbs) if climbs < depth || path.line > last => return None,

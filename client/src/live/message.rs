@@ -1,20 +1,22 @@
-//! Live messages as a client reads them. Unknown kinds are ignored: a newer server may have more.
+//! Live messages on the wire. Unknown kinds are read as such: a newer server may have more.
 
-use serde::Deserialize;
-use trackops_domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::cli::problem::Problem;
-use crate::codec::rfc3339;
+use crate::order_views::OrderView;
+use crate::problem::Problem;
+use crate::status::Status;
+use crate::timestamp::Timestamp;
 
 /// A message of the server.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(
     tag = "type",
     rename_all = "camelCase",
     rename_all_fields = "camelCase"
 )]
-pub enum ServerMessage {
+#[non_exhaustive]
+pub enum LiveMessage {
     /// The order as it stands; versions before it may be missing.
     Snapshot {
         /// Which.
@@ -22,7 +24,7 @@ pub enum ServerMessage {
         /// Its version.
         version: u32,
         /// The view.
-        order: Shown,
+        order: Box<OrderView>,
     },
     /// One change.
     Update(Update),
@@ -35,7 +37,6 @@ pub enum ServerMessage {
         /// Degrees, WGS 84.
         lon: f64,
         /// When.
-        #[serde(with = "rfc3339")]
         at: Timestamp,
     },
     /// A refusal.
@@ -44,7 +45,7 @@ pub enum ServerMessage {
         #[serde(default)]
         order_id: Option<Uuid>,
         /// Why.
-        problem: Problem,
+        problem: Box<Problem>,
     },
     /// A kind that is newer than this client.
     #[serde(other)]
@@ -52,19 +53,19 @@ pub enum ServerMessage {
 }
 
 /// One change of an order.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Update {
     /// Which order.
     pub order_id: Uuid,
     /// Its version after the change.
     pub version: u32,
-    /// The status before; null for the first.
-    pub previous_status: Option<String>,
+    /// The status before; none for the first.
+    pub previous_status: Option<Status>,
     /// The status after.
-    pub status: String,
+    pub status: Status,
     /// When.
-    #[serde(with = "rfc3339")]
     pub at: Timestamp,
     /// On whose behalf.
     #[serde(default)]
@@ -74,16 +75,32 @@ pub struct Update {
     pub reason: Option<String>,
 }
 
-/// The fields of a view that a line shows.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Shown {
-    /// The order's status.
-    pub status: String,
-    /// When it last changed.
-    #[serde(with = "rfc3339")]
-    pub updated_at: Timestamp,
-    /// Why, for REJECTED and CANCELLED.
-    #[serde(default)]
-    pub reason: Option<String>,
+/// A message of the client.
+#[derive(Clone, Debug, Serialize)]
+#[serde(
+    tag = "type",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum ClientMessage {
+    /// Follow an order.
+    Subscribe {
+        /// Which.
+        order_id: Uuid,
+        /// The last version that the client has; none to begin with the order as it stands.
+        since: Option<u32>,
+    },
+    /// Stop following it.
+    Unsubscribe {
+        /// Which.
+        order_id: Uuid,
+    },
+}
+
+impl ClientMessage {
+    /// Its JSON.
+    pub fn text(&self) -> String {
+        // Writing ids and numbers to memory has no way to fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }

@@ -1,46 +1,49 @@
-//! How far each followed order has been printed. Decides what may be printed next, and where to go on after a
+//! How far each followed order has come. Decides which messages are passed on, and where to go on after a
 //! lost connection; does no I/O.
 
 use std::collections::BTreeMap;
 
-use trackops_domain::status::Status;
 use uuid::Uuid;
 
-use super::message::ServerMessage;
-use crate::cli::problem::Problem;
+use super::message::LiveMessage;
+use crate::problem::Problem;
+use crate::status::Status;
 
 /// What to do with a message.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Next {
-    /// Print it.
-    Print,
-    /// Print it, and stop following this order: it is final.
-    PrintLast(Uuid),
-    /// Ignore it: it was printed already, or concerns an order that isn't followed.
+    /// Pass it on.
+    Pass,
+    /// Pass it on, and stop following this order: it is final.
+    PassLast(Uuid),
+    /// Leave it out: it was passed on before, or is about an order that isn't followed.
     Skip,
-    /// A version is missing, or the server asks to try later: connect again and go on after the last printed
-    /// version.
+    /// A version is missing, or the server asks to try later: connect again, and go on after the last version.
     Again(String),
-    /// The order can't be followed, for this reason.
-    Refused(Box<Problem>),
+    /// The order can't be followed, or none can.
+    Refused(Option<Uuid>, Box<Problem>),
 }
 
 /// All followed orders.
+#[derive(Debug)]
 pub struct Progress {
-    /// The orders still followed, each with its last known version.
+    /// Each with its last known version.
     orders: BTreeMap<Uuid, Option<u32>>,
     until_final: bool,
-    failed: bool,
 }
 
 impl Progress {
-    /// Nothing printed yet.
+    /// Nothing was passed on yet.
     pub fn new(orders: Vec<(Uuid, Option<u32>)>, until_final: bool) -> Self {
         Self {
             orders: orders.into_iter().collect(),
             until_final,
-            failed: false,
         }
+    }
+
+    /// How many orders are followed.
+    pub fn len(&self) -> usize {
+        self.orders.len()
     }
 
     /// The orders to subscribe to, each with the version after which to start.
@@ -53,15 +56,10 @@ impl Progress {
         self.orders.is_empty()
     }
 
-    /// Whether some order could not be followed.
-    pub fn failed(&self) -> bool {
-        self.failed
-    }
-
     /// Decides what to do with a message, and records its version.
-    pub fn take(&mut self, message: &ServerMessage) -> Next {
+    pub fn take(&mut self, message: &LiveMessage) -> Next {
         match message {
-            ServerMessage::Update(update) => {
+            LiveMessage::Update(update) => {
                 let Some(last) = self.orders.get_mut(&update.order_id) else {
                     return Next::Skip;
                 };
@@ -73,9 +71,9 @@ impl Progress {
                     }
                     _ => *last = Some(update.version),
                 }
-                self.printed(update.order_id, &update.status)
+                self.passed(update.order_id, &update.status)
             }
-            ServerMessage::Snapshot {
+            LiveMessage::Snapshot {
                 order_id,
                 version,
                 order,
@@ -87,38 +85,37 @@ impl Progress {
                     return Next::Skip;
                 }
                 *last = Some(*version);
-                self.printed(*order_id, &order.status)
+                self.passed(*order_id, &order.status)
             }
-            ServerMessage::Location { order_id, .. } => {
+            LiveMessage::Location { order_id, .. } => {
                 if self.orders.contains_key(order_id) {
-                    Next::Print
+                    Next::Pass
                 } else {
                     Next::Skip
                 }
             }
-            ServerMessage::Error { order_id, problem } => self.refused(*order_id, problem),
-            ServerMessage::Unknown => Next::Skip,
+            LiveMessage::Error { order_id, problem } => self.refused(*order_id, problem),
+            LiveMessage::Unknown => Next::Skip,
         }
     }
 
-    fn printed(&mut self, id: Uuid, status: &str) -> Next {
-        let is_final = Status::parse(status).is_some_and(Status::is_final);
-        if self.until_final && is_final {
+    fn passed(&mut self, id: Uuid, status: &Status) -> Next {
+        if self.until_final && status.is_final() {
             self.orders.remove(&id);
-            return Next::PrintLast(id);
+            return Next::PassLast(id);
         }
-        Next::Print
+        Next::Pass
     }
 
     fn refused(&mut self, id: Option<Uuid>, problem: &Problem) -> Next {
         if problem.may_pass() {
-            let problem = problem.clone().cleaned();
             return Next::Again(format!("{}: {}", problem.title, problem.detail));
         }
-        match id {
-            Some(id) if self.orders.remove(&id).is_none() => return Next::Skip,
-            _ => self.failed = true,
+        if let Some(id) = id
+            && self.orders.remove(&id).is_none()
+        {
+            return Next::Skip;
         }
-        Next::Refused(Box::new(problem.clone().cleaned()))
+        Next::Refused(id, Box::new(problem.clone()))
     }
 }

@@ -1,0 +1,139 @@
+//! The client of one server, and how it is set up. The calls themselves are in `orders`, `inventory`, `admin`
+//! and `live`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::address::ServerAddress;
+use super::answer::Answer;
+use super::dial::Dialer;
+use super::error::Error;
+use super::retry::RetryPolicy;
+use super::transport::{Ask, Transport};
+use super::write_options::WriteOptions;
+
+/// A server that accepts no connection within this time counts as unreachable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than the server's own limits, so that its refusal comes and not a broken connection.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client of one server, the order service or the inventory; `trackops dev` is both. Cheap to clone; clones
+/// share connections. It follows no redirections and uses no proxy of the environment.
+#[derive(Clone, Debug)]
+pub struct Client {
+    transport: Arc<Transport>,
+}
+
+/// How a [`Client`] is set up.
+#[derive(Clone, Debug)]
+pub struct ClientBuilder {
+    url: String,
+    retry: RetryPolicy,
+    connect_timeout: Duration,
+    timeout: Duration,
+}
+
+impl Client {
+    /// A client of the server at `url`, `http://HOST:PORT` perhaps with a path, with the settings of
+    /// [`Client::builder`]. Connects at the first call.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        Self::builder(url).build()
+    }
+
+    /// The same with other settings: [`RetryPolicy::standard`], 5 s for a connection and 30 s for an attempt
+    /// unless changed.
+    pub fn builder(url: &str) -> ClientBuilder {
+        ClientBuilder {
+            url: url.into(),
+            retry: RetryPolicy::default(),
+            connect_timeout: CONNECT_TIMEOUT,
+            timeout: REQUEST_TIMEOUT,
+        }
+    }
+
+    /// The server's URL, without user and password.
+    pub fn url(&self) -> &str {
+        self.transport.address().shown()
+    }
+
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// The address of `segments`.
+    pub(crate) fn join(&self, segments: &[&str]) -> Url {
+        self.transport.address().join(segments)
+    }
+
+    /// Reads `url`.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, url: Url) -> Result<Answer<T>, Error> {
+        self.transport.ask_json(Ask::get(url)).await
+    }
+
+    /// Sends a mutation.
+    pub(crate) async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: &impl Serialize,
+        options: &WriteOptions,
+    ) -> Result<Answer<T>, Error> {
+        let ask = Ask::write(method, url, json(body)?, options);
+        self.transport.ask_json(ask).await
+    }
+
+    /// Sends a mutation whose answer has no body.
+    pub(crate) async fn tell(
+        &self,
+        method: Method,
+        url: Url,
+        body: &impl Serialize,
+        options: &WriteOptions,
+    ) -> Result<Answer<()>, Error> {
+        let ask = Ask::write(method, url, json(body)?, options);
+        self.transport.ask(ask).await
+    }
+}
+
+impl ClientBuilder {
+    /// When calls are tried again.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// The longest time until a connection is made.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// The longest time of one attempt, from its connection to the end of its answer.
+    #[must_use]
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// The client. Fails with [`Error::Usage`] if the URL is none of a server.
+    pub fn build(self) -> Result<Client, Error> {
+        let address = ServerAddress::parse(&self.url)?;
+        let dialer = Dialer::new(self.connect_timeout);
+        let transport = Transport::new(address, dialer, self.retry, self.timeout);
+        Ok(Client {
+            transport: Arc::new(transport),
+        })
+    }
+}
+
+/// The JSON of a body.
+fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(body).map_err(|error| Error::Usage(format!("the body is no JSON: {error}")))
+}

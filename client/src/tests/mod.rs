@@ -1,0 +1,6 @@
+//! The client against a small local server that follows a script.
+
+mod calls;
+mod live;
+mod retries;
+mod server;
