@@ -11,7 +11,7 @@ use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 
 use super::patience::Patience;
-use super::rest::{Rest, RestError};
+use super::rest::{Rest, is_trouble};
 use super::schedule::{Schedule, Seen, Step};
 use crate::codec::messages::FulfillmentUpdateV1;
 use crate::codec::rfc3339;
@@ -73,11 +73,11 @@ pub async fn work(
             Some(answered) = pings.join_next() => match answered {
                 // One failure counts for all requests that were sent together.
                 Ok(Err(_)) if Instant::now() < quiet_until => {}
-                Ok(Err(error)) if error.is_trouble() => {
+                Ok(Err(error)) if is_trouble(&error) => {
                     quiet_until = Instant::now() + riding.failed("telling a position", &error);
                 }
                 // An order that is no longer on its way refuses a position, as it should.
-                Ok(Ok(()) | Err(RestError::Refused(_) | RestError::NoAnswer(_))) => riding.worked(),
+                Ok(Ok(()) | Err(_)) => riding.worked(),
                 Err(error) => tracing::warn!(error = %error, "demo: a courier fell"),
             }
         }

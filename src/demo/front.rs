@@ -8,11 +8,12 @@ use rand::RngExt as _;
 use rand::rngs::SmallRng;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep};
+use trackops_client::Error;
 use uuid::Uuid;
 
 use super::catalogue::{self, ITEMS, SOLD_OUT};
 use super::patience::Patience;
-use super::rest::{Rest, RestError};
+use super::rest::{Rest, is_trouble};
 use super::schedule::Seen;
 
 /// The time between two orders, in milliseconds: enough to see something, and hardly any load.
@@ -60,7 +61,7 @@ pub async fn work(rest: Arc<dyn Rest>, inbox: Sender<Seen>, rng: SmallRng) {
 }
 
 impl Front {
-    async fn turn(&mut self) -> Result<(), RestError> {
+    async fn turn(&mut self) -> Result<(), Error> {
         let under_way = self.rest.under_way().await?;
         let count = under_way.len();
         for seen in under_way {
@@ -75,7 +76,7 @@ impl Front {
             let cancelled = self.rest.cancel(order, "changed my mind").await;
             // The cancellation may be too late: the order is on its way or was rejected.
             if let Err(error) = cancelled
-                && error.is_trouble()
+                && is_trouble(&error)
             {
                 return Err(error);
             }
@@ -90,7 +91,7 @@ impl Front {
         Ok(())
     }
 
-    async fn restock(&self) -> Result<(), RestError> {
+    async fn restock(&self) -> Result<(), Error> {
         for (sku, _) in ITEMS {
             let level = self.rest.level(sku).await?;
             let (reserved, available) =
@@ -100,8 +101,8 @@ impl Front {
             }
             match self.rest.stock(sku, reserved + SHELF_FULL).await {
                 // A reservation or a release came in between: the next look tries again.
-                Err(RestError::Refused(status)) if status.is_client_error() => {
-                    tracing::debug!(sku, %status, "demo: not restocked");
+                Err(error) if !is_trouble(&error) => {
+                    tracing::debug!(sku, %error, "demo: not restocked");
                 }
                 outcome => outcome?,
             }

@@ -1,20 +1,18 @@
-//! The requests of the shop to the order and inventory services over HTTP.
+//! The requests of the shop to the order and inventory services, by the client of the API. The shop itself tries
+//! again what failed, with a longer patience than a request's.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::{RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::json;
-use thiserror::Error;
+use trackops_client::{
+    Client, Error, OrderContent, OrderFilter, OrderView, PageRequest, Position, RetryPolicy,
+    WriteOptions,
+};
 use trackops_domain::status::Status;
 use uuid::Uuid;
 
 use super::places::Point;
 use super::schedule::Seen;
-use crate::codec::content::ContentV1;
-use crate::codec::view::OrderView;
 
 /// Time limit of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,31 +27,16 @@ const UNDER_WAY: [Status; 4] = [
     Status::InTransit,
 ];
 
-/// A request failed.
-#[derive(Debug, Error)]
-pub enum RestError {
-    /// There was no answer.
-    #[error("no answer: {0}")]
-    NoAnswer(#[from] reqwest::Error),
-    /// The service refused.
-    #[error("answered {0}")]
-    Refused(StatusCode),
-}
-
-impl RestError {
-    /// Whether the failure is the server's, not this request's.
-    pub fn is_trouble(&self) -> bool {
-        match self {
-            Self::NoAnswer(_) => true,
-            Self::Refused(status) => {
-                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
-            }
-        }
+/// Whether a failure is the server's, not the request's.
+pub fn is_trouble(error: &Error) -> bool {
+    match error.status() {
+        Some(429) | None => true,
+        Some(status) => !(400..500).contains(&status),
     }
 }
 
 /// The stock of an item.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Level {
     /// Promised to orders.
     pub reserved: u64,
@@ -65,113 +48,112 @@ pub struct Level {
 #[async_trait]
 pub trait Rest: Send + Sync + 'static {
     /// Orders under way, newest first, at most a hundred of each status.
-    async fn under_way(&self) -> Result<Vec<Seen>, RestError>;
+    async fn under_way(&self) -> Result<Vec<Seen>, Error>;
 
     /// Places an order.
-    async fn place(&self, order: &ContentV1) -> Result<Uuid, RestError>;
+    async fn place(&self, order: &OrderContent) -> Result<Uuid, Error>;
 
     /// Cancels one.
-    async fn cancel(&self, order: Uuid, reason: &str) -> Result<(), RestError>;
+    async fn cancel(&self, order: Uuid, reason: &str) -> Result<(), Error>;
 
     /// Tells where its courier is.
-    async fn locate(&self, order: Uuid, at: Point) -> Result<(), RestError>;
+    async fn locate(&self, order: Uuid, at: Point) -> Result<(), Error>;
 
     /// The stock of an item; `None` for an unknown item.
-    async fn level(&self, sku: &str) -> Result<Option<Level>, RestError>;
+    async fn level(&self, sku: &str) -> Result<Option<Level>, Error>;
 
     /// Sets the quantity on hand.
-    async fn stock(&self, sku: &str, on_hand: u64) -> Result<(), RestError>;
+    async fn stock(&self, sku: &str, on_hand: u64) -> Result<(), Error>;
 }
 
 /// The services over HTTP.
 pub struct HttpRest {
-    http: reqwest::Client,
-    orders: String,
-    inventory: String,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    items: Vec<OrderView>,
-}
-
-#[derive(Deserialize)]
-struct Placed {
-    id: Uuid,
+    orders: Client,
+    inventory: Client,
 }
 
 impl HttpRest {
     /// Clients of the services at these base URLs.
-    pub fn new(url: &str, inventory_url: &str) -> Result<Self, RestError> {
-        let http = reqwest::Client::builder()
-            .timeout(REQUEST_TIMEOUT)
-            .no_proxy()
-            .build()?;
-        let base = |url: &str| format!("{}/api/v1", url.trim_end_matches('/'));
+    pub fn new(url: &str, inventory_url: &str) -> Result<Self, Error> {
+        let client = |url: &str| {
+            let builder = Client::builder(url).timeout(REQUEST_TIMEOUT);
+            builder.retry(RetryPolicy::none()).build()
+        };
         Ok(Self {
-            http,
-            orders: format!("{}/orders", base(url)),
-            inventory: format!("{}/inventory/items", base(inventory_url)),
+            orders: client(url)?,
+            inventory: client(inventory_url)?,
         })
     }
 }
 
 #[async_trait]
 impl Rest for HttpRest {
-    async fn under_way(&self) -> Result<Vec<Seen>, RestError> {
-        let mut seen = Vec::new();
+    async fn under_way(&self) -> Result<Vec<Seen>, Error> {
+        let mut found = Vec::new();
         for status in UNDER_WAY {
-            let url = format!("{}?status={status}&limit={LOOK_MAX}", self.orders);
-            let page: Page = json_of(self.http.get(url)).await?;
-            seen.extend(page.items.iter().filter_map(Seen::of_view));
+            let filter = OrderFilter {
+                statuses: vec![status.as_str().into()],
+                customer: None,
+            };
+            let page = PageRequest::first(LOOK_MAX);
+            let page = self.orders.orders(&filter, &page).await?.value;
+            found.extend(page.items.iter().filter_map(seen));
         }
-        Ok(seen)
+        Ok(found)
     }
 
-    async fn place(&self, order: &ContentV1) -> Result<Uuid, RestError> {
-        let placed: Placed = json_of(self.http.post(&self.orders).json(order)).await?;
-        Ok(placed.id)
+    async fn place(&self, order: &OrderContent) -> Result<Uuid, Error> {
+        let placed = self.orders.place(order, WriteOptions::unkeyed()).await?;
+        Ok(placed.value.id)
     }
 
-    async fn cancel(&self, order: Uuid, reason: &str) -> Result<(), RestError> {
-        let url = format!("{}/{order}/cancel", self.orders);
-        let body = json!({"reason": reason});
-        send(self.http.post(url).json(&body)).await.map(drop)
+    async fn cancel(&self, order: Uuid, reason: &str) -> Result<(), Error> {
+        let options = WriteOptions::unkeyed();
+        let cancelled = self.orders.cancel(order, Some(reason), options).await;
+        cancelled.map(drop)
     }
 
-    async fn locate(&self, order: Uuid, at: Point) -> Result<(), RestError> {
-        let url = format!("{}/{order}/location", self.orders);
-        let body = json!({"lat": at.lat, "lon": at.lon});
-        send(self.http.put(url).json(&body)).await.map(drop)
+    async fn locate(&self, order: Uuid, at: Point) -> Result<(), Error> {
+        let position = Position {
+            lat: at.lat,
+            lon: at.lon,
+            at: None,
+        };
+        let options = WriteOptions::unkeyed();
+        let located = self.orders.locate(order, &position, options).await;
+        located.map(drop)
     }
 
-    async fn level(&self, sku: &str) -> Result<Option<Level>, RestError> {
-        let url = format!("{}/{sku}", self.inventory);
-        match json_of(self.http.get(url)).await {
-            Ok(level) => Ok(Some(level)),
-            Err(RestError::Refused(StatusCode::NOT_FOUND)) => Ok(None),
+    async fn level(&self, sku: &str) -> Result<Option<Level>, Error> {
+        match self.inventory.item(sku).await {
+            Ok(item) => Ok(Some(Level {
+                reserved: item.value.reserved,
+                available: item.value.available,
+            })),
+            Err(error) if error.status() == Some(404) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn stock(&self, sku: &str, on_hand: u64) -> Result<(), RestError> {
-        let url = format!("{}/{sku}", self.inventory);
-        let body = json!({"onHand": on_hand});
-        send(self.http.put(url).json(&body)).await.map(drop)
+    async fn stock(&self, sku: &str, on_hand: u64) -> Result<(), Error> {
+        let options = WriteOptions::unkeyed();
+        let stocked = self.inventory.set_on_hand(sku, on_hand, options).await;
+        stocked.map(drop)
     }
 }
 
-async fn send(request: RequestBuilder) -> Result<Response, RestError> {
-    let answer = request.send().await?;
-    if answer.status().is_success() {
-        Ok(answer)
-    } else {
-        Err(RestError::Refused(answer.status()))
-    }
-}
-
-async fn json_of<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, RestError> {
-    Ok(send(request).await?.json().await?)
+/// The order as the shop sees it; `None` for a status that it doesn't know.
+fn seen(view: &OrderView) -> Option<Seen> {
+    let address = &view.content.address;
+    Some(Seen {
+        id: view.id,
+        status: Status::parse(view.status.as_str())?,
+        version: view.version,
+        to: address
+            .lat
+            .zip(address.lon)
+            .map(|(lat, lon)| Point { lat, lon }),
+    })
 }
 
 #[cfg(test)]
@@ -180,7 +162,7 @@ mod tests {
     use axum::extract::{Path, Request};
     use axum::http::StatusCode as Code;
     use axum::routing::{get, post, put};
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -218,12 +200,12 @@ mod tests {
                 return Err(Code::NOT_FOUND);
             }
             Ok(Json(
-                json!({"sku": sku, "onHand": 5, "reserved": 2, "available": 3}),
+                json!({"sku": sku, "onHand": 5, "reserved": 2, "available": 3, "version": 1}),
             ))
         };
         let stock = |Json(body): Json<Value>| async move {
             assert_eq!(body, json!({"onHand": 7}));
-            Json(json!({}))
+            Json(json!({"sku": "A", "onHand": 7, "reserved": 2, "available": 5, "version": 2}))
         };
         axum::Router::new()
             .route("/api/v1/orders", get(list).post(place))
@@ -253,10 +235,10 @@ mod tests {
         let to = seen[0].to.expect("has coordinates");
         let order = json!({"customerId": ID, "currency": "EUR", "address": view("X")["address"],
             "items": [{"sku": "A", "quantity": 1, "unitPrice": 950}]});
-        let order: ContentV1 = serde_json::from_value(order).expect("an order");
+        let order: OrderContent = serde_json::from_value(order).expect("an order");
         assert_eq!(rest.place(&order).await.expect("placed"), id);
         let error = rest.locate(id, to).await.expect_err("a conflict");
-        assert!(!error.is_trouble(), "{error}");
+        assert!(!is_trouble(&error), "{error}");
         rest.cancel(id, "no").await.expect("cancelled");
         assert!(rest.level("NONE").await.expect("an answer").is_none());
         let level = rest.level("A").await.expect("an answer").expect("known");

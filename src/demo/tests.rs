@@ -7,18 +7,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::ready;
-use reqwest::StatusCode;
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
+use trackops_client::{Error, OrderContent, Problem};
 use trackops_domain::status::Status;
 use uuid::Uuid;
 
 use super::places::Point;
-use super::rest::{Level, RestError};
+use super::rest::Level;
 use super::schedule::Seen;
 use super::*;
-use crate::codec::content::ContentV1;
 use crate::codec::messages::FulfillmentUpdateV1;
 use crate::model::topic::Topic;
 use crate::ports::bus::{
@@ -27,6 +26,14 @@ use crate::ports::bus::{
 };
 
 const UNDER_WAY_MAX: usize = 20;
+
+fn refused(status: u16) -> Error {
+    let problem = Problem {
+        status,
+        ..Problem::default()
+    };
+    Error::Refused(Box::new(problem))
+}
 
 #[derive(Default)]
 struct State {
@@ -91,11 +98,11 @@ impl World {
         self.0.lock().expect("not poisoned")
     }
 
-    fn call(&self) -> Result<MutexGuard<'_, State>, RestError> {
+    fn call(&self) -> Result<MutexGuard<'_, State>, Error> {
         let mut state = self.state();
         state.calls += 1;
         if state.refuses {
-            return Err(RestError::Refused(StatusCode::SERVICE_UNAVAILABLE));
+            return Err(refused(503));
         }
         Ok(state)
     }
@@ -116,7 +123,7 @@ impl World {
 
 #[async_trait]
 impl Rest for World {
-    async fn under_way(&self) -> Result<Vec<Seen>, RestError> {
+    async fn under_way(&self) -> Result<Vec<Seen>, Error> {
         let state = self.call()?;
         let live = state.orders.iter().filter(|(_, order)| !order.0.is_final());
         let seen = live.map(|(id, order)| Seen {
@@ -128,7 +135,7 @@ impl Rest for World {
         Ok(seen.collect())
     }
 
-    async fn place(&self, order: &ContentV1) -> Result<Uuid, RestError> {
+    async fn place(&self, order: &OrderContent) -> Result<Uuid, Error> {
         let mut state = self.call()?;
         let available = |sku: &str| state.stock.get(sku).is_some_and(|n| *n > 0);
         let all = order.items.iter().all(|item| available(&item.sku));
@@ -142,25 +149,25 @@ impl Rest for World {
         Ok(id)
     }
 
-    async fn cancel(&self, order: Uuid, _: &str) -> Result<(), RestError> {
+    async fn cancel(&self, order: Uuid, _: &str) -> Result<(), Error> {
         let mut state = self.call()?;
         let status = state.orders[&order].0;
         if !status.client_steps().contains(&Status::Cancelled) {
-            return Err(RestError::Refused(StatusCode::CONFLICT));
+            return Err(refused(409));
         }
         state.to(order, Status::Cancelled);
         self.1.notify_waiters();
         Ok(())
     }
 
-    async fn locate(&self, order: Uuid, at: Point) -> Result<(), RestError> {
+    async fn locate(&self, order: Uuid, at: Point) -> Result<(), Error> {
         let mut state = self.call()?;
         assert_eq!(state.orders[&order].0, Status::InTransit);
         state.positions.entry(order).or_default().push(at);
         Ok(())
     }
 
-    async fn level(&self, sku: &str) -> Result<Option<Level>, RestError> {
+    async fn level(&self, sku: &str) -> Result<Option<Level>, Error> {
         let level = |on_hand: &u64| Level {
             reserved: 0,
             available: *on_hand,
@@ -168,7 +175,7 @@ impl Rest for World {
         Ok(self.call()?.stock.get(sku).map(level))
     }
 
-    async fn stock(&self, sku: &str, on_hand: u64) -> Result<(), RestError> {
+    async fn stock(&self, sku: &str, on_hand: u64) -> Result<(), Error> {
         self.call()?.stock.insert(sku.into(), on_hand);
         Ok(())
     }
