@@ -1,6 +1,8 @@
 //! A minimal HTTP/1.1 client, because the load generator shares the machine
 //! with what it measures: prebuilt requests out, a status line and a length in.
 //! One request in flight per connection, no pipelining, no chunked bodies.
+//! `trackops_client`, which asks operations here, builds and reads each request and retries: its work would be
+//! measured, too.
 
 mod connection;
 mod request;

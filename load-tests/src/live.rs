@@ -1,5 +1,6 @@
 //! The WebSocket side: many sockets on `/api/v1/track`, each frame handed on
-//! with the moment it was read.
+//! with the moment it was read. Not by `trackops_client`: it keeps one version of each
+//! order back that comes twice, reads whole views, and hides lost connections, which a measurement has to see.
 
 mod fleet;
 mod frame;

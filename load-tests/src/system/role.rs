@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::process::{Child, Command};
+use trackops_client::{Client, WriteOptions};
 
 use super::machine::{cpu_seconds, kib};
-use crate::http::{Connection, get, with_json};
+use crate::http::{Connection, get};
 use crate::order;
 
 const READY_MAX: Duration = Duration::from_mins(1);
@@ -186,18 +187,18 @@ impl Role {
     }
 }
 
-/// Sets a stock that no benchmark exhausts, for every article.
+/// A stock that no benchmark exhausts.
+const ON_HAND: u64 = 1_000_000_000;
+
+/// Sets it for every article.
 pub async fn stock_catalogue(inventory: SocketAddr) -> Result<()> {
-    let mut connection = Connection::new(inventory);
+    let client = Client::new(&format!("http://{inventory}"))?;
     for number in 0..order::CATALOGUE_SIZE {
-        let path = format!("/api/v1/inventory/items/{}", order::sku(number));
-        let request = with_json("PUT", inventory, &path, r#"{"onHand":1000000000}"#);
-        let response = connection.call(&request).await?;
-        let (status, body) = (response.status, String::from_utf8_lossy(response.body));
-        ensure!(
-            (200..300).contains(&status),
-            "PUT {path} answers {status}: {body}"
-        );
+        let sku = order::sku(number);
+        let stocked = client
+            .set_on_hand(&sku, ON_HAND, WriteOptions::unkeyed())
+            .await;
+        stocked.with_context(|| format!("stock {sku}"))?;
     }
     Ok(())
 }
