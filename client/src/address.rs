@@ -8,6 +8,9 @@ use url::Url;
 
 use super::error::Error;
 
+/// Whether `https` can be spoken.
+const HAS_TLS: bool = cfg!(feature = "tls");
+
 /// The base URL of a server.
 #[derive(Clone, Debug)]
 pub struct ServerAddress {
@@ -24,9 +27,14 @@ impl ServerAddress {
         let named = if url.contains('@') { "that" } else { url };
         let mut base = Url::parse(url)
             .map_err(|error| Error::Usage(format!("{named} is not a URL: {error}")))?;
-        if base.scheme() != "http" || base.host().is_none() {
-            let form = format!("{named}: must be http://HOST:PORT (this client speaks no TLS)");
-            return Err(Error::Usage(form));
+        let can_speak = base.scheme() == "http" || (HAS_TLS && base.scheme() == "https");
+        if !can_speak || base.host().is_none() {
+            let form = if HAS_TLS {
+                "http://HOST:PORT or https://HOST:PORT"
+            } else {
+                "http://HOST:PORT (this build speaks no TLS)"
+            };
+            return Err(Error::Usage(format!("{named}: must be {form}")));
         }
         let authorization = basic(&base);
         // Fails only for a URL that can have no user and password.
@@ -54,6 +62,12 @@ impl ServerAddress {
     /// The base URL, without user and password.
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// Whether connections are encrypted.
+    #[cfg(feature = "tls")]
+    pub fn is_encrypted(&self) -> bool {
+        self.base.scheme() == "https"
     }
 
     /// `Authorization` with the URL's user and password, if it had them.
@@ -91,6 +105,8 @@ mod tests {
         assert_eq!(url.as_str(), "http://h:1/base/api/v1/orders/a%2Fb%20c");
         assert_eq!(parse("http://h").join(&["a"]).as_str(), "http://h/a");
         assert!(ServerAddress::parse("h:8080").is_err());
+        assert!(ServerAddress::parse("ftp://h").is_err());
+        assert_eq!(ServerAddress::parse("https://h").is_ok(), HAS_TLS);
     }
 
     #[test]

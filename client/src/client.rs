@@ -14,6 +14,8 @@ use super::answer::Answer;
 use super::dial::Dialer;
 use super::error::Error;
 use super::retry::RetryPolicy;
+#[cfg(feature = "tls")]
+use super::tls::Encryption;
 use super::transport::{Ask, Transport};
 use super::write_options::WriteOptions;
 
@@ -36,11 +38,13 @@ pub struct ClientBuilder {
     retry: RetryPolicy,
     connect_timeout: Duration,
     timeout: Duration,
+    #[cfg(feature = "tls")]
+    authorities: Option<Vec<u8>>,
 }
 
 impl Client {
-    /// A client of the server at `url`, `http://HOST:PORT` perhaps with a path, with the settings of
-    /// [`Client::builder`]. Connects at the first call.
+    /// A client of the server at `url`, `http://HOST:PORT` or `https://HOST:PORT` perhaps with a path, with the
+    /// settings of [`Client::builder`]. Connects at the first call.
     pub fn new(url: &str) -> Result<Self, Error> {
         Self::builder(url).build()
     }
@@ -53,6 +57,8 @@ impl Client {
             retry: RetryPolicy::default(),
             connect_timeout: CONNECT_TIMEOUT,
             timeout: REQUEST_TIMEOUT,
+            #[cfg(feature = "tls")]
+            authorities: None,
         }
     }
 
@@ -122,10 +128,26 @@ impl ClientBuilder {
         self
     }
 
-    /// The client. Fails with [`Error::Usage`] if the URL is none of a server.
+    /// Trusts the authorities of this PEM text at `https://`, and no others; those of the system unless set.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn trust_only(mut self, authorities: impl Into<Vec<u8>>) -> Self {
+        self.authorities = Some(authorities.into());
+        self
+    }
+
+    /// The client. Fails with [`Error::Usage`] if the URL is none of a server, or if there is no authority to
+    /// trust.
     pub fn build(self) -> Result<Client, Error> {
         let address = ServerAddress::parse(&self.url)?;
         let dialer = Dialer::new(self.connect_timeout);
+        #[cfg(feature = "tls")]
+        let dialer = if address.is_encrypted() {
+            let authorities = self.authorities.as_deref();
+            dialer.encrypted(Encryption::new(authorities, self.connect_timeout)?)
+        } else {
+            dialer
+        };
         let transport = Transport::new(address, dialer, self.retry, self.timeout);
         Ok(Client {
             transport: Arc::new(transport),

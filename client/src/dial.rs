@@ -1,4 +1,4 @@
-//! Opens the connections to a server, for requests and for the live socket.
+//! Opens the connections to a server: one way for requests and for the live socket, so that both trust the same.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,12 +12,17 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower_service::Service;
 
+#[cfg(feature = "tls")]
+use super::tls::Encryption;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Connects to the server that a URI names.
 #[derive(Clone, Debug)]
 pub struct Dialer {
     tcp: HttpConnector,
+    #[cfg(feature = "tls")]
+    encryption: Option<Encryption>,
 }
 
 impl Dialer {
@@ -26,13 +31,35 @@ impl Dialer {
         let mut tcp = HttpConnector::new();
         tcp.set_connect_timeout(Some(connect_timeout));
         tcp.set_nodelay(true);
-        Self { tcp }
+        tcp.enforce_http(false);
+        Self {
+            tcp,
+            #[cfg(feature = "tls")]
+            encryption: None,
+        }
+    }
+
+    /// Encrypts every connection.
+    #[cfg(feature = "tls")]
+    pub fn encrypted(mut self, encryption: Encryption) -> Self {
+        self.encryption = Some(encryption);
+        self
     }
 
     /// A connection to `uri`'s host.
     pub fn dial(&self, uri: Uri) -> BoxFuture<'static, Result<Stream, BoxError>> {
-        let connecting = self.tcp.clone().call(uri);
-        Box::pin(async move { Ok(Stream(Box::new(connecting.await?.into_inner()))) })
+        let connecting = self.tcp.clone().call(uri.clone());
+        #[cfg(feature = "tls")]
+        let encryption = self.encryption.clone();
+        Box::pin(async move {
+            let tcp = connecting.await?.into_inner();
+            #[cfg(feature = "tls")]
+            if let Some(encryption) = encryption {
+                let host = uri.host().unwrap_or_default();
+                return Ok(Stream(Box::new(encryption.encrypt(host, tcp).await?)));
+            }
+            Ok(Stream(Box::new(tcp)))
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! See `README.md`, which is the front page of the documentation.
+//! A client of the API of `TrackOps`. What follows is `README.md`.
 #![doc = include_str!("../README.md")]
 
 mod address;
@@ -18,6 +18,8 @@ mod problem;
 mod retry;
 mod status;
 mod timestamp;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod write_options;
 

@@ -11,7 +11,7 @@ use super::show;
 
 /// Takes the named step, or the next one.
 pub async fn advance(args: &AdvanceArgs, output: &mut Output) -> Result<(), CliError> {
-    let server = Server::orders(&args.target.url)?;
+    let server = Server::orders(&args.target)?;
     let client = &server.client;
     let mut options = WriteOptions::maybe_keyed(args.key.clone());
     let status = if let Some(status) = args.status {

@@ -18,6 +18,7 @@ Try it:
 Environment:
   TRACKOPS_URL                  the server that the client commands talk to
   TRACKOPS_MANAGEMENT_URL       the server that dead-letters talks to
+  TRACKOPS_CA_FILE              whom they trust at https://, instead of the system's authorities
   TRACKOPS_LOG                  log filter of the servers, e.g. info,trackops::outbox=debug
   TRACKOPS_LISTEN, …            every key of the configuration: see `trackops config`;
                                 a secret may be in a file: TRACKOPS_LINK_SECRET_FILE, …

@@ -10,7 +10,7 @@ use super::show;
 
 /// Cancels an order.
 pub async fn cancel(args: &CancelArgs, output: &mut Output) -> Result<(), CliError> {
-    let server = Server::orders(&args.target.url)?;
+    let server = Server::orders(&args.target)?;
     let options = WriteOptions::maybe_keyed(args.key.clone());
     let cancelling = server
         .client

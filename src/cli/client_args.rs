@@ -6,7 +6,7 @@ use trackops_domain::status::Status;
 use uuid::Uuid;
 
 use super::place_args::PlaceArgs;
-use super::target::{DEFAULT_MANAGEMENT_URL, Target};
+use super::target::{DEFAULT_MANAGEMENT_URL, Target, Trust};
 
 const SHOW_HELP: &str = "\
 Examples:
@@ -145,6 +145,9 @@ pub struct DeadLettersArgs {
     #[arg(long, value_name = "URL", global = true)]
     #[arg(env = "TRACKOPS_MANAGEMENT_URL", hide_env_values = true, default_value = DEFAULT_MANAGEMENT_URL)]
     pub management_url: String,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment would become a heading of the help")]
+    pub trust: Trust,
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,

@@ -16,7 +16,7 @@ use super::watch::{Watch, follow};
 
 /// Places an order, and follows it if `--watch` is set.
 pub async fn place(args: &PlaceArgs, output: &mut Output) -> Result<ExitCode, CliError> {
-    let server = Server::orders(&args.target.url)?;
+    let server = Server::orders(&args.target)?;
     let options = WriteOptions::maybe_keyed(args.key.clone());
     let placing = server.client.place_json(body(args)?, options);
     let answer = server.ask(placing).await?;

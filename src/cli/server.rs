@@ -5,7 +5,12 @@ use trackops_client::{Admin, Client, Error, RetryPolicy};
 use super::failure::CliError;
 use super::problem::cleaned;
 use super::program;
+use super::target::{Target, Trust};
 use super::text::printable;
+
+/// What rustls says of a certificate whose authority isn't trusted, or isn't the one of that name.
+const STRANGERS: [&str; 2] = ["UnknownIssuer", "BadSignature"];
+const CA_HINT: &str = "name a PEM file with its authority by --ca";
 
 /// A server, by a client of its public or its management address.
 pub struct Server<C> {
@@ -16,24 +21,24 @@ pub struct Server<C> {
 }
 
 impl Server<Client> {
-    /// The order service at `url`.
-    pub fn orders(url: &str) -> Result<Self, CliError> {
+    /// The order service.
+    pub fn orders(target: &Target) -> Result<Self, CliError> {
         let hint = format!(
             "start it with `{} dev --demo`, or name another server with --url",
             program::path()
         );
-        let client = client(url)?;
+        let client = client(&target.url, &target.trust)?;
         Ok(Self { client, hint })
     }
 }
 
 impl Server<Admin> {
     /// A management address.
-    pub fn management(url: &str) -> Result<Self, CliError> {
+    pub fn management(url: &str, trust: &Trust) -> Result<Self, CliError> {
         let hint = "name the management address with --management-url \
             (of `trackops dev` it is the public one, http://127.0.0.1:8080)";
         Ok(Self {
-            client: Admin::from(client(url)?),
+            client: Admin::from(client(url, trust)?),
             hint: hint.into(),
         })
     }
@@ -50,15 +55,24 @@ impl<C> Server<C> {
 
     fn failed(&self, error: Error) -> CliError {
         let mut failure = failure(error);
-        if let CliError::Unreachable { hint, .. } = &mut failure {
-            hint.clone_from(&self.hint);
+        if let CliError::Unreachable { hint, cause, .. } = &mut failure {
+            let is_stranger = STRANGERS.iter().any(|words| cause.contains(words));
+            *hint = if is_stranger { CA_HINT } else { &self.hint }.into();
         }
         failure
     }
 }
 
-fn client(url: &str) -> Result<Client, CliError> {
-    let client = Client::builder(url).retry(RetryPolicy::none());
+fn client(url: &str, trust: &Trust) -> Result<Client, CliError> {
+    let mut client = Client::builder(url).retry(RetryPolicy::none());
+    // Without encryption nobody has to be trusted, so a file that isn't there does no harm.
+    if let Some(file) = trust.ca.as_ref().filter(|_| url.starts_with("https:")) {
+        let read = std::fs::read(file);
+        client = client.trust_only(read.map_err(|source| CliError::Input {
+            name: file.display().to_string(),
+            source,
+        })?);
+    }
     client.build().map_err(failure)
 }
 
@@ -96,13 +110,20 @@ mod tests {
 
     use super::*;
 
+    fn orders(url: &str) -> Result<Server<Client>, CliError> {
+        Server::orders(&Target {
+            url: url.into(),
+            trust: Trust::default(),
+        })
+    }
+
     #[tokio::test]
     async fn a_password_in_the_url_is_not_shown() {
-        for url in ["u:hunter2@h", "https://u:hunter2@h", "http://u:hunter2@h:x"] {
-            let refused = Server::orders(url).err().expect("no URL of ours").report();
+        for url in ["u:hunter2@h", "ftp://u:hunter2@h", "http://u:hunter2@h:x"] {
+            let refused = orders(url).err().expect("no URL of ours").report();
             assert!(!refused.contains("hunter2"), "{refused}");
         }
-        let server = Server::orders("http://u:hunter2@127.0.0.1:1").expect("a URL");
+        let server = orders("http://u:hunter2@127.0.0.1:1").expect("a URL");
         assert_eq!(server.client.url(), "http://127.0.0.1:1");
         let failed = server.ask(server.client.order(Uuid::nil())).await;
         let report = failed.expect_err("nobody listens").report();
@@ -114,7 +135,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         drop(listener);
-        let server = Server::orders(&format!("http://{address}")).expect("a URL");
+        let server = orders(&format!("http://{address}")).expect("a URL");
         let error = server.ask(server.client.order(Uuid::nil())).await;
         let report = error.expect_err("nobody listens").report();
         assert!(!report.contains('\n'), "{report}");

@@ -11,7 +11,7 @@ use super::text::{json_line, money, printable, table};
 
 /// Prints an order.
 pub async fn show(args: &ShowArgs, output: &mut Output) -> Result<(), CliError> {
-    let server = Server::orders(&args.target.url)?;
+    let server = Server::orders(&args.target)?;
     let answer = server.ask(server.client.order(args.id)).await?;
     let history = if args.history {
         Some(server.ask(server.client.history(args.id)).await?)

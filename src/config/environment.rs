@@ -9,9 +9,10 @@ const PREFIX: &str = "TRACKOPS_";
 
 /// Known variables that are no keys: those of the client commands, of the tests, and of the tools that start
 /// servers for tests.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 7] = [
     "TRACKOPS_URL",
     "TRACKOPS_MANAGEMENT_URL",
+    "TRACKOPS_CA_FILE",
     "TRACKOPS_FAULT",
     "TRACKOPS_SERVICES_DIR",
     "TRACKOPS_SCRATCH_DIR",

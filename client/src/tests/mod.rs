@@ -4,3 +4,5 @@ mod calls;
 mod live;
 mod retries;
 mod server;
+#[cfg(feature = "tls")]
+mod tls;

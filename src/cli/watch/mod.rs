@@ -40,7 +40,7 @@ pub async fn watch(args: &WatchArgs, output: &mut Output) -> Result<ExitCode, Cl
         let message = format!("at most {ORDERS_MAX} orders at once");
         return Err(CliError::Usage(message));
     }
-    let server = Server::orders(&args.target.url)?;
+    let server = Server::orders(&args.target)?;
     let ids = if args.ids.is_empty() {
         vec![newest(&server).await?]
     } else {

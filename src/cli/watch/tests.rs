@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use super::*;
+use crate::cli::target::{Target, Trust};
 
 const ID: Uuid = Uuid::from_u128(0x0192_7c3e_0000_7000_8000_0000_0000_0001);
 
@@ -72,6 +73,13 @@ impl Server {
     }
 }
 
+fn orders(url: &str) -> Result<super::Server<Client>, CliError> {
+    super::Server::orders(&Target {
+        url: url.into(),
+        trust: Trust::default(),
+    })
+}
+
 async fn next(socket: &mut WebSocketStream<TcpStream>) -> Option<Value> {
     loop {
         match socket.next().await? {
@@ -121,7 +129,7 @@ fn both<'a, A: 'a, B: 'a>(
 }
 
 async fn run(server: &Server, watch: Watch, lines: &Lines) -> Result<ExitCode, CliError> {
-    let client = super::Server::orders(&server.url).expect("a URL");
+    let client = orders(&server.url).expect("a URL");
     let mut never = std::pin::pin!(std::future::pending());
     let mut output = Output::to(lines.clone());
     follow_until(&client, watch, &mut output, never.as_mut()).await
@@ -197,7 +205,7 @@ async fn an_unknown_order_fails_and_a_busy_server_is_asked_again() {
 async fn ctrl_c_closes_the_socket() {
     let server = Server::start().await;
     let (stop, mut stopped) = mpsc::channel::<()>(1);
-    let client = super::Server::orders(&server.url).expect("a URL");
+    let client = orders(&server.url).expect("a URL");
     let mut output = Output::to(io::sink());
     let watch = Watch {
         until_final: false,
@@ -228,7 +236,7 @@ async fn a_reader_that_leaves_ends_it() {
         }
     }
     let server = Server::start().await;
-    let client = super::Server::orders(&server.url).expect("a URL");
+    let client = orders(&server.url).expect("a URL");
     let mut never = std::pin::pin!(std::future::pending());
     let mut output = Output::to(Closed);
     let script = async {
@@ -246,7 +254,7 @@ async fn the_first_connection_must_work() {
     let server = Server::start().await;
     let url = server.url.clone();
     drop(server.listener);
-    let client = super::Server::orders(&url).expect("a URL");
+    let client = orders(&url).expect("a URL");
     let mut never = std::pin::pin!(std::future::pending());
     let mut output = Output::to(io::sink());
     let outcome = follow_until(&client, watch_one(None), &mut output, never.as_mut()).await;

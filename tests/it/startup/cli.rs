@@ -1,5 +1,6 @@
 //! The client commands of the real binary, against a small server that speaks the documented REST.
 
+use std::net::SocketAddr;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
 
@@ -11,7 +12,13 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::server::TlsStream;
 
 const ID: &str = "01927c3e-8f1a-7000-8000-0123456789ab";
 
@@ -116,14 +123,15 @@ async fn track(mut socket: WebSocket) {
     }
 }
 
-async fn start() -> Arc<str> {
+/// The server's routes.
+fn router() -> axum::Router {
     let history = json!({"orderId": ID, "items": [{"version": 1, "previousStatus": null,
         "status": "PENDING", "at": "2026-01-31T12:00:00.000Z", "by": "client", "commandId": ID}]});
     let sent = |Path(place): Path<String>| async move {
         assert_eq!(place, "ORDER_CREATED/0/7/send");
         Json(json!({"topic": "ORDER_CREATED"}))
     };
-    let router = axum::Router::new()
+    axum::Router::new()
         .route("/api/v1/orders", post(place_order))
         .route(
             "/api/v1/track",
@@ -136,12 +144,58 @@ async fn start() -> Arc<str> {
             get(|| async { Json(history) }),
         )
         .route("/admin/v1/dead-letters", get(list_letters))
-        .route("/admin/v1/dead-letters/{*place}", post(sent));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        .route("/admin/v1/dead-letters/{*place}", post(sent))
+}
+
+async fn start() -> Arc<str> {
+    let listener = TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    tokio::spawn(async move { axum::serve(listener, router()).await });
     url.into()
+}
+
+/// A listener behind TLS.
+struct Encrypted {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl axum::serve::Listener for Encrypted {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, client) = self.listener.accept().await.expect("a connection");
+            // A client that doesn't trust it ends the handshake.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, client);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// Starts the server behind TLS with a certificate that signs itself; its URL, and the certificate as PEM.
+async fn start_encrypted() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("a certificate");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = Encrypted { listener, acceptor };
+    tokio::spawn(async move { axum::serve(listener, router()).await });
+    (format!("https://localhost:{port}"), made.cert.pem())
 }
 
 async fn run(url: &str, words: &[&str], input: &str) -> Output {
@@ -259,6 +313,34 @@ async fn dead_letters_are_listed_and_sent_again() {
         "{}",
         err(&sent)
     );
+}
+
+#[tokio::test]
+async fn a_server_behind_tls_is_reached_if_it_is_trusted() {
+    let (url, authority) = start_encrypted().await;
+    let file = std::env::temp_dir().join(format!("trackops-ca-{}.pem", uuid::Uuid::new_v4()));
+    std::fs::write(&file, authority).expect("written");
+    let ca = file.to_str().expect("UTF-8");
+    let shown = run(&url, &["show", ID, "--ca", ca], "").await;
+    assert!(out(&shown).contains("CONFIRMED"), "{}", err(&shown));
+    let words = ["dead-letters", "resend", "ORDER_CREATED/0/7", "--ca", ca];
+    let sent = run(&url, &words, "").await;
+    assert_eq!(
+        out(&sent),
+        "sent to ORDER_CREATED again\n",
+        "{}",
+        err(&sent)
+    );
+    // Somebody else's authority.
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("made");
+    std::fs::write(&file, other.cert.pem()).expect("written");
+    let refused = run(&url, &["show", ID, "--ca", ca], "").await;
+    assert_eq!(refused.status.code(), Some(1));
+    let hint = ": name a PEM file with its authority by --ca\n";
+    assert!(err(&refused).ends_with(hint), "{}", err(&refused));
+    std::fs::remove_file(&file).expect("removed");
+    let missing = run(&url, &["show", ID, "--ca", ca], "").await;
+    assert!(err(&missing).contains(ca), "{}", err(&missing));
 }
 
 #[tokio::test]
