@@ -16,4 +16,5 @@ mod raw;
 mod server;
 mod stock_double;
 mod support;
+mod typed_client;
 mod unread;

@@ -1,4 +1,5 @@
-//! A client of REST, as the world outside is one.
+//! A raw client of REST: it sends what it is given, wrong requests too, once, and gives every answer whole, the
+//! refusals too. What a program should use is `trackops_client`, which `tests/it/rest/typed_client.rs` tests.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! An HTTP/1.1 client that retries only what any client may: a request on a connection that was used
-//! before, closed without a byte of an answer (RFC 9112, 9.3.1), if a repeat does no harm.
+//! before, closed without a byte of an answer (RFC 9112, 9.3.1), if a repeat does no harm. `trackops_client` retries
+//! more, which would hide an answer that is lost.
 
 use std::io;
 
