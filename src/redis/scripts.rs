@@ -7,7 +7,7 @@ use redis::{Cmd, RedisResult};
 /// A script and its SHA-1, by which it is called.
 #[derive(Debug)]
 pub(super) struct Scripts {
-    /// Sets each of KEYS to ARGV[i], for ARGV[#KEYS + i] seconds, unless the stored entry ranks higher.
+    /// Sets each of KEYS to `ARGV[i]`, for `ARGV[#KEYS + i]` seconds, unless the stored entry ranks higher.
     pub(super) put: redis::Script,
     /// Keeps a courier's position: see [`PUT_POSITION`].
     pub(super) put_position: redis::Script,

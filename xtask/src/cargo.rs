@@ -4,6 +4,7 @@
 //! dependencies again. `RUSTFLAGS` are never changed, for the same reason.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
@@ -39,10 +40,34 @@ pub fn command(args: &[&str]) -> Command {
     command
 }
 
+/// The feature of the production build.
+pub const TLS: &str = "trackops/tls";
+
+/// The same for a build with [`TLS`].
+///
+/// It takes the system's OpenSSL where `pkg-config` finds one. The production build compiles an OpenSSL of its own,
+/// which takes minutes and has no line of ours. All other C of the feature (librdkafka with TLS, zstd, ring) is compiled.
+pub fn with_tls(args: &[&str]) -> Command {
+    let mut command = command(args);
+    let found = Command::new("pkg-config")
+        .args(["--exists", "openssl"])
+        .status();
+    if found.is_ok_and(|status| status.success()) {
+        command.env("OPENSSL_NO_VENDOR", "1");
+    }
+    command
+}
+
 /// Runs cargo with its output shown.
 pub fn run(args: &[&str]) -> Result<()> {
-    let status = command(args).status().context("start cargo")?;
+    run_command(&mut command(args))
+}
+
+/// The same for a [`command`] that was changed.
+pub fn run_command(command: &mut Command) -> Result<()> {
+    let status = command.status().context("start cargo")?;
     if !status.success() {
+        let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
         bail!("cargo {} failed", args.join(" "));
     }
     Ok(())

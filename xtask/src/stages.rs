@@ -23,6 +23,8 @@ enum Outcome {
     Ok,
     Failed,
     Skipped,
+    /// Not possible here, for this reason.
+    LeftOut(&'static str),
 }
 
 impl Stages {
@@ -61,10 +63,20 @@ impl Stages {
         });
     }
 
+    /// Notes a stage that lacks something here; that is no failure.
+    pub fn leave_out(&mut self, name: &'static str, why: &'static str) {
+        self.rows.push(Row {
+            name,
+            took: Duration::ZERO,
+            outcome: Outcome::LeftOut(why),
+        });
+    }
+
     /// Prints the table; an error names the stages that failed.
     pub fn finish(self, whole: Duration) -> Result<()> {
         println!("\n{}", self.table(whole));
-        let bad = self.rows.iter().filter(|row| row.outcome != Outcome::Ok);
+        let is_bad = |row: &&Row| matches!(row.outcome, Outcome::Failed | Outcome::Skipped);
+        let bad = self.rows.iter().filter(is_bad);
         let names: Vec<&str> = bad.map(|row| row.name).collect();
         if !names.is_empty() {
             bail!("not passed: {}", names.join(", "));
@@ -76,9 +88,10 @@ impl Stages {
         let mut table = format!("{:<24}{:>8}\n", "stage", "seconds");
         for row in &self.rows {
             let outcome = match row.outcome {
-                Outcome::Ok => "",
-                Outcome::Failed => "  FAILED",
-                Outcome::Skipped => "  skipped",
+                Outcome::Ok => String::new(),
+                Outcome::Failed => "  FAILED".to_owned(),
+                Outcome::Skipped => "  skipped".to_owned(),
+                Outcome::LeftOut(why) => format!("  left out: {why}"),
             };
             // Writing to a string can't fail.
             let _ = writeln!(
@@ -98,9 +111,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_or_skipped_stage_fails_the_whole() {
+    fn a_failed_or_skipped_stage_fails_the_whole_and_one_left_out_does_not() {
         let mut stages = Stages::default();
         assert!(stages.run("one", || Ok(())));
+        stages.leave_out("none", "no tool");
+        assert!(stages.table(Duration::ZERO).contains("left out: no tool"));
         assert!(stages.finish(Duration::ZERO).is_ok());
 
         let mut stages = Stages::default();

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that has to hold before a change is good, the same here and in CI, or the
 //! part of it that [`request`] reads from the arguments. Servers start while the tests compile.
 
+mod deny;
 mod report;
 mod request;
 
@@ -33,9 +34,12 @@ pub fn run(args: &[&str]) -> Result<()> {
             Request::Named(_) => with_servers(&request, &mut stages, &mut report),
             Request::Whole(_) => {
                 with_servers(&request, &mut stages, &mut report);
-                // Last: what it compiles, nothing else waits for.
+                // Last: what they compile, nothing else waits for.
                 stages.run("clippy", tidy::run_clippy);
             }
+                stages.run("clippy with tls", tidy::run_clippy_tls);
+                stages.run("doc", tidy::run_doc);
+                deny::run(&mut stages);
         }
     }
     report.print();

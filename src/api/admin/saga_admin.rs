@@ -1,5 +1,5 @@
 //! The state of the route that lists waiting sagas. Leaves storage and time to the ports, and the answer's
-//! form to [`super::list_sagas`].
+//! form to [`mod@super::list_sagas`].
 
 use std::sync::Arc;
 use std::time::Duration;

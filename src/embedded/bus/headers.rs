@@ -20,7 +20,7 @@ pub(super) fn write(headers: &[(&str, &[u8])], into: &mut Vec<u8>) {
     }
 }
 
-/// Reads what [`write`] wrote; `None` if it didn't. The values are parts of `stored`.
+/// Reads what [`write()`] wrote; `None` if it didn't. The values are parts of `stored`.
 pub(super) fn read(stored: &Bytes) -> Option<BTreeMap<HeaderName, Bytes>> {
     let mut rest = stored.clone();
     let mut headers = BTreeMap::new();

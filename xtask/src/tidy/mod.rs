@@ -7,6 +7,7 @@ mod headers;
 mod imports;
 mod lock;
 mod readme;
+mod rust_version;
 mod sizes;
 mod sleeps;
 mod source;
@@ -53,6 +54,33 @@ pub fn run_clippy() -> Result<()> {
     ])
 }
 
+/// Clippy over what the production build has beside, warnings denied: everything behind the feature `tls`.
+pub fn run_clippy_tls() -> Result<()> {
+    cargo::run_command(&mut cargo::with_tls(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--features",
+        cargo::TLS,
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+/// The documentation of our crates, warnings denied: a link that leads nowhere, for example. With private items,
+/// because it is for those who work on them.
+pub fn run_doc() -> Result<()> {
+    let args = [
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ];
+    let mut command = cargo::command(&args);
+    cargo::run_command(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
 /// Runs the rules on the text.
 pub fn run_text_checks() -> Result<()> {
     let root = cargo::workspace();
@@ -66,6 +94,7 @@ pub fn run_text_checks() -> Result<()> {
     findings.extend(lock::check(&lock));
     let tests = fs::read_to_string(root.join(readme::PATH)).context("read tests/README.md")?;
     findings.extend(readme::check(&tests, &sources));
+    findings.extend(rust_version::check(root)?);
     for finding in &findings {
         println!("{finding}");
     }
