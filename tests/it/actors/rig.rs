@@ -12,20 +12,22 @@ use trackops::actors::without_lease::WithoutLease;
 use trackops::codec::content::{AddressV1, ContentV1, ItemV1};
 use trackops::embedded::cache::MemoryCache;
 use trackops::live::hub::Hub;
-use trackops::model::order_answer::Done;
+use trackops::model::order_answer::{ActorReport, Done};
 use trackops::model::order_request::{CommandRequest, PlaceRequest};
 use trackops::model::orders_error::OrdersError;
 use trackops::ports::cache::Cache;
 use trackops::ports::clock::{Clock, SystemClock};
-use trackops::ports::live::LiveHub;
-use trackops::ports::orders::OrdersExt;
+use trackops::ports::journal::Journal;
+use trackops::ports::live::{LiveHub, LiveItem, LiveListener};
+use trackops::ports::orders::{Orders as _, OrdersExt};
+use trackops_cluster::ShardCount;
 use trackops_cluster::lease::Lease;
-use trackops_cluster::membership::{Membership as _, NodeId};
-use trackops_cluster::{Epoch, ShardCount};
+use trackops_cluster::membership::{Membership, NodeId};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{CommandId, OrderId};
 use trackops_domain::placed::Placed;
 
+use crate::contract::support::seen;
 use crate::doubles::journal::MemoryJournal;
 use crate::doubles::membership::MemoryMembership;
 
@@ -63,40 +65,15 @@ impl Rig {
         let count = ShardCount::new(8).expect("in range");
         let membership = MemoryMembership::new(&journal, count);
         let lease = Lease::unlimited();
-        let node = NodeId("test".into());
-        let incarnation = membership
-            .join(&node, "test:1", LEASE)
-            .await
-            .expect("the double grants");
-        let ownership = Ownership::new(
-            Arc::new(membership.clone()),
-            node,
-            incarnation,
-            lease.clone(),
-            count,
-        );
-        let gate = CacheGate::new(
-            cache.clone(),
-            ownership.clone(),
-            CacheGateSettings::default(),
-        );
-        let all: Vec<_> = count.iter().map(|shard| (shard, Epoch(0))).collect();
-        ownership
-            .claim(&all, &gate)
-            .await
-            .expect("the double grants");
-        let parts = Parts {
+        let ports = Ports {
             journal: Arc::new(journal.clone()),
+            membership: Arc::new(membership.clone()),
             cache,
-            gate: gate.clone(),
-            hub: Hub::new() as Arc<dyn LiveHub>,
             clock,
-            ownership: ownership.clone(),
-            without_lease: WithoutLease::Refuse,
+            hub: Hub::new(),
             saga_route,
-            sagas: None,
         };
-        let node = Node::start(parts, settings).await.expect("actors start");
+        let (node, ownership) = start(ports, count, lease.clone(), settings).await;
         Self {
             node,
             journal,
@@ -120,6 +97,97 @@ impl Rig {
     pub async fn command(&self, order: OrderId, command: Command) -> Result<Done, OrdersError> {
         self.node.execute(execute(order, command)).await
     }
+}
+
+/// What a node needs from outside.
+pub struct Ports {
+    pub journal: Arc<dyn Journal>,
+    pub membership: Arc<dyn Membership>,
+    pub cache: Arc<dyn Cache>,
+    pub clock: Arc<dyn Clock>,
+    pub hub: Arc<dyn LiveHub>,
+    pub saga_route: Option<SagaRoute>,
+}
+
+/// A node that is alone, and so owns all shards, with what it owns.
+pub async fn start(
+    outside: Ports,
+    count: ShardCount,
+    lease: Lease,
+    settings: Settings,
+) -> (Arc<Node>, Arc<Ownership>) {
+    let (name, membership) = (NodeId("test".into()), outside.membership);
+    let joined = membership.join(&name, "test:1", LEASE).await;
+    let incarnation = joined.expect("it is granted");
+    let all = seen(&*membership).await;
+    let ownership = Ownership::new(membership, name, incarnation, lease, count);
+    let gate = CacheGate::new(
+        outside.cache.clone(),
+        ownership.clone(),
+        CacheGateSettings::default(),
+    );
+    let claimed = ownership.claim(&all, &gate).await;
+    claimed.expect("it is granted");
+    let parts = Parts {
+        journal: outside.journal,
+        cache: outside.cache,
+        gate,
+        hub: outside.hub,
+        clock: outside.clock,
+        ownership: ownership.clone(),
+        without_lease: WithoutLease::Refuse,
+        saga_route: outside.saga_route,
+        sagas: None,
+    };
+    let node = Node::start(parts, settings).await.expect("actors start");
+    (node, ownership)
+}
+
+/// A listener whose delivery panics in the order's actor: the failure of one order.
+struct Explosive;
+
+impl LiveListener for Explosive {
+    fn id(&self) -> u64 {
+        1
+    }
+
+    fn deliver(&self, _: LiveItem) {
+        panic!("the listener explodes");
+    }
+}
+
+/// Makes the order's actor panic once.
+pub async fn fail(node: &Node, order: OrderId) {
+    let failed = node.subscribe(order, None, Arc::new(Explosive)).await;
+    assert!(
+        matches!(failed, Err(OrdersError::Restarted)),
+        "an error at once, no hang: {failed:?}"
+    );
+}
+
+/// Returns when the order's actor has been started again after [`fail`].
+pub async fn until_live(node: &Node, order: OrderId) {
+    until(node, order, |state| state != "restarting").await;
+}
+
+/// Has the order fail until it is quarantined.
+pub async fn quarantine(node: &Node, order: OrderId) {
+    for _ in 0..Settings::default().failures_max {
+        until_live(node, order).await;
+        fail(node, order).await;
+    }
+    until(node, order, |state| state == "quarantined").await;
+}
+
+async fn until(node: &Node, order: OrderId, is_reached: impl Fn(&str) -> bool) {
+    tokio::time::timeout(Duration::from_secs(10), async {
+        let is_there = |report: ActorReport| is_reached(report.state);
+        while !node.inspect(order).await.is_ok_and(is_there) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the order's actor gets there");
 }
 
 /// Default settings, with short waits.

@@ -3,74 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::future::join_all;
 use trackops::actors::Settings;
 use trackops::model::orders_error::{Full, OrdersError};
-use trackops::ports::live::{LiveItem, LiveListener};
 use trackops::ports::orders::{Orders, OrdersExt};
 use trackops_domain::command::Command;
-use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::ids::Version;
 use trackops_domain::status::Status;
 
-use super::rig::{Rig, request, settings};
+use super::rig::{Rig, fail, quarantine, request, settings, until_live};
 use crate::doubles::session::Recorder;
-
-/// A listener whose delivery panics in the order's actor: the failure of one order.
-struct Explosive;
-
-impl LiveListener for Explosive {
-    fn id(&self) -> u64 {
-        1
-    }
-
-    fn deliver(&self, _: LiveItem) {
-        panic!("the listener explodes");
-    }
-}
-
-#[async_trait]
-trait Provoke {
-    async fn fail(&self, order: OrderId);
-    async fn until_live(&self, order: OrderId);
-}
-
-#[async_trait]
-impl Provoke for Rig {
-    /// Makes the order's actor panic once.
-    async fn fail(&self, order: OrderId) {
-        let failed = self.node.subscribe(order, None, Arc::new(Explosive)).await;
-        assert!(
-            matches!(failed, Err(OrdersError::Restarted)),
-            "an error at once, no hang: {failed:?}"
-        );
-    }
-
-    async fn until_live(&self, order: OrderId) {
-        tokio::time::timeout(Duration::from_secs(10), async {
-            while self
-                .node
-                .inspect(order)
-                .await
-                .is_ok_and(|report| report.state == "restarting")
-            {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await
-        .expect("the order is started again");
-    }
-}
 
 #[tokio::test]
 async fn a_failed_order_restarts_and_its_neighbours_notice_nothing() {
     let rig = Rig::new(settings()).await;
     let (order, neighbour) = (rig.place().await, rig.place().await);
-    rig.fail(order).await;
+    fail(&rig.node, order).await;
     rig.command(neighbour, Command::StockReserved)
         .await
         .expect("the neighbour goes on");
-    rig.until_live(order).await;
+    until_live(&rig.node, order).await;
     let done = rig
         .command(order, Command::StockReserved)
         .await
@@ -89,17 +41,7 @@ async fn a_failed_order_restarts_and_its_neighbours_notice_nothing() {
 async fn five_failures_quarantine_until_released() {
     let rig = Rig::new(settings()).await;
     let order = rig.place().await;
-    for _ in 0..5 {
-        rig.until_live(order).await;
-        rig.fail(order).await;
-    }
-    tokio::time::timeout(Duration::from_secs(10), async {
-        while rig.node.inspect(order).await.expect("known").state != "quarantined" {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .expect("quarantined");
+    quarantine(&rig.node, order).await;
     let refused = rig.command(order, Command::StockReserved).await;
     assert!(
         matches!(refused, Err(OrdersError::Quarantined)),

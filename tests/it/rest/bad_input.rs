@@ -92,7 +92,7 @@ async fn a_field_that_breaks_a_rule_is_named() {
         ("/address/postalCode", Value::Null, "/address/postalCode"),
         ("/address/lat", json!("52"), "/address/lat"),
     ];
-    let api = Api::new();
+    let api = Api::new().await;
     for (pointer, value, named) in cases {
         let order = with(pointer, value);
         let answer = api.json("POST", "/api/v1/orders", &order).await;
@@ -107,7 +107,10 @@ async fn a_field_that_breaks_a_rule_is_named() {
 async fn every_broken_field_is_named_at_once() {
     let mut order = with("/items/0/quantity", json!(0));
     order["currency"] = json!("EURO");
-    let answer = Api::new().json("POST", "/api/v1/orders", &order).await;
+    let answer = Api::new()
+        .await
+        .json("POST", "/api/v1/orders", &order)
+        .await;
     let problem = answer.problem(422, "validation-failed", "/api/v1/orders");
     let pointers: Vec<&Value> = problem["errors"]
         .as_array()
@@ -127,7 +130,7 @@ async fn faults_of_every_kind_are_named_at_once() {
         "address": { "street": "\u{200b}", "city": 7, "country": "XX", "lat": true, "lon": 13.4 },
         "deliveryInstructions": ["ring"],
     });
-    let answer = Api::new().json("POST", "/api/v1/orders", &body).await;
+    let answer = Api::new().await.json("POST", "/api/v1/orders", &body).await;
     let problem = answer.problem(422, "validation-failed", "/api/v1/orders");
     let named = |error: &Value| {
         let text = |field: &str| error[field].as_str().expect("text").to_owned();
@@ -165,7 +168,7 @@ async fn faults_of_every_kind_are_named_at_once() {
 /// JSON has one kind of number: what is whole is whole, however it is written.
 #[tokio::test]
 async fn whole_numbers_may_be_written_as_floats() {
-    let api = Api::new();
+    let api = Api::new().await;
     let json = [
         ("content-type", "application/json"),
         ("idempotency-key", "k"),
@@ -236,7 +239,7 @@ async fn what_is_no_json_is_a_400() {
         broken_later.into_bytes(),
         not_utf8,
     ];
-    let api = Api::new();
+    let api = Api::new().await;
     let json = [("content-type", "application/json")];
     for body in bodies {
         let shown = String::from_utf8_lossy(&body).into_owned();
@@ -260,7 +263,7 @@ async fn what_is_no_json_is_a_400() {
 
 #[tokio::test]
 async fn unknown_fields_are_ignored() {
-    let api = Api::new();
+    let api = Api::new().await;
     let order = with("/items/0/colour", json!({ "deep": [[[[]]]] }));
     let answer = api.json("POST", "/api/v1/orders?x=1", &order).await;
     assert_eq!(answer.status, 201, "{}", answer.text);
@@ -268,7 +271,7 @@ async fn unknown_fields_are_ignored() {
 
 #[tokio::test]
 async fn the_media_type_must_be_json() {
-    let api = Api::new();
+    let api = Api::new().await;
     let body = pizza().to_string();
     for given in ["text/plain", "application/xml", "application/jsonp", ""] {
         let headers = [("content-type", given)];
@@ -290,7 +293,7 @@ async fn the_media_type_must_be_json() {
 
 #[tokio::test]
 async fn a_coded_body_is_a_415_that_names_what_is_taken() {
-    let api = Api::new();
+    let api = Api::new().await;
     let body = pizza().to_string();
     let send = async |coding| {
         let headers = [
@@ -316,7 +319,7 @@ async fn a_coded_body_is_a_415_that_names_what_is_taken() {
 
 #[tokio::test]
 async fn a_body_may_have_256_kib_and_no_more() {
-    let api = Api::new();
+    let api = Api::new().await;
     let json = [("content-type", "application/json")];
     let order = pizza().to_string();
     let padded = |bytes: usize| format!("{order}{}", " ".repeat(bytes - order.len()));
@@ -335,9 +338,10 @@ async fn a_body_may_have_256_kib_and_no_more() {
     answer.problem(413, "payload-too-large", "/api/v1/orders");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_body_that_never_ends_is_a_408() {
-    let api = Api::new();
+    let api = Api::new().await;
+    tokio::time::pause();
     let start = futures_util::stream::iter([Ok::<_, std::io::Error>("{")]);
     let endless = futures_util::StreamExt::chain(start, futures_util::stream::pending());
     let json = [("content-type", "application/json")];
@@ -350,7 +354,7 @@ async fn a_body_that_never_ends_is_a_408() {
 
 #[tokio::test]
 async fn the_small_bodies_are_checked_too() {
-    let api = Api::new();
+    let api = Api::new().await;
     let order = format!("/api/v1/orders/{}", api.place().await);
     let cases = [
         ("PUT", "/status", json!({ "status": "LOST" }), "/status"),
@@ -405,10 +409,10 @@ async fn the_small_bodies_are_checked_too() {
 
 #[tokio::test]
 async fn a_position_was_measured_now_or_a_little_earlier() {
-    let api = Api::new();
+    let api = Api::new().await;
     let id = api.place().await;
     let order = format!("/api/v1/orders/{id}");
-    api.orders.saga(&id, &Command::StockReserved);
+    api.saga(&id, Command::StockReserved).await;
     for status in ["PREPARING", "IN_TRANSIT"] {
         let body = json!({ "status": status });
         api.json("PUT", &format!("{order}/status"), &body).await;
@@ -444,7 +448,7 @@ async fn a_position_was_measured_now_or_a_little_earlier() {
 
 #[tokio::test]
 async fn a_panic_is_a_500_in_the_same_form() {
-    let api = Api::new();
+    let api = Api::new().await;
     api.orders.next(Next::Panic);
     api.get(NO_ORDER)
         .await

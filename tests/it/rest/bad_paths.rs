@@ -101,7 +101,7 @@ const MEANINGLESS: &[(&str, &str, &str)] = &[
 
 #[tokio::test]
 async fn a_path_or_query_that_means_nothing_is_a_400() {
-    let api = Api::new();
+    let api = Api::new().await;
     for (path, code, named) in MEANINGLESS {
         let answer = api.get(path).await;
         let instance = path.split('?').next().expect("a path");
@@ -136,7 +136,7 @@ async fn what_is_not_there_is_a_404() {
         ("/docs/nothing.js".into(), "not-found"),
         ("/problems/nothing".into(), "not-found"),
     ];
-    let api = Api::new();
+    let api = Api::new().await;
     for (path, code) in cases {
         api.get(&path).await.problem(404, code, &path);
     }
@@ -157,7 +157,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
         ("POST", "/api/v1/inventory/items/A", "GET,HEAD,PUT"),
         ("POST", "/metrics", "GET,HEAD"),
     ];
-    let api = Api::new();
+    let api = Api::new().await;
     for (method, path, allow) in cases {
         let answer = api.send(method, path, &[], Body::empty()).await;
         answer.problem(405, "method-not-allowed", path);
@@ -167,7 +167,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
 
 #[tokio::test]
 async fn an_idempotency_key_has_1_to_255_visible_characters() {
-    let api = Api::new();
+    let api = Api::new().await;
     let id = api.place().await;
     let order = format!("/api/v1/orders/{id}");
     let long = "k".repeat(256);

@@ -8,7 +8,7 @@ const DRAIN: &str = "/admin/v1/cluster/nodes/order-b/drain";
 
 #[tokio::test]
 async fn replicas_links_and_shards_are_shown() {
-    let api = Api::new();
+    let api = Api::new().await;
     insta::assert_json_snapshot!("cluster", api.get("/admin/v1/cluster").await.json());
     let shards = api.get("/admin/v1/shards").await.json();
     insta::assert_json_snapshot!("shards", shards);
@@ -20,7 +20,7 @@ async fn replicas_links_and_shards_are_shown() {
 
 #[tokio::test]
 async fn a_shard_beyond_the_count_is_not_there() {
-    let api = Api::new();
+    let api = Api::new().await;
     for number in ["3", "65536", "4294967296"] {
         let path = format!("/admin/v1/shards/{number}");
         api.get(&path).await.problem(404, "shard-not-found", &path);
@@ -35,7 +35,7 @@ async fn a_shard_beyond_the_count_is_not_there() {
 
 #[tokio::test]
 async fn a_replica_is_drained_again_and_again() {
-    let api = Api::new();
+    let api = Api::new().await;
     for _ in 0..2 {
         let answer = api.json("POST", DRAIN, &json!({})).await;
         assert_eq!(
@@ -54,7 +54,7 @@ async fn a_replica_is_drained_again_and_again() {
 
 #[tokio::test]
 async fn before_it_has_joined_a_replica_shows_nothing() {
-    let api = Api::new();
+    let api = Api::new().await;
     *api.cluster.starting.lock() = true;
     for path in [
         "/admin/v1/cluster",

@@ -10,9 +10,9 @@ use super::support::{Api, pizza};
 
 #[tokio::test]
 async fn if_match_compares_strongly() {
-    let api = Api::new();
+    let api = Api::new().await;
     let id = api.place().await;
-    api.orders.saga(&id, &Command::StockReserved);
+    api.saga(&id, Command::StockReserved).await;
     let path = format!("/api/v1/orders/{id}/status");
     let step = json!({ "status": "PREPARING" });
     for stale in ["\"1\"", "W/\"2\"", "\"02\"", "\"x\", \"3\""] {
@@ -45,7 +45,7 @@ async fn if_match_compares_strongly() {
 
 #[tokio::test]
 async fn an_unchanged_order_is_a_304_unless_a_courier_moves() {
-    let api = Api::new();
+    let api = Api::new().await;
     let id = api.place().await;
     let path = format!("/api/v1/orders/{id}");
     let conditional = async |tag| {
@@ -64,7 +64,7 @@ async fn an_unchanged_order_is_a_304_unless_a_courier_moves() {
     assert_eq!(conditional("\"2\"").await.status, 200);
     conditional("1").await.problem(400, "invalid-header", &path);
 
-    api.orders.saga(&id, &Command::StockReserved);
+    api.saga(&id, Command::StockReserved).await;
     for status in ["PREPARING", "IN_TRANSIT"] {
         let step = json!({ "status": status });
         api.json("PUT", &format!("{path}/status"), &step).await;
@@ -88,7 +88,7 @@ async fn an_unchanged_order_is_a_304_unless_a_courier_moves() {
 
 #[tokio::test]
 async fn a_repeated_placement_gives_the_first_answer_again() {
-    let api = Api::new();
+    let api = Api::new().await;
     let key = [("idempotency-key", "key-1")];
     let first = api
         .json_with("POST", "/api/v1/orders", &key, &pizza())
@@ -98,7 +98,7 @@ async fn a_repeated_placement_gives_the_first_answer_again() {
         (201, None)
     );
     let id = first.json()["id"].as_str().expect("an id").to_owned();
-    api.orders.saga(&id, &Command::StockReserved);
+    api.saga(&id, Command::StockReserved).await;
 
     // Keys in another order, white space, unknown and null fields make no other body.
     let mut reordered = json!({ "more": true });
@@ -123,9 +123,9 @@ async fn a_repeated_placement_gives_the_first_answer_again() {
 
 #[tokio::test]
 async fn a_repeated_command_is_answered_before_its_condition_is_looked_at() {
-    let api = Api::new();
+    let api = Api::new().await;
     let id = api.place().await;
-    api.orders.saga(&id, &Command::StockReserved);
+    api.saga(&id, Command::StockReserved).await;
     let path = format!("/api/v1/orders/{id}/status");
     let headers = [("idempotency-key", "key-1"), ("if-match", "\"2\"")];
     let step = json!({ "status": "PREPARING" });
@@ -148,7 +148,7 @@ async fn a_repeated_command_is_answered_before_its_condition_is_looked_at() {
 
 #[tokio::test]
 async fn a_cancellation_with_the_same_key_and_another_reason_is_refused() {
-    let api = Api::new();
+    let api = Api::new().await;
     let path = format!("/api/v1/orders/{}/cancel", api.place().await);
     let key = [("idempotency-key", "key-1")];
     for (reason, status) in [("rain", 200), ("rain", 200), ("snow", 422)] {
@@ -179,9 +179,9 @@ async fn a_cancellation_with_the_same_key_and_another_reason_is_refused() {
 
 #[tokio::test]
 async fn a_repeated_position_is_marked_and_another_under_its_key_is_refused() {
-    let api = Api::new();
+    let api = Api::new().await;
     let id = api.place().await;
-    api.orders.saga(&id, &Command::StockReserved);
+    api.saga(&id, Command::StockReserved).await;
     let order = format!("/api/v1/orders/{id}");
     for status in ["PREPARING", "IN_TRANSIT"] {
         let body = json!({ "status": status });
@@ -209,7 +209,7 @@ async fn a_repeated_position_is_marked_and_another_under_its_key_is_refused() {
 
 #[tokio::test]
 async fn a_read_evaluates_if_match_before_if_none_match() {
-    let api = Api::new();
+    let api = Api::new().await;
     let path = format!("/api/v1/orders/{}", api.place().await);
     let cases = [
         (Some("\"1\""), None, 200),
@@ -249,9 +249,9 @@ async fn a_read_evaluates_if_match_before_if_none_match() {
 /// What isn't evaluated is refused: a client that sends it means to prevent something.
 #[tokio::test]
 async fn a_condition_that_is_not_evaluated_is_refused() {
-    let api = Api::new();
+    let api = Api::new().await;
     let id = api.place().await;
-    api.orders.saga(&id, &Command::StockReserved);
+    api.saga(&id, Command::StockReserved).await;
     let order = format!("/api/v1/orders/{id}");
     let position = json!({ "lat": 1, "lon": 1 });
     let calls = [

@@ -13,7 +13,7 @@ const PAGES: [&str; 3] = ["/", "/docs", "/docs/"];
 
 #[tokio::test]
 async fn the_document_is_as_reviewed() {
-    let document = Api::new().get("/api/v1/openapi.json").await.json();
+    let document = Api::new().await.get("/api/v1/openapi.json").await.json();
     assert!(
         document["openapi"]
             .as_str()
@@ -26,7 +26,7 @@ async fn the_document_is_as_reviewed() {
 /// nothing but pages past the document.
 #[tokio::test]
 async fn every_route_is_in_the_document() {
-    let api = Api::new();
+    let api = Api::new().await;
     let document = api.get("/api/v1/openapi.json").await.json();
     let documented = document["paths"].as_object().expect("paths");
     let source = include_str!("../../../src/api/router.rs");
@@ -67,7 +67,7 @@ async fn every_reference_in_the_document_leads_somewhere() {
             _ => {}
         }
     }
-    let document = Api::new().get("/api/v1/openapi.json").await.json();
+    let document = Api::new().await.get("/api/v1/openapi.json").await.json();
     let mut found = Vec::new();
     references(&document, &mut found);
     assert!(!found.is_empty());
@@ -79,7 +79,7 @@ async fn every_reference_in_the_document_leads_somewhere() {
 
 #[tokio::test]
 async fn the_pages_for_people_are_there() {
-    let api = Api::new();
+    let api = Api::new().await;
     let front = api.get("/").await;
     assert_eq!(
         (front.status.as_u16(), front.header("location")),

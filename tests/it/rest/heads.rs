@@ -16,7 +16,7 @@ const ENDS: bool = true;
 
 /// Sends each request on a connection of its own: status, and whether the connection ends.
 async fn all_are(cases: &[(String, u16, bool)]) {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = start(&api, Limits::default(), PATIENCE);
     for (request, status, ends) in cases {
         let shown: String = request.chars().take(120).collect();
@@ -215,7 +215,7 @@ async fn a_length_is_one_number() {
 
 #[tokio::test]
 async fn what_we_refuse_of_a_head_has_the_form_of_every_error() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = start(&api, Limits::default(), PATIENCE);
     for (request, code) in [
         ("GET /livez HTTP/1.1\r\n\r\n", "bad-request"),
@@ -235,7 +235,7 @@ async fn what_we_refuse_of_a_head_has_the_form_of_every_error() {
 /// The reset that follows a close with data unread would overtake the answer.
 #[tokio::test]
 async fn the_answer_to_a_head_that_makes_no_sense_is_read_by_who_goes_on_sending() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = start(&api, Limits::default(), PATIENCE);
     for _ in 0..20 {
         let mut stream = running.connect().await;
@@ -253,7 +253,7 @@ async fn the_answer_to_a_head_that_makes_no_sense_is_read_by_who_goes_on_sending
 
 #[tokio::test]
 async fn head_says_what_get_says() {
-    let api = Api::new();
+    let api = Api::new().await;
     let id = api.place().await;
     for path in ["/livez".into(), format!("/api/v1/orders/{id}"), "/x".into()] {
         let (get, head) = (api.get(&path).await, api.send("HEAD", &path, &[], "").await);
@@ -267,7 +267,7 @@ async fn head_says_what_get_says() {
 /// Idle is longer than the limit of a head, and neither is a limit of what is under way.
 #[tokio::test]
 async fn the_limit_of_a_head_begins_with_its_first_byte() {
-    let api = Api::new();
+    let api = Api::new().await;
     let head_timeout = Duration::from_millis(300);
     let limits = Limits {
         head_timeout,
@@ -319,7 +319,7 @@ async fn the_limit_of_a_head_begins_with_its_first_byte() {
 #[tokio::test]
 async fn an_idle_connection_outlives_a_load_balancers() {
     assert!(Limits::default().idle_timeout > Duration::from_secs(60));
-    let api = Api::new();
+    let api = Api::new().await;
     let limits = Limits {
         idle_timeout: Duration::from_millis(500),
         ..Limits::default()

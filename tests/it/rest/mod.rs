@@ -1,5 +1,5 @@
-//! The REST interface: every endpoint and every way to get it wrong, over doubles that keep the
-//! ports' contracts in memory; and the HTTP server over real sockets.
+//! The REST interface: every endpoint and every way to get it wrong, on a real node over the embedded stores;
+//! and the HTTP server over real sockets.
 
 mod bad_input;
 mod bad_paths;
@@ -14,7 +14,6 @@ mod operations;
 mod orders;
 mod raw;
 mod server;
-mod stock_double;
 mod support;
 mod typed_client;
 mod unread;

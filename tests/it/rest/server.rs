@@ -17,7 +17,7 @@ use super::support::{Api, pizza};
 
 #[tokio::test]
 async fn a_slow_head_is_a_408_and_an_idle_connection_is_just_closed() {
-    let api = Api::new();
+    let api = Api::new().await;
     let limits = Limits {
         head_timeout: Duration::from_millis(200),
         idle_timeout: Duration::from_millis(600),
@@ -43,7 +43,7 @@ async fn a_slow_head_is_a_408_and_an_idle_connection_is_just_closed() {
 
 #[tokio::test]
 async fn a_client_that_sends_too_much_sees_the_413() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = start(&api, Limits::default(), PATIENCE);
     // More than the sockets' buffers hold together, so that the server has to take it.
     let mut declared = running.connect().await;
@@ -80,7 +80,7 @@ async fn a_client_that_sends_too_much_sees_the_413() {
 
 #[tokio::test]
 async fn a_body_that_stops_half_way_gets_its_413_within_a_second_or_so() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = start(&api, Limits::default(), PATIENCE);
     let mut stream = running.connect().await;
     let head = "POST /api/v1/orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
@@ -92,7 +92,7 @@ async fn a_body_that_stops_half_way_gets_its_413_within_a_second_or_so() {
 
 #[tokio::test]
 async fn it_stops_in_good_order() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = start(&api, Limits::default(), PATIENCE);
     let mut idle = running.connect().await;
     idle.write_all(LIVEZ).await.expect("sent");
@@ -133,7 +133,7 @@ async fn it_stops_in_good_order() {
 
 #[tokio::test]
 async fn answers_say_close_once_the_end_is_near() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = start(&api, Limits::default(), PATIENCE);
     let mut used = running.connect().await;
     used.write_all(LIVEZ).await.expect("sent");
@@ -152,7 +152,7 @@ async fn answers_say_close_once_the_end_is_near() {
 /// One thread, so that the server doesn't see the connections before it sees the stop.
 #[tokio::test]
 async fn who_came_before_the_stop_is_answered() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = start(&api, Limits::default(), PATIENCE);
     tokio::task::yield_now().await;
     let connect = || {
@@ -175,7 +175,7 @@ async fn who_came_before_the_stop_is_answered() {
 
 #[tokio::test]
 async fn what_does_not_end_in_time_is_cut() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = start(&api, Limits::default(), Duration::from_millis(200));
     api.orders.next(Next::Wait(Arc::new(Notify::new())));
     let mut stuck = running.connect().await;
@@ -190,7 +190,7 @@ async fn what_does_not_end_in_time_is_cut() {
 
 #[tokio::test]
 async fn connections_past_the_bound_wait_their_turn() {
-    let api = Api::new();
+    let api = Api::new().await;
     let limits = Limits {
         connections_max: 1,
         ..Limits::default()
@@ -210,7 +210,7 @@ async fn connections_past_the_bound_wait_their_turn() {
 /// What can't be read as HTTP at all is answered by the HTTP library, below our form of errors.
 #[tokio::test]
 async fn what_is_no_http_gets_the_bare_answer_that_is_documented() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = start(&api, Limits::default(), PATIENCE);
     let cases = [
         ("400", "no http\r\n\r\n".to_owned()),
@@ -235,7 +235,7 @@ const UNREAD_BYTES: usize = 24 * 1024 * 1024;
 
 #[tokio::test]
 async fn a_client_that_never_reads_is_cut() {
-    let api = Api::new();
+    let api = Api::new().await;
     let limits = Limits {
         connections_max: 1,
         write_timeout: Duration::from_millis(300),

@@ -1,6 +1,7 @@
-//! A whole API over doubles, and requests to it.
+//! A whole API over a real node and real stores, and requests to it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,27 +10,72 @@ use http_body_util::BodyExt as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use trackops::actors::node::Node;
+use trackops::actors::settings::Settings;
 use trackops::api::admin::SagaAdmin;
 use trackops::api::probes::readiness::Readiness;
 use trackops::api::router;
 use trackops::api::service::ApiService;
 use trackops::api::state::{ApiState, InventoryState, ManagementState};
 use trackops::api::track::TrackState;
+use trackops::embedded::Embedded;
+use trackops::embedded::cache::MemoryCache;
 use trackops::live::hub::Hub;
-use trackops::ports::clock::SystemClock;
+use trackops::model::order_request::CommandRequest;
+use trackops::ports::clock::{Clock, SystemClock, uuid_v7_at};
+use trackops::ports::orders::OrdersExt as _;
+use trackops::ports::stock::{StockOutcome, StockRequest};
+use trackops_cluster::ShardCount;
+use trackops_cluster::lease::Lease;
+use trackops_domain::command::Command;
+use trackops_domain::ids::{OrderId, Sku};
+use trackops_domain::stock;
+use trackops_domain::time::Timestamp;
+use uuid::Uuid;
+use xtask::servers::Scratch;
 
 use super::cluster_double::Cluster;
-use super::doubles::{FakeDeadLetters, MemoryOrders, MemoryOutbox};
-use super::stock_double::MemoryStock;
+use super::doubles::{FailingOrders, FakeDeadLetters};
+use crate::actors::rig::{self, Ports};
 
-/// The API of all roles on one port, as `dev` serves it.
+/// An order that waits longer is stuck.
+pub const STUCK_AFTER: Duration = Duration::from_mins(5);
+
+/// The API of all roles on one port, as `dev` serves it: on a node with all shards and on stores in a folder of
+/// their own. No relay carries messages.
 pub struct Api {
     pub service: ApiService,
-    pub orders: Arc<MemoryOrders>,
-    pub stock: Arc<MemoryStock>,
+    pub node: Arc<Node>,
+    /// What is between the API and the node.
+    pub orders: Arc<FailingOrders>,
+    pub store: Embedded,
+    pub clock: Arc<LeapingClock>,
     pub dead_letters: Arc<FakeDeadLetters>,
     pub cluster: Arc<Cluster>,
     pub readiness: Arc<Readiness>,
+    // Last: what has files in it, ends before.
+    _dir: Scratch,
+}
+
+/// The machine's clock, which a test may put forward.
+#[derive(Default)]
+pub struct LeapingClock(AtomicI64);
+
+impl LeapingClock {
+    pub fn put_forward(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).expect("a short time");
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for LeapingClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(SystemClock.now().0 + self.0.load(Ordering::SeqCst))
+    }
+
+    fn uuid_v7(&self) -> Uuid {
+        uuid_v7_at(self.now())
+    }
 }
 
 /// An answer, read whole.
@@ -40,38 +86,52 @@ pub struct Answer {
 }
 
 impl Api {
-    pub fn new() -> Self {
-        let orders = Arc::new(MemoryOrders::default());
-        let stock = Arc::new(MemoryStock::default());
+    pub async fn new() -> Self {
+        let dir = Scratch::new("rest").expect("a folder");
+        let clock = Arc::new(LeapingClock::default());
+        let store = Embedded::open(dir.path(), clock.clone()).await;
+        let store = store.expect("a fresh store");
+        let hub = Hub::new();
+        let ports = Ports {
+            journal: store.journal(),
+            membership: store.membership(),
+            cache: Arc::new(MemoryCache::new()),
+            clock: clock.clone(),
+            hub: hub.clone(),
+            saga_route: None,
+        };
+        let settings = Settings {
+            // Deadlines pass only where a test looks at the orders that wait.
+            scan_every: Duration::from_hours(1),
+            ..Settings::default()
+        };
+        let (node, _) = rig::start(ports, ShardCount::DEFAULT, Lease::unlimited(), settings).await;
+        let orders = Arc::new(FailingOrders::new(node.clone()));
         let dead_letters = Arc::new(FakeDeadLetters::default());
         let cluster = Arc::new(Cluster::default());
         let readiness = Readiness::new();
         let public = ApiState {
-            orders: Arc::clone(&orders) as _,
-            journal: Arc::clone(&orders) as _,
-            clock: Arc::new(SystemClock),
+            orders: orders.clone(),
+            journal: store.journal(),
+            clock: clock.clone(),
         };
         let management = ManagementState {
-            readiness: Arc::clone(&readiness),
+            readiness: readiness.clone(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
-            orders: Some(Arc::clone(&orders) as _),
-            cluster: Some(Arc::clone(&cluster) as _),
+            orders: Some(orders.clone()),
+            cluster: Some(cluster.clone()),
             sagas: Some(SagaAdmin {
-                sagas: Arc::clone(&orders) as _,
-                clock: Arc::new(SystemClock),
-                stuck_after: Duration::from_mins(5),
+                sagas: store.sagas(),
+                clock: clock.clone(),
+                stuck_after: STUCK_AFTER,
             }),
-            outboxes: vec![Arc::new(MemoryOutbox)],
-            dead_letters: Some(Arc::clone(&dead_letters) as _),
+            outboxes: vec![store.orders_outbox()],
+            dead_letters: Some(dead_letters.clone()),
         };
         let stocked = InventoryState {
-            stock: Arc::clone(&stock) as _,
+            stock: store.stock(),
         };
-        let live = TrackState::new(
-            Arc::clone(&orders) as _,
-            Hub::new(),
-            CancellationToken::new(),
-        );
+        let live = TrackState::new(orders.clone(), hub, CancellationToken::new());
         let routes = router::public_order_routes(public)
             .merge(router::live_routes(live))
             .merge(router::public_inventory_routes(stocked))
@@ -80,12 +140,36 @@ impl Api {
             .merge(router::front_page_routes());
         Self {
             service: ApiService::new(routes),
+            node,
             orders,
-            stock,
+            store,
+            clock,
             dead_letters,
             cluster,
             readiness,
+            _dir: dir,
         }
+    }
+
+    /// Moves an order on without a client.
+    pub async fn saga(&self, id: &str, command: Command) {
+        let request = CommandRequest {
+            by: "inventory".into(),
+            ..rig::execute(OrderId(id.parse().expect("a UUID")), command)
+        };
+        self.node.execute(request).await.expect("a legal step");
+    }
+
+    /// Reserves stock for an order.
+    pub async fn reserve(&self, order: OrderId, sku: &str, quantity: u64) {
+        let request = StockRequest {
+            order,
+            request: stock::Request::Reserve(vec![(Sku::parse(sku).expect("a SKU"), quantity)]),
+            traceparent: None,
+        };
+        let applied = self.store.stock().apply(&[request], self.clock.now()).await;
+        let applied = applied.expect("the store works");
+        assert_eq!(applied, [StockOutcome::Applied(stock::Reservation::Held)]);
     }
 
     pub async fn send(

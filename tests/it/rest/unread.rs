@@ -71,7 +71,7 @@ async fn refused(
 
 #[tokio::test]
 async fn a_body_that_nobody_reads_is_taken_and_the_connection_goes_on() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = serve(&api);
     // More than the sockets' buffers hold together.
     let body = vec![b' '; 3 * 1024 * 1024];
@@ -90,7 +90,7 @@ async fn a_body_that_nobody_reads_is_taken_and_the_connection_goes_on() {
 
 #[tokio::test]
 async fn the_end_of_the_connection_is_announced_where_a_body_is_too_much() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = serve(&api);
     let body = vec![b' '; 6 * 1024 * 1024];
     let length = format!("Content-Length: {}\r\n", body.len());
@@ -110,7 +110,7 @@ async fn the_end_of_the_connection_is_announced_where_a_body_is_too_much() {
 
 #[tokio::test]
 async fn nobody_is_asked_for_a_body_that_is_refused() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = serve(&api);
     let fields = "Expect: 100-continue\r\nContent-Length: 300000\r\n";
     for case in deaf_to_bodies(&api).await {
@@ -150,7 +150,7 @@ async fn nobody_is_asked_for_a_body_that_is_refused() {
 
 #[tokio::test]
 async fn a_body_is_never_taken_for_a_request() {
-    let api = Api::new();
+    let api = Api::new().await;
     let running = serve(&api);
     let hidden = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
     let next = "GET /nothing/next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
