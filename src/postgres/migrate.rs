@@ -422,11 +422,8 @@ mod tests {
 
     use super::*;
 
-    /// The longest that an insert may be held up in this test: one lock timeout, and what a busy machine
-    /// adds.
-    const HELD_UP_MAX: Duration = Duration::from_millis(1500);
-    /// How long the reader holds the table.
-    const READS_FOR: Duration = Duration::from_secs(4);
+    /// Longer than any step of this test takes: an insert that waits for the reader waits for ever.
+    const LONG: Duration = Duration::from_mins(1);
 
     #[test]
     fn every_known_migration_must_be_there() {
@@ -485,21 +482,21 @@ mod tests {
             }
         });
         let mut writer = options.connect().await.unwrap();
-        let (begun, mut worst, mut waited) = (Instant::now(), Duration::ZERO, false);
-        while begun.elapsed() < READS_FOR {
+        let (begun, mut held_up) = (Instant::now(), 0);
+        // The migration comes to the table, gives up while the reader is still there, and comes again.
+        while held_up < 2 {
+            assert!(begun.elapsed() < LONG, "the migration came {held_up} times");
             let asked = Instant::now();
-            writer
-                .execute(
-                    "INSERT INTO outbox (lane, version, ordinal, at, id, order_id, topic, payload)
-                     VALUES (0, 1, 0, now(), gen_random_uuid(), gen_random_uuid(), 'ORDER_CREATED', '{}')",
-                )
-                .await
-                .unwrap();
-            worst = worst.max(asked.elapsed());
-            waited |= asked.elapsed() > Duration::from_millis(100);
+            let insert = writer.execute(
+                "INSERT INTO outbox (lane, version, ordinal, at, id, order_id, topic, payload)
+                 VALUES (0, 1, 0, now(), gen_random_uuid(), gen_random_uuid(), 'ORDER_CREATED', '{}')",
+            );
+            let inserted = tokio::time::timeout(LONG, insert).await;
+            inserted.expect("it waits for the migration only").unwrap();
+            if asked.elapsed() > Duration::from_millis(100) {
+                held_up += 1;
+            }
         }
-        assert!(waited, "the migration came to the table");
-        assert!(worst < HELD_UP_MAX, "a writer was held up for {worst:?}");
         assert!(!migrating.is_finished(), "it waits for the reader");
         reader.execute("ROLLBACK").await.unwrap();
         let migrated = migrating.join().unwrap().unwrap();

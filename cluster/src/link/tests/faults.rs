@@ -45,14 +45,11 @@ async fn a_killed_peer_loses_what_was_written_and_comes_back() {
     let call = tokio::spawn(async move { links.call(&to, bytes("hold"), soon()).await });
     b.script.wait_for("holding", 1).await;
     // No time to end anything: as a kill does.
-    let before = Instant::now();
     b.links.stop(Duration::ZERO).await;
     let lost = call.await.unwrap();
-    assert!(matches!(lost, Err(LinkError::Lost(_))), "{lost:?}");
     assert!(
-        before.elapsed() < Duration::from_millis(500),
-        "{:?}",
-        before.elapsed()
+        matches!(lost, Err(LinkError::Lost(_))),
+        "before its deadline: {lost:?}"
     );
 
     let gone = a.links.call(&b.peer, bytes("x"), soon()).await;
@@ -73,23 +70,21 @@ async fn a_silent_peer_is_found_and_its_calls_are_lost() {
     let before = Instant::now();
     let far = before + Duration::from_secs(60);
     let lost = a.links.call(&to, bytes("hold"), far).await;
-    assert!(matches!(lost, Err(LinkError::Lost(_))), "{lost:?}");
-    let found = before.elapsed();
     assert!(
-        found > Duration::from_millis(1200) && found < Duration::from_secs(3),
-        "{found:?}"
+        matches!(lost, Err(LinkError::Lost(_))),
+        "before its deadline: {lost:?}"
     );
+    let found = before.elapsed();
+    assert!(found > Duration::from_millis(1200), "{found:?}");
     b.script.wait_for("disconnected a/1", 1).await;
     // While it is known to be down a call fails without waiting for an attempt.
     until_down(&a).await;
-    let before = Instant::now();
-    let down = a.links.call(&to, bytes("x"), far).await;
+    let down = tokio::select! {
+        biased;
+        answer = a.links.call(&to, bytes("x"), far) => answer,
+        () = std::future::ready(()) => panic!("it waits"),
+    };
     assert!(matches!(down, Err(LinkError::NotSent(_))), "{down:?}");
-    assert!(
-        before.elapsed() < Duration::from_millis(100),
-        "{:?}",
-        before.elapsed()
-    );
     proxy.freeze(false);
     until_up(&a, &to).await;
 }
@@ -202,20 +197,15 @@ async fn stopping_ends_calls_under_way_in_good_order() {
     let held = tokio::spawn(async move { links.call(&to, bytes("hold"), soon()).await });
     b.script.wait_for("holding", 1).await;
     let links = Arc::clone(&b.links);
-    let stopping = tokio::spawn(async move { links.stop(Duration::from_secs(10)).await });
+    let stopping = tokio::spawn(async move { links.stop(Duration::from_hours(1)).await });
     until_down(&a).await;
     let late = a.links.call(&b.peer, bytes("late"), soon()).await;
     assert!(matches!(late, Err(LinkError::NotSent(_))), "{late:?}");
     assert!(!stopping.is_finished(), "it waits for the call");
     b.script.gate.add_permits(1);
     assert_eq!(held.await.unwrap().unwrap(), "hold");
-    let before = Instant::now();
-    stopping.await.unwrap();
-    assert!(
-        before.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        before.elapsed()
-    );
+    let stopped = tokio::time::timeout(Duration::from_mins(1), stopping).await;
+    stopped.expect("it waits for nothing else").unwrap();
     b.script.wait_for("disconnected a/1", 1).await;
     let own = b.links.call(&a.peer, bytes("x"), soon()).await;
     assert!(
