@@ -31,7 +31,15 @@ const IT_SKIPPED: [&str; 16] = [
     "startup::start::",
 ];
 
-/// How many seeds the simulation tries without servers: some seconds, instead of two minutes.
+/// The tests that a build with the feature `tls` passes in another way, or alone has.
+const TLS_TESTS: [&str; 4] = [
+    "config::check::",
+    "postgres::url::",
+    "redis::settings::",
+    "startup::tls::",
+];
+
+/// How many seeds the simulation tries without servers: some seconds, instead of a minute.
 pub const QUICK_SIM_RUNS: &str = "100";
 
 /// What to test.
