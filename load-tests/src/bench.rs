@@ -11,6 +11,7 @@ mod place;
 mod placing;
 mod push;
 mod server_log;
+mod soak;
 mod sustained;
 mod whole;
 
@@ -40,11 +41,13 @@ pub enum What {
     Whole,
     /// Ten minutes of more than fits, and ten of placing at full speed.
     Sustained,
-    /// All of them but `sustained`.
+    /// Hours of orders, with memory and descriptors watched.
+    Soak,
+    /// All of them but `sustained` and `soak`.
     All,
 }
 
-const EACH: [What; 8] = [
+const EACH: [What; 9] = [
     What::Place,
     What::Lifecycle,
     What::Push,
@@ -53,6 +56,7 @@ const EACH: [What; 8] = [
     What::Embedded,
     What::Whole,
     What::Sustained,
+    What::Soak,
 ];
 
 /// Runs `what`, prints the table, writes the report. A failure is reported after
@@ -60,8 +64,8 @@ const EACH: [What; 8] = [
 pub async fn run(what: What, settings: &Settings, databases: &Databases) -> Result<()> {
     let mut report = Report::new(name(what), settings, versions(settings).await);
     let is_wanted = |each: &What| match what {
-        // Twenty minutes and many gigabytes: only who asks for them gets them.
-        What::All => *each != What::Sustained,
+        // Twenty minutes and many gigabytes, or an hour: only who asks for them gets them.
+        What::All => !matches!(each, What::Sustained | What::Soak),
         one => one == *each,
     };
     for each in EACH.into_iter().filter(is_wanted) {
@@ -75,6 +79,7 @@ pub async fn run(what: What, settings: &Settings, databases: &Databases) -> Resu
             What::Embedded => embedded::run(settings).await,
             What::Whole => whole::run(settings, databases).await,
             What::Sustained => sustained::run(settings, databases).await,
+            What::Soak => soak::run(settings, databases).await,
             What::All => continue,
         };
         report.add(name(each), found);
@@ -98,6 +103,7 @@ fn name(what: What) -> &'static str {
         What::Embedded => "embedded",
         What::Whole => "whole",
         What::Sustained => "sustained",
+        What::Soak => "soak",
         What::All => "all",
     }
 }

@@ -18,6 +18,7 @@ mod system;
 #[cfg(test)]
 mod test_server;
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -77,18 +78,32 @@ struct BenchArguments {
     /// `whole`: how long each rate is measured. Default: 11.
     #[arg(long, env = "TRACKOPS_BENCH_SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
-    /// `sustained`: how long each of its parts takes. Default: 10.
+    /// `sustained`: how long each of its parts takes. Default: 10. `soak`: how long it takes. Default: 60.
     #[arg(long, env = "TRACKOPS_BENCH_MINUTES", value_parser = minutes)]
     minutes: Option<f64>,
+    /// The same in hours.
+    #[arg(long, conflicts_with = "minutes", value_parser = hours)]
+    hours: Option<f64>,
 }
 
-/// Long enough for a few of the windows that `sustained` looks at, and no longer than a night.
+/// A few of the windows that `sustained` looks at.
+const MINUTES_MIN: f64 = 0.1;
+const HOURS_MAX: f64 = 72.0;
+
 fn minutes(text: &str) -> Result<f64, String> {
-    let minutes: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    (0.1..=720.0)
-        .contains(&minutes)
-        .then_some(minutes)
-        .ok_or_else(|| "0.1 to 720".to_owned())
+    number(text, MINUTES_MIN..=HOURS_MAX * 60.0)
+}
+
+fn hours(text: &str) -> Result<f64, String> {
+    number(text, MINUTES_MIN / 60.0..=HOURS_MAX)
+}
+
+fn number(text: &str, range: RangeInclusive<f64>) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    let is_well = range.contains(&number);
+    is_well
+        .then_some(number)
+        .ok_or_else(|| format!("{} to {}", range.start(), range.end()))
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -127,7 +142,9 @@ async fn run_bench(arguments: BenchArguments) -> Result<()> {
     settings.before = before;
     settings.rates = arguments.rates;
     settings.seconds = arguments.seconds;
-    settings.minutes = arguments.minutes;
+    settings.minutes = arguments
+        .minutes
+        .or(arguments.hours.map(|hours| hours * 60.0));
     let databases = Databases::default();
     let result = tokio::select! {
         result = bench::run(arguments.what, &settings, &databases) => result,

@@ -18,7 +18,7 @@ pub use databases::{Databases, execute, scalar, show};
 pub use deployment::{Deployment, Rows, start_dev};
 pub use machine::{Machine, describe as describe_machine};
 pub use metrics::{Buckets, Metrics};
-pub use processes::{MachineTimes, ProcessTable, listening_at};
+pub use processes::{MachineTimes, ProcessTable, listening_at, open_files};
 pub use produced::{LogEnds, Produced};
 pub use redis::Redis;
 pub use replicas::Replicas;

@@ -9,7 +9,7 @@ use xtask::servers::find_postgres_program;
 use crate::testbed::Testbed;
 use crate::{cargo, need};
 
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
     "place",
     "lifecycle",
     "push",
@@ -18,6 +18,7 @@ const KINDS: [&str; 9] = [
     "embedded",
     "whole",
     "sustained",
+    "soak",
     "all",
 ];
 

@@ -27,13 +27,14 @@ cargo xtask test -- args          everything; args go to `cargo test`
 cargo xtask tidy                  formatting, lints, import table, headers, sizes
 cargo xtask bench [what] [options]
                                   place, lifecycle, push, memory, cluster, embedded, whole, sustained,
-                                  or all but sustained
+                                  soak, or all but the last two
     --before PATH                 whole, sustained: another release build of trackops, in turns with this
     --rates 200,1000,3000         whole: orders a second
     --seconds 11                  whole: how long each rate is measured
-    --minutes 10                  sustained: how long each of its two parts takes
+    --minutes 10                  sustained: how long each of its two parts takes; soak: how long it takes
     --quick                       short runs that show that everything works
 cargo xtask cluster up [--replicas 3] [--listen 127.0.0.1:8080]
+cargo xtask soak [--hours 1]      bench soak: the whole system under load, its memory and descriptors watched
                                   order replicas on the services below, with a proxy in front
 cargo xtask cluster down          stops what is left of it
 cargo xtask services up|down|status
@@ -58,6 +59,7 @@ fn run(args: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(),
         ["bench", rest @ ..] => bench::run(rest),
         ["cluster", rest @ ..] => cluster::run(rest),
+        ["soak", rest @ ..] => bench::run(&[&["soak"], rest].concat()),
         ["services", "up"] => services::up(),
         ["services", "down"] => services::down(),
         ["services", "status"] => services::status(),

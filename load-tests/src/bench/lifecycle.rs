@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use self::journey::{Journeys, Travelled};
+pub use self::journey::Journeys;
+use self::journey::Travelled;
 use super::checks::{ensure_durable, ensure_no_violation, outbox_drained};
 use crate::numbers::to_u64;
 use crate::report::Section;

@@ -25,7 +25,7 @@ pub struct Settings {
     pub rates: Vec<u32>,
     /// How long `whole` measures a rate, if it is told.
     pub seconds: Option<u64>,
-    /// How long each part of `sustained` takes, if it is told.
+    /// How long each part of `sustained` takes, or `soak`, if it is told.
     pub minutes: Option<f64>,
     postgres: Variable,
     redis: Variable,
@@ -111,6 +111,12 @@ impl Settings {
     /// How long each part of `sustained` takes.
     pub fn sustained(&self) -> Duration {
         let minutes = self.minutes.unwrap_or(self.pick(0.5, 10.0));
+        Duration::from_secs_f64(minutes * 60.0)
+    }
+
+    /// How long `soak` takes.
+    pub fn soaked(&self) -> Duration {
+        let minutes = self.minutes.unwrap_or(self.pick(2.0, 60.0));
         Duration::from_secs_f64(minutes * 60.0)
     }
 
