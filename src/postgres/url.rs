@@ -139,6 +139,20 @@ mod tests {
     }
 
     #[test]
+    fn an_encrypted_connection_is_refused_by_name_without_tls() {
+        for mode in ["require", "verify-ca", "verify-full"] {
+            let refused = options(&format!("postgres://u@h/db?sslmode={mode}")).err();
+            if cfg!(feature = "tls") {
+                assert!(refused.is_none(), "{refused:?}");
+                continue;
+            }
+            let text = refused.map(|error| error.to_string()).unwrap_or_default();
+            assert!(text.contains(mode) && text.contains("`tls`"), "{text}");
+        }
+        assert!(options("postgres://u@h/db?sslmode=prefer").is_ok());
+    }
+
+    #[test]
     fn no_error_shows_the_password() {
         for url in [
             "postgres://u:hunter2@h:port/db",

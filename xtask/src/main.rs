@@ -23,6 +23,7 @@ cargo xtask test                  everything, with real servers
 cargo xtask test NAME...          only tests that have a NAME in their path, with real servers
 cargo xtask test --quick [NAME...]
                                   what needs no servers, with formatting and text checks, in a few minutes
+cargo xtask test --tls            a build with the feature `tls`, on servers with certificates
 cargo xtask test -- args          everything; args go to `cargo test`
 cargo xtask tidy                  formatting, lints, import table, headers, sizes
 cargo xtask bench [what] [options]
@@ -33,8 +34,8 @@ cargo xtask bench [what] [options]
     --seconds 11                  whole: how long each rate is measured
     --minutes 10                  sustained: how long each of its two parts takes; soak: how long it takes
     --quick                       short runs that show that everything works
-cargo xtask cluster up [--replicas 3] [--listen 127.0.0.1:8080]
 cargo xtask soak [--hours 1]      bench soak: the whole system under load, its memory and descriptors watched
+cargo xtask cluster up [--replicas 3] [--listen 127.0.0.1:8080]
                                   order replicas on the services below, with a proxy in front
 cargo xtask cluster down          stops what is left of it
 cargo xtask services up|down|status
@@ -58,8 +59,8 @@ fn run(args: &[&str]) -> Result<()> {
         ["test", rest @ ..] => test::run(rest),
         ["tidy"] => tidy::run(),
         ["bench", rest @ ..] => bench::run(rest),
-        ["cluster", rest @ ..] => cluster::run(rest),
         ["soak", rest @ ..] => bench::run(&[&["soak"], rest].concat()),
+        ["cluster", rest @ ..] => cluster::run(rest),
         ["services", "up"] => services::up(),
         ["services", "down"] => services::down(),
         ["services", "status"] => services::status(),

@@ -45,9 +45,16 @@ const BETWEEN: [Need; 2] = [
     need("pgbouncer", "pgbouncer", None),
 ];
 
+const OPENSSL: [Need; 1] = [need("openssl", "openssl", None)];
+
 /// What compiles the C in some crates (rdkafka, jemalloc, `SQLite`).
 pub fn compilers() -> Result<()> {
     all_of(COMPILERS.iter())
+}
+
+/// What makes the certificates of the tests of TLS.
+pub fn openssl() -> Result<()> {
+    all_of(OPENSSL.iter())
 }
 
 /// PostgreSQL, Redis, and what fetches and runs Kafka.

@@ -31,15 +31,16 @@ pub fn run(args: &[&str]) -> Result<()> {
     if stages.run("compilers", need::compilers) {
         match request {
             Request::Quick(_) => without_servers(&request, &mut stages, &mut report),
+            Request::Tls => with_tls(&request, &mut stages, &mut report),
             Request::Named(_) => with_servers(&request, &mut stages, &mut report),
             Request::Whole(_) => {
                 with_servers(&request, &mut stages, &mut report);
                 // Last: what they compile, nothing else waits for.
                 stages.run("clippy", tidy::run_clippy);
-            }
                 stages.run("clippy with tls", tidy::run_clippy_tls);
                 stages.run("doc", tidy::run_doc);
                 deny::run(&mut stages);
+            }
         }
     }
     report.print();
@@ -98,6 +99,20 @@ fn without_servers(request: &Request<'_>, stages: &mut Stages, report: &mut Repo
     }
 }
 
+/// Its tests start servers of their own.
+fn with_tls(request: &Request<'_>, stages: &mut Stages, report: &mut Report) {
+    let prepared = stages.run("servers", || {
+        need::servers()?;
+        need::openssl()?;
+        ensure_kafka_jars().map(drop)
+    });
+    if prepared {
+        stages.run("test", || run_tests(request, &|_| {}, report));
+    } else {
+        stages.skip("test");
+    }
+}
+
 fn check_text(stages: &mut Stages) {
     stages.run("tidy", tidy::run_text_checks);
     stages.run("fmt", tidy::run_fmt);
@@ -135,7 +150,10 @@ fn run_tests(
 ) -> Result<()> {
     let mut passed = true;
     for args in request.runs() {
-        let mut command = cargo::command(&args);
+        let mut command = match request {
+            Request::Tls => cargo::with_tls(&args),
+            _ => cargo::command(&args),
+        };
         prepare(&mut command);
         passed &= run_shown(command, report)?;
     }

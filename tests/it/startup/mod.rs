@@ -6,3 +6,5 @@ mod dev_command;
 mod metrics;
 mod shutdown;
 mod start;
+#[cfg(feature = "tls")]
+mod tls;

@@ -22,12 +22,19 @@ impl Databases {
 
     /// Makes one and gives its URL.
     pub async fn create(&mut self, name: &str) -> String {
-        let admin = format!("{}/postgres", self.server);
-        execute(&admin, &format!("CREATE DATABASE {name}"))
+        execute(&self.url("postgres"), &format!("CREATE DATABASE {name}"))
             .await
             .expect("create a database");
         self.names.push(name.into());
-        format!("{}/{name}", self.server)
+        self.url(name)
+    }
+
+    /// The URL of a database. What follows a `?` in the server's stays at the end.
+    fn url(&self, name: &str) -> String {
+        match self.server.split_once('?') {
+            Some((server, parameters)) => format!("{server}/{name}?{parameters}"),
+            None => format!("{}/{name}", self.server),
+        }
     }
 }
 
@@ -36,10 +43,7 @@ const DROP_LIMIT: Duration = Duration::from_secs(10);
 
 impl Drop for Databases {
     fn drop(&mut self) {
-        let (admin, names) = (
-            format!("{}/postgres", self.server),
-            std::mem::take(&mut self.names),
-        );
+        let (admin, names) = (self.url("postgres"), std::mem::take(&mut self.names));
         // The test's own runtime may be the one that drops this, and can't be blocked on.
         let dropper = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()

@@ -44,6 +44,12 @@ impl<L: Launch + 'static> Own<L> {
         self.server.as_ref().expect("not in use").port()
     }
 
+    /// The folder with its data and log.
+    #[cfg(feature = "tls")]
+    pub fn dir(&self) -> &Path {
+        self.server.as_ref().expect("not in use").dir()
+    }
+
     /// Ends it at once, as a crash of its machine would.
     pub async fn kill(&mut self) {
         self.with(|server| server.kill().expect("kill a server"))

@@ -45,6 +45,17 @@ broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=6000
 ";
 
+const TLS_PROPERTIES: &str = "\
+listeners=PLAINTEXT://127.0.0.1:@PORT@,CONTROLLER://127.0.0.1:@CONTROLLER@,SSL://127.0.0.1:@TLS_PORT@
+advertised.listeners=PLAINTEXT://127.0.0.1:@PORT@,SSL://127.0.0.1:@TLS_PORT@
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL
+ssl.keystore.type=PEM
+ssl.keystore.location=@PEM@
+";
+
+/// A file in a server's folder that a test may have put there. Its lines come after [`PROPERTIES`] and win.
+const MORE_PROPERTIES: &str = "more.properties";
+
 const LOGGING: &str = "\
 status=warn
 appender.console.type=Console
@@ -59,6 +70,17 @@ rootLogger.appenderRef.out.ref=out
 #[derive(Debug)]
 pub struct KafkaLaunch;
 
+impl KafkaLaunch {
+    /// Has the server in `dir` listen on `port` by TLS too, with the key and the certificate in `pem`.
+    pub fn listen_by_tls(dir: &Path, port: u16, pem: &Path) -> Result<()> {
+        let properties = TLS_PROPERTIES
+            .replace("@TLS_PORT@", &port.to_string())
+            .replace("@PEM@", &pem.to_string_lossy());
+        fs::create_dir_all(dir)?;
+        fs::write(dir.join(MORE_PROPERTIES), properties).context("write more properties")
+    }
+}
+
 impl Launch for KafkaLaunch {
     const NAME: &'static str = "kafka";
     const STOP_SIGNAL: &'static str = "TERM";
@@ -67,7 +89,9 @@ impl Launch for KafkaLaunch {
         let data = dir.join("data");
         // No client needs the controller's port, so each start may have another.
         let controller = port::free()?.to_string();
-        let properties = PROPERTIES
+        let more = fs::read_to_string(dir.join(MORE_PROPERTIES)).unwrap_or_default();
+        let properties = [PROPERTIES, &more]
+            .concat()
             .replace("@PORT@", &port.to_string())
             .replace("@CONTROLLER@", &controller)
             .replace("@DATA@", &data.to_string_lossy());

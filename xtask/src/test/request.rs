@@ -3,6 +3,8 @@
 
 use anyhow::{Result, bail};
 
+use crate::cargo;
+
 /// Unit tests that need a server, by the beginning of their paths. A test that needs one and is missing here
 /// fails in a quick run.
 const UNIT_SKIPPED: [&str; 3] = [
@@ -51,6 +53,8 @@ pub enum Request<'a> {
     Named(Vec<&'a str>),
     /// What needs no servers; of that only what has one of these names, if there are any.
     Quick(Vec<&'a str>),
+    /// What only a build with the feature `tls` can show.
+    Tls,
 }
 
 impl<'a> Request<'a> {
@@ -61,10 +65,13 @@ impl<'a> Request<'a> {
         }
         let (options, names): (Vec<&str>, Vec<&str>) =
             args.iter().partition(|arg| arg.starts_with('-'));
+        if args == ["--tls"] {
+            return Ok(Self::Tls);
+        }
         if let Some(other) = options.iter().find(|option| **option != "--quick") {
             bail!(
-                "{other} is not an option of `cargo xtask test`, which takes `--quick`, names of tests, or `--` \
-                 followed by arguments for `cargo test`"
+                "{other} is not an option of `cargo xtask test` here: it takes `--tls` alone, `--quick` or names of \
+                 tests, or `--` followed by arguments for `cargo test`"
             );
         }
         Ok(match (options.is_empty(), names.is_empty()) {
@@ -77,7 +84,7 @@ impl<'a> Request<'a> {
     /// The names that were asked for.
     pub fn names(&self) -> &[&'a str] {
         match self {
-            Self::Whole(_) => &[],
+            Self::Whole(_) | Self::Tls => &[],
             Self::Named(names) | Self::Quick(names) => names,
         }
     }
@@ -88,6 +95,10 @@ impl<'a> Request<'a> {
         match self {
             Self::Whole(cargo) => vec![[&WORKSPACE, cargo.as_slice()].concat()],
             Self::Named(names) => vec![[&WORKSPACE, ["--"].as_slice(), names].concat()],
+            Self::Tls => {
+                let tls = ["--features", cargo::TLS, "--lib", "--test", "it", "--"];
+                vec![[&WORKSPACE, tls.as_slice(), &TLS_TESTS].concat()]
+            }
             // Apart, because a name that is skipped in one may stand for something else in the other.
             Self::Quick(names) => {
                 let run = |targets: &[&'a str], skipped: &[&'a str]| {
@@ -121,6 +132,7 @@ mod tests {
             Request::Named(vec!["saga::", "kill"])
         );
         assert_eq!(of(&["--quick"]), Request::Quick(vec![]));
+        assert_eq!(of(&["--tls"]), Request::Tls);
         assert_eq!(of(&["rest::", "--quick"]), Request::Quick(vec!["rest::"]));
         let cargo = ["--", "--test", "it", "kill", "--", "--nocapture"];
         assert_eq!(of(&cargo), Request::Whole(cargo[1..].to_vec()));
@@ -132,6 +144,7 @@ mod tests {
             &["--test", "it"][..],
             &["kill", "--", "--nocapture"],
             &["--quik"],
+            &["--tls", "kill"],
         ] {
             let error = Request::of(wrong).err().map(|error| error.to_string());
             let option = wrong.iter().find(|arg| arg.starts_with('-'));
