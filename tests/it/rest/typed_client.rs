@@ -6,17 +6,15 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use trackops::api::server::Limits;
-use trackops::ports::stock::ReservationView;
 use trackops_client::{
     Admin, Answer, Client, DeadLetterId, Error, OrderFilter, PageRequest, Position, RetryPolicy,
     Status, WriteOptions,
 };
 use trackops_domain::command::Command;
-use trackops_domain::ids::{OrderId, Sku};
-use trackops_domain::stock::Reservation;
-use trackops_domain::time::Timestamp;
+use trackops_domain::ids::OrderId;
 use uuid::Uuid;
 
+use super::doubles::Next;
 use super::raw::start;
 use super::support::{Api, pizza};
 
@@ -61,7 +59,7 @@ fn has_all(sent: &Value, read: &Value, place: &str) {
 
 #[tokio::test]
 async fn orders_are_called_by_type() {
-    let api = Api::new();
+    let api = Api::new().await;
     let client = serve(&api);
     let content = serde_json::from_value(pizza()).expect("content");
     let mut id = Uuid::nil();
@@ -75,7 +73,7 @@ async fn orders_are_called_by_type() {
         );
         id = whole(placed).id;
     }
-    api.orders.saga(&id.to_string(), &Command::StockReserved);
+    api.saga(&id.to_string(), Command::StockReserved).await;
 
     let stale = WriteOptions::new().if_match(1_u32);
     let stale = client.advance(id, &Status::Preparing, stale).await;
@@ -148,19 +146,18 @@ async fn orders_are_called_by_type() {
     expected.sort_unstable();
     assert_eq!(listed, expected);
 
-    *api.orders.journal_away.lock() = true;
+    api.orders.next(Next::Old(Duration::from_secs(7)));
     let old = client.order(id).await.expect("shown");
     assert_eq!(old.age(), Some(Duration::from_secs(7)));
 }
 
 #[tokio::test]
 async fn stock_is_called_by_type() {
-    let api = Api::new();
+    let api = Api::new().await;
     let client = serve(&api);
     let options = || WriteOptions::keyed("k").if_absent();
     let set = client.set_on_hand(SKU, 100, options()).await;
-    let tag = set.as_ref().ok().and_then(|set| set.etag().cloned());
-    assert_eq!(whole(set.expect("set")).available, 98);
+    assert_eq!(whole(set.expect("set")).available, 100);
     assert!(
         client
             .set_on_hand(SKU, 100, options())
@@ -171,7 +168,12 @@ async fn stock_is_called_by_type() {
     let there = WriteOptions::new().if_absent();
     let there = client.set_on_hand(SKU, 1, there).await.expect_err("there");
     assert_eq!(there.status(), Some(412));
-    let below = WriteOptions::new().if_match(tag.expect("a tag"));
+    let order = Uuid::from_u128(7);
+    api.reserve(OrderId(order), SKU, 2).await;
+    let shown = client.item(SKU).await.expect("shown");
+    let tag = shown.etag().cloned().expect("a tag");
+    assert_eq!(whole(shown).available, 98);
+    let below = WriteOptions::new().if_match(tag);
     let below = client
         .set_on_hand(SKU, 1, below)
         .await
@@ -191,21 +193,13 @@ async fn stock_is_called_by_type() {
     assert_eq!(unknown.problem().expect("a problem").code, "item-not-found");
     whole(client.item(SKU).await.expect("shown"));
 
-    let order = Uuid::from_u128(7);
-    let view = ReservationView {
-        order: OrderId(order),
-        state: Reservation::Held,
-        items: vec![(Sku::parse(SKU).expect("a SKU"), 2)],
-        updated_at: Timestamp(1_767_225_600_000),
-    };
-    api.stock.reservations.lock().insert(OrderId(order), view);
     let held = whole(client.reservation(order).await.expect("shown"));
     assert_eq!((&*held.state, held.items[0].quantity), ("RESERVED", 2));
 }
 
 #[tokio::test]
 async fn operations_are_called_by_type() {
-    let api = Api::new();
+    let api = Api::new().await;
     let admin = Admin::from(serve(&api));
     whole(admin.cluster().await.expect("a cluster"));
     let shards = whole(admin.shards().await.expect("shards"));
