@@ -42,6 +42,12 @@ cargo xtask services up|down|status
                                   PostgreSQL, Redis and Kafka on loopback, to keep";
 
 fn main() -> ExitCode {
+    if !cfg!(target_os = "linux") {
+        eprintln!(
+            "this is not Linux: nobody has tried it here. `cargo xtask dev`, `test --quick` and `tidy` need nothing \
+             of it; the servers, the cluster and the benchmarks read /proc"
+        );
+    }
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match run(&args) {

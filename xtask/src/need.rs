@@ -65,15 +65,15 @@ pub fn servers() -> Result<()> {
 /// What the tests need: all of them, or (unless `whole`) some that nobody knows yet.
 ///
 /// A program whose server the caller has named isn't asked for. Some tests start servers of their own all
-/// the same; what they would lack is told.
+/// the same: see [`lacking`].
 pub fn test_servers(is_named: impl Fn(&str) -> bool, whole: bool) -> Result<()> {
-    let (needed, other) = of_tests(is_named, whole);
-    let absent = missing(other);
-    if !absent.is_empty() {
-        let programs = programs(&absent);
-        eprintln!("not found: {programs}. A test that starts its own server by them will fail");
-    }
-    all_of(needed)
+    all_of(of_tests(is_named, whole).0)
+}
+
+/// The programs that aren't here and needn't be, because the caller has named their servers.
+pub fn lacking(is_named: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let absent = missing(of_tests(is_named, true).1);
+    absent.iter().map(|need| need.program).collect()
 }
 
 /// Whether Kafka can be fetched and run here.

@@ -142,6 +142,18 @@ fn note_servers(stages: &mut Stages, started: Result<(Testbed, Duration)>) -> Op
     }
 }
 
+/// The tests of a whole run that would start servers of their own by programs that aren't here. All servers
+/// are named then, so nobody is asked to install these programs.
+fn skipped() -> Vec<&'static str> {
+    let mut skipped = Vec::new();
+    for program in need::lacking(|server| is_named(&format!("{PREFIX}_{server}"))) {
+        let tests = request::own_servers(program);
+        eprintln!("no {program} here, so these are skipped: {}", tests.join(", "));
+        skipped.extend_from_slice(tests);
+    }
+    skipped
+}
+
 /// Every run of cargo that was asked for, also after one has failed.
 fn run_tests(
     request: &Request<'_>,
@@ -149,7 +161,11 @@ fn run_tests(
     report: &mut Report,
 ) -> Result<()> {
     let mut passed = true;
-    for args in request.runs() {
+    let skipped = match request {
+        Request::Whole(_) => skipped(),
+        _ => Vec::new(),
+    };
+    for args in request.runs(&skipped) {
         let mut command = match request {
             Request::Tls => cargo::with_tls(&args),
             _ => cargo::command(&args),

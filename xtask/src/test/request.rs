@@ -57,6 +57,31 @@ pub enum Request<'a> {
     Tls,
 }
 
+/// The tests that start a server of their own by this program.
+pub fn own_servers(program: &str) -> &'static [&'static str] {
+    match program {
+        "java" | "mvn" => &[
+            "cluster::processes::servers::shards_move_and_are_taken_over",
+            "contract::kafka::a_broker_that_was_fenced",
+            "contract::kafka::what_an_outage_leaves_behind",
+            "faults::outage::orders_are_placed_while_kafka_is_away",
+            "faults::relays::kafka_goes_away_under_load",
+        ],
+        "postgres" => &[
+            "cluster::processes::servers::no_claim_is_lost_or_doubled",
+            "faults::outage::a_read_only_postgres",
+            "faults::outage::a_standby_is_not_written_to",
+            "faults::outage::without_postgres",
+            "faults::recovery::",
+        ],
+        "redis-server" => &[
+            "contract::redis_failover::",
+            "faults::outage::everything_works_while_redis_is_away",
+        ],
+        _ => &[],
+    }
+}
+
 impl<'a> Request<'a> {
     /// Reads the arguments of the command.
     pub fn of(args: &[&'a str]) -> Result<Self> {
@@ -89,11 +114,18 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The arguments of cargo, one run after the other.
-    pub fn runs(&self) -> Vec<Vec<&'a str>> {
+    /// The arguments of cargo, one run after the other. `skipped`: tests to leave out of a whole run.
+    pub fn runs(&self, skipped: &[&'a str]) -> Vec<Vec<&'a str>> {
         const WORKSPACE: [&str; 3] = ["test", "--workspace", "--no-fail-fast"];
         match self {
-            Self::Whole(cargo) => vec![[&WORKSPACE, cargo.as_slice()].concat()],
+            Self::Whole(cargo) => {
+                let mut args = [&WORKSPACE, cargo.as_slice()].concat();
+                if !skipped.is_empty() && !cargo.contains(&"--") {
+                    args.push("--");
+                }
+                args.extend(skipped.iter().flat_map(|name| ["--skip", name]));
+                vec![args]
+            }
             Self::Named(names) => vec![[&WORKSPACE, ["--"].as_slice(), names].concat()],
             Self::Tls => {
                 let tls = ["--features", cargo::TLS, "--lib", "--test", "it", "--"];
@@ -159,7 +191,7 @@ mod tests {
     #[test]
     fn names_go_to_the_test_programs_and_arguments_to_cargo() {
         let joined = |args: &[&str]| -> Vec<String> {
-            let runs = of(args).runs();
+            let runs = of(args).runs(&[]);
             runs.iter().map(|run| run.join(" ")).collect()
         };
         assert_eq!(joined(&[]), ["test --workspace --no-fail-fast"]);
@@ -174,9 +206,18 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_run_skips_what_lacks_a_server_of_its_own() {
+        let runs = of(&[]).runs(own_servers("redis-server"));
+        let expected = ["--", "--skip", "contract::redis_failover::", "--skip"];
+        assert_eq!(runs[0][3..7], expected);
+        let given = of(&["--", "--", "--nocapture"]).runs(&["faults::"]);
+        assert_eq!(given[0][3..], ["--", "--nocapture", "--skip", "faults::"]);
+    }
+
+    #[test]
     fn a_quick_run_skips_what_needs_servers() {
         let [unit, it]: [Vec<&str>; 2] = of(&["--quick", "rest::"])
-            .runs()
+            .runs(&[])
             .try_into()
             .unwrap_or_else(|runs| panic!("two runs: {runs:?}"));
         assert_eq!(unit[3..7], ["--lib", "--bins", "--", "rest::"]);
