@@ -148,7 +148,10 @@ fn skipped() -> Vec<&'static str> {
     let mut skipped = Vec::new();
     for program in need::lacking(|server| is_named(&format!("{PREFIX}_{server}"))) {
         let tests = request::own_servers(program);
-        eprintln!("no {program} here, so these are skipped: {}", tests.join(", "));
+        eprintln!(
+            "no {program} here, so these are skipped: {}",
+            tests.join(", ")
+        );
         skipped.extend_from_slice(tests);
     }
     skipped

@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: checks that the compiler doesn't make. Cargo checks formatting and lints; the design's
 //! own rules check the text of the sources.
 
+mod documents;
 mod files;
 mod finding;
 mod headers;
@@ -94,6 +95,10 @@ pub fn run_text_checks() -> Result<()> {
     findings.extend(lock::check(&lock));
     let tests = fs::read_to_string(root.join(readme::PATH)).context("read tests/README.md")?;
     findings.extend(readme::check(&tests, &sources));
+    for path in documents::PATHS {
+        let text = fs::read_to_string(root.join(path)).with_context(|| format!("read {path}"))?;
+        findings.extend(documents::check(path, &text, &sources));
+    }
     findings.extend(rust_version::check(root)?);
     for finding in &findings {
         println!("{finding}");
