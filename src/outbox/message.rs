@@ -17,7 +17,7 @@ const REASON_BYTES_MAX: usize = 500;
 
 /// The names of the topics and of their dead-letter topics, in the order of [`Topic::ALL`], so that a
 /// message allocates no name.
-static NAMES: LazyLock<[(Arc<str>, Arc<str>); 8]> = LazyLock::new(|| {
+static NAMES: LazyLock<[(Arc<str>, Arc<str>); Topic::ALL.len()]> = LazyLock::new(|| {
     Topic::ALL.map(|topic| {
         let name = topic.as_str();
         (name.into(), dead_letter_topic(name).into())
