@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::admin::dead_letter_admin::DeadLetterId;
 use super::problem::Problem;
 use super::problem_code::Code;
+use crate::codec::rfc3339;
 
 /// The longest cursor, in bytes before encoding: a SKU, or a dead letter of the topic with the longest name.
 const BYTES_MAX: usize = 96;
@@ -30,7 +31,9 @@ pub fn order(text: &str) -> Result<(Timestamp, OrderId), Problem> {
     let (millis, id) = bytes.split_at(8);
     let millis = millis.try_into().map_err(|_| invalid())?;
     let id = Uuid::from_slice(id).map_err(|_| invalid())?;
-    Ok((Timestamp(i64::from_be_bytes(millis)), OrderId(id)))
+    // A time that a list can't have shown may also be one that the database doesn't have.
+    let at = Some(Timestamp(i64::from_be_bytes(millis))).filter(|at| rfc3339::can_write(*at));
+    Ok((at.ok_or_else(invalid)?, OrderId(id)))
 }
 
 /// The cursor after the item `sku`.

@@ -32,8 +32,13 @@ pub fn parse(text: &str) -> Option<Timestamp> {
         .unix_timestamp_nanos();
     i64::try_from(nanos.div_euclid(1_000_000))
         .ok()
-        .filter(|millis| (FIRST..=LAST).contains(millis))
         .map(Timestamp)
+        .filter(|at| can_write(*at))
+}
+
+/// Whether RFC 3339 can write this time.
+pub fn can_write(at: Timestamp) -> bool {
+    (FIRST..=LAST).contains(&at.0)
 }
 
 /// For `#[serde(with = "rfc3339")]`.

@@ -67,7 +67,12 @@ pub(super) async fn park(
     }
 }
 
-fn letter(group: &str, message: &InMessage, reason: &Reason, now: Timestamp) -> RawMessage {
+pub(super) fn letter(
+    group: &str,
+    message: &InMessage,
+    reason: &Reason,
+    now: Timestamp,
+) -> RawMessage {
     let detail: String = reason.detail.chars().take(DETAIL_CHARS_MAX).collect();
     let added = [
         (headers::TOPIC, message.topic.to_string()),
@@ -109,21 +114,21 @@ fn without_content(mut letter: RawMessage) -> RawMessage {
 /// The message as it was before it was parked, marked as sent again.
 pub(super) fn unpark(letter: &InMessage, topic: Arc<str>) -> RawMessage {
     let part = |name| letter.header(name).unwrap_or("?");
-    let first_place = letter
-        .headers
-        .get(headers::SENT_AGAIN)
-        .cloned()
-        .unwrap_or_else(|| {
+    // As text, because only text counts as a place when the message's id is derived from it.
+    let first_place = letter.header(headers::SENT_AGAIN).map_or_else(
+        || {
             let (partition, offset) = (part(headers::PARTITION), part(headers::OFFSET));
-            format!("{}/{partition}/{offset}", part(headers::TOPIC)).into()
-        });
+            format!("{}/{partition}/{offset}", part(headers::TOPIC))
+        },
+        str::to_owned,
+    );
     let mut kept: Vec<(String, Bytes)> = letter
         .headers
         .iter()
         .filter(|(name, _)| !name.starts_with(headers::PREFIX) && *name != headers::SENT_AGAIN)
         .map(|(name, value)| (name.to_string(), value.clone()))
         .collect();
-    kept.push((headers::SENT_AGAIN.to_owned(), first_place));
+    kept.push((headers::SENT_AGAIN.to_owned(), first_place.into()));
     RawMessage {
         topic,
         key: letter.key.clone(),

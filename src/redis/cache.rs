@@ -5,12 +5,11 @@ use std::fmt;
 use async_trait::async_trait;
 use redis::{Cmd, cmd};
 use trackops_domain::ids::OrderId;
-use trackops_domain::time::Timestamp;
 
 use super::failure::RedisFailure;
 use super::link::Link;
 use super::settings::{RedisConfigError, RedisSettings};
-use super::{entry, scripts};
+use super::{entry, position, scripts};
 use crate::model::position::Position;
 use crate::ports::cache::{Cache, CacheEntry, CacheError};
 
@@ -115,7 +114,7 @@ impl Cache for RedisCache {
             .arg(order.to_string())
             .arg(position.lon)
             .arg(position.lat)
-            .arg(write_position(position))
+            .arg(position::write(position))
             .arg(u8::from(indexed))
             .arg(POSITION_TTL_S)
             .arg(position.at.0);
@@ -132,7 +131,7 @@ impl Cache for RedisCache {
             })
             .await
             .map_err(failed)?;
-        Ok(stored.as_deref().and_then(read_position))
+        Ok(stored.as_deref().and_then(position::read))
     }
 
     async fn drop_position(&self, order: OrderId) -> Result<(), CacheError> {
@@ -175,20 +174,6 @@ impl fmt::Debug for RedisCache {
 
 fn failed(failure: RedisFailure) -> CacheError {
     CacheError(Box::new(failure))
-}
-
-/// The index rounds to about half a metre; the courier's own key keeps the exact position.
-fn write_position(position: Position) -> String {
-    format!("{} {} {}", position.lat, position.lon, position.at.0)
-}
-
-fn read_position(stored: &str) -> Option<Position> {
-    let mut parts = stored.split(' ');
-    Some(Position {
-        lat: parts.next()?.parse().ok()?,
-        lon: parts.next()?.parse().ok()?,
-        at: Timestamp(parts.next()?.parse().ok()?),
-    })
 }
 
 // The script compares exactly the rank. Changing one length without the other would let old views win.

@@ -26,11 +26,18 @@ pub(super) fn write(entry: &CacheEntry, buffer: &mut Vec<u8>) {
 /// Reads the stored form; `None` for bytes that this version didn't write.
 pub(super) fn read(order: OrderId, stored: Vec<u8>) -> Option<CacheEntry> {
     let header = std::str::from_utf8(stored.get(..HEADER_BYTES)?).ok()?;
+    // Numbers are also parsed with a sign, which would rank otherwise than it is read.
+    let is_ours = header.bytes().all(|byte| byte.is_ascii_digit());
+    let is_final = match header.as_bytes().last().filter(|_| is_ours)? {
+        b'0' => false,
+        b'1' => true,
+        _ => return None,
+    };
     Some(CacheEntry {
         order,
         generation: header.get(..19)?.parse().ok()?,
         version: Version(header.get(19..RANK_BYTES)?.parse().ok()?),
-        is_final: header.ends_with('1'),
+        is_final,
         view: Bytes::from(stored).slice(HEADER_BYTES..),
     })
 }

@@ -5,6 +5,7 @@ mod cache;
 mod entry;
 mod failure;
 mod link;
+mod position;
 mod scripts;
 mod settings;
 
