@@ -1,11 +1,13 @@
 //! The stored forms: an event's data, a row's saga, and putting an order together from them. Each form
-//! carries its version `v`; old forms stay readable and stay in the tests.
+//! carries its version `v`. Within a version fields are only added, and only such as an older reader may
+//! ignore. A form of another version is refused. Old forms stay readable and stay in the tests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 use thiserror::Error;
 use trackops_cluster::Epoch;
@@ -33,6 +35,14 @@ pub enum StoredError {
         /// The parser's error.
         source: serde_json::Error,
     },
+    /// The form has a version that this program doesn't read.
+    #[error("version {v} of {what}, which this program doesn't know")]
+    Version {
+        /// Which form.
+        what: &'static str,
+        /// Its version.
+        v: u64,
+    },
     /// The value is readable, but impossible.
     #[error("impossible {0}")]
     Impossible(&'static str),
@@ -41,7 +51,7 @@ pub enum StoredError {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PlacedV1 {
-    v: u8,
+    v: VersionOne,
     content: ContentV1,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body_hash: Option<String>,
@@ -49,14 +59,14 @@ struct PlacedV1 {
 
 #[derive(Serialize, Deserialize)]
 struct ReasonV1 {
-    v: u8,
+    v: VersionOne,
     reason: String,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SagaV1 {
-    v: u8,
+    v: VersionOne,
     stock: String,
     asked_again: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -65,6 +75,27 @@ struct SagaV1 {
     /// that an older replica can read the rest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     asked: BTreeMap<uuid::Uuid, uuid::Uuid>,
+}
+
+/// The version that this code writes, and the only one so far that it reads.
+const VERSION: u8 = 1;
+
+/// [`VERSION`] as a form's field `v`.
+struct VersionOne;
+
+impl Serialize for VersionOne {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(VERSION)
+    }
+}
+
+impl<'de> Deserialize<'de> for VersionOne {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u8::deserialize(deserializer)? {
+            VERSION => Ok(Self),
+            v => Err(D::Error::custom(format_args!("version {v}"))),
+        }
+    }
 }
 
 /// The stored row of `event`. It has no epoch: an append uses the order's.
@@ -84,12 +115,12 @@ pub fn event_row(event: &OrderEvent) -> EventRow {
 pub fn change_data(change: &Change) -> Option<Bytes> {
     match change {
         Change::Placed { content, body_hash } => Some(to_json(&PlacedV1 {
-            v: 1,
+            v: VersionOne,
             content: ContentV1::of(content),
             body_hash: body_hash.as_ref().map(|hash| hex(hash)),
         })),
         Change::Rejected { reason } | Change::Cancelled { reason } => Some(to_json(&ReasonV1 {
-            v: 1,
+            v: VersionOne,
             reason: (&**reason).into(),
         })),
         Change::Confirmed | Change::Preparing | Change::InTransit | Change::Delivered => None,
@@ -99,7 +130,7 @@ pub fn change_data(change: &Change) -> Option<Bytes> {
 /// The saga column of an order's row.
 pub fn saga(order: &Order) -> Bytes {
     to_json(&SagaV1 {
-        v: 1,
+        v: VersionOne,
         stock: order.saga.stock.as_str().into(),
         asked_again: order.saga.asked_again,
         remembered: order
@@ -238,11 +269,21 @@ fn reason(data: &[u8]) -> Result<Box<str>, StoredError> {
     Ok(from_json::<ReasonV1>(data, "reason")?.reason.into())
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(
-    json: &[u8],
-    what: &'static str,
-) -> Result<T, StoredError> {
-    serde_json::from_slice(json).map_err(|source| StoredError::Json { what, source })
+fn from_json<T: DeserializeOwned>(json: &[u8], what: &'static str) -> Result<T, StoredError> {
+    serde_json::from_slice(json).map_err(|source| unreadable(json, what, source))
+}
+
+/// Why a form can't be read: a newer one may lack what this version's has, so its version is looked at first.
+#[cold]
+fn unreadable(json: &[u8], what: &'static str, source: serde_json::Error) -> StoredError {
+    #[derive(Deserialize)]
+    struct Versioned {
+        v: u64,
+    }
+    match serde_json::from_slice(json) {
+        Ok(Versioned { v }) if v != u64::from(VERSION) => StoredError::Version { what, v },
+        _ => StoredError::Json { what, source },
+    }
 }
 
 fn to_json(value: &impl Serialize) -> Bytes {
@@ -275,95 +316,5 @@ pub(super) fn unhex(text: &str) -> Result<[u8; 32], StoredError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use metrics_exporter_prometheus::PrometheusBuilder;
-    use trackops_cluster::Epoch;
-    use trackops_domain::command::Command;
-
-    use super::*;
-
-    const SAGA: &[u8] = br#"{"v":1,"stock":"requested","askedAgain":0}"#;
-    /// As written by the first version. It must stay readable for ever.
-    const PLACED_V1: &str = r#"{"v":1,"content":{"customerId":"7f6c1b52-41f7-4c57-9a0e-2f0d6c1f5a11","currency":"EUR","items":[{"sku":"PIZZA","quantity":2,"unitPrice":950}],"address":{"street":"a","city":"b","postalCode":"c","country":"DE"}}}"#;
-
-    fn row(version: u32, status: Status, epoch: i64) -> EventRow {
-        let data = match status {
-            Status::Pending => Some(Bytes::from_static(PLACED_V1.as_bytes())),
-            Status::Cancelled => Some(Bytes::from_static(br#"{"v":1,"reason":"no"}"#)),
-            _ => None,
-        };
-        EventRow {
-            version: Version(version),
-            epoch: Epoch(epoch),
-            at: Timestamp(i64::from(version)),
-            by: "test".into(),
-            command: CommandId(uuid::Uuid::from_u128(version.into())),
-            status,
-            data,
-        }
-    }
-
-    fn counted(events: &[EventRow]) -> (Order, String) {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        let order = metrics::with_local_recorder(&recorder, || {
-            let id = OrderId(uuid::Uuid::from_u128(9));
-            assemble(id, SAGA, None, events).expect("readable")
-        });
-        (order, handle.render())
-    }
-
-    #[test]
-    fn the_first_stored_form_stays_readable() {
-        let events = [
-            row(1, Status::Pending, 1),
-            row(2, Status::Confirmed, 1),
-            row(3, Status::Cancelled, 2),
-        ];
-        let (order, metrics) = counted(&events);
-        assert_eq!((order.version(), order.reason()), (Version(3), Some("no")));
-        assert_eq!(order.placed.total.0, 1_900);
-        assert!(!metrics.contains("violations"), "{metrics}");
-    }
-
-    #[test]
-    fn what_is_remembered_is_read_with_and_without_its_marks() {
-        let id = uuid::Uuid::from_u128(5);
-        let old =
-            format!(r#"{{"v":1,"stock":"requested","askedAgain":0,"remembered":[["{id}",1]]}}"#);
-        let events = [row(1, Status::Pending, 1)];
-        let order = OrderId(uuid::Uuid::from_u128(9));
-        let read = |json: &[u8]| assemble(order, json, None, &events).expect("readable");
-        let mut known = read(old.as_bytes());
-        assert_eq!(known.answered(CommandId(id)), Some(Version(1)));
-        let cancel = Command::Cancel {
-            reason: "hail".into(),
-        };
-        assert!(!known.asked_the_same(CommandId(id), &cancel));
-        known.remember(CommandId(uuid::Uuid::from_u128(6)), &cancel);
-        assert_eq!(read(&saga(&known)), known);
-    }
-
-    #[test]
-    fn a_broken_log_moves_its_counter() {
-        let broken = [
-            (
-                "I1",
-                [row(1, Status::Pending, 1), row(3, Status::Confirmed, 1)],
-            ),
-            (
-                "I2",
-                [row(1, Status::Pending, 2), row(2, Status::Confirmed, 1)],
-            ),
-            (
-                "I4",
-                [row(1, Status::Pending, 1), row(2, Status::Delivered, 1)],
-            ),
-        ];
-        for (id, events) in broken {
-            let (_, metrics) = counted(&events);
-            let line = format!("trackops_invariant_violations_total{{invariant=\"{id}\"}} 1");
-            assert!(metrics.contains(&line), "{id}: {metrics}");
-        }
-    }
-}
+#[path = "stored_tests.rs"]
+mod tests;
