@@ -28,6 +28,8 @@ mod cursor;
 pub mod etag;
 mod json;
 pub mod params;
+#[cfg(test)]
+mod parsing_tests;
 mod request_head;
 pub mod request_headers;
 mod shape;

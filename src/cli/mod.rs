@@ -9,6 +9,8 @@ pub mod client_args;
 mod dead_letters;
 pub mod failure;
 mod output;
+#[cfg(test)]
+mod parsing_tests;
 mod place;
 pub mod place_args;
 mod problem;

@@ -19,6 +19,7 @@ use self::arbitrary::{
     timestamp_text, uuid, written_time,
 };
 use super::content::ContentV1;
+use super::damaged::{damage, damaged, nested};
 use super::link::{Answer, Message, Request};
 use super::live;
 use super::message_id::{self, Publisher, message_id};
@@ -188,9 +189,53 @@ proptest! {
     }
 
     #[test]
+    fn a_damaged_form_is_read_or_refused(
+        damage in damage(), (order, event) in order(), request in request(), answer in answer(),
+        message in message(),
+    ) {
+        let all = intents(&event);
+        let published = outbox_rows(&order, all, all, None).into_iter().map(|row| row.payload);
+        let frames = [live::snapshot(&order, None), view::render(&order), stored::saga(&order)];
+        let linked = [request.encode(), answer.encode(), message.encode()];
+        for form in published.chain(frames).chain(linked) {
+            read_all(&damaged(&form, &damage));
+        }
+        let mut rows = stored::event_rows(&order);
+        for row in &mut rows {
+            row.data = row.data.as_ref().map(|data| damaged(data, &damage).into());
+        }
+        if let Ok(read) = stored::assemble(order.id, &stored::saga(&order), None, &rows) {
+            let rows = stored::event_rows(&read);
+            let again = stored::assemble(read.id, &stored::saga(&read), None, &rows);
+            prop_assert_eq!(again.expect("what was read can be stored"), read);
+        }
+    }
+
+    #[test]
     fn any_moment_makes_an_id(version in any::<u32>(), ordinal in any::<u16>(), at in time()) {
         let id = message_id(Publisher::Inventory, samples::id(), version, ordinal, at);
         prop_assert_eq!(message_id::parse(&id.to_string()), Some(id));
+    }
+}
+
+#[test]
+fn nesting_beyond_every_depth_is_refused() {
+    let (order, _) = samples::order(&[]);
+    let answer = Answer::Order(Arc::new(order.clone())).encode();
+    let rows = stored::event_rows(&order);
+    let placed = rows
+        .first()
+        .and_then(|row| row.data.clone())
+        .expect("content");
+    for form in [view::render(&order), stored::saga(&order), answer, placed] {
+        for text in nested(&form) {
+            read_all(&text);
+            let mut rows = rows.clone();
+            if let Some(first) = rows.first_mut() {
+                first.data = Some(text.into());
+            }
+            let _ = stored::assemble(order.id, &stored::saga(&order), None, &rows);
+        }
     }
 }
 
@@ -205,7 +250,10 @@ fn read_all(bytes: &[u8]) {
         serde_json::to_vec(&view).expect("it is written");
         assert!(is_rfc3339(&rfc3339::format(view.created_at)));
     }
+    let _ = serde_json::from_slice::<HistoryEntry>(bytes);
     let _ = serde_json::from_slice::<StatusUpdatedV1>(bytes);
+    let _ = serde_json::from_slice::<OrderEndedV1>(bytes);
+    let _ = serde_json::from_slice::<InventoryReplyV1>(bytes);
     let _ = serde_json::from_slice::<FulfillmentUpdateV1>(bytes);
     let _ = stored::assemble(samples::id(), bytes, None, &[]);
     let _ = Request::decode(bytes).map(|read| read.encode());

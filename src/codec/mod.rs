@@ -3,6 +3,8 @@
 
 pub mod content;
 #[cfg(test)]
+pub(crate) mod damaged;
+#[cfg(test)]
 mod laws;
 pub mod link;
 pub mod live;

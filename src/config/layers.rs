@@ -32,7 +32,12 @@ pub(super) fn add_file(table: &mut Table, file: &Path) -> Result<(), ConfigError
         path: file.into(),
         source,
     })?;
-    let layer: Table = text.parse().map_err(|error| syntax(file, &text, &error))?;
+    add_text(table, file, &text)
+}
+
+/// As [`add_file`]; `text` is what `file` says.
+pub(super) fn add_text(table: &mut Table, file: &Path, text: &str) -> Result<(), ConfigError> {
+    let layer: Table = text.parse().map_err(|error| syntax(file, text, &error))?;
     for (key, value) in layer {
         let Some(default) = table.get(&key) else {
             return Err(ConfigError::UnknownKey {

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use toml::Table;
+
 use super::environment::Misspelt;
 use super::error::ConfigError;
 use super::values::Config;
@@ -33,12 +35,17 @@ impl Config {
         if let Some(listen) = &flags.listen {
             table.insert("listen".into(), listen.clone().into());
         }
-        let config = Self::of(&table, misspelt)?;
+        Self::of(&table, misspelt)
+    }
+
+    /// The configuration that `table` says, checked.
+    pub(super) fn of(table: &Table, misspelt: Vec<Misspelt>) -> Result<Self, ConfigError> {
+        let config = Self::unchecked(table, misspelt)?;
         check::values(&config)?;
         Ok(config)
     }
 
-    fn of(table: &toml::Table, misspelt: Vec<Misspelt>) -> Result<Self, ConfigError> {
+    fn unchecked(table: &Table, misspelt: Vec<Misspelt>) -> Result<Self, ConfigError> {
         Ok(Self {
             http: layers::part(table)?,
             replica: layers::part(table)?,

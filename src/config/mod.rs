@@ -8,6 +8,8 @@ mod error;
 mod layers;
 mod load;
 mod mask;
+#[cfg(test)]
+mod parsing_tests;
 mod show;
 mod values;
 

@@ -14,6 +14,8 @@ mod outbox;
 mod outbox_owner;
 mod outbox_rows;
 #[cfg(test)]
+mod parsing_tests;
+#[cfg(test)]
 mod plan_tests;
 mod retention;
 mod sagas;

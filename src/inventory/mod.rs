@@ -3,6 +3,8 @@
 
 mod groups;
 mod handler;
+#[cfg(test)]
+mod parsing_tests;
 mod replied;
 mod requests;
 

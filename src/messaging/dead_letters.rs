@@ -197,7 +197,7 @@ impl DeadLetters {
     }
 }
 
-fn describe(topic: Topic, letter: &InMessage) -> DeadLetter {
+pub(super) fn describe(topic: Topic, letter: &InMessage) -> DeadLetter {
     let text = |name| letter.header(name).unwrap_or_default().to_owned();
     let number = |name| letter.header(name).and_then(|n| n.parse::<i64>().ok());
     let origin = number(headers::PARTITION)

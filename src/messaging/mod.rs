@@ -20,6 +20,8 @@ mod upkeep;
 mod work;
 
 #[cfg(test)]
+mod parsing_tests;
+#[cfg(test)]
 mod runner_tests;
 #[cfg(test)]
 mod testing;

@@ -16,6 +16,8 @@ mod outbox_marks;
 mod outbox_plan_tests;
 mod outbox_rows;
 #[cfg(test)]
+mod parsing_tests;
+#[cfg(test)]
 mod plan_tests;
 mod pooler;
 mod retention;

@@ -5,6 +5,8 @@ mod cache;
 mod entry;
 mod failure;
 mod link;
+#[cfg(test)]
+mod parsing_tests;
 mod position;
 mod scripts;
 mod settings;

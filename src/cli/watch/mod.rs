@@ -2,6 +2,8 @@
 //! connections are lost. Leaves connections and the order of versions to `trackops_client`.
 
 mod line;
+#[cfg(test)]
+mod parsing_tests;
 
 use std::pin::Pin;
 use std::process::ExitCode;

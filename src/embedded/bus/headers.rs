@@ -9,7 +9,7 @@ use crate::ports::bus::{HeaderName, header_name};
 
 /// Appends `headers` to `into`. Names and values are far shorter than 4 GiB: a message is refused
 /// long before.
-pub(super) fn write(headers: &[(&str, &[u8])], into: &mut Vec<u8>) {
+pub(in crate::embedded) fn write(headers: &[(&str, &[u8])], into: &mut Vec<u8>) {
     for part in headers
         .iter()
         .flat_map(|(name, value)| [name.as_bytes(), value])
@@ -21,7 +21,7 @@ pub(super) fn write(headers: &[(&str, &[u8])], into: &mut Vec<u8>) {
 }
 
 /// Reads what [`write()`] wrote; `None` if it didn't. The values are parts of `stored`.
-pub(super) fn read(stored: &Bytes) -> Option<BTreeMap<HeaderName, Bytes>> {
+pub(in crate::embedded) fn read(stored: &Bytes) -> Option<BTreeMap<HeaderName, Bytes>> {
     let mut rest = stored.clone();
     let mut headers = BTreeMap::new();
     while !rest.is_empty() {

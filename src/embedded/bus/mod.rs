@@ -4,7 +4,7 @@
 mod assign;
 mod consumer;
 mod embedded_bus;
-mod headers;
+pub(super) mod headers;
 mod hub;
 mod progress;
 mod publish;

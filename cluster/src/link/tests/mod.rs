@@ -4,6 +4,7 @@
 
 mod calls;
 mod faults;
+mod frames;
 mod memory;
 mod proxy;
 mod speed;

@@ -97,7 +97,7 @@ async fn versions_meet_if_they_are_neighbours() {
 }
 
 /// A raw stream to `to`, without the dialler's handshake.
-async fn raw(to: &str) -> (mpsc::Sender<Frame>, Streaming<Frame>) {
+pub(super) async fn raw(to: &str) -> (mpsc::Sender<Frame>, Streaming<Frame>) {
     let socket = TcpStream::connect(to).await.unwrap();
     let (sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket))
@@ -122,7 +122,7 @@ impl Stream for Frames {
     }
 }
 
-fn stranger(to: &Peer) -> Hello {
+pub(super) fn stranger(to: &Peer) -> Hello {
     let me = Peer {
         node: NodeId("stranger".into()),
         incarnation: Incarnation(1),
@@ -131,7 +131,7 @@ fn stranger(to: &Peer) -> Hello {
     handshake::hello(&me, to, &settings())
 }
 
-async fn challenged(
+pub(super) async fn challenged(
     out: &mpsc::Sender<Frame>,
     frames: &mut Streaming<Frame>,
     hello: &Hello,
@@ -203,7 +203,7 @@ async fn a_call_before_the_proof_and_a_replayed_proof_are_refused() {
     );
 }
 
-fn proof(hello: &Hello, challenge: &Challenge) -> Proof {
+pub(super) fn proof(hello: &Hello, challenge: &Challenge) -> Proof {
     let handshake = Handshake {
         node: &hello.node,
         to_node: &hello.to_node,
