@@ -12,3 +12,4 @@ mod scenarios;
 mod sim;
 mod startup;
 mod support;
+mod upgrade;

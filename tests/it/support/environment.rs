@@ -24,6 +24,12 @@ fn required(name: &str) -> String {
         .unwrap_or_else(|| panic!("{name} is not set: run the tests by `cargo xtask test`"))
 }
 
+/// The program. Another build of it is run only to write dumps of what an older version leaves.
+pub fn program() -> PathBuf {
+    let other = std::env::var_os("TRACKOPS_TEST_PROGRAM");
+    other.map_or_else(|| env!("CARGO_BIN_EXE_trackops").into(), PathBuf::from)
+}
+
 /// A tag for the databases, topics and keys of one deployment.
 pub fn fresh_tag() -> String {
     let random = uuid::Uuid::new_v4().simple().to_string();

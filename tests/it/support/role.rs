@@ -67,7 +67,7 @@ impl Role {
         // Past a limit to the size of files, as a test may set it, a write fails; the signal that would end
         // the process is ignored, which it inherits.
         command.args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#]);
-        command.arg(env!("CARGO_BIN_EXE_trackops"));
+        command.arg(super::environment::program());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("TRACKOPS_") {
                 command.env_remove(name);

@@ -14,7 +14,7 @@ const UNIT_SKIPPED: [&str; 3] = [
 ];
 
 /// The same for the integration tests; and those that take minutes.
-const IT_SKIPPED: [&str; 16] = [
+const IT_SKIPPED: [&str; 17] = [
     "cluster::processes::",
     "cluster::replicas::",
     "contract::cache::",
@@ -31,6 +31,7 @@ const IT_SKIPPED: [&str; 16] = [
     "startup::metrics::",
     "startup::shutdown::",
     "startup::start::",
+    "upgrade::postgres::",
 ];
 
 /// The tests that a build with the feature `tls` passes in another way, or alone has.
