@@ -23,7 +23,6 @@ use super::track::messages::{self, Wanted};
 use super::{cursor, etag, json, request_head, request_headers, shape};
 use crate::codec::content::ContentV1;
 use crate::codec::damaged::{damage, damaged, nested};
-use crate::codec::live::ClientMessage;
 use crate::codec::{samples, trace};
 use crate::model::topic::Topic;
 
@@ -210,10 +209,10 @@ proptest! {
         let order_id = Uuid::from_u128(id).to_string();
         let wanted = Wanted::Subscribe { since: since.map(Version) };
         let id = OrderId(Uuid::from_u128(id));
-        let subscribe = ClientMessage::Subscribe { order_id: order_id.clone(), since };
-        let unsubscribe = ClientMessage::Unsubscribe { order_id };
+        let subscribe = serde_json::json!({"type": "subscribe", "orderId": order_id, "since": since});
+        let unsubscribe = serde_json::json!({"type": "unsubscribe", "orderId": order_id});
         for (message, meant) in [(subscribe, wanted), (unsubscribe, Wanted::Unsubscribe)] {
-            let written = serde_json::to_string(&message).expect("JSON");
+            let written = message.to_string();
             prop_assert_eq!(messages::parse(&written).expect("ours"), (id, meant));
             let damaged = damaged(written.as_bytes(), &damage);
             let _ = messages::parse(&String::from_utf8_lossy(&damaged));
@@ -267,29 +266,13 @@ fn nesting_beyond_every_depth_is_refused() {
 #[test]
 fn what_clients_say_keeps_its_form() {
     let id = uuid::uuid!("0198c5f0-0000-7000-8000-000000000001");
-    let order_id = id.to_string();
-    let subscribe = |since: Option<u32>| {
-        let order_id = order_id.clone();
-        let since_version = since.map(Version);
-        (
-            ClientMessage::Subscribe { order_id, since },
-            Wanted::Subscribe {
-                since: since_version,
-            },
-        )
+    let subscribe = |since: Option<u32>| Wanted::Subscribe {
+        since: since.map(Version),
     };
-    let unsubscribe = ClientMessage::Unsubscribe {
-        order_id: order_id.clone(),
-    };
-    let all = [
-        subscribe(None),
-        subscribe(Some(4)),
-        (unsubscribe, Wanted::Unsubscribe),
-    ];
+    let all = [subscribe(None), subscribe(Some(4)), Wanted::Unsubscribe];
     let known = include_str!("../../tests/fixtures/forms/live_client_messages.jsonl");
     assert_eq!(known.lines().count(), all.len());
-    for (line, (message, meant)) in known.lines().zip(all) {
-        assert_eq!(serde_json::to_string(&message).expect("JSON"), line);
+    for (line, meant) in known.lines().zip(all) {
         assert_eq!(messages::parse(line).expect(line), (OrderId(id), meant));
     }
 }

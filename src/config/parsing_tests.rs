@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use secrecy::SecretString;
 use toml::Value;
 
 use super::default_file::{DEFAULT_FILE, SECRETS};
@@ -104,10 +105,12 @@ proptest! {
         password in "[A-Z]{6}", junk in "[!-~]{0,2}", rest in "[a-z@:/?&=.,\\[\\]]{0,12}", any in any::<String>(),
     ) {
         let url = format!("{scheme}{user}:{junk}{password}{junk}@{rest}");
-        let shown = mask::masked(&url);
+        let secret = SecretString::from(url.clone());
+        let shown = mask::masked(&secret);
         prop_assert!(!shown.contains(&*password), "{}: {}", url, shown);
-        let hosts = mask::brokers(&url);
+        let hosts = mask::brokers(&secret);
         prop_assert!(!hosts.contains(&*password), "{}: {}", url, hosts);
+        let any = SecretString::from(any);
         let _ = (mask::masked(&any), mask::brokers(&any));
     }
 }
