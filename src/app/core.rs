@@ -24,7 +24,6 @@ use crate::actors::ownership::Ownership;
 use crate::actors::saga_route::SagaRoute;
 use crate::actors::settings::Settings;
 use crate::actors::without_lease::WithoutLease;
-use crate::config::OrdersConfig;
 use crate::faults;
 use crate::inventory;
 use crate::messaging;
@@ -278,25 +277,4 @@ async fn stop_keeper(keeper: LeaseKeeper, end: Instant) {
     if tokio::time::timeout_at(end, stopped).await.is_err() {
         tracing::warn!("a renewal of the lease is under way still");
     }
-}
-
-/// The actors' settings from the configuration.
-pub(super) fn settings(config: &OrdersConfig) -> Settings {
-    let mut settings = Settings {
-        passivate_live: Duration::from_millis(config.passivate_live_ms),
-        passivate_final: Duration::from_millis(config.passivate_final_ms),
-        actors_max: config.actors_max,
-        actors_bytes_max: config.actors_bytes_max,
-        order_waiting_max: config.order_waiting_max,
-        node_waiting_max: config.node_waiting_max,
-        node_waiting_bytes_max: config.node_waiting_bytes_max,
-        commit_queues: config.writer_lanes,
-        ..Settings::default()
-    };
-    settings.policy.reservation_timeout = Duration::from_millis(config.reservation_timeout_ms);
-    settings.policy.ask_again_max = config.reservation_ask_again_max;
-    settings.policy.reservation_wait_max = Duration::from_millis(config.reservation_wait_max_ms);
-    settings.stuck_after = config.saga_stuck_after();
-    settings.policy.release_timeout = Duration::from_millis(config.release_timeout_ms);
-    settings
 }

@@ -24,6 +24,7 @@ use super::late_bound::LateBoundOrders;
 use super::lifecycle::{DEV_STOP, Ending, Lifecycle};
 use super::listeners::Port;
 use super::{checks, dead_letter_admin, order_routes};
+use crate::actors::settings::Settings;
 use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::{Need, Readiness};
 use crate::api::router;
@@ -109,7 +110,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         cluster_view,
         links: None,
     };
-    let running = core::start(parts, core::settings(&config.orders), &orders, &life).await?;
+    let running = core::start(parts, Settings::from(&config.orders), &orders, &life).await?;
     let consumer = running.as_ref().map(|_| {
         let (answering, clock) = (Arc::clone(&orders) as _, Arc::clone(&clock) as _);
         Consumer::start(Arc::clone(&bus), answering, clock, NODE, &life)

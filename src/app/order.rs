@@ -23,6 +23,7 @@ use super::listeners::{HttpListener, Port};
 use super::order_routes::{self, LiveConnections};
 use super::replica::Deposed;
 use super::{checks, dead_letter_admin};
+use crate::actors::settings::Settings;
 use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
@@ -195,7 +196,7 @@ impl Replica<'_> {
         let parts = self.parts(returning, links);
         core::start(
             parts,
-            core::settings(&self.config.orders),
+            Settings::from(&self.config.orders),
             &self.orders,
             life,
         )

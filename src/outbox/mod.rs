@@ -17,8 +17,6 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use trackops_cluster::backoff;
-
 pub use relay::Relay;
 pub use relayed_outbox::OutboxReport;
 pub use settings::RelaySettings;

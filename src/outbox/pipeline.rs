@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use trackops_cluster::lease::Lease;
 
-use super::backoff::Backoff;
 use super::exchange::{self, Exchanged};
 use super::fetched_rows::FetchedRows;
 use super::message::reason;
@@ -23,6 +22,7 @@ use crate::faults::{self, points};
 use crate::model::outbox_row::{OutboxEntry, RowId};
 use crate::ports::outbox::{OutboxError, OutboxLanePosition, Wanted};
 use crate::telemetry::repeated::RepeatedLog;
+use trackops_cluster::backoff::Backoff;
 
 /// See the module.
 pub(super) struct Pipeline {
