@@ -10,6 +10,7 @@ mod journal;
 mod listener;
 mod membership;
 mod migrate;
+mod migrations;
 mod outbox;
 mod outbox_marks;
 #[cfg(test)]
