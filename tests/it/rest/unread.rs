@@ -198,3 +198,25 @@ async fn a_body_is_never_taken_for_a_request() {
         assert_eq!(rest(&mut stream).await, "");
     }
 }
+
+/// The client goes away, or closes its side, in the middle of a body.
+#[tokio::test]
+async fn a_body_that_breaks_off_is_a_400_and_the_end() {
+    let running = start(&Api::new().await, Limits::default(), PATIENCE);
+    let json = "Content-Type: application/json\r\n";
+    for part in [
+        "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"a",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+        "Content-Length: 9\r\n\r\n{\"a",
+    ] {
+        let mut stream = running.connect().await;
+        let request = format!("POST /api/v1/orders HTTP/1.1\r\nHost: x\r\n{json}{part}");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        stream.shutdown().await.expect("closed");
+        let (head, body) = answer(&mut stream).await;
+        assert!(head.starts_with("http/1.1 400"), "{head}");
+        assert!(head.contains("connection: close"), "{head}");
+        assert!(body.contains("unreadable-body"), "{body}");
+        assert_eq!(rest(&mut stream).await, "");
+    }
+}
