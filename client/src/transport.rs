@@ -72,10 +72,11 @@ impl Ask {
         }
     }
 
-    /// A `POST` without a body.
+    /// A `POST` without a body. The server takes it only with a header that no page of another site can send.
     pub fn action(url: Url, is_repeatable: bool) -> Self {
         Self {
             method: Method::POST,
+            headers: vec![(CONTENT_TYPE, "application/json".to_owned())],
             is_repeatable,
             ..Self::get(url)
         }

@@ -1,6 +1,7 @@
 //! One connection: requests one after the other, until it ends or the server stops.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,9 +74,11 @@ impl Connection {
         let (limits, cut) = (self.limits, self.cut);
         let (write_limit, head_limit) = (limits.write_timeout, limits.head_timeout);
         let turns = RequestPhase::default();
+        let local = stream.local_addr().ok().map(|addr| addr.ip());
         let stream = ClientStream::new(stream, write_limit, head_limit, turns.clone());
         let answering = Arc::new(Answering {
             service: self.service,
+            local,
             closing: self.closing,
             stop: self.stop.clone(),
             turns,
@@ -138,6 +141,8 @@ impl Connection {
 /// Answers the requests of one connection.
 struct Answering {
     service: ApiService,
+    /// Where the client has reached this process.
+    local: Option<IpAddr>,
     closing: CancellationToken,
     stop: CancellationToken,
     turns: RequestPhase,
@@ -158,7 +163,10 @@ impl Answering {
         self.begun.cancel();
         self.turns.answer();
         let upgrade = request.extensions().get::<OnUpgrade>().cloned();
-        let mut response = self.service.handle(request.map(Body::new)).await;
+        let mut response = self
+            .service
+            .handle(request.map(Body::new), self.local)
+            .await;
         if response.extensions().get::<Unread>().is_some() {
             self.has_unread.store(true, Ordering::Relaxed);
             *self.upgrade.lock() = upgrade;

@@ -7,6 +7,7 @@ pub mod router;
 pub mod server;
 mod server_limits;
 pub mod service;
+pub mod site_policy;
 pub mod state;
 
 pub mod admin;

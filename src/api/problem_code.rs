@@ -25,6 +25,10 @@ pub enum Code {
     ConditionNotSupported,
     /// The `Idempotency-Key` is not 1 to 255 visible ASCII characters.
     InvalidIdempotencyKey,
+    /// `Host` names another server.
+    MisdirectedRequest,
+    /// A page of another origin may not do this.
+    ForeignOrigin,
     /// No route of that path.
     NotFound,
     /// No such order.
@@ -114,7 +118,7 @@ const fn facts(
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::MalformedJson,
         Self::UnreadableBody,
         Self::InvalidParameter,
@@ -122,6 +126,8 @@ impl Code {
         Self::InvalidHeader,
         Self::ConditionNotSupported,
         Self::InvalidIdempotencyKey,
+        Self::MisdirectedRequest,
+        Self::ForeignOrigin,
         Self::NotFound,
         Self::OrderNotFound,
         Self::ItemNotFound,
@@ -193,6 +199,10 @@ impl Code {
                 "Leave the header out that the detail names. To change an order only as it was read, send its ETag in If-Match."),
             Self::InvalidIdempotencyKey => facts(S::BAD_REQUEST, "invalid-idempotency-key", "The Idempotency-Key is not valid",
                 "Send one Idempotency-Key of 1 to 255 visible ASCII characters; a UUID will do."),
+            Self::MisdirectedRequest => facts(S::MISDIRECTED_REQUEST, "misdirected-request", "This server doesn't answer to that name",
+                "Use one of the server's names. An operator adds names by TRACKOPS_ALLOWED_HOSTS."),
+            Self::ForeignOrigin => facts(S::FORBIDDEN, "foreign-origin", "A page of another origin may not do this",
+                "Call from a page of the same origin. An operator allows others by TRACKOPS_CORS_ALLOWED_ORIGINS."),
             Self::NotFound => facts(S::NOT_FOUND, "not-found", "There is nothing at this path",
                 "Look for the path in /api/v1/openapi.json."),
             Self::OrderNotFound => facts(S::NOT_FOUND, "order-not-found", "There is no such order",

@@ -3,53 +3,105 @@
 //! middlewares because each of those costs an allocation a request.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Method, Request, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use metrics::Counter;
 use tower::Service as _;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Level;
 
 use super::problem::Problem;
 use super::problem_code::Code;
-use super::{request_head, unread};
+use super::site_policy::SitePolicy;
+use super::{request_head, site_policy, unread};
 use crate::telemetry::names;
+
+/// Browsers don't guess a body's type, and tell no other site which order somebody looked at.
+const SAFE_BROWSING: [(HeaderName, &str); 2] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
+/// The headers that a page of another origin may send.
+const ASKED_HEADERS: [&str; 7] = [
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "last-event-id",
+    "x-request-id",
+];
+
+/// The headers that such a page may read beside the usual ones.
+const SHOWN_HEADERS: [&str; 6] = [
+    "etag",
+    "location",
+    "retry-after",
+    "idempotency-replayed",
+    "ratelimit",
+    "ratelimit-policy",
+];
+
+/// How long a browser remembers what it may ask.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_mins(10);
 
 /// What a listener serves. Cheap to clone.
 #[derive(Clone)]
 pub struct ApiService {
     router: Router,
+    /// The same for requests that a page of another origin may send; `None` where none may.
+    cors: Option<Router>,
+    policy: Arc<SitePolicy>,
     answers: Arc<[Counter; 5]>,
 }
 
 impl ApiService {
-    /// Serves `router`. Must be made after the metrics recorder is installed, else it counts nothing.
-    pub fn new(router: Router) -> Self {
+    /// Serves `router` to the names and pages of `policy`. Must be made after the metrics recorder is
+    /// installed, else it counts nothing.
+    pub fn new(router: Router, policy: SitePolicy) -> Self {
         let class = |class| metrics::counter!(names::HTTP_REQUESTS, "class" => class);
         Self {
+            cors: with_cors(&router, policy.origins()),
             router,
+            policy: Arc::new(policy),
             answers: Arc::new(["1xx", "2xx", "3xx", "4xx", "5xx"].map(class)),
         }
     }
 
-    /// Answers one request.
-    pub async fn handle(&self, request: Request<Body>) -> Response {
+    /// Answers one request. `local`: the address at which the client has reached this process.
+    pub async fn handle(&self, request: Request<Body>, local: Option<IpAddr>) -> Response {
         let uri = request.uri().clone();
         let method = request.method().clone();
         let watched = tracing::enabled!(Level::DEBUG).then(Instant::now);
 
         let (request, unwanted) = unread::lend(request);
-        let response = match request_head::check(&request) {
+        let checked =
+            request_head::check(&request).and_then(|()| self.policy.check(&request, local));
+        let is_simple = checked.is_ok() && site_policy::is_simple_post(&request);
+        let response = match checked {
+            Ok(()) if is_simple && self.takes_post(&uri).await => {
+                site_policy::simple_post().into_response()
+            }
             Ok(()) => self.route(request, &method, uri.path()).await,
             Err(problem) => problem.into_response(),
         };
-        let mut response = in_form(response, &method, uri.path());
+        let mut response = if method == Method::OPTIONS {
+            options(response, uri.path())
+        } else {
+            response
+        };
+        if response.status().is_client_error() || response.status().is_server_error() {
+            response = in_form(response, &method, uri.path());
+        }
         if let Some(unwanted) = unwanted {
             unwanted.settle(&mut response).await;
         }
@@ -58,6 +110,11 @@ impl ApiService {
             // is fresh.
             let kept = response.headers_mut().entry(header::CACHE_CONTROL);
             kept.or_insert(HeaderValue::from_static("no-cache"));
+        }
+        for (name, value) in SAFE_BROWSING {
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
         }
 
         let status = response.status();
@@ -72,8 +129,19 @@ impl ApiService {
         response
     }
 
+    /// Whether the path takes a `POST`. Nobody handles `OPTIONS`, so no handler runs.
+    async fn takes_post(&self, uri: &Uri) -> bool {
+        let mut asked = Request::new(Body::empty());
+        *asked.method_mut() = Method::OPTIONS;
+        *asked.uri_mut() = uri.clone();
+        let answer = self.route(asked, &Method::OPTIONS, uri.path()).await;
+        let allow = answer.headers().get(header::ALLOW);
+        allow.is_some_and(|allow| allow.to_str().is_ok_and(|allow| allow.contains("POST")))
+    }
+
     async fn route(&self, request: Request<Body>, method: &Method, path: &str) -> Response {
-        let mut router = self.router.clone();
+        let cors = self.cors.as_ref().filter(|_| is_for_cors(&request));
+        let mut router = cors.unwrap_or(&self.router).clone();
         let answer = async move { router.call(request).await };
         match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(Ok(response)) => response,
@@ -81,6 +149,49 @@ impl ApiService {
             Err(panic) => panicked(method, path, &*panic),
         }
     }
+}
+
+/// Whether a page may have sent it. Every `OPTIONS` is a preflight to the layer, so it gets no other.
+fn is_for_cors(request: &Request<Body>) -> bool {
+    let has = |name: HeaderName| request.headers().contains_key(name);
+    has(header::ORIGIN)
+        && (*request.method() != Method::OPTIONS || has(header::ACCESS_CONTROL_REQUEST_METHOD))
+}
+
+/// `OPTIONS` on a path that exists says which methods the path takes (RFC 9110, 9.3.7), and on `*` that the
+/// server is there.
+fn options(response: Response, path: &str) -> Response {
+    if path == "*" {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    match (response.status(), response.headers().get(header::ALLOW)) {
+        (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) => {
+            let allow = [allow.as_bytes(), b",OPTIONS"].concat();
+            let mut answer = StatusCode::NO_CONTENT.into_response();
+            if let Ok(allow) = HeaderValue::from_bytes(&allow) {
+                answer.headers_mut().insert(header::ALLOW, allow);
+            }
+            answer
+        }
+        _ => response,
+    }
+}
+
+/// Lets pages of `origins` read answers.
+fn with_cors(router: &Router, origins: &[String]) -> Option<Router> {
+    if origins.is_empty() {
+        return None;
+    }
+    let origins = origins
+        .iter()
+        .filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT])
+        .allow_headers(ASKED_HEADERS.map(HeaderName::from_static))
+        .expose_headers(SHOWN_HEADERS.map(HeaderName::from_static))
+        .max_age(PREFLIGHT_MAX_AGE);
+    Some(router.clone().layer(cors))
 }
 
 fn absurd(never: Infallible) -> Response {
@@ -101,10 +212,6 @@ fn panicked(method: &Method, path: &str, panic: &(dyn std::any::Any + Send)) -> 
 /// Puts `instance` into a problem, and turns any other error (the router's own 404 and 405, an extractor's
 /// refusal) into a problem.
 fn in_form(mut response: Response, method: &Method, path: &str) -> Response {
-    let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
-        return response;
-    }
     let problem = response
         .extensions_mut()
         .remove::<Problem>()

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::server::{Limits, Server, Stopped, Until};
 use crate::api::service::ApiService;
+use crate::api::site_policy::SitePolicy;
 use crate::config::HttpConfig;
 
 /// A listener that serves.
@@ -20,7 +21,10 @@ pub(super) struct HttpListener {
 
 /// An open port that doesn't serve yet. It stays open until it and its clones have finished serving.
 #[derive(Clone)]
-pub(super) struct Port(Server);
+pub(super) struct Port {
+    server: Server,
+    policy: SitePolicy,
+}
 
 impl Port {
     /// Opens `configured`, or the role's `port` on loopback if that is empty.
@@ -42,25 +46,41 @@ impl Port {
             idle_timeout: Duration::from_millis(http.http_idle_ms),
             ..Limits::default()
         };
-        Ok(Self(Server::bind(addr, flag)?.limits(limits)))
+        let policy = SitePolicy::new(
+            &list(&http.allowed_hosts),
+            &list(&http.cors_allowed_origins),
+        );
+        Ok(Self {
+            policy: policy.context("allowed_hosts and cors_allowed_origins")?,
+            server: Server::bind(addr, flag)?.limits(limits),
+        })
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.0.local_addr()
+        self.server.local_addr()
     }
 
     /// Serves `router`. Once stopped, connections that are open after `grace` are cut.
     pub fn serve(self, router: Router, grace: Duration) -> HttpListener {
         let (addr, until) = (self.addr(), Until::default());
-        let service = ApiService::new(router);
-        let served = tokio::spawn(self.0.serve(service, until.clone(), grace));
+        let service = ApiService::new(router, self.policy);
+        let served = tokio::spawn(self.server.serve(service, until.clone(), grace));
         HttpListener {
             addr,
             until,
             served,
         }
     }
+}
+
+/// The parts of a list that is separated by commas.
+fn list(text: &str) -> Vec<String> {
+    let parts = text.split(',').map(str::trim);
+    parts
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 impl HttpListener {

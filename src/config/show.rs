@@ -11,6 +11,8 @@ impl Config {
         let rows: Vec<(&str, String)> = vec![
             ("listen", text(&http.listen)),
             ("management_listen", text(&http.management_listen)),
+            ("allowed_hosts", text(&http.allowed_hosts)),
+            ("cors_allowed_origins", text(&http.cors_allowed_origins)),
             (
                 "http_connections_max",
                 http.http_connections_max.to_string(),

@@ -36,6 +36,10 @@ pub struct HttpConfig {
     pub listen: String,
     /// Management address; empty for the role's.
     pub management_listen: String,
+    /// Names that every listener answers to, separated by commas.
+    pub allowed_hosts: String,
+    /// Origins whose pages may call the public API, separated by commas.
+    pub cors_allowed_origins: String,
     /// Open connections at most.
     pub http_connections_max: usize,
     /// See the default file; milliseconds.

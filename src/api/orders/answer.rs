@@ -23,14 +23,18 @@ use crate::ports::orders::OrdersExt as _;
 /// The author of changes made by REST.
 static CLIENT: LazyLock<Arc<str>> = LazyLock::new(|| "client".into());
 
-/// A JSON answer.
+/// A JSON answer. It shows an address or a name, so nobody in between may keep it.
 pub fn json(status: StatusCode, body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    for (name, value) in [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "private, no-store"),
+    ] {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 

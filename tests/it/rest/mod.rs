@@ -14,6 +14,7 @@ mod operations;
 mod orders;
 mod raw;
 mod server;
+mod sites;
 mod support;
 mod typed_client;
 mod unread;

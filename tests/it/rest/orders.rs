@@ -30,7 +30,7 @@ async fn a_placed_order_is_shown_and_found_again() {
     let read = api.get(&path).await;
     assert_eq!((read.status.as_u16(), &read.text), (200, &placed.text));
     assert_eq!(read.header("etag"), Some("\"1\""));
-    assert_eq!(read.header("cache-control"), Some("no-cache"));
+    assert_eq!(read.header("cache-control"), Some("private, no-store"));
     let sent = all_rows(&*api.store.orders_outbox()).await;
     assert_eq!(sent[0].row.traceparent.as_deref(), Some(trace));
 }
@@ -84,7 +84,8 @@ async fn a_refused_step_says_where_the_order_stands() {
 
     // Cancelled without a body; then final.
     let cancel = format!("/api/v1/orders/{id}/cancel");
-    let answer = api.send("POST", &cancel, &[], Body::empty()).await;
+    let json = [("content-type", "application/json")];
+    let answer = api.send("POST", &cancel, &json, Body::empty()).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_eq!(answer.json()["reason"], "cancelled");
     for status in ["PENDING", "PREPARING"] {

@@ -16,6 +16,7 @@ use trackops::api::admin::SagaAdmin;
 use trackops::api::probes::readiness::Readiness;
 use trackops::api::router;
 use trackops::api::service::ApiService;
+use trackops::api::site_policy::SitePolicy;
 use trackops::api::state::{ApiState, InventoryState, ManagementState};
 use trackops::api::track::TrackState;
 use trackops::embedded::Embedded;
@@ -86,7 +87,14 @@ pub struct Answer {
 }
 
 impl Api {
+    /// Answers to every name.
     pub async fn new() -> Self {
+        let any_host = SitePolicy::new(&["*".to_owned()], &[]);
+        Self::of(any_host.expect("it stands for every name")).await
+    }
+
+    /// Answers to the names and pages of `policy`.
+    pub async fn of(policy: SitePolicy) -> Self {
         let dir = Scratch::new("rest").expect("a folder");
         let clock = Arc::new(LeapingClock::default());
         let store = Embedded::open(dir.path(), clock.clone()).await;
@@ -139,7 +147,7 @@ impl Api {
             .merge(router::document_routes())
             .merge(router::front_page_routes());
         Self {
-            service: ApiService::new(routes),
+            service: ApiService::new(routes, policy),
             node,
             orders,
             store,
@@ -179,15 +187,24 @@ impl Api {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Answer {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "x");
+        let headers = [&[("host", "x")], headers].concat();
+        self.send_as_is(method, path, &headers, body).await
+    }
+
+    /// Sends no other headers than these.
+    pub async fn send_as_is(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(body.into()).expect("a sound request");
-        let response = self.service.handle(request).await;
+        let response = self.service.handle(request, None).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a whole body").to_bytes();
         Answer {

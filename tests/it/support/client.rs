@@ -100,12 +100,15 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, reqwest::Error> {
-        let mut request = self.http.request(method, url);
+        let mut request = self.http.request(method.clone(), url);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
             request = request.json(body);
+        } else if method == Method::POST {
+            // Otherwise any page could have a browser send it.
+            request = request.header("content-type", "application/json");
         }
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());

@@ -40,7 +40,7 @@ try, in other terminals
   {program} advance --url http://{listen} ID preparing
   kill -9 {pid}                      # {name}: in about two seconds the others own its shards
   sh {script} &   # it is back, and gets its share
-  curl -X POST http://{admin}/admin/v1/cluster/nodes/{name}/drain   # it gives its shards away, nobody waits
+  curl --json '' http://{admin}/admin/v1/cluster/nodes/{name}/drain   # it gives its shards away, nobody waits
 
 logs and scripts are in {dir}
 Ctrl-C stops everything but the servers: cargo xtask services down",
