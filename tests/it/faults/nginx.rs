@@ -53,6 +53,7 @@ impl Site {
                 }}
                 location {POOLED}/ {{
                     proxy_pass http://pool/;
+                    proxy_set_header Host $http_host;
                     proxy_http_version 1.1;
                     proxy_set_header Connection "";
                     proxy_request_buffering off;
