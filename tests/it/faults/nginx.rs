@@ -184,7 +184,7 @@ async fn a_connection_is_used_again_after_half_a_minute() {
     let behind = site.dev.client.to.order.trim_start_matches("http://");
     let mut direct = TcpStream::connect(behind).await.expect("it listens");
     let mut ask = async || {
-        let request = b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+        let request = b"HEAD /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
         direct.write_all(request).await.expect("sent");
         let mut status = [0; 12];
         let read = timeout(PATIENCE, direct.read_exact(&mut status));
