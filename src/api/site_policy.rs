@@ -98,7 +98,12 @@ impl SitePolicy {
     fn may_change(&self, headers: &HeaderMap, uri: &Uri) -> bool {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let origin = match (origins.next(), origins.next()) {
-            (None, _) => return true,
+            // A browser that leaves the origin out says at least whose page it is.
+            (None, _) => {
+                return headers
+                    .get("sec-fetch-site")
+                    .is_none_or(|site| site != "cross-site");
+            }
             (Some(origin), None) => origin.as_bytes(),
             (Some(_), Some(_)) => return false,
         };
@@ -177,17 +182,13 @@ fn is_bare_host(host: &str) -> bool {
     bare(host).parse::<IpAddr>().is_ok() || (!host.is_empty() && host.bytes().all(is_name))
 }
 
-/// Whether a page of any site may have a browser send this `POST` without asking first: it has no body, and
-/// no header of its own.
+/// Whether a page of any site may have a browser send this `POST` without asking first: it has no header of
+/// its own, and its body, if any, isn't declared as JSON.
 pub fn is_simple_post<B>(request: &Request<B>) -> bool {
     if *request.method() != Method::POST {
         return false;
     }
     let headers = request.headers();
-    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
-        || headers
-            .get(header::CONTENT_LENGTH)
-            .is_some_and(|length| length != "0");
     let is_json = |kind: &HeaderValue| {
         let essence = kind.as_bytes().split(|byte| *byte == b';').next();
         essence.is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(b"application/json"))
@@ -195,7 +196,7 @@ pub fn is_simple_post<B>(request: &Request<B>) -> bool {
     let is_asked_first = headers.contains_key("idempotency-key")
         || headers.contains_key(header::AUTHORIZATION)
         || headers.get(header::CONTENT_TYPE).is_some_and(is_json);
-    !has_body && !is_asked_first
+    !is_asked_first
 }
 
 fn misdirected() -> Problem {
@@ -216,7 +217,7 @@ fn foreign_origin() -> Problem {
 pub fn simple_post() -> Problem {
     Problem::new(
         Code::UnsupportedMediaType,
-        "a POST without a body needs Content-Type: application/json, an Idempotency-Key or Authorization",
+        "a POST needs Content-Type: application/json, or without a body an Idempotency-Key or Authorization",
     )
 }
 

@@ -126,10 +126,18 @@ fn a_page_of_another_origin_changes_nothing() {
         json,
     ];
     assert_eq!(outcome(&policy, "PUT", &twice), "foreign-origin");
+    for (site, refused) in [
+        ("cross-site", "foreign-origin"),
+        ("same-origin", ""),
+        ("none", ""),
+    ] {
+        let unsaid = [("host", "localhost:8080"), ("sec-fetch-site", site), json];
+        assert_eq!(outcome(&policy, "PUT", &unsaid), refused, "{site}");
+    }
 }
 
 #[test]
-fn a_bodyless_post_is_none_that_any_page_may_send() {
+fn a_post_is_none_that_any_page_may_send() {
     let with = |headers: &[(&str, &str)]| is_simple_post(&request("POST", headers));
     assert!(with(&[]));
     assert!(with(&[("content-length", "0")]));
@@ -141,8 +149,11 @@ fn a_bodyless_post_is_none_that_any_page_may_send() {
     )]));
     assert!(!with(&[("idempotency-key", "k")]));
     assert!(!with(&[("authorization", "Bearer x")]));
-    // The body's own check decides.
-    assert!(!with(&[("content-length", "2")]));
+    assert!(with(&[
+        ("content-type", "text/plain"),
+        ("content-length", "2")
+    ]));
+    assert!(with(&[("transfer-encoding", "chunked")]));
     assert!(!is_simple_post(&request("PUT", &[])), "no form can send it");
 }
 

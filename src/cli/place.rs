@@ -39,7 +39,10 @@ pub async fn place(args: &PlaceArgs, output: &mut Output) -> Result<ExitCode, Cl
             money(view.total_amount, &view.content.currency),
         ))?;
         if !args.watch {
-            output.line(&format!("watch   {}", watch_command(args, view)))?;
+            output.line(&format!(
+                "watch   {}",
+                watch_command(server.client.url(), args, view)
+            ))?;
         }
     }
     if !args.watch {
@@ -53,11 +56,12 @@ pub async fn place(args: &PlaceArgs, output: &mut Output) -> Result<ExitCode, Cl
     follow(&server, watch, output).await
 }
 
-fn watch_command(args: &PlaceArgs, view: &OrderView) -> String {
+/// The command that watches the order; a password in the URL isn't repeated.
+fn watch_command(url: &str, args: &PlaceArgs, view: &OrderView) -> String {
     let target = if args.target.url == DEFAULT_URL {
         String::new()
     } else {
-        format!(" --url {}", program::quoted(&args.target.url))
+        format!(" --url {}", program::quoted(url))
     };
     format!("{} watch {} --since 0{target}", program::path(), view.id)
 }

@@ -87,6 +87,9 @@ async fn a_post_that_any_page_may_send_is_refused() {
     let path = "/admin/v1/cluster/nodes/order-b/drain";
     let refused = send(&api, "POST", path, &[], "").await;
     refused.problem(415, "unsupported-media-type", path);
+    let text = [("content-type", "text/plain")];
+    let refused = send(&api, "POST", path, &text, "{}").await;
+    refused.problem(415, "unsupported-media-type", path);
     for asked_first in [
         JSON,
         ("idempotency-key", "k"),

@@ -236,6 +236,10 @@ async fn place_prints_what_comes_next() {
     );
     let hint = format!("watch {ID} --since 0 --url {url}\n");
     assert!(text.ends_with(&hint), "{text}");
+    let with_password = url.replace("http://", "http://u:hunter2@");
+    let placed = run(&with_password, &["place"], "").await;
+    assert!(out(&placed).ends_with(&hint), "{}", out(&placed));
+    assert!(!format!("{placed:?}").contains("hunter2"));
 
     let body = r#"{"customerId":"01927c3e-8f1a-7000-8000-0123456789ab","currency":"EUR",
         "items":[{"sku":"A","quantity":3,"unitPrice":1}],
