@@ -19,7 +19,7 @@ use super::recorder::Recorder;
 use super::wait::within;
 
 /// A static member of a consumer group is missed for 6 s after a kill; sagas go on within 10 s.
-const SETTLE_MAX: Duration = Duration::from_secs(30);
+const SETTLE_MAX: Duration = Duration::from_secs(90);
 
 /// A breach that a check has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
