@@ -41,8 +41,7 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// Starts the coordinator's task. Somebody must feed the directory: a lease keeper, or
-    /// [`crate::lease_keeper::follow`] where leases don't end.
+    /// Starts the coordinator's task. A lease keeper must feed the directory.
     pub fn start(parts: CoordinatorParts, settings: CoordinatorSettings) -> Arc<Self> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let shared = Arc::new(Shared {

@@ -172,7 +172,7 @@ async fn renew(membership: &dyn Membership, kept: &Kept, lease_state: &watch::Se
 
 /// Feeds `directory` with a view whenever the authority hints at a change or a caller asks for one. A view
 /// may take as long as `limit`. Never returns.
-pub async fn follow(membership: &dyn Membership, directory: &Directory, limit: Duration) {
+async fn follow(membership: &dyn Membership, directory: &Directory, limit: Duration) {
     loop {
         worth_a_look(membership, directory, limit).await;
         look(membership, directory, limit).await;

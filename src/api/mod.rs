@@ -3,6 +3,7 @@
 
 pub mod client_stream;
 mod connection;
+mod cors;
 pub mod router;
 pub mod server;
 mod server_limits;

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -15,13 +15,12 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use metrics::Counter;
 use tower::Service as _;
-use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::Level;
 
 use super::problem::Problem;
 use super::problem_code::Code;
 use super::site_policy::SitePolicy;
-use super::{request_head, site_policy, unread};
+use super::{cors, request_head, site_policy, unread};
 use crate::telemetry::names;
 
 /// Browsers don't guess a body's type, and tell no other site which order somebody looked at.
@@ -29,30 +28,6 @@ const SAFE_BROWSING: [(HeaderName, &str); 2] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
 ];
-
-/// The headers that a page of another origin may send.
-const ASKED_HEADERS: [&str; 7] = [
-    "authorization",
-    "content-type",
-    "idempotency-key",
-    "if-match",
-    "if-none-match",
-    "last-event-id",
-    "x-request-id",
-];
-
-/// The headers that such a page may read beside the usual ones.
-const SHOWN_HEADERS: [&str; 6] = [
-    "etag",
-    "location",
-    "retry-after",
-    "idempotency-replayed",
-    "ratelimit",
-    "ratelimit-policy",
-];
-
-/// How long a browser remembers what it may ask.
-const PREFLIGHT_MAX_AGE: Duration = Duration::from_mins(10);
 
 /// What a listener serves. Cheap to clone.
 #[derive(Clone)]
@@ -70,7 +45,7 @@ impl ApiService {
     pub fn new(router: Router, policy: SitePolicy) -> Self {
         let class = |class| metrics::counter!(names::HTTP_REQUESTS, "class" => class);
         Self {
-            cors: with_cors(&router, policy.origins()),
+            cors: cors::with_cors(&router, policy.origins()),
             router,
             policy: Arc::new(policy),
             answers: Arc::new(["1xx", "2xx", "3xx", "4xx", "5xx"].map(class)),
@@ -94,14 +69,12 @@ impl ApiService {
             Ok(()) => self.route(request, &method, uri.path()).await,
             Err(problem) => problem.into_response(),
         };
-        let mut response = if method == Method::OPTIONS {
+        let response = if method == Method::OPTIONS {
             options(response, uri.path())
         } else {
             response
         };
-        if response.status().is_client_error() || response.status().is_server_error() {
-            response = in_form(response, &method, uri.path());
-        }
+        let mut response = in_form(response, &method, uri.path());
         if let Some(unwanted) = unwanted {
             unwanted.settle(&mut response).await;
         }
@@ -140,7 +113,7 @@ impl ApiService {
     }
 
     async fn route(&self, request: Request<Body>, method: &Method, path: &str) -> Response {
-        let cors = self.cors.as_ref().filter(|_| is_for_cors(&request));
+        let cors = self.cors.as_ref().filter(|_| cors::is_for_cors(&request));
         let mut router = cors.unwrap_or(&self.router).clone();
         let answer = async move { router.call(request).await };
         match AssertUnwindSafe(answer).catch_unwind().await {
@@ -149,13 +122,6 @@ impl ApiService {
             Err(panic) => panicked(method, path, &*panic),
         }
     }
-}
-
-/// Whether a page may have sent it. Every `OPTIONS` is a preflight to the layer, so it gets no other.
-fn is_for_cors(request: &Request<Body>) -> bool {
-    let has = |name: HeaderName| request.headers().contains_key(name);
-    has(header::ORIGIN)
-        && (*request.method() != Method::OPTIONS || has(header::ACCESS_CONTROL_REQUEST_METHOD))
 }
 
 /// `OPTIONS` on a path that exists says which methods the path takes (RFC 9110, 9.3.7), and on `*` that the
@@ -177,23 +143,6 @@ fn options(response: Response, path: &str) -> Response {
     }
 }
 
-/// Lets pages of `origins` read answers.
-fn with_cors(router: &Router, origins: &[String]) -> Option<Router> {
-    if origins.is_empty() {
-        return None;
-    }
-    let origins = origins
-        .iter()
-        .filter_map(|origin| HeaderValue::from_str(origin).ok());
-    let cors = CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT])
-        .allow_headers(ASKED_HEADERS.map(HeaderName::from_static))
-        .expose_headers(SHOWN_HEADERS.map(HeaderName::from_static))
-        .max_age(PREFLIGHT_MAX_AGE);
-    Some(router.clone().layer(cors))
-}
-
 fn absurd(never: Infallible) -> Response {
     match never {}
 }
@@ -212,6 +161,10 @@ fn panicked(method: &Method, path: &str, panic: &(dyn std::any::Any + Send)) -> 
 /// Puts `instance` into a problem, and turns any other error (the router's own 404 and 405, an extractor's
 /// refusal) into a problem.
 fn in_form(mut response: Response, method: &Method, path: &str) -> Response {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
     let problem = response
         .extensions_mut()
         .remove::<Problem>()

@@ -149,7 +149,7 @@ impl Embedded {
     }
 
     /// The authority over the shards. No other process can open the file, so its leases don't end by time,
-    /// whichever length is asked for. Use it with `Lease::unlimited()` and without a lease keeper.
+    /// whichever length is asked for. A lease keeper renews them all the same.
     pub fn membership(&self) -> Arc<dyn Membership> {
         Arc::clone(&self.membership) as _
     }

@@ -60,19 +60,10 @@ async fn decide_and_store(
     let replies: Vec<(OrderId, OutboxRow)> = batch
         .iter()
         .zip(&decided.answers)
-        .filter_map(
-            |(
-                StockRequest {
-                    order, traceparent, ..
-                },
-                answer,
-            )| {
-                Some((
-                    *order,
-                    reply_row(*order, answer.as_ref()?, traceparent.as_ref()),
-                ))
-            },
-        )
+        .filter_map(|(request, answer)| {
+            let (order, trace) = (request.order, request.traceparent.as_ref());
+            Some((order, reply_row(order, answer.as_ref()?, trace)))
+        })
         .collect();
     if !rows::store(connection, &locked, &decided, &replies).await? {
         return Ok(Attempt::Overtaken);

@@ -37,19 +37,10 @@ pub(super) async fn apply(
     let replies: Vec<(OrderId, OutboxRow)> = batch
         .iter()
         .zip(&decided.answers)
-        .filter_map(
-            |(
-                StockRequest {
-                    order, traceparent, ..
-                },
-                answer,
-            )| {
-                Some((
-                    *order,
-                    reply_row(*order, answer.as_ref()?, traceparent.as_ref()),
-                ))
-            },
-        )
+        .filter_map(|(request, answer)| {
+            let (order, trace) = (request.order, request.traceparent.as_ref());
+            Some((order, reply_row(order, answer.as_ref()?, trace)))
+        })
         .collect();
     let messages: Vec<_> = replies
         .iter()
