@@ -6,6 +6,7 @@ use anyhow::bail;
 use thiserror::Error;
 use tokio::time::Instant;
 use trackops_cluster::ShardCount;
+use trackops_cluster::backoff::Backoff;
 use trackops_cluster::directory::Directory;
 use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::membership::{Incarnation, Membership, MembershipError, NodeId};
@@ -112,14 +113,14 @@ pub(super) async fn leave(ownership: &Ownership) {
 
 /// The pause before the next attempt.
 struct Pause {
-    next: Duration,
+    backoff: Backoff,
     troubles: RepeatedLog,
 }
 
 impl Pause {
     fn new() -> Self {
         Self {
-            next: RETRY.0,
+            backoff: Backoff::exact(RETRY.0, RETRY.1),
             troubles: RepeatedLog::new(),
         }
     }
@@ -133,10 +134,8 @@ impl Pause {
 
     /// Waits; `true` if it is time to stop.
     async fn is_ended(&mut self, life: &Lifecycle) -> bool {
-        let pause = self.next;
-        self.next = (pause * 2).min(RETRY.1);
         tokio::select! {
-            () = tokio::time::sleep(pause) => false,
+            () = tokio::time::sleep(self.backoff.pause()) => false,
             () = life.stopped() => true,
         }
     }

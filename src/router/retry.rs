@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use trackops_cluster::ShardId;
+use trackops_cluster::backoff::Backoff;
 use trackops_cluster::changes::ChangeReceiver;
 use trackops_cluster::directory::{Directory, Owner};
 
@@ -29,8 +30,7 @@ impl Router {
             own: self.node.ownership().changes(),
             abandoned: &self.abandoned,
             shard,
-            pause: self.settings.retry,
-            most: self.settings.retry_most,
+            backoff: Backoff::exact(self.settings.retry, self.settings.retry_most),
             deadline,
             lapse: None,
         }
@@ -47,8 +47,7 @@ pub(super) struct Retry<'a> {
     own: ChangeReceiver,
     abandoned: &'a CancellationToken,
     shard: ShardId,
-    pause: Duration,
-    most: Duration,
+    backoff: Backoff,
     deadline: Instant,
     /// Until when an owner without a lease is asked again; set at its first such answer.
     lapse: Option<Instant>,
@@ -72,8 +71,7 @@ impl Retry<'_> {
             return Ok(());
         }
         self.directory.ask_refresh();
-        let until = (now + self.pause).min(self.deadline);
-        self.pause = (self.pause * 2).min(self.most);
+        let until = (now + self.backoff.pause()).min(self.deadline);
         let state = self.ownership.state(self.shard);
         let is_other = || {
             self.directory.owner(self.shard) != self.known
