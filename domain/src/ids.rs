@@ -64,35 +64,56 @@ impl fmt::Display for Version {
     }
 }
 
-/// A stock keeping unit: 1 to 64 visible ASCII characters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Sku(Box<str>);
+/// Names of 1 to 64 visible ASCII characters.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// Longest accepted, in bytes.
+            pub const BYTES_MAX: usize = 64;
+
+            /// Checks the form; `None` if it breaks the rule of the type.
+            pub fn parse(text: &str) -> Option<Self> {
+                let visible = text.bytes().all(|b| b.is_ascii_graphic());
+                let fits = !text.is_empty() && text.len() <= Self::BYTES_MAX;
+                (visible && fits).then(|| Self(text.into()))
+            }
+
+            /// The text as given.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// A stock keeping unit: 1 to 64 visible ASCII characters.
+    Sku
+);
+name!(
+    /// A shop that prepares orders: 1 to 64 visible ASCII characters.
+    ShopId
+);
+name!(
+    /// A courier: 1 to 64 visible ASCII characters.
+    CourierId
+);
 
 impl Sku {
-    /// Longest accepted, in bytes.
-    pub const BYTES_MAX: usize = 64;
-
-    /// Checks the form; `None` if it breaks the rule of the type.
-    pub fn parse(text: &str) -> Option<Self> {
-        let visible = text.bytes().all(|b| b.is_ascii_graphic());
-        (visible && !text.is_empty() && text.len() <= Self::BYTES_MAX).then(|| Self(text.into()))
-    }
-
     /// Whether a URL can name it. `.` and `..` are steps in a path, however they are escaped (RFC 3986,
     /// 6.2.2), so no URL would find an item of that name. Every other SKU works in a URL. The type
     /// doesn't enforce it, because this rule is younger than the first orders.
     pub fn is_addressable(&self) -> bool {
         !matches!(&*self.0, "." | "..")
-    }
-
-    /// The text as given.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Sku {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

@@ -4,6 +4,7 @@
 //! Domain types are never serialised: stored and published forms belong to the
 //! `codec` of the main crate.
 
+pub mod access;
 pub mod command;
 pub mod country;
 pub mod decide;

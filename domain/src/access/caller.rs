@@ -1,0 +1,117 @@
+//! Who asks.
+
+use std::sync::Arc;
+
+use super::action::Action;
+use super::role::{Facts, Role};
+use crate::status::Status;
+
+/// Somebody whose identity was proven, with what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Who.
+    pub subject: Subject,
+    /// What it may do.
+    pub role: Role,
+    /// `role:subject`.
+    by: Arc<str>,
+}
+
+/// The name of a principal, and who gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Who vouches for the name; empty for nobody. Two issuers may give the same name to different people.
+    pub issuer: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl Principal {
+    /// Somebody of that name with that role.
+    pub fn new(subject: Subject, role: Role) -> Self {
+        let by = format!("{}:{}", role.name(), subject.name).into();
+        Self { subject, role, by }
+    }
+
+    /// Everybody, where nobody has to prove an identity.
+    pub fn anonymous() -> Self {
+        let subject = Subject {
+            issuer: "".into(),
+            name: "anonymous".into(),
+        };
+        Self::new(subject, Role::Service)
+    }
+}
+
+/// On whose behalf something is asked of an order. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// TrackOps itself, or a message from the bus: its name in the history. It may do what the order's
+    /// status allows.
+    Internal(Arc<str>),
+    /// Somebody at the API.
+    Principal(Arc<Principal>),
+}
+
+impl Caller {
+    /// The name in events and history: `role:subject`, or the name of a part of TrackOps.
+    pub fn by(&self) -> &Arc<str> {
+        match self {
+            Self::Internal(name) => name,
+            Self::Principal(principal) => &principal.by,
+        }
+    }
+
+    /// See [`Role::may`].
+    pub fn may(&self, action: Action) -> bool {
+        self.role().is_none_or(|role| role.may(action))
+    }
+
+    /// See [`Role::sees`].
+    pub fn sees(&self, facts: Facts<'_>) -> bool {
+        self.role().is_none_or(|role| role.sees(facts))
+    }
+
+    /// See [`Role::may_step`].
+    pub fn may_step(&self, from: Status, to: Status) -> bool {
+        self.role().is_none_or(|role| role.may_step(from, to))
+    }
+
+    /// See [`Role::ever_steps_to`].
+    pub fn ever_steps_to(&self, to: Status) -> bool {
+        self.role().is_none_or(|role| role.ever_steps_to(to))
+    }
+
+    /// The steps that a client with these rights may take from `status`.
+    pub fn steps_from(&self, status: Status) -> Vec<Status> {
+        let steps = status.client_steps().iter().copied();
+        steps.filter(|step| self.may_step(status, *step)).collect()
+    }
+
+    /// Whether the caller sees some orders only.
+    pub fn is_scoped(&self) -> bool {
+        self.role().is_some_and(Role::is_scoped)
+    }
+
+    /// Who it is; `None` for TrackOps itself.
+    pub fn subject(&self) -> Option<&Subject> {
+        match self {
+            Self::Internal(_) => None,
+            Self::Principal(principal) => Some(&principal.subject),
+        }
+    }
+
+    /// The role; `None` for TrackOps itself.
+    pub fn role(&self) -> Option<&Role> {
+        match self {
+            Self::Internal(_) => None,
+            Self::Principal(principal) => Some(&principal.role),
+        }
+    }
+}
+
+impl From<Principal> for Caller {
+    fn from(principal: Principal) -> Self {
+        Self::Principal(Arc::new(principal))
+    }
+}
