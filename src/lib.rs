@@ -11,6 +11,7 @@ pub mod model;
 pub mod ports;
 
 pub mod actors;
+pub mod auth;
 pub mod inventory;
 pub mod live;
 pub mod messaging;

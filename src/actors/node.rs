@@ -23,9 +23,7 @@ pub use self::start::Parts;
 use super::order::{OrderMessage, Start};
 use super::{errors, weight};
 use crate::model::order_answer::{ActorReport, Done, OrderAnswer};
-use crate::model::order_request::{
-    CommandRequest, LocateRequest, OrderRequest, PlaceRequest, keyed_order_id,
-};
+use crate::model::order_request::{CommandRequest, LocateRequest, OrderRequest, PlaceRequest};
 use crate::model::orders_error::OrdersError;
 use crate::ports::live::LiveListener;
 use crate::ports::orders::Orders;
@@ -36,8 +34,12 @@ impl Orders for Node {
         Ok(match request {
             OrderRequest::Place(request) => OrderAnswer::Done(self.place_new(request).await?),
             OrderRequest::Execute(request) => OrderAnswer::Done(self.run(request).await?),
-            OrderRequest::Read(order) => OrderAnswer::Read(self.read_view(order).await?),
-            OrderRequest::History(order) => OrderAnswer::History(self.read_order(order).await?),
+            OrderRequest::Read(order, caller) => {
+                OrderAnswer::Read(self.read_for(&caller, order).await?)
+            }
+            OrderRequest::History(order, caller) => {
+                OrderAnswer::History(self.history_for(&caller, order).await?)
+            }
             OrderRequest::Locate(request) => OrderAnswer::Located {
                 replayed: self.take_position(request).await?,
             },
@@ -63,8 +65,8 @@ impl Orders for Node {
 
 impl Node {
     async fn place_new(&self, request: PlaceRequest) -> Result<Done, OrdersError> {
-        if let Some((key, _)) = &request.key {
-            return self.place_as(keyed_order_id(key), false, request).await;
+        if let Some(key) = request.key {
+            return self.place_as(key.order, false, request).await;
         }
         let drawn = self.draw_own_id();
         let drawn = drawn.ok_or_else(|| errors::unavailable("this replica owns no shard"))?;
@@ -86,13 +88,10 @@ impl Node {
     }
 
     async fn take_position(&self, request: LocateRequest) -> Result<bool, OrdersError> {
-        let LocateRequest {
-            order,
-            position,
-            key,
-        } = request;
+        let order = request.order;
+        let request = Box::new(request);
         self.request(order, Start::Stored, 0, |reply, permit| {
-            OrderMessage::Locate(position, key, reply, permit)
+            OrderMessage::Locate(request, reply, permit)
         })
         .await
     }

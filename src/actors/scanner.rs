@@ -9,6 +9,7 @@ use futures_util::stream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use trackops_cluster::outage::causes;
+use trackops_domain::access::Caller;
 use trackops_domain::command::{Command, HeldUp};
 use trackops_domain::ids::CommandId;
 
@@ -130,7 +131,7 @@ async fn wake(orders: &dyn Orders, due: Due, held_up: HeldUp) -> bool {
         order: due.order,
         id: CommandId(uuid::Uuid::new_v5(&due.order.0, name.as_bytes())),
         keyed: false,
-        by: "deadline".into(),
+        caller: Caller::Internal("deadline".into()),
         if_match: None,
         command: Command::DeadlineDue {
             deadline: due.deadline,

@@ -1,9 +1,12 @@
 //! REST, the management routes and the HTTP server under them. `router.rs` has every route; each endpoint has
 //! a file. Leaves the rules of an order to `domain`.
 
+mod caller;
 pub mod client_stream;
 mod connection;
 mod cors;
+mod credential;
+mod guard;
 pub mod router;
 pub mod server;
 mod server_limits;

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use trackops_domain::access::Caller;
 use trackops_domain::status::Status;
 use utoipa::ToSchema;
 
@@ -23,6 +24,33 @@ struct Inner {
     code: Code,
     body: ProblemBody,
     headers: HeaderMap,
+    /// Set if a rule of who may do what is the reason.
+    denied: Option<Denied>,
+}
+
+/// Why a caller was denied something; for audit and metrics, not for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// No credential where one is needed, or one that isn't valid.
+    Credential,
+    /// The role may not use the route.
+    Role,
+    /// The order isn't the caller's.
+    NotTheirs,
+    /// The role may not take this step.
+    Step,
+}
+
+impl Denied {
+    /// The name in audit rows and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Credential => "credential",
+            Self::Role => "role",
+            Self::NotTheirs => "not-theirs",
+            Self::Step => "step",
+        }
+    }
 }
 
 /// A problem as sent.
@@ -84,6 +112,7 @@ impl Problem {
             code,
             body,
             headers: HeaderMap::new(),
+            denied: None,
         }))
     }
 
@@ -111,6 +140,31 @@ impl Problem {
         let steps = status.client_steps().iter().map(|step| step.as_str());
         self.0.body.allowed = Some(steps.collect());
         self
+    }
+
+    /// Leaves only those steps that `caller` may take.
+    #[must_use]
+    pub fn narrowed_to(mut self, caller: &Caller) -> Self {
+        if let Some(status) = self.0.body.current_status.and_then(Status::parse)
+            && let Some(allowed) = &mut self.0.body.allowed
+        {
+            allowed.retain(|step| {
+                Status::parse(step).is_some_and(|step| caller.may_step(status, step))
+            });
+        }
+        self
+    }
+
+    /// Marks it as a denial.
+    #[must_use]
+    pub fn denied(mut self, why: Denied) -> Self {
+        self.0.denied = Some(why);
+        self
+    }
+
+    /// Why the caller was denied something, if a rule of who may do what is the reason.
+    pub fn denial(&self) -> Option<Denied> {
+        self.0.denied
     }
 
     /// Adds how many are reserved.

@@ -29,6 +29,10 @@ pub enum Code {
     MisdirectedRequest,
     /// A page of another origin may not do this.
     ForeignOrigin,
+    /// No credential, or none that is valid.
+    Unauthorized,
+    /// The caller may not do this.
+    Forbidden,
     /// No route of that path.
     NotFound,
     /// No such order.
@@ -118,7 +122,7 @@ const fn facts(
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::MalformedJson,
         Self::UnreadableBody,
         Self::InvalidParameter,
@@ -128,6 +132,8 @@ impl Code {
         Self::InvalidIdempotencyKey,
         Self::MisdirectedRequest,
         Self::ForeignOrigin,
+        Self::Unauthorized,
+        Self::Forbidden,
         Self::NotFound,
         Self::OrderNotFound,
         Self::ItemNotFound,
@@ -203,6 +209,10 @@ impl Code {
                 "Use one of the server's names. An operator adds names by TRACKOPS_ALLOWED_HOSTS."),
             Self::ForeignOrigin => facts(S::FORBIDDEN, "foreign-origin", "A page of another origin may not do this",
                 "Call from a page of the same origin. An operator allows others by TRACKOPS_CORS_ALLOWED_ORIGINS."),
+            Self::Unauthorized => facts(S::UNAUTHORIZED, "unauthorized", "A valid credential is needed",
+                "Send Authorization: Bearer with an API key or an access token; WWW-Authenticate says what is wrong with the one sent."),
+            Self::Forbidden => facts(S::FORBIDDEN, "forbidden", "This caller may not do this",
+                "Use a credential with a role that may; docs/security.md has the table."),
             Self::NotFound => facts(S::NOT_FOUND, "not-found", "There is nothing at this path",
                 "Look for the path in /api/v1/openapi.json."),
             Self::OrderNotFound => facts(S::NOT_FOUND, "order-not-found", "There is no such order",

@@ -8,7 +8,7 @@ use trackops_domain::stock::RestockRefused;
 
 use super::etag;
 use super::inventory::item_etag;
-use super::problem::Problem;
+use super::problem::{Denied, Problem};
 use super::problem_code::Code;
 use crate::model::orders_error::OrdersError;
 use crate::ports::journal::JournalError;
@@ -25,6 +25,10 @@ impl From<OrdersError> for Problem {
         let detail = error.to_string();
         match error {
             OrdersError::NotFound => Self::new(Code::OrderNotFound, detail),
+            OrdersError::Hidden => Self::new(Code::OrderNotFound, detail).denied(Denied::NotTheirs),
+            OrdersError::Forbidden { current, .. } => Self::new(Code::Forbidden, detail)
+                .standing_at(current)
+                .denied(Denied::Step),
             OrdersError::Rejected(rejection) => {
                 Self::new(Code::IllegalStep, detail).standing_at(rejection.current)
             }

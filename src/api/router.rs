@@ -4,10 +4,15 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
+use axum::http::Method;
 use axum::response::Redirect;
 use axum::routing::get;
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusHandle;
+use trackops_domain::access::Action::{
+    Advance, Cancel, Locate, Place, ReadAdmin, ReadOrders, ReadReservations, ReadStock, WriteAdmin,
+    WriteStock,
+};
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,6 +22,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::admin::SagaAdmin;
 use super::admin::cluster_admin::ClusterAdmin;
 use super::admin::dead_letter_admin::DeadLetterAdmin;
+use super::guard::{self, guarded, open_to_all};
 use super::openapi::{self, Document};
 use super::probes::readiness::Readiness;
 use super::state::{ApiState, InventoryState, ManagementState};
@@ -25,63 +31,104 @@ use super::{admin, documents, inventory, orders, probes, track};
 use crate::ports::orders::Orders;
 use crate::ports::outbox::Outbox;
 
+/// The routes without their document.
+fn served<S: Clone + Send + Sync + 'static>(routes: OpenApiRouter<S>) -> Router<S> {
+    guard::checked(routes).0
+}
+
 /// The order role's public routes.
 pub fn public_order_routes(state: ApiState) -> Router {
-    order_routes().with_state(Arc::new(state)).into()
+    served(order_routes()).with_state(Arc::new(state))
 }
 
 fn order_routes() -> OpenApiRouter<Arc<ApiState>> {
     OpenApiRouter::new()
-        .routes(routes!(orders::list_orders, orders::place_order))
-        .routes(routes!(orders::get_order))
-        .routes(routes!(orders::get_history))
-        .routes(routes!(orders::put_status))
-        .routes(routes!(orders::cancel_order))
-        .routes(routes!(orders::put_location))
+        .routes(guarded(
+            [(Method::GET, ReadOrders), (Method::POST, Place)],
+            routes!(orders::list_orders, orders::place_order),
+        ))
+        .routes(guarded(
+            [(Method::GET, ReadOrders)],
+            routes!(orders::get_order),
+        ))
+        .routes(guarded(
+            [(Method::GET, ReadOrders)],
+            routes!(orders::get_history),
+        ))
+        .routes(guarded(
+            [(Method::PUT, Advance)],
+            routes!(orders::put_status),
+        ))
+        .routes(guarded(
+            [(Method::POST, Cancel)],
+            routes!(orders::cancel_order),
+        ))
+        .routes(guarded(
+            [(Method::PUT, Locate)],
+            routes!(orders::put_location),
+        ))
 }
 
 /// The order role's public routes that watch orders live.
 pub fn live_routes(state: TrackState) -> Router {
-    track_routes().with_state(state).into()
+    served(track_routes()).with_state(state)
 }
 
 fn track_routes() -> OpenApiRouter<TrackState> {
     OpenApiRouter::new()
-        .routes(routes!(track::socket::open_socket))
-        .routes(routes!(track::events::stream_order_events))
+        .routes(guarded(
+            [(Method::GET, ReadOrders)],
+            routes!(track::socket::open_socket),
+        ))
+        .routes(guarded(
+            [(Method::GET, ReadOrders)],
+            routes!(track::events::stream_order_events),
+        ))
 }
 
 /// The inventory role's public routes.
 pub fn public_inventory_routes(state: InventoryState) -> Router {
-    inventory_routes().with_state(Arc::new(state)).into()
+    served(inventory_routes()).with_state(Arc::new(state))
 }
 
 fn inventory_routes() -> OpenApiRouter<Arc<InventoryState>> {
     OpenApiRouter::new()
-        .routes(routes!(inventory::list_items))
-        .routes(routes!(inventory::get_item, inventory::put_item))
-        .routes(routes!(inventory::list_adjustments, inventory::adjust_item))
-        .routes(routes!(inventory::get_reservation))
+        .routes(guarded(
+            [(Method::GET, ReadStock)],
+            routes!(inventory::list_items),
+        ))
+        .routes(guarded(
+            [(Method::GET, ReadStock), (Method::PUT, WriteStock)],
+            routes!(inventory::get_item, inventory::put_item),
+        ))
+        .routes(guarded(
+            [(Method::GET, ReadStock), (Method::POST, WriteStock)],
+            routes!(inventory::list_adjustments, inventory::adjust_item),
+        ))
+        .routes(guarded(
+            [(Method::GET, ReadReservations)],
+            routes!(inventory::get_reservation),
+        ))
 }
 
 /// The pages that an error's `type` links to; once on every listener.
 pub fn problem_routes() -> Router {
-    problem_page_routes().into()
+    served(problem_page_routes())
 }
 
 fn problem_page_routes() -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(documents::get_problem_page))
+    OpenApiRouter::new().routes(open_to_all(routes!(documents::get_problem_page)))
 }
 
 /// The OpenAPI document and its pages for people; once on every public listener.
 pub fn document_routes() -> Router {
     problem_routes()
-        .merge(Router::from(openapi_routes()).with_state(DOCUMENT.clone()))
+        .merge(served(openapi_routes()).with_state(DOCUMENT.clone()))
         .merge(SwaggerUi::new("/docs").config(Config::new([openapi::PATH])))
 }
 
 fn openapi_routes() -> OpenApiRouter<Bytes> {
-    OpenApiRouter::new().routes(routes!(openapi::get_openapi))
+    OpenApiRouter::new().routes(open_to_all(routes!(openapi::get_openapi)))
 }
 
 /// `/` leads to `/docs`, until there are pages.
@@ -92,65 +139,98 @@ pub fn front_page_routes() -> Router {
 /// The management listener's routes without [`problem_routes`]. Routes of what the role doesn't have are left
 /// out.
 pub fn management_routes(state: ManagementState) -> Router {
-    let mut routes = Router::from(probe_routes())
+    let mut routes = served(probe_routes())
         .with_state(state.readiness)
-        .merge(Router::from(metrics_routes()).with_state(state.metrics));
+        .merge(served(metrics_routes()).with_state(state.metrics));
     if let Some(orders) = state.orders {
-        routes = routes.merge(Router::from(actor_routes()).with_state(orders));
+        routes = routes.merge(served(actor_routes()).with_state(orders));
     }
     if let Some(admin) = state.cluster {
-        routes = routes.merge(Router::from(cluster_routes()).with_state(admin));
+        routes = routes.merge(served(cluster_routes()).with_state(admin));
     }
     if let Some(admin) = state.sagas {
-        routes = routes.merge(Router::from(saga_routes()).with_state(admin));
+        routes = routes.merge(served(saga_routes()).with_state(admin));
     }
     if !state.outboxes.is_empty() {
-        routes = routes.merge(Router::from(outbox_routes()).with_state(state.outboxes.into()));
+        routes = routes.merge(served(outbox_routes()).with_state(state.outboxes.into()));
     }
     if let Some(admin) = state.dead_letters {
-        routes = routes.merge(Router::from(dead_letter_routes()).with_state(admin));
+        routes = routes.merge(served(dead_letter_routes()).with_state(admin));
     }
     routes
 }
 
 fn probe_routes() -> OpenApiRouter<Arc<Readiness>> {
     OpenApiRouter::new()
-        .routes(routes!(probes::get_livez))
-        .routes(routes!(probes::get_readyz))
-        .routes(routes!(probes::get_startupz))
+        .routes(open_to_all(routes!(probes::get_livez)))
+        .routes(open_to_all(routes!(probes::get_readyz)))
+        .routes(open_to_all(routes!(probes::get_startupz)))
 }
 
 fn metrics_routes() -> OpenApiRouter<PrometheusHandle> {
-    OpenApiRouter::new().routes(routes!(probes::get_metrics))
+    OpenApiRouter::new().routes(open_to_all(routes!(probes::get_metrics)))
 }
 
 fn actor_routes() -> OpenApiRouter<Arc<dyn Orders>> {
     OpenApiRouter::new()
-        .routes(routes!(admin::get_actor))
-        .routes(routes!(admin::release_actor))
+        .routes(guarded(
+            [(Method::GET, ReadAdmin)],
+            routes!(admin::get_actor),
+        ))
+        .routes(guarded(
+            [(Method::POST, WriteAdmin)],
+            routes!(admin::release_actor),
+        ))
 }
 
 fn cluster_routes() -> OpenApiRouter<Arc<dyn ClusterAdmin>> {
     OpenApiRouter::new()
-        .routes(routes!(admin::get_cluster))
-        .routes(routes!(admin::drain_node))
-        .routes(routes!(admin::list_shards))
-        .routes(routes!(admin::get_shard))
+        .routes(guarded(
+            [(Method::GET, ReadAdmin)],
+            routes!(admin::get_cluster),
+        ))
+        .routes(guarded(
+            [(Method::POST, WriteAdmin)],
+            routes!(admin::drain_node),
+        ))
+        .routes(guarded(
+            [(Method::GET, ReadAdmin)],
+            routes!(admin::list_shards),
+        ))
+        .routes(guarded(
+            [(Method::GET, ReadAdmin)],
+            routes!(admin::get_shard),
+        ))
 }
 
 fn saga_routes() -> OpenApiRouter<SagaAdmin> {
-    OpenApiRouter::new().routes(routes!(admin::list_sagas))
+    OpenApiRouter::new().routes(guarded(
+        [(Method::GET, ReadAdmin)],
+        routes!(admin::list_sagas),
+    ))
 }
 
 fn outbox_routes() -> OpenApiRouter<Arc<[Arc<dyn Outbox>]>> {
-    OpenApiRouter::new().routes(routes!(admin::get_outbox))
+    OpenApiRouter::new().routes(guarded(
+        [(Method::GET, ReadAdmin)],
+        routes!(admin::get_outbox),
+    ))
 }
 
 fn dead_letter_routes() -> OpenApiRouter<Arc<dyn DeadLetterAdmin>> {
     OpenApiRouter::new()
-        .routes(routes!(admin::list_dead_letters))
-        .routes(routes!(admin::get_dead_letter))
-        .routes(routes!(admin::send_dead_letter))
+        .routes(guarded(
+            [(Method::GET, ReadAdmin)],
+            routes!(admin::list_dead_letters),
+        ))
+        .routes(guarded(
+            [(Method::GET, ReadAdmin)],
+            routes!(admin::get_dead_letter),
+        ))
+        .routes(guarded(
+            [(Method::POST, WriteAdmin)],
+            routes!(admin::send_dead_letter),
+        ))
 }
 
 /// The document of every role's routes as JSON, rendered once.

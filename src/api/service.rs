@@ -17,10 +17,12 @@ use metrics::Counter;
 use tower::Service as _;
 use tracing::Level;
 
+use super::guard::Unknown;
 use super::problem::Problem;
 use super::problem_code::Code;
 use super::site_policy::SitePolicy;
-use super::{cors, request_head, site_policy, unread};
+use super::{cors, credential, request_head, site_policy, unread};
+use crate::auth::Auth;
 use crate::telemetry::names;
 
 /// Browsers don't guess a body's type, and tell no other site which order somebody looked at.
@@ -36,18 +38,20 @@ pub struct ApiService {
     /// The same for requests that a page of another origin may send; `None` where none may.
     cors: Option<Router>,
     policy: Arc<SitePolicy>,
+    auth: Auth,
     answers: Arc<[Counter; 5]>,
 }
 
 impl ApiService {
-    /// Serves `router` to the names and pages of `policy`. Must be made after the metrics recorder is
+    /// Serves `router` to the names and pages of `policy`, and to callers who `auth` finds to be somebody. Must be made after the metrics recorder is
     /// installed, else it counts nothing.
-    pub fn new(router: Router, policy: SitePolicy) -> Self {
+    pub fn new(router: Router, policy: SitePolicy, auth: Auth) -> Self {
         let class = |class| metrics::counter!(names::HTTP_REQUESTS, "class" => class);
         Self {
             cors: cors::with_cors(&router, policy.origins()),
             router,
             policy: Arc::new(policy),
+            auth,
             answers: Arc::new(["1xx", "2xx", "3xx", "4xx", "5xx"].map(class)),
         }
     }
@@ -66,7 +70,10 @@ impl ApiService {
             Ok(()) if is_simple && self.takes_post(&uri).await => {
                 site_policy::simple_post().into_response()
             }
-            Ok(()) => self.route(request, &method, uri.path()).await,
+            Ok(()) => {
+                let request = self.identified(request).await;
+                self.route(request, &method, uri.path()).await
+            }
             Err(problem) => problem.into_response(),
         };
         let response = if method == Method::OPTIONS {
@@ -100,6 +107,24 @@ impl ApiService {
             tracing::debug!(%method, path = uri.path(), status = status.as_u16(), micros, "answered");
         }
         response
+    }
+
+    /// The request with its caller, or why it has none. The guard of the route asks for it.
+    async fn identified(&self, mut request: Request<Body>) -> Request<Body> {
+        let caller = match credential::of(request.headers()) {
+            Ok(credential) => self.auth.identify(credential).await,
+            // Where nobody needs a credential a broken one is no worse than none.
+            Err(refusal) if self.auth.is_required() => Err(refusal),
+            Err(_) => self.auth.identify(None).await,
+        };
+        match caller {
+            Ok(caller) => drop(request.extensions_mut().insert(caller)),
+            Err(refusal) => {
+                let unknown = Unknown(credential::refused(refusal));
+                drop(request.extensions_mut().insert(unknown));
+            }
+        }
+        request
     }
 
     /// Whether the path takes a `POST`. Nobody handles `OPTIONS`, so no handler runs.

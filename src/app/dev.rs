@@ -29,6 +29,7 @@ use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::{Need, Readiness};
 use crate::api::router;
 use crate::api::state::{InventoryState, ManagementState};
+use crate::auth::Auth;
 use crate::cli::args::DevArgs;
 use crate::cli::banner;
 use crate::config::Config;
@@ -115,7 +116,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         let (answering, clock) = (Arc::clone(&orders) as _, Arc::clone(&clock) as _);
         Consumer::start(Arc::clone(&bus), answering, clock, NODE, &life)
     });
-    let listener = port.serve(routes, limit / 2);
+    let listener = port.serve(routes, Auth::open(), limit / 2);
     let others = Others::start(&store, &bus, clock, limit, &life);
     if args.demo {
         let stop = others.stop.clone();

@@ -11,6 +11,7 @@ use super::{checks, dead_letter_admin, order};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::{InventoryState, ManagementState};
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::inventory;
 use crate::messaging::dead_letters::DeadLetters;
@@ -71,9 +72,10 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     });
     let management = management.serve(
         management_routes.merge(router::problem_routes()),
+        Auth::open(),
         limit / 16,
     );
-    let public = public.serve(public_routes, limit / 2);
+    let public = public.serve(public_routes, Auth::open(), limit / 2);
     tracing::info!(public = %public.addr(), management = %management.addr(), "role inventory");
 
     let consumer_stop = CancellationToken::new();

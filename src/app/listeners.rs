@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use crate::api::server::{Limits, Server, Stopped, Until};
 use crate::api::service::ApiService;
 use crate::api::site_policy::SitePolicy;
+use crate::auth::Auth;
 use crate::config::HttpConfig;
 
 /// A listener that serves.
@@ -62,9 +63,9 @@ impl Port {
     }
 
     /// Serves `router`. Once stopped, connections that are open after `grace` are cut.
-    pub fn serve(self, router: Router, grace: Duration) -> HttpListener {
+    pub fn serve(self, router: Router, auth: Auth, grace: Duration) -> HttpListener {
         let (addr, until) = (self.addr(), Until::default());
-        let service = ApiService::new(router, self.policy);
+        let service = ApiService::new(router, self.policy, auth);
         let served = tokio::spawn(self.server.serve(service, until.clone(), grace));
         HttpListener {
             addr,

@@ -28,6 +28,7 @@ use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::ManagementState;
+use crate::auth::Auth;
 use crate::config::{Config, StoresConfig};
 use crate::kafka::{KafkaBus, KafkaSettings};
 use crate::live::hub::Hub;
@@ -98,9 +99,10 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     });
     let management = management.serve(
         management_routes.merge(router::problem_routes()),
+        Auth::open(),
         limit / 16,
     );
-    let public = public.serve(public_routes, limit / 2);
+    let public = public.serve(public_routes, Auth::open(), limit / 2);
     tracing::info!(public = %public.addr(), management = %management.addr(), "role order");
 
     let mut replica = Replica {

@@ -11,6 +11,7 @@ use super::{checks, dead_letter_admin, order};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::ManagementState;
+use crate::auth::Auth;
 use crate::config::Config;
 use crate::messaging::dead_letters::DeadLetters;
 use crate::outbox::{Relay, RelaySettings};
@@ -60,10 +61,12 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     });
     let management = management.serve(
         management_routes.merge(router::problem_routes()),
+        Auth::open(),
         limit / 16,
     );
     let public = public.serve(
         router::document_routes().merge(router::front_page_routes()),
+        Auth::open(),
         limit / 4,
     );
     tracing::info!(public = %public.addr(), management = %management.addr(), "role relay");

@@ -5,6 +5,7 @@
 //! Whole orders travel in their stored forms.
 
 mod answer;
+mod caller;
 mod envelope;
 mod error;
 mod message;

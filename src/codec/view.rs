@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use trackops_domain::access::Facts;
+use trackops_domain::ids::CustomerId;
 use trackops_domain::order::Order;
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
@@ -104,6 +106,29 @@ pub fn render(order: &Order) -> Bytes {
     serde_json::to_vec(&OrderView::of(order, None))
         .unwrap_or_default()
         .into()
+}
+
+/// Whose order a rendered view shows.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Whose {
+    customer_id: uuid::Uuid,
+}
+
+impl Whose {
+    /// As the rules ask for it.
+    pub fn as_facts(&self) -> Facts<'_> {
+        Facts {
+            customer: CustomerId(self.customer_id),
+            shop: None,
+            courier: None,
+        }
+    }
+}
+
+/// Whose order `view` shows; `None` for what is no view.
+pub fn facts(view: &[u8]) -> Option<Whose> {
+    serde_json::from_slice(view).ok()
 }
 
 /// The view's JSON of an order after a command; rendered only if it wasn't already.

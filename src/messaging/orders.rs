@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::placed::limits;
 use trackops_domain::status::Status;
@@ -137,7 +138,7 @@ pub fn command_request(message: &InMessage, now: Timestamp) -> Result<CommandReq
         order,
         id: envelope::command_id(order, message),
         keyed: false,
-        by: by.into(),
+        caller: Caller::Internal(by.into()),
         if_match: None,
         command,
         traceparent: Some(envelope::traceparent(message)),
@@ -184,7 +185,7 @@ fn progress(fields: &Fields, now: Timestamp) -> Result<(&str, Command), Reason> 
 
 fn verdict(error: &OrdersError) -> HandlerOutcome {
     match error {
-        OrdersError::NotFound => {
+        OrdersError::NotFound | OrdersError::Hidden => {
             HandlerOutcome::DeadLetter(Reason::new("unknown-order", "no such order"))
         }
         OrdersError::Rejected(rejection) if rejection.may_come() => {
@@ -211,6 +212,7 @@ fn verdict(error: &OrdersError) -> HandlerOutcome {
         }
         OrdersError::Unavailable { why, .. } => HandlerOutcome::DependencyDown((*why).into()),
         OrdersError::PreconditionFailed { .. }
+        | OrdersError::Forbidden { .. }
         | OrdersError::KeyReused
         | OrdersError::NotInTransit { .. } => {
             HandlerOutcome::DeadLetter(Reason::new("unexpected", error.to_string()))

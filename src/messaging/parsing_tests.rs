@@ -96,9 +96,9 @@ fn read(message: &InMessage) -> Result<(), TestCaseError> {
     prop_assert!(TOPICS.iter().any(|topic| *topic.as_str() == *message.topic));
     prop_assert_eq!(request.id, envelope::command_id(request.order, message));
     prop_assert!(
-        (1..=64).contains(&request.by.chars().count()),
-        "{}",
-        request.by
+        (1..=64).contains(&request.caller.by().chars().count()),
+        "{:?}",
+        request.caller
     );
     if let Command::Cancel { reason } | Command::StockRefused { reason } = &request.command {
         prop_assert!((1..=limits::REASON_CHARS_MAX).contains(&reason.chars().count()));

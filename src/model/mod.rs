@@ -1,6 +1,7 @@
 //! Plain data that ports, codecs and adapters share. It knows neither how it is stored or sent (`codec`)
 //! nor who does that (`ports`).
 
+pub mod access;
 pub mod event_row;
 pub mod order_answer;
 pub mod order_request;

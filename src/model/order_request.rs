@@ -1,8 +1,10 @@
 //! The requests about an order, and the ids that are derived from idempotency keys. Leaves the answers to
 //! [`super::order_answer`].
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use trackops_domain::access::{Caller, Subject};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{CommandId, OrderId, Version};
 use trackops_domain::placed::Placed;
@@ -17,10 +19,10 @@ pub enum OrderRequest {
     /// Run a command; answered after the commit. Checks in this order: known order, known command id,
     /// `if_match`, the step to the same status, legality.
     Execute(CommandRequest),
-    /// The current view.
-    Read(OrderId),
-    /// The whole order with its log.
-    History(OrderId),
+    /// The current view, for this caller.
+    Read(OrderId, Caller),
+    /// The whole order with its log, for this caller.
+    History(OrderId, Caller),
     /// Store and push the courier's position.
     Locate(LocateRequest),
     /// A report on the order's actor, for operations.
@@ -33,11 +35,11 @@ impl OrderRequest {
     /// Which order; `None` for a new one without an idempotency key.
     pub fn order(&self) -> Option<OrderId> {
         match self {
-            Self::Place(request) => request.key.as_ref().map(|(key, _)| keyed_order_id(key)),
+            Self::Place(request) => request.key.map(|key| key.order),
             Self::Execute(request) => Some(request.order),
             Self::Locate(request) => Some(request.order),
-            Self::Read(order)
-            | Self::History(order)
+            Self::Read(order, _)
+            | Self::History(order, _)
             | Self::Inspect(order)
             | Self::Release(order) => Some(*order),
         }
@@ -49,10 +51,21 @@ impl OrderRequest {
 pub struct PlaceRequest {
     /// What is ordered.
     pub content: Arc<Placed>,
-    /// Idempotency key and the SHA-256 of the canonical body.
-    pub key: Option<(Box<str>, [u8; 32])>,
+    /// What the idempotency key says, if there is one.
+    pub key: Option<PlaceKey>,
+    /// On whose behalf.
+    pub caller: Caller,
     /// Trace context.
     pub traceparent: Option<Arc<str>>,
+}
+
+/// The idempotency key of a placement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaceKey {
+    /// [`keyed_order_id`] of caller and key.
+    pub order: OrderId,
+    /// SHA-256 of the canonical body.
+    pub body: [u8; 32],
 }
 
 /// A command to an existing order.
@@ -66,7 +79,7 @@ pub struct CommandRequest {
     /// too.
     pub keyed: bool,
     /// On whose behalf.
-    pub by: Arc<str>,
+    pub caller: Caller,
     /// The versions of which the order must have one; `None` if any will do.
     pub if_match: Option<Vec<Version>>,
     /// What.
@@ -85,6 +98,8 @@ pub struct LocateRequest {
     pub position: Position,
     /// The key under which it may be repeated.
     pub key: Option<LocationKey>,
+    /// On whose behalf.
+    pub caller: Caller,
 }
 
 /// The idempotency key of a courier's position.
@@ -96,9 +111,18 @@ pub struct LocationKey {
     pub body: [u8; 32],
 }
 
-/// The id of the order that an idempotency key names: UUIDv5, the same on any replica, for ever.
-pub fn keyed_order_id(key: &str) -> OrderId {
-    OrderId(uuid::Uuid::new_v5(&KEY_NAMESPACE, key.as_bytes()))
+/// The id of the order that a caller's idempotency key names: UUIDv5, the same on any replica, for ever. Two
+/// callers with the same key have two orders. Anonymous callers share their keys.
+pub fn keyed_order_id(caller: &Caller, key: &str) -> OrderId {
+    let subject = caller
+        .subject()
+        .filter(|subject| !subject.issuer.is_empty());
+    let name = match subject {
+        None => Cow::Borrowed(key),
+        // None of the three has a NUL in it, so no two callers' keys make the same text.
+        Some(Subject { issuer, name }) => Cow::Owned(format!("{issuer}\0{name}\0{key}")),
+    };
+    OrderId(uuid::Uuid::new_v5(&KEY_NAMESPACE, name.as_bytes()))
 }
 
 /// The id of a keyed command: UUIDv5 of the order and the key.

@@ -14,9 +14,20 @@ pub enum OrdersError {
     /// No such order.
     #[error("no such order")]
     NotFound,
+    /// There is such an order, but not for this caller, who is told the same as if there were none.
+    #[error("no such order")]
+    Hidden,
     /// The order's status doesn't allow it.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// The order's status allows the step, but this caller may not take it.
+    #[error("this caller may not take an order from {current} to {wanted}")]
+    Forbidden {
+        /// Its status.
+        current: Status,
+        /// The status that was asked for.
+        wanted: Status,
+    },
     /// `if_match` names another version.
     #[error("the order is at version {current}")]
     PreconditionFailed {

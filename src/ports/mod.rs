@@ -1,6 +1,7 @@
 //! The traits through which the core uses the outside: each has a real adapter and an embedded one, and
 //! one contract suite for both. Leaves the implementations to the adapters.
 
+pub mod access;
 pub mod bus;
 pub mod cache;
 pub mod clock;

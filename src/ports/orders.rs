@@ -4,16 +4,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use trackops_domain::access::Caller;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
 use super::live::LiveListener;
 use crate::model::order_answer::{ActorReport, Done, History, OrderAnswer, Read};
-use crate::model::order_request::{
-    CommandRequest, LocateRequest, LocationKey, OrderRequest, PlaceRequest,
-};
+use crate::model::order_request::{CommandRequest, LocateRequest, OrderRequest, PlaceRequest};
 use crate::model::orders_error::OrdersError;
-use crate::model::position::Position;
 
 /// Answers requests about orders. Implemented by this replica's actors, by the router to the owners, and
 /// by test doubles.
@@ -62,9 +60,13 @@ pub trait OrdersExt: Orders {
     }
 
     /// See [`OrderRequest::Read`].
-    fn read(&self, order: OrderId) -> impl Future<Output = Result<Read, OrdersError>> + Send {
+    fn read(
+        &self,
+        order: OrderId,
+        caller: &Caller,
+    ) -> impl Future<Output = Result<Read, OrdersError>> + Send {
         async move {
-            match self.ask(OrderRequest::Read(order)).await? {
+            match self.ask(OrderRequest::Read(order, caller.clone())).await? {
                 OrderAnswer::Read(read) => Ok(read),
                 _ => Err(OrdersError::UNEXPECTED_ANSWER),
             }
@@ -72,9 +74,16 @@ pub trait OrdersExt: Orders {
     }
 
     /// See [`OrderRequest::History`].
-    fn history(&self, order: OrderId) -> impl Future<Output = Result<History, OrdersError>> + Send {
+    fn history(
+        &self,
+        order: OrderId,
+        caller: &Caller,
+    ) -> impl Future<Output = Result<History, OrdersError>> + Send {
         async move {
-            match self.ask(OrderRequest::History(order)).await? {
+            match self
+                .ask(OrderRequest::History(order, caller.clone()))
+                .await?
+            {
                 OrderAnswer::History(history) => Ok(history),
                 _ => Err(OrdersError::UNEXPECTED_ANSWER),
             }
@@ -84,16 +93,9 @@ pub trait OrdersExt: Orders {
     /// See [`OrderRequest::Locate`]. `true` for a repeat under a known key, which changes nothing.
     fn locate(
         &self,
-        order: OrderId,
-        position: Position,
-        key: Option<LocationKey>,
+        request: LocateRequest,
     ) -> impl Future<Output = Result<bool, OrdersError>> + Send {
         async move {
-            let request = LocateRequest {
-                order,
-                position,
-                key,
-            };
             match self.ask(OrderRequest::Locate(request)).await? {
                 OrderAnswer::Located { replayed } => Ok(replayed),
                 _ => Err(OrdersError::UNEXPECTED_ANSWER),

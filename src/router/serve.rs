@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use trackops_cluster::directory::Owner;
 use trackops_cluster::link::{Peer, Service};
 use trackops_cluster::membership::{Incarnation, NodeId};
+use trackops_domain::access::Caller;
 use trackops_domain::ids::OrderId;
 
 use super::core::{LATE, Router};
@@ -20,6 +21,11 @@ use crate::ports::orders::{Orders, OrdersExt};
 /// How long telling the end of a watch may take; after that it is told when the owner pushes again. Messages
 /// are handled one after the other, so none may wait long.
 const UNWATCH_LIMIT: Duration = Duration::from_millis(200);
+
+/// Another replica, on behalf of the listeners that it has. It has asked on each one's behalf before.
+fn replica() -> Caller {
+    Caller::Internal("replica".into())
+}
 
 impl Router {
     /// Handles `request` with this replica's own actors.
@@ -34,7 +40,7 @@ impl Router {
                 (order, answered.map(Answer::Answered))
             }
             Request::Watch(order, None) => {
-                let history = self.node.history(order).await;
+                let history = self.node.history(order, &replica()).await;
                 (order, history.map(|history| Answer::Order(history.order)))
             }
             Request::Watch(order, Some(subscriber)) => {

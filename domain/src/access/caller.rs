@@ -32,15 +32,6 @@ impl Principal {
         let by = format!("{}:{}", role.name(), subject.name).into();
         Self { subject, role, by }
     }
-
-    /// Everybody, where nobody has to prove an identity.
-    pub fn anonymous() -> Self {
-        let subject = Subject {
-            issuer: "".into(),
-            name: "anonymous".into(),
-        };
-        Self::new(subject, Role::Service)
-    }
 }
 
 /// On whose behalf something is asked of an order. Cheap to clone.
@@ -54,6 +45,15 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// Everybody, where nobody has to prove an identity: the service `anonymous`, for whom nobody vouches.
+    pub fn anonymous() -> Self {
+        let subject = Subject {
+            issuer: "".into(),
+            name: "anonymous".into(),
+        };
+        Principal::new(subject, Role::Service).into()
+    }
+
     /// The name in events and history: `role:subject`, or the name of a part of TrackOps.
     pub fn by(&self) -> &Arc<str> {
         match self {
@@ -62,9 +62,15 @@ impl Caller {
         }
     }
 
-    /// See [`Role::may`].
+    /// See [`Role::may`]. Where nobody has to prove an identity, everybody may also do what operations do.
     pub fn may(&self, action: Action) -> bool {
-        self.role().is_none_or(|role| role.may(action))
+        self.is_anonymous() || self.role().is_none_or(|role| role.may(action))
+    }
+
+    /// Whether it is everybody.
+    pub fn is_anonymous(&self) -> bool {
+        let subject = self.subject();
+        subject.is_some_and(|subject| subject.issuer.is_empty())
     }
 
     /// See [`Role::sees`].

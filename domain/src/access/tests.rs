@@ -129,7 +129,8 @@ fn an_internal_caller_may_everything_and_has_a_bare_name() {
     assert!(Action::ALL.into_iter().all(|action| inventory.may(action)));
     assert!(inventory.may_step(Status::Pending, Status::Confirmed));
     assert_eq!(&**inventory.by(), "inventory");
-    let anonymous = Caller::from(Principal::anonymous());
+    let anonymous = Caller::anonymous();
     assert_eq!(&**anonymous.by(), "service:anonymous");
     assert!(!anonymous.is_scoped());
+    assert!(Action::ALL.into_iter().all(|action| anonymous.may(action)));
 }

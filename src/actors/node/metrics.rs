@@ -12,6 +12,8 @@ pub(super) fn count<T>(command: &'static str, started: Instant, result: &Result<
         Err(OrdersError::NotFound) => "not_found",
         Err(
             OrdersError::Rejected(_)
+            | OrdersError::Hidden
+            | OrdersError::Forbidden { .. }
             | OrdersError::PreconditionFailed { .. }
             | OrdersError::KeyReused
             | OrdersError::NotInTransit { .. },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trackops_cluster::ShardId;
+use trackops_domain::access::Caller;
 use trackops_domain::ids::OrderId;
 use trackops_domain::order::Order;
 use trackops_domain::status::Status;
@@ -12,6 +13,7 @@ use trackops_domain::status::Status;
 use super::running_node::Node;
 use crate::actors::cache_gate::LoadError;
 use crate::actors::errors;
+use crate::actors::order::visible;
 use crate::actors::shard::Entered;
 use crate::codec::view;
 use crate::model::order_answer::{History, Read};
@@ -19,7 +21,37 @@ use crate::model::orders_error::OrdersError;
 use crate::ports::journal::Journal;
 
 impl Node {
-    pub(super) async fn read_view(&self, order: OrderId) -> Result<Read, OrdersError> {
+    /// The view, if the order is there for `caller`.
+    pub(super) async fn read_for(
+        &self,
+        caller: &Caller,
+        order: OrderId,
+    ) -> Result<Read, OrdersError> {
+        let read = self.read_view(order).await?;
+        if caller.is_scoped() {
+            let whose = view::facts(&read.view);
+            let whose = whose.ok_or(OrdersError::Broken {
+                why: "its view doesn't say whose it is",
+            })?;
+            if !caller.sees(whose.as_facts()) {
+                return Err(OrdersError::Hidden);
+            }
+        }
+        Ok(read)
+    }
+
+    /// The whole order, if it is there for `caller`.
+    pub(super) async fn history_for(
+        &self,
+        caller: &Caller,
+        order: OrderId,
+    ) -> Result<History, OrdersError> {
+        let found = self.read_order(order).await?;
+        visible(&found.order, caller)?;
+        Ok(found)
+    }
+
+    async fn read_view(&self, order: OrderId) -> Result<Read, OrdersError> {
         let shard = self.shard_of(order);
         let entered = self.enter_to_read(order).await?;
         // A replica that is cut off from the journal can't write, and neither can any other. So the state in

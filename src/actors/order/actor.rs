@@ -89,8 +89,8 @@ impl State {
                 let result = self.subscribe(listener, since).await;
                 drop(reply.send(result));
             }
-            OrderMessage::Locate(position, key, reply, _permit) => {
-                let result = locate(self, position, key).await;
+            OrderMessage::Locate(request, reply, _permit) => {
+                let result = locate(self, *request).await;
                 drop(reply.send(result));
             }
             OrderMessage::Wake(reply, _permit) => {

@@ -12,7 +12,7 @@ use trackops_domain::order::Order;
 use trackops_domain::saga::deadline_after;
 
 use super::state::{Answer, State};
-use super::{rows, settle};
+use super::{access, rows, settle};
 use crate::actors::errors;
 use crate::codec::view;
 use crate::model::order_answer::Done;
@@ -27,6 +27,7 @@ pub(super) async fn execute(
 ) -> Result<Answer, OrdersError> {
     state.load().await?;
     let order = state.order.clone().ok_or(OrdersError::NotFound)?;
+    access::visible(&order, &request.caller)?;
     if let Some(version) = order.answered(request.id) {
         state.under_lease()?;
         settle::same_as_known(&order, &request)?;
@@ -43,14 +44,14 @@ pub(super) async fn execute(
     let context = Arc::clone(&state.context);
     let origin = Origin {
         command: request.id,
-        by: Arc::clone(&request.by),
+        by: Arc::clone(request.caller.by()),
         now: context.clock.now(),
     };
     let decision = decide::decide(&order, &request.command, origin, &context.settings.policy);
     match decision {
         Err(rejection) => {
             state.under_lease()?;
-            Err(rejection.into())
+            Err(access::refused(&request, rejection))
         }
         Ok(Decision::Unchanged) if request.keyed => remember(state, &order, &request).await,
         Ok(Decision::Unchanged) => {
@@ -66,7 +67,13 @@ pub(super) async fn execute(
             let row = rows::bookkeeping_row(state.shard, &after, resend, traceparent);
             bookkeep(state, row, after).await
         }
-        Ok(Decision::Event(event)) => change(state, &order, &event, &request).await,
+        Ok(Decision::Event(event)) => {
+            if let Err(forbidden) = access::may_step(&order, &request) {
+                state.under_lease()?;
+                return Err(forbidden);
+            }
+            change(state, &order, &event, &request).await
+        }
     }
 }
 

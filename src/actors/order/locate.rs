@@ -7,22 +7,26 @@ use std::sync::Arc;
 use trackops_domain::order::REMEMBERED_MAX;
 use trackops_domain::status::Status;
 
+use super::access;
 use super::state::State;
-use crate::model::order_request::LocationKey;
+use crate::model::order_request::LocateRequest;
 use crate::model::orders_error::OrdersError;
 use crate::model::position::Position;
 
 /// Takes in a position. Returns `true` if it was taken in under this key before. Neither a late repeat nor an
 /// older measurement that comes late moves the courier back. An older measurement is a success that changes
 /// nothing.
-pub(super) async fn locate(
-    state: &mut State,
-    position: Position,
-    key: Option<LocationKey>,
-) -> Result<bool, OrdersError> {
+pub(super) async fn locate(state: &mut State, request: LocateRequest) -> Result<bool, OrdersError> {
+    let LocateRequest {
+        position,
+        key,
+        caller,
+        ..
+    } = request;
     state.load().await?;
     let order = state.order.as_ref().ok_or(OrdersError::NotFound)?;
     state.under_lease()?;
+    access::visible(order, &caller)?;
     let known = key.and_then(|key| state.located.iter().find(|known| known.id == key.id));
     if let Some(known) = known {
         return if key == Some(*known) {

@@ -8,9 +8,8 @@ use trackops_domain::order::Order;
 
 use crate::actors::admission::Permit;
 use crate::model::order_answer::Done;
-use crate::model::order_request::{CommandRequest, LocationKey, PlaceRequest};
+use crate::model::order_request::{CommandRequest, LocateRequest, PlaceRequest};
 use crate::model::orders_error::OrdersError;
-use crate::model::position::Position;
 use crate::ports::live::LiveListener;
 
 /// What a new actor has to do first.
@@ -41,7 +40,7 @@ pub enum OrderMessage {
         Permit,
     ),
     /// Take in the courier's position; answers whether it was taken in before.
-    Locate(Position, Option<LocationKey>, Reply<bool>, Permit),
+    Locate(Box<LocateRequest>, Reply<bool>, Permit),
     /// Load the order if it isn't loaded, and tell the listeners what they lack. This is the first message of
     /// a restarted actor, and of one whose shard has come from another replica.
     Wake(Option<Reply<()>>, Permit),

@@ -29,10 +29,10 @@ pub(super) async fn place(state: &mut State, request: PlaceRequest) -> Result<An
     let command = CommandId(state.id.0);
     let origin = Origin {
         command,
-        by: "client".into(),
+        by: Arc::clone(request.caller.by()),
         now,
     };
-    let body_hash = request.key.as_ref().map(|(_, hash)| *hash);
+    let body_hash = request.key.map(|key| key.body);
     let event = decide::place(state.id, Arc::clone(&request.content), body_hash, origin);
     let saga = Saga::started(now, &context.settings.policy);
     // A new event of a placement always makes an order: there is no other outcome.
@@ -84,8 +84,8 @@ fn placed_before(
     request: &PlaceRequest,
 ) -> Result<Done, OrdersError> {
     state.under_lease()?;
-    let same = match (&request.key, order.body_hash) {
-        (Some((_, hash)), Some(stored)) => *hash == stored,
+    let same = match (request.key, order.body_hash) {
+        (Some(key), Some(stored)) => key.body == stored,
         // A drawn id is never drawn twice, so this is the same request after its outcome was settled.
         (None, None) => true,
         _ => false,

@@ -1,6 +1,6 @@
 //! Shared by the order endpoints: the answer that shows an order, and sending a command.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::ids::{CommandId, OrderId, Version};
 
@@ -19,9 +20,6 @@ use crate::codec::view;
 use crate::model::order_answer::Done;
 use crate::model::order_request::{CommandRequest, command_id};
 use crate::ports::orders::OrdersExt as _;
-
-/// The author of changes made by REST.
-static CLIENT: LazyLock<Arc<str>> = LazyLock::new(|| "client".into());
 
 /// A JSON answer. It shows an address or a name, so nobody in between may keep it.
 pub fn json(status: StatusCode, body: Bytes) -> Response {
@@ -105,6 +103,7 @@ impl<'a> CommandHeaders<'a> {
 /// Sends a client's command with the values of its headers.
 pub async fn command(
     state: &ApiState,
+    caller: Caller,
     order: OrderId,
     headers: CommandHeaders<'_>,
     command: Command,
@@ -117,11 +116,12 @@ pub async fn command(
         order,
         id,
         keyed: headers.key.is_some(),
-        by: Arc::clone(&CLIENT),
+        caller: caller.clone(),
         if_match: headers.if_match,
         command,
         traceparent: Some(headers.traceparent),
     };
-    let answer = state.orders.execute(request).await?;
+    let answer = state.orders.execute(request).await;
+    let answer = answer.map_err(|error| Problem::from(error).narrowed_to(&caller))?;
     Ok(done(StatusCode::OK, &answer))
 }

@@ -11,6 +11,7 @@ use trackops_domain::visible::has_visible;
 use utoipa::ToSchema;
 
 use super::answer::{self, CommandHeaders};
+use crate::api::caller::By;
 use crate::api::error_answers::WriteErrors;
 use crate::api::json;
 use crate::api::params::OrderPath;
@@ -46,13 +47,14 @@ pub struct CancelBody {
 pub async fn cancel_order(
     State(state): State<Arc<ApiState>>,
     OrderPath(id): OrderPath,
+    By(caller): By,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let headers = CommandHeaders::of(&parts.headers)?;
     let body: CancelBody = json::read_or_default(&parts.headers, body).await?;
     let reason = reason(body.reason)?;
-    answer::command(&state, id, headers, Command::Cancel { reason }).await
+    answer::command(&state, caller, id, headers, Command::Cancel { reason }).await
 }
 
 fn reason(given: Option<String>) -> Result<Box<str>, Problem> {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer;
+use crate::api::caller::By;
 use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
 use crate::api::params::OrderPath;
@@ -40,10 +41,11 @@ pub struct HistoryView {
 pub async fn get_history(
     State(state): State<Arc<ApiState>>,
     OrderPath(id): OrderPath,
+    By(caller): By,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     etag::refuse_all(&headers)?;
-    let found = state.orders.history(id).await?;
+    let found = state.orders.history(id, &caller).await?;
     let history = HistoryView {
         order_id: id.0,
         items: view::history(&found.order),

@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::answer;
+use crate::api::caller::By;
 use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
 use crate::api::params::OrderPath;
@@ -38,9 +39,10 @@ use crate::ports::orders::OrdersExt as _;
 pub async fn get_order(
     State(state): State<Arc<ApiState>>,
     OrderPath(id): OrderPath,
+    By(caller): By,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let read = state.orders.read(id).await?;
+    let read = state.orders.read(id, &caller).await?;
     // In this order: RFC 9110, 13.2.2.
     if etag::if_match(&headers)?.is_some_and(|named| !named.contains(&read.version)) {
         let current = read.version;

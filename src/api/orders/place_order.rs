@@ -8,6 +8,7 @@ use axum::response::Response;
 use trackops_domain::ids::OrderId;
 
 use super::answer;
+use crate::api::caller::By;
 use crate::api::error_answers::WriteErrors;
 use crate::api::etag;
 use crate::api::json;
@@ -16,7 +17,7 @@ use crate::api::request_headers::{idempotency_key, traceparent};
 use crate::api::state::ApiState;
 use crate::codec::content::ContentV1;
 use crate::codec::view::OrderView;
-use crate::model::order_request::PlaceRequest;
+use crate::model::order_request::{PlaceKey, PlaceRequest, keyed_order_id};
 use crate::ports::orders::OrdersExt as _;
 
 /// Place an order.
@@ -37,6 +38,7 @@ use crate::ports::orders::OrdersExt as _;
 )]
 pub async fn place_order(
     State(state): State<Arc<ApiState>>,
+    By(caller): By,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
@@ -47,12 +49,16 @@ pub async fn place_order(
         Ok((content.check()?, hash))
     };
     let (placed, hash) = json::read_checked(&parts.headers, body, check).await?;
-    let key = key.map(Box::from).zip(hash);
+    let key = key.zip(hash).map(|(key, body)| PlaceKey {
+        order: keyed_order_id(&caller, key),
+        body,
+    });
     let done = state
         .orders
         .place(PlaceRequest {
             content: Arc::new(placed),
             key,
+            caller,
             traceparent: Some(traceparent(&parts.headers)),
         })
         .await?;

@@ -11,6 +11,7 @@ use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
 use super::answer;
+use crate::api::caller::By;
 use crate::api::error_answers::WriteErrors;
 use crate::api::etag;
 use crate::api::json;
@@ -20,7 +21,7 @@ use crate::api::request_headers::{idempotency_key, mark_replayed};
 use crate::api::state::ApiState;
 use crate::codec::content::FieldError;
 use crate::codec::rfc3339;
-use crate::model::order_request::{LocationKey, command_id};
+use crate::model::order_request::{LocateRequest, LocationKey, command_id};
 use crate::model::position::Position;
 use crate::ports::orders::OrdersExt as _;
 
@@ -66,6 +67,7 @@ pub struct LocationBody {
 pub async fn put_location(
     State(state): State<Arc<ApiState>>,
     OrderPath(id): OrderPath,
+    By(caller): By,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
@@ -81,7 +83,14 @@ pub async fn put_location(
         id: command_id(id, key),
         body,
     });
-    let is_repeat = state.orders.locate(id, position, key).await?;
+    let request = LocateRequest {
+        order: id,
+        position,
+        key,
+        caller: caller.clone(),
+    };
+    let is_repeat = state.orders.locate(request).await;
+    let is_repeat = is_repeat.map_err(|error| Problem::from(error).narrowed_to(&caller))?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if is_repeat {
         mark_replayed(&mut response);

@@ -10,6 +10,7 @@ use trackops_domain::status::Status;
 use utoipa::ToSchema;
 
 use super::answer::{self, CommandHeaders};
+use crate::api::caller::By;
 use crate::api::error_answers::WriteErrors;
 use crate::api::json;
 use crate::api::params::OrderPath;
@@ -44,6 +45,7 @@ pub struct StatusBody {
 pub async fn put_status(
     State(state): State<Arc<ApiState>>,
     OrderPath(id): OrderPath,
+    By(caller): By,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
@@ -53,5 +55,5 @@ pub async fn put_status(
         let names = Status::ALL.map(Status::as_str).join(", ");
         Problem::invalid_field("/status", format!("must be one of {names}"))
     })?;
-    answer::command(&state, id, headers, Command::Advance(wanted)).await
+    answer::command(&state, caller, id, headers, Command::Advance(wanted)).await
 }

@@ -12,11 +12,12 @@ use trackops_cluster::Epoch;
 use trackops_cluster::directory::Owner;
 use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Incarnation, NodeId};
+use trackops_domain::access::{Caller, Principal, Role, Subject};
 use trackops_domain::command::{Command, HeldUp, Origin};
 use trackops_domain::decide::{self, Rejection};
 use trackops_domain::event::{Change, OrderEvent};
 use trackops_domain::evolve::evolve;
-use trackops_domain::ids::{CommandId, CustomerId, OrderId, Sku, Version};
+use trackops_domain::ids::{CommandId, CourierId, CustomerId, OrderId, ShopId, Sku, Version};
 use trackops_domain::money::{Amount, Currency};
 use trackops_domain::order::{Order, Remembered};
 use trackops_domain::placed::{Address, Item, Placed, limits};
@@ -29,7 +30,7 @@ use crate::codec::link::{Answer, Message, Request, Subscriber};
 use crate::codec::view;
 use crate::model::order_answer::{ActorReport, Done, History, OrderAnswer, Read};
 use crate::model::order_request::{
-    CommandRequest, LocateRequest, LocationKey, OrderRequest, PlaceRequest,
+    CommandRequest, LocateRequest, LocationKey, OrderRequest, PlaceKey, PlaceRequest,
 };
 use crate::model::orders_error::{Full, OrdersError};
 use crate::model::position::Position;
@@ -225,10 +226,34 @@ fn peer() -> impl Strategy<Value = Peer> {
     })
 }
 
+fn role() -> impl Strategy<Value = Role> {
+    let shop = || "[!-~]{1,64}".prop_map(|name| ShopId::parse(&name).expect("visible"));
+    let courier = "[!-~]{1,64}".prop_map(|name| CourierId::parse(&name).expect("visible"));
+    prop_oneof![
+        uuid().prop_map(|id| Role::Customer(CustomerId(id))),
+        vec(shop(), 0..3).prop_map(|shops| Role::Kitchen(shops.into())),
+        courier.prop_map(Role::Courier),
+        Just(Role::Service),
+        Just(Role::Operator),
+        Just(Role::Viewer),
+    ]
+}
+
+fn caller() -> impl Strategy<Value = Caller> {
+    let principal = (text(20), text(20), role()).prop_map(|(issuer, name, role)| {
+        let subject = Subject {
+            issuer: issuer.into(),
+            name: name.into(),
+        };
+        Caller::from(Principal::new(subject, role))
+    });
+    prop_oneof![principal, Just(Caller::Internal("client".into()))]
+}
+
 pub(super) fn request() -> impl Strategy<Value = Request> {
     let id = || uuid().prop_map(OrderId);
     let trace = || option::of(text(20).prop_map(Arc::<str>::from));
-    let place = (id(), placed(), option::of((text(40), hash())), trace());
+    let place = (id(), placed(), option::of(hash()), trace(), caller());
     let execute = (id(), uuid(), any::<bool>(), command(), trace());
     let versions = option::of(vec(any::<u32>().prop_map(Version), 0..3));
     let key = option::of((uuid(), hash()).prop_map(|(id, body)| LocationKey {
@@ -236,35 +261,40 @@ pub(super) fn request() -> impl Strategy<Value = Request> {
         body,
     }));
     let subscriber = (peer(), any::<u64>()).prop_map(|(peer, number)| Subscriber { peer, number });
-    let place = place.prop_map(|(order, content, key, traceparent)| {
+    let place = place.prop_map(|(order, content, body, traceparent, caller)| {
         let content = Arc::new(content);
         let request = PlaceRequest {
             content,
-            key,
+            key: body.map(|body| PlaceKey { order, body }),
+            caller,
             traceparent,
         };
         Request::Ask(order, OrderRequest::Place(request))
     });
+    let internal = text(20).prop_map(|name| Caller::Internal(name.into()));
     let asked = prop_oneof![
-        (execute, versions, text(20)).prop_map(|(execute, if_match, by)| {
-            let (order, id, keyed, command, traceparent) = execute;
-            OrderRequest::Execute(CommandRequest {
-                order,
-                id: CommandId(id),
-                keyed,
-                by: by.into(),
-                if_match,
-                command,
-                traceparent,
-            })
-        }),
-        id().prop_map(OrderRequest::Read),
-        id().prop_map(OrderRequest::History),
-        (id(), position(), key).prop_map(|(order, position, key)| {
+        (execute, versions, prop_oneof![caller(), internal]).prop_map(
+            |(execute, if_match, caller)| {
+                let (order, id, keyed, command, traceparent) = execute;
+                OrderRequest::Execute(CommandRequest {
+                    order,
+                    id: CommandId(id),
+                    keyed,
+                    caller,
+                    if_match,
+                    command,
+                    traceparent,
+                })
+            }
+        ),
+        (id(), caller()).prop_map(|(order, caller)| OrderRequest::Read(order, caller)),
+        (id(), caller()).prop_map(|(order, caller)| OrderRequest::History(order, caller)),
+        (id(), position(), key, caller()).prop_map(|(order, position, key, caller)| {
             OrderRequest::Locate(LocateRequest {
                 order,
                 position,
                 key,
+                caller,
             })
         }),
         id().prop_map(OrderRequest::Inspect),

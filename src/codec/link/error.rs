@@ -42,10 +42,17 @@ impl ErrorV1 {
         let millis = |after: &Duration| u64::try_from(after.as_millis()).ok();
         match error {
             OrdersError::NotFound => plain("notFound"),
+            OrdersError::Hidden => plain("hidden"),
             OrdersError::Rejected(rejection) => Self {
                 current: Some(rejection.current.as_str().into()),
                 wanted: Some(rejection.wanted.as_str().into()),
                 ..plain("rejected")
+            },
+            // A replica that doesn't know this code treats it as an error that may pass.
+            OrdersError::Forbidden { current, wanted } => Self {
+                current: Some(current.as_str().into()),
+                wanted: Some(wanted.as_str().into()),
+                ..plain("forbidden")
             },
             OrdersError::PreconditionFailed { current } => Self {
                 version: Some(current.0),
@@ -91,12 +98,16 @@ impl ErrorV1 {
         }
         Ok(match self.code.as_str() {
             "notFound" => OrdersError::NotFound,
-            "rejected" => {
+            "hidden" => OrdersError::Hidden,
+            code @ ("rejected" | "forbidden") => {
                 let wanted = self.wanted.as_deref().map(status).transpose()?;
                 let (Some(current), Some(wanted)) = (current, wanted) else {
                     return Err(missing);
                 };
-                OrdersError::Rejected(Rejection { current, wanted })
+                match code {
+                    "forbidden" => OrdersError::Forbidden { current, wanted },
+                    _ => OrdersError::Rejected(Rejection { current, wanted }),
+                }
             }
             "preconditionFailed" => OrdersError::PreconditionFailed {
                 current: Version(self.version.ok_or(missing)?),

@@ -6,16 +6,18 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Incarnation, NodeId};
+use trackops_domain::access::Caller;
 use trackops_domain::command::{Command, HeldUp};
 use trackops_domain::ids::{CommandId, OrderId, Version};
 use trackops_domain::time::Timestamp;
 
+use super::caller::CallerV1;
 use super::envelope::{LinkFormError, close, open, read};
 use super::order::{PositionV1, status};
 use crate::codec::content::ContentV1;
 use crate::codec::stored;
 use crate::model::order_request::{
-    CommandRequest, LocateRequest, LocationKey, OrderRequest, PlaceRequest,
+    CommandRequest, LocateRequest, LocationKey, OrderRequest, PlaceKey, PlaceRequest,
 };
 
 /// A request to the owner of an order.
@@ -44,6 +46,8 @@ struct PlaceV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<KeyV1>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    caller: Option<CallerV1>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     traceparent: Option<Arc<str>>,
 }
 
@@ -60,7 +64,10 @@ struct ExecuteV1 {
     order: uuid::Uuid,
     id: uuid::Uuid,
     keyed: bool,
+    /// For earlier versions, which don't read `caller`.
     by: Arc<str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    caller: Option<CallerV1>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     if_match: Option<Vec<u32>>,
     command: CommandV1,
@@ -101,11 +108,20 @@ struct OneV1 {
 }
 
 #[derive(Serialize, Deserialize)]
+struct OneForV1 {
+    order: uuid::Uuid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    caller: Option<CallerV1>,
+}
+
+#[derive(Serialize, Deserialize)]
 struct LocateV1 {
     order: uuid::Uuid,
     position: PositionV1,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<LocationKeyV1>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    caller: Option<CallerV1>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -160,6 +176,12 @@ impl Request {
             let order = read::<OneV1>(what, body).map(|one| OrderId(one.order));
             order.map(|order| Self::Ask(order, ask(order)))
         };
+        let one_for = |what, ask: fn(OrderId, Caller) -> OrderRequest| {
+            let one: OneForV1 = read(what, body)?;
+            let caller = CallerV1::read_or(one.caller, "client")?;
+            let order = OrderId(one.order);
+            Ok::<_, LinkFormError>(Self::Ask(order, ask(order, caller)))
+        };
         Ok(match kind.as_str() {
             "place" => {
                 let place: PlaceV1 = read("place", body)?;
@@ -169,8 +191,8 @@ impl Request {
                 let request = read::<ExecuteV1>("execute", body)?.read()?;
                 Self::Ask(request.order, OrderRequest::Execute(request))
             }
-            "read" => one("read", OrderRequest::Read)?,
-            "history" => one("history", OrderRequest::History)?,
+            "read" => one_for("read", OrderRequest::Read)?,
+            "history" => one_for("history", OrderRequest::History)?,
             "locate" => {
                 let request = read::<LocateV1>("locate", body)?.read()?;
                 Self::Ask(request.order, OrderRequest::Locate(request))
@@ -192,11 +214,15 @@ impl Request {
 
 fn encode_ask(order: OrderId, request: &OrderRequest) -> Bytes {
     let one = OneV1 { order: order.0 };
+    let one_for = |caller: &Caller| OneForV1 {
+        order: order.0,
+        caller: CallerV1::of(caller),
+    };
     match request {
         OrderRequest::Place(request) => close("place", PlaceV1::of(order, request)),
         OrderRequest::Execute(request) => close("execute", ExecuteV1::of(request)),
-        OrderRequest::Read(_) => close("read", one),
-        OrderRequest::History(_) => close("history", one),
+        OrderRequest::Read(_, caller) => close("read", one_for(caller)),
+        OrderRequest::History(_, caller) => close("history", one_for(caller)),
         OrderRequest::Locate(request) => close("locate", LocateV1::of(request)),
         OrderRequest::Inspect(_) => close("inspect", one),
         OrderRequest::Release(_) => close("release", one),
@@ -209,6 +235,7 @@ impl LocateV1 {
             order: request.order.0,
             position: PositionV1::of(request.position),
             key: request.key.as_ref().map(LocationKeyV1::of),
+            caller: CallerV1::of(&request.caller),
         }
     }
 
@@ -217,6 +244,7 @@ impl LocateV1 {
             order: OrderId(self.order),
             position: self.position.read(),
             key: self.key.map(LocationKeyV1::read).transpose()?,
+            caller: CallerV1::read_or(self.caller, "client")?,
         })
     }
 }
@@ -226,10 +254,12 @@ impl PlaceV1 {
         Self {
             order: order.0,
             content: ContentV1::of(&request.content),
-            key: request.key.as_ref().map(|(key, hash)| KeyV1 {
-                key: key.clone(),
-                body_hash: stored::hex(hash),
+            key: request.key.map(|key| KeyV1 {
+                // An earlier version wants the key here, and goes by the order's id.
+                key: key.order.to_string().into(),
+                body_hash: stored::hex(&key.body),
             }),
+            caller: CallerV1::of(&request.caller),
             traceparent: request.traceparent.clone(),
         }
     }
@@ -237,14 +267,16 @@ impl PlaceV1 {
     fn read(self) -> Result<PlaceRequest, LinkFormError> {
         let content = self.content.accepted();
         let content = content.map_err(|_| LinkFormError::Impossible("order content"))?;
+        let order = OrderId(self.order);
         let key = self.key.map(|key| {
-            let hash = stored::unhex(&key.body_hash);
-            hash.map(|hash| (key.key, hash))
+            let body = stored::unhex(&key.body_hash);
+            body.map(|body| PlaceKey { order, body })
                 .map_err(|_| LinkFormError::Impossible("body hash"))
         });
         Ok(PlaceRequest {
             content: Arc::new(content),
             key: key.transpose()?,
+            caller: CallerV1::read_or(self.caller, "client")?,
             traceparent: self.traceparent,
         })
     }
@@ -274,7 +306,8 @@ impl ExecuteV1 {
             order: request.order.0,
             id: request.id.0,
             keyed: request.keyed,
-            by: Arc::clone(&request.by),
+            by: Arc::clone(request.caller.by()),
+            caller: CallerV1::of(&request.caller),
             if_match: request.if_match.as_ref().map(versions),
             command: CommandV1::of(&request.command),
             traceparent: request.traceparent.clone(),
@@ -287,7 +320,7 @@ impl ExecuteV1 {
             order: OrderId(self.order),
             id: CommandId(self.id),
             keyed: self.keyed,
-            by: self.by,
+            caller: CallerV1::read_or(self.caller, self.by)?,
             if_match: self.if_match.map(versions),
             command: self.command.read()?,
             traceparent: self.traceparent,

@@ -40,7 +40,16 @@ fn the_first_forms_are_read_and_written_the_same() {
         }
     };
     for text in REQUESTS.lines() {
-        check(text, &|read| Request::decode(read).expect(text).encode());
+        // The key itself isn't sent any more: the order's id, which follows from it, takes its place.
+        let is_keyed = text.contains(r#""key":{"key":"k""#);
+        let again = |read: &[u8]| {
+            let written = Request::decode(read).expect(text).encode();
+            let written = String::from_utf8_lossy(&written).into_owned();
+            let order = r#""key":{"key":"0198c5f0-0000-7000-8000-000000000001""#;
+            assert_eq!(written.contains(order), is_keyed, "{written}");
+            written.replace(order, r#""key":{"key":"k""#).into()
+        };
+        check(text, &again);
     }
     for text in ANSWERS.lines() {
         check(text, &|read| Answer::decode(read).expect(text).encode());

@@ -6,9 +6,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 use trackops::actors::Settings;
+use trackops::model::order_request::PlaceKey;
 use trackops::model::orders_error::OrdersError;
 use trackops::ports::orders::{Orders, OrdersExt};
 use trackops_cluster::membership::{Membership as _, NodeId};
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::status::Status;
@@ -80,7 +82,10 @@ async fn a_bad_row_fails_alone() {
         .await,
     );
     let key = "the culprit";
-    rig.journal.0.lock().poison = Some(trackops::model::order_request::keyed_order_id(key));
+    rig.journal.0.lock().poison = Some(trackops::model::order_request::keyed_order_id(
+        &Caller::anonymous(),
+        key,
+    ));
     let good = join_all((0..99).map(|_| rig.node.place(request(None))));
     let (good, bad) = tokio::join!(good, rig.node.place(request(Some(key))));
     assert!(
@@ -234,7 +239,10 @@ async fn an_idempotency_key_names_one_order() {
         "as it was placed"
     );
     let mut other = request(Some("k"));
-    other.key = Some(("k".into(), [8; 32]));
+    other.key = other.key.map(|key| PlaceKey {
+        body: [8; 32],
+        ..key
+    });
     assert!(matches!(
         rig.node.place(other).await,
         Err(OrdersError::KeyReused)
@@ -286,7 +294,7 @@ async fn without_its_lease_a_replica_answers_nothing_from_memory() {
     rig.lease.end();
     let unavailable =
         |what: &str, failed: bool| assert!(failed, "{what} was answered without the lease");
-    let read = rig.node.read(order).await;
+    let read = rig.node.read(order, &Caller::anonymous()).await;
     unavailable("a read", matches!(read, Err(OrdersError::LeaseOver)));
     let refusal = rig
         .command(order, Command::Advance(Status::Delivered))

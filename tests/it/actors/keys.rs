@@ -11,12 +11,13 @@ use trackops::ports::cache::Cache;
 use trackops::ports::clock::{Clock as _, SystemClock};
 use trackops::ports::live::{LiveItem, LiveListener};
 use trackops::ports::orders::{Orders, OrdersExt};
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 
-use super::rig::{Rig, execute, settings};
+use super::rig::{Rig, execute, located, settings};
 
 async fn under_way(rig: &Rig) -> OrderId {
     let order = rig.place().await;
@@ -68,31 +69,40 @@ async fn a_repeated_position_does_not_move_the_courier_back() {
     let node = &rig.node;
     assert!(
         !node
-            .locate(order, at(52.0), key("a", 1))
+            .locate(located(order, at(52.0), key("a", 1)))
             .await
             .expect("new")
     );
-    assert!(!node.locate(order, at(53.0), None).await.expect("new"));
     assert!(
-        node.locate(order, at(52.0), key("a", 1))
+        !node
+            .locate(located(order, at(53.0), None))
+            .await
+            .expect("new")
+    );
+    assert!(
+        node.locate(located(order, at(52.0), key("a", 1)))
             .await
             .expect("known")
     );
-    let shown = node.read(order).await.expect("a read").position;
+    let shown = node
+        .read(order, &Caller::anonymous())
+        .await
+        .expect("a read")
+        .position;
     assert_eq!(shown, Some(at(53.0)));
-    let other = node.locate(order, at(54.0), key("a", 2)).await;
+    let other = node.locate(located(order, at(54.0), key("a", 2))).await;
     assert!(matches!(other, Err(OrdersError::KeyReused)));
 
     // A bounded memory: the oldest key goes first.
     for n in 0..16 {
         let name = format!("later {n}");
-        node.locate(order, at(54.0), key(&name, 1))
+        node.locate(located(order, at(54.0), key(&name, 1)))
             .await
             .expect("new");
     }
     assert!(
         !node
-            .locate(order, at(55.0), key("a", 2))
+            .locate(located(order, at(55.0), key("a", 2)))
             .await
             .expect("new")
     );
@@ -102,11 +112,11 @@ async fn a_repeated_position_does_not_move_the_courier_back() {
         .await
         .expect("delivered");
     assert!(
-        node.locate(order, at(55.0), key("a", 2))
+        node.locate(located(order, at(55.0), key("a", 2)))
             .await
             .expect("known")
     );
-    let late = node.locate(order, at(56.0), key("b", 1)).await;
+    let late = node.locate(located(order, at(56.0), key("b", 1))).await;
     assert!(matches!(late, Err(OrdersError::NotInTransit { .. })));
 }
 
@@ -134,10 +144,16 @@ async fn an_older_measurement_does_not_move_the_courier_back() {
         (55.0, 0),
         (56.0, ahead),
     ] {
-        let is_repeat = node.locate(order, measured(lat, millis), None).await;
+        let is_repeat = node
+            .locate(located(order, measured(lat, millis), None))
+            .await;
         assert!(!is_repeat.expect("taken"));
     }
-    let shown = node.read(order).await.expect("a read").position;
+    let shown = node
+        .read(order, &Caller::anonymous())
+        .await
+        .expect("a read")
+        .position;
     assert_eq!(shown, Some(measured(54.0, 2_000)));
     let kept = cache.position(order).await.expect("in memory");
     assert_eq!(kept, Some(measured(54.0, 2_000)));

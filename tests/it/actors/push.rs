@@ -10,6 +10,7 @@ use trackops::model::position::Position;
 use trackops::ports::cache::{Cache, CacheEntry, CacheError};
 use trackops::ports::live::{LiveItem, LiveListener};
 use trackops::ports::orders::{Orders as _, OrdersExt as _};
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::ids::OrderId;
 
@@ -102,7 +103,11 @@ async fn neither_caller_nor_listener_waits_for_the_cache() {
     confirm(&rig, order).await;
     assert_eq!(began.elapsed(), Duration::ZERO);
     assert_eq!(*listener.0.lock(), [Duration::ZERO]);
-    let read = rig.node.read(order).await.expect("there");
+    let read = rig
+        .node
+        .read(order, &Caller::anonymous())
+        .await
+        .expect("there");
     assert_eq!(read.version.0, 2, "what is answered is shown");
 }
 

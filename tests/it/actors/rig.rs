@@ -13,8 +13,11 @@ use trackops::codec::content::{AddressV1, ContentV1, ItemV1};
 use trackops::embedded::cache::MemoryCache;
 use trackops::live::hub::Hub;
 use trackops::model::order_answer::{ActorReport, Done};
-use trackops::model::order_request::{CommandRequest, PlaceRequest};
+use trackops::model::order_request::{
+    CommandRequest, LocateRequest, LocationKey, PlaceKey, PlaceRequest, keyed_order_id,
+};
 use trackops::model::orders_error::OrdersError;
+use trackops::model::position::Position;
 use trackops::ports::cache::Cache;
 use trackops::ports::clock::{Clock, SystemClock};
 use trackops::ports::journal::Journal;
@@ -23,6 +26,7 @@ use trackops::ports::orders::{Orders as _, OrdersExt};
 use trackops_cluster::ShardCount;
 use trackops_cluster::lease::Lease;
 use trackops_cluster::membership::{Membership, NodeId};
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::ids::{CommandId, OrderId};
 use trackops_domain::placed::Placed;
@@ -200,10 +204,15 @@ pub fn settings() -> Settings {
 
 /// A request to place.
 pub fn request(key: Option<&str>) -> PlaceRequest {
-    let key = key.map(|key| (Box::from(key), [7; 32]));
+    let caller = Caller::anonymous();
+    let key = key.map(|key| PlaceKey {
+        order: keyed_order_id(&caller, key),
+        body: [7; 32],
+    });
     PlaceRequest {
         content: Arc::new(content()),
         key,
+        caller,
         traceparent: None,
     }
 }
@@ -214,7 +223,7 @@ pub fn execute(order: OrderId, command: Command) -> CommandRequest {
         order,
         id: CommandId(uuid::Uuid::now_v7()),
         keyed: false,
-        by: "test".into(),
+        caller: Caller::Internal("test".into()),
         if_match: None,
         command,
         traceparent: None,
@@ -244,4 +253,14 @@ pub fn content() -> Placed {
         delivery_instructions: None,
     };
     content.check().expect("valid")
+}
+
+/// A report of where the courier is.
+pub fn located(order: OrderId, position: Position, key: Option<LocationKey>) -> LocateRequest {
+    LocateRequest {
+        order,
+        position,
+        key,
+        caller: Caller::anonymous(),
+    }
 }

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use trackops::actors::Settings;
 use trackops::model::orders_error::{Full, OrdersError};
 use trackops::ports::orders::{Orders, OrdersExt};
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::ids::Version;
 use trackops_domain::status::Status;
@@ -80,7 +81,7 @@ async fn a_passivated_order_costs_an_actor_only_when_it_is_wanted() {
     .expect("passivated");
     assert_eq!(
         rig.node
-            .read(order)
+            .read(order, &Caller::anonymous())
             .await
             .expect("from cache or journal")
             .version,
@@ -141,7 +142,7 @@ async fn a_journal_that_is_away_is_no_failure_of_the_order() {
         ..settings()
     })
     .await;
-    let order = trackops::model::order_request::keyed_order_id("cold");
+    let order = trackops::model::order_request::keyed_order_id(&Caller::anonymous(), "cold");
     rig.journal.0.lock().loads_fail = true;
     for _ in 0..10 {
         let failed = rig.command(order, Command::StockReserved).await;

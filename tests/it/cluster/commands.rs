@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::{Duration, Instant};
-use trackops::model::order_request::{CommandRequest, command_id};
+use trackops::model::order_request::{CommandRequest, PlaceKey, command_id};
 use trackops::model::orders_error::OrdersError;
 use trackops::model::position::Position;
 use trackops::ports::orders::OrdersExt as _;
 use trackops_cluster::ShardId;
 use trackops_cluster::link::Service as _;
 use trackops_cluster::membership::{Incarnation, NodeId};
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::ids::Version;
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 
 use super::rig::Cluster;
-use crate::actors::rig::{execute, request};
+use crate::actors::rig::{execute, located, request};
 
 #[tokio::test]
 async fn every_replica_answers_for_every_order() {
@@ -36,15 +37,21 @@ async fn every_replica_answers_for_every_order() {
     };
     for router in cluster.replicas.iter().map(|replica| &replica.router) {
         router
-            .locate(order, position, None)
+            .locate(located(order, position, None))
             .await
             .expect("in transit");
-        let read = router.read(order).await.expect("read");
+        let read = router
+            .read(order, &Caller::anonymous())
+            .await
+            .expect("read");
         assert_eq!(
             (read.version, read.position, read.age),
             (Version(4), Some(position), None)
         );
-        let history = router.history(order).await.expect("history");
+        let history = router
+            .history(order, &Caller::anonymous())
+            .await
+            .expect("history");
         assert_eq!(history.order.version(), Version(4));
         assert_eq!(router.inspect(order).await.expect("known").state, "live");
         assert!(!router.release(order).await.expect("known"));
@@ -73,7 +80,10 @@ async fn a_key_is_one_order_wherever_it_is_sent() {
         let again = again.expect("a repeat");
         assert_eq!((again.order.id, again.replayed), (first.order.id, true));
         let mut other = request(Some("k"));
-        other.key = Some(("k".into(), [8; 32]));
+        other.key = other.key.map(|key| PlaceKey {
+            body: [8; 32],
+            ..key
+        });
         let reused = replica.router.place(other).await;
         assert!(matches!(reused, Err(OrdersError::KeyReused)), "{reused:?}");
     }
@@ -143,7 +153,10 @@ async fn a_deposed_owner_says_so_and_the_caller_gets_the_success() {
         .execute(execute(order, Command::Advance(Status::Preparing)))
         .await;
     assert!(matches!(fenced, Err(OrdersError::NotOwner)), "{fenced:?}");
-    let read = cluster.replicas[0].node.read(order).await;
+    let read = cluster.replicas[0]
+        .node
+        .read(order, &Caller::anonymous())
+        .await;
     assert!(matches!(read, Err(OrdersError::NotOwner)), "{read:?}");
     let done = cluster
         .command(2, order, Command::Advance(Status::Preparing))
@@ -177,7 +190,10 @@ async fn what_was_loaded_before_a_break_is_loaded_again() {
         .await;
     assert!(matches!(fenced, Err(OrdersError::NotOwner)), "{fenced:?}");
     cluster.take(shard, 0).await;
-    let read = cluster.replicas[0].node.read(order).await;
+    let read = cluster.replicas[0]
+        .node
+        .read(order, &Caller::anonymous())
+        .await;
     assert_eq!(read.expect("read").version, Version(3));
     let on = cluster.replicas[0]
         .node
@@ -198,7 +214,7 @@ async fn an_owner_that_cannot_be_reached_is_reached_through_a_third() {
     assert_eq!(
         cluster.replicas[1]
             .router
-            .read(order)
+            .read(order, &Caller::anonymous())
             .await
             .expect("read")
             .version,
@@ -241,7 +257,7 @@ async fn what_is_not_understood_is_refused_and_not_passed_on() {
     }
     // A request reaches a replica that isn't the owner: refused with the owner's name, in no hop.
     let key = cluster.key_on(ShardId(0));
-    let order = trackops::model::order_request::keyed_order_id(&key);
+    let order = trackops::model::order_request::keyed_order_id(&Caller::anonymous(), &key);
     let text = format!(r#"{{"v":1,"kind":"read","body":{{"order":"{order}"}}}}"#);
     let calls = *cluster.network.calls.lock();
     let answer = cluster.replicas[1]
@@ -279,19 +295,28 @@ async fn what_one_owner_lacks_is_told_from_what_this_replica_lacks() {
     let cluster = Cluster::new().await;
     let order = cluster.confirmed(0).await;
     cluster.sever(0);
-    let there = cluster.replicas[1].router.read(order).await;
+    let there = cluster.replicas[1]
+        .router
+        .read(order, &Caller::anonymous())
+        .await;
     assert!(
         matches!(there, Err(OrdersError::OwnerUnavailable { .. })),
         "{there:?}"
     );
-    let here = cluster.replicas[0].router.read(order).await;
+    let here = cluster.replicas[0]
+        .router
+        .read(order, &Caller::anonymous())
+        .await;
     assert!(
         matches!(here, Err(OrdersError::Unavailable { .. })),
         "{here:?}"
     );
     // Without a lease of its own it can't tell whose trouble it is.
     cluster.sever(1);
-    let there = cluster.replicas[1].router.read(order).await;
+    let there = cluster.replicas[1]
+        .router
+        .read(order, &Caller::anonymous())
+        .await;
     assert!(
         matches!(there, Err(OrdersError::Unavailable { .. })),
         "{there:?}"

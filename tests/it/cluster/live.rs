@@ -8,6 +8,7 @@ use trackops::model::orders_error::OrdersError;
 use trackops::ports::live::{LiveHub as _, LiveListener};
 use trackops::ports::orders::{Orders, OrdersExt};
 use trackops_cluster::lease::LeaseTiming;
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::status::Status;
@@ -228,7 +229,10 @@ async fn listeners_at_an_owner_whose_lease_has_run_out_hear_the_next_one() {
     let listener = cluster.listen(0, order, Some(1)).await;
     cluster.sever(0);
     // Nobody else has the order yet.
-    let read = cluster.replicas[0].router.read(order).await;
+    let read = cluster.replicas[0]
+        .router
+        .read(order, &Caller::anonymous())
+        .await;
     assert!(
         matches!(read, Err(OrdersError::Unavailable { .. })),
         "{read:?}"
@@ -239,7 +243,10 @@ async fn listeners_at_an_owner_whose_lease_has_run_out_hear_the_next_one() {
     seen(&listener, &[(false, 2), (false, 3)]).await;
     // Whoever asks there is answered by the next one.
     step(0, Status::InTransit).await.expect("forwarded");
-    let read = cluster.replicas[0].router.read(order).await;
+    let read = cluster.replicas[0]
+        .router
+        .read(order, &Caller::anonymous())
+        .await;
     assert_eq!(read.expect("forwarded").version, Version(4));
     let late = cluster.listen(0, order, Some(3)).await;
     seen(&late, &[(false, 4)]).await;

@@ -9,6 +9,7 @@ use trackops::actors::Settings;
 use trackops::model::orders_error::OrdersError;
 use trackops::ports::orders::OrdersExt;
 use trackops_cluster::coordinator::Shards as _;
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::ids::Version;
 use trackops_domain::status::Status;
@@ -35,7 +36,10 @@ async fn what_comes_during_a_move_is_answered_by_the_next_owner() {
                 let step = Command::Advance(Status::Preparing);
                 (
                     cluster.command(at, order, step).await,
-                    cluster.replicas[at].router.read(order).await,
+                    cluster.replicas[at]
+                        .router
+                        .read(order, &Caller::anonymous())
+                        .await,
                 )
             })
         })
@@ -97,7 +101,10 @@ async fn nothing_fails_while_shards_go_round() {
                     let done = cluster.command((number + 1) % 3, order, step).await;
                     let done = done.expect("nothing fails");
                     assert_eq!(done.order.version(), Version(version));
-                    let read = cluster.replicas[(number + 2) % 3].router.read(order).await;
+                    let read = cluster.replicas[(number + 2) % 3]
+                        .router
+                        .read(order, &Caller::anonymous())
+                        .await;
                     assert_eq!(read.expect("read").version, Version(version), "I8");
                 }
             }
@@ -122,14 +129,22 @@ async fn a_held_shard_takes_no_more_than_its_bound() {
     assert!(cluster.replicas[0].node.drain(shard, LIMIT).await);
     let read = |at: usize| {
         let cluster = Arc::clone(&cluster);
-        tokio::spawn(async move { cluster.replicas[at].router.read(order).await })
+        tokio::spawn(async move {
+            cluster.replicas[at]
+                .router
+                .read(order, &Caller::anonymous())
+                .await
+        })
     };
     let waiting = [read(0), read(1)];
     for _ in 0..50 {
         tokio::task::yield_now().await;
     }
     for at in [0, 2] {
-        let refused = cluster.replicas[at].router.read(order).await;
+        let refused = cluster.replicas[at]
+            .router
+            .read(order, &Caller::anonymous())
+            .await;
         assert!(
             matches!(refused, Err(OrdersError::Overloaded { .. })),
             "{refused:?}"

@@ -29,6 +29,7 @@ use trackops_cluster::membership::{
     Claimed, ClusterView, Incarnation, NodeId, NodeView, ShardView,
 };
 use trackops_cluster::{Epoch, ShardCount, ShardId};
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::ids::OrderId;
 
@@ -206,7 +207,8 @@ impl Cluster {
     /// A key whose order lies on `shard`.
     pub fn key_on(&self, shard: ShardId) -> String {
         let keys = (0..).map(|number| format!("key {number}"));
-        let mut keys = keys.filter(|key| self.shard_of(keyed_order_id(key)) == shard);
+        let mut keys =
+            keys.filter(|key| self.shard_of(keyed_order_id(&Caller::anonymous(), key)) == shard);
         keys.next().expect("there is always another")
     }
 }

@@ -2,6 +2,7 @@
 //! nothing; an operator releases it.
 
 use reqwest::Method;
+use trackops_domain::access::Caller;
 use uuid::Uuid;
 
 use crate::support::bodies::order;
@@ -68,7 +69,7 @@ async fn is_quarantined_and_released(client: &Client, key: &str) {
 
 /// The fault for the order that `key` names: it goes away after the quarantine.
 fn panics(key: &str) -> String {
-    let id = trackops::model::order_request::keyed_order_id(key);
+    let id = trackops::model::order_request::keyed_order_id(&Caller::anonymous(), key);
     format!("panic-in-handler={id}*{FAILURES_MAX}")
 }
 

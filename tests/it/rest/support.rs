@@ -28,6 +28,7 @@ use trackops::ports::orders::OrdersExt as _;
 use trackops::ports::stock::{StockOutcome, StockRequest};
 use trackops_cluster::ShardCount;
 use trackops_cluster::lease::Lease;
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::stock;
@@ -147,7 +148,7 @@ impl Api {
             .merge(router::document_routes())
             .merge(router::front_page_routes());
         Self {
-            service: ApiService::new(routes, policy),
+            service: ApiService::new(routes, policy, trackops::auth::Auth::open()),
             node,
             orders,
             store,
@@ -162,7 +163,7 @@ impl Api {
     /// Moves an order on without a client.
     pub async fn saga(&self, id: &str, command: Command) {
         let request = CommandRequest {
-            by: "inventory".into(),
+            caller: Caller::Internal("inventory".into()),
             ..rig::execute(OrderId(id.parse().expect("a UUID")), command)
         };
         self.node.execute(request).await.expect("a legal step");

@@ -26,6 +26,7 @@ use trackops::ports::stock::{
     self, Adjustment, Condition, Item as Stocked, Replies, ReservationView, StockError,
     StockOutcome, StockRequest, StockStore, WriteRefused,
 };
+use trackops_domain::access::Caller;
 use trackops_domain::command::{Command, HeldUp, Origin};
 use trackops_domain::decide::{Decision, decide, place};
 use trackops_domain::evolve::evolve;
@@ -106,7 +107,7 @@ impl Inner {
         }
         let origin = Origin {
             command: request.id,
-            by: Arc::clone(&request.by),
+            by: Arc::clone(request.caller.by()),
             now: Timestamp(self.now),
         };
         let order = match decide(&order, &request.command, origin, &Policy::default())? {
@@ -293,7 +294,7 @@ impl World {
             order,
             id: CommandId(Uuid::new_v4()),
             keyed: false,
-            by: "deadline".into(),
+            caller: Caller::Internal("deadline".into()),
             if_match: None,
             command,
             traceparent: None,

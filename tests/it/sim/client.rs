@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::passes;
-use trackops::model::order_request::{CommandRequest, PlaceRequest};
+use trackops::model::order_request::{CommandRequest, PlaceKey, PlaceRequest, keyed_order_id};
 use trackops::model::orders_error::OrdersError;
 use trackops::ports::live::{LiveItem, LiveListener};
 use trackops::ports::orders::{Orders as _, OrdersExt as _};
+use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
 use trackops_domain::ids::{CommandId, OrderId, Version};
 use trackops_domain::placed::Placed;
@@ -91,7 +92,11 @@ impl Client {
         let is_keyed = self.dice.chance(500);
         let request = PlaceRequest {
             content: Arc::clone(&self.content),
-            key: is_keyed.then(|| (key.as_str().into(), [7; 32])),
+            key: is_keyed.then(|| PlaceKey {
+                order: keyed_order_id(&Caller::anonymous(), &key),
+                body: [7; 32],
+            }),
+            caller: Caller::anonymous(),
             traceparent: None,
         };
         self.world.history.places();
@@ -128,7 +133,7 @@ impl Client {
     async fn read(&mut self, order: OrderId) {
         let floor = self.world.history.floor(order);
         let read = self
-            .at_a_node(|life| async move { life.router.read(order).await })
+            .at_a_node(|life| async move { life.router.read(order, &Caller::anonymous()).await })
             .await;
         match read {
             Some(Ok(read)) => {
@@ -168,7 +173,7 @@ impl Client {
             order,
             id: CommandId(id),
             keyed: is_keyed,
-            by: "client".into(),
+            caller: Caller::anonymous(),
             if_match: conditional.then(|| vec![floor]),
             command: self.any_command(),
             traceparent: None,

@@ -25,6 +25,7 @@ use trackops::model::orders_error::OrdersError;
 use trackops::ports::orders::OrdersExt as _;
 use trackops_cluster::ShardCount;
 use trackops_cluster::link::memory::{MemoryNetwork, MemorySettings};
+use trackops_domain::access::Caller;
 use trackops_domain::placed::Placed;
 
 use crate::doubles::journal::MemoryJournal;
@@ -128,12 +129,13 @@ async fn recover(world: &Arc<World>) {
         if lives.len() < world.slots.len() {
             lacking.push(format!("{} nodes are up", lives.len()));
         }
+        let anyone = Caller::anonymous();
         for (order, version) in world.history.stored() {
             for (index, life) in lives.iter().enumerate() {
                 let read = tokio::select! {
                     biased;
                     () = life.gate.death() => Err(OrdersError::NotOwner),
-                    read = life.router.read(order) => read,
+                    read = life.router.read(order, &anyone) => read,
                 };
                 match read {
                     Ok(read) => {

@@ -27,6 +27,7 @@ const ROUTER: &[&str] = &[
 const CLIENT: &[&str] = &["client", "ports", "codec", "model", "domain"];
 const API: &[&str] = &[
     "actors",
+    "auth",
     "inventory",
     "outbox",
     "live",
@@ -42,6 +43,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("ports", PLAIN),
     ("codec", PLAIN),
     ("messaging", CONTRACT),
+    ("auth", CONTRACT),
     ("actors", MIDDLE),
     ("inventory", MIDDLE),
     ("outbox", MIDDLE),

@@ -284,7 +284,10 @@ impl Fleet {
             let path = format!("/api/v1/orders/{order}/history");
             let answer = self.deployment.client.get(&path).await.expect(200);
             let items = answer.body["items"].as_array().expect("items");
-            let log: Vec<bool> = items.iter().map(|item| item["by"] == "client").collect();
+            let log: Vec<bool> = items
+                .iter()
+                .map(|item| item["by"] == "service:anonymous")
+                .collect();
             match search::is_explained(ops, &log) {
                 Some(true) => {
                     searched.insert(*order);

@@ -1,0 +1,50 @@
+//! What a caller may see and do of this order. The domain has the rules; this file has the answers.
+
+use trackops_domain::access::{Caller, Facts};
+use trackops_domain::decide::Rejection;
+use trackops_domain::order::Order;
+
+use crate::model::order_request::CommandRequest;
+use crate::model::orders_error::OrdersError;
+
+/// Whose the order is.
+fn facts(order: &Order) -> Facts<'_> {
+    Facts {
+        customer: order.placed.customer,
+        shop: None,
+        courier: None,
+    }
+}
+
+/// An error if there is no such order for `caller`.
+pub fn visible(order: &Order, caller: &Caller) -> Result<(), OrdersError> {
+    if caller.sees(facts(order)) {
+        Ok(())
+    } else {
+        Err(OrdersError::Hidden)
+    }
+}
+
+/// An error if the caller may not take the step, which the order's status allows.
+pub(super) fn may_step(order: &Order, request: &CommandRequest) -> Result<(), OrdersError> {
+    let Some((wanted, _)) = request.command.asks_for() else {
+        return Ok(());
+    };
+    let current = order.status();
+    if request.caller.may_step(current, wanted) {
+        Ok(())
+    } else {
+        Err(OrdersError::Forbidden { current, wanted })
+    }
+}
+
+/// The refusal of a step that the order's status doesn't allow. A caller who may never take such a step is told
+/// that instead.
+pub(super) fn refused(request: &CommandRequest, rejection: Rejection) -> OrdersError {
+    let Rejection { current, wanted } = rejection;
+    if request.command.asks_for().is_some() && !request.caller.ever_steps_to(wanted) {
+        OrdersError::Forbidden { current, wanted }
+    } else {
+        rejection.into()
+    }
+}

@@ -1,0 +1,87 @@
+//! The credential of a request, and the refusal of a bad one (RFC 6750).
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::problem::{Denied, Problem};
+use super::problem_code::Code;
+use crate::auth::Refusal;
+
+/// The longest credential, in bytes.
+const BYTES_MAX: usize = 8 * 1024;
+
+/// What the `Authorization` header says; `None` without one. An error for anything but one `Bearer` credential.
+pub fn of(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let text = value.to_str().map_err(|_| Refusal::Malformed)?;
+    let (scheme, credential) = text.split_once(' ').ok_or(Refusal::Malformed)?;
+    let credential = credential.trim_matches(' ');
+    let is_one = scheme.eq_ignore_ascii_case("bearer")
+        && (1..=BYTES_MAX).contains(&credential.len())
+        && !credential.contains([' ', ','])
+        && values.next().is_none();
+    is_one.then_some(Some(credential)).ok_or(Refusal::Malformed)
+}
+
+/// The answer to a request whose credential is refused. It tells nothing of what was asked for.
+pub fn refused(refusal: Refusal) -> Problem {
+    if refusal == Refusal::Unavailable {
+        return Problem::new(Code::Unavailable, refusal.to_string())
+            .retry_after(std::time::Duration::from_secs(1));
+    }
+    let challenge = match refusal {
+        // RFC 6750, 3.1: without a credential the challenge has no error code.
+        Refusal::Missing => "Bearer realm=\"trackops\"".to_owned(),
+        Refusal::Malformed => challenge("invalid_request", refusal),
+        _ => challenge("invalid_token", refusal),
+    };
+    let problem = Problem::new(Code::Unauthorized, refusal.to_string()).denied(Denied::Credential);
+    match HeaderValue::try_from(challenge) {
+        Ok(challenge) => problem.header(WWW_AUTHENTICATE, challenge),
+        Err(_) => problem,
+    }
+}
+
+const WWW_AUTHENTICATE: HeaderName = header::WWW_AUTHENTICATE;
+
+fn challenge(error: &str, refusal: Refusal) -> String {
+    format!("Bearer realm=\"trackops\", error=\"{error}\", error_description=\"{refusal}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[&str]) -> Result<Option<String>, Refusal> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            let value = HeaderValue::try_from(*value).expect("a header");
+            headers.append(header::AUTHORIZATION, value);
+        }
+        of(&headers).map(|found| found.map(str::to_owned))
+    }
+
+    #[test]
+    fn one_bearer_credential_is_read() {
+        assert_eq!(read(&[]), Ok(None));
+        for good in ["Bearer abc", "bearer abc", "BEARER  abc "] {
+            assert_eq!(read(&[good]), Ok(Some("abc".into())), "{good}");
+        }
+        let long = format!("Bearer {}", "a".repeat(BYTES_MAX + 1));
+        let bad: [&[&str]; 8] = [
+            &["abc"],
+            &["Basic abc"],
+            &["Bearer"],
+            &["Bearer "],
+            &["Bearer a b"],
+            &["Bearer a, Bearer b"],
+            &["Bearer a", "Bearer a"],
+            &[&long],
+        ];
+        for bad in bad {
+            assert_eq!(read(bad), Err(Refusal::Malformed), "{bad:?}");
+        }
+    }
+}

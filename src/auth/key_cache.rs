@@ -1,0 +1,221 @@
+//! The keys that were used lately, in memory, so that a request needs no database. A revision in the database
+//! rises with every key that is made or revoked. While keys are in use it is read every second, and what is in
+//! memory is forgotten when it has risen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use trackops_cluster::outage::causes;
+use trackops_domain::access::Caller;
+
+use super::api_key::Presented;
+use super::refusal::Refusal;
+use crate::model::access::ApiKey;
+use crate::ports::access::AccessStore;
+use crate::ports::clock::Clock;
+use crate::telemetry::repeated::RepeatedLog;
+
+/// Keys in memory, known and unknown ones together; each has some 300 bytes.
+const KEYS_MAX: u64 = 10_000;
+
+/// How often the revision is read. Twice this and a little is the longest that a revoked key goes on.
+const LOOK_EVERY: Duration = Duration::from_millis(750);
+
+/// While no key has been used for so long the revision isn't read.
+const IN_USE: Duration = Duration::from_secs(60);
+
+/// How old the last look may be for what is in memory to count. After that a look comes first.
+const FRESH: Duration = Duration::from_millis(1_500);
+
+/// How long keys in memory go on while the database is away.
+const WITHOUT_STORE: Duration = Duration::from_secs(30);
+
+/// The longest that a request waits for the database of keys.
+const STORE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Lookups of keys that aren't in memory at the same time. So a flood of unknown keys takes few connections.
+const LOOKUPS_MAX: usize = 4;
+
+/// The keys that were used lately.
+pub struct KeyCache {
+    store: Arc<dyn AccessStore>,
+    clock: Arc<dyn Clock>,
+    keys: Cache<Box<str>, Option<Arc<ApiKey>>>,
+    lookups: Semaphore,
+    seen: Mutex<Seen>,
+    /// The revision that was seen last.
+    revision: watch::Sender<i64>,
+    /// Counts the looks, also those that failed.
+    looks: watch::Sender<u64>,
+    used: Notify,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// When the last look ended.
+    tried_at: Option<Instant>,
+    /// When the last look that went well began.
+    looked_at: Option<Instant>,
+    /// The last use of a key.
+    used_at: Option<Instant>,
+}
+
+impl KeyCache {
+    /// Nothing in memory yet. [`Self::keep_fresh`] has to run beside it.
+    pub fn new(store: Arc<dyn AccessStore>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            clock,
+            keys: Cache::new(KEYS_MAX),
+            lookups: Semaphore::new(LOOKUPS_MAX),
+            seen: Mutex::default(),
+            revision: watch::Sender::new(-1),
+            looks: watch::Sender::new(0),
+            used: Notify::new(),
+        })
+    }
+
+    /// The revision, whenever it rises.
+    pub fn changes(&self) -> watch::Receiver<i64> {
+        self.revision.subscribe()
+    }
+
+    /// The caller whose key `text` is.
+    pub async fn identify(&self, text: &str) -> Result<Caller, Refusal> {
+        let presented = Presented::parse(text).ok_or(Refusal::Malformed)?;
+        self.be_fresh().await;
+        let key = match self.keys.get(presented.id) {
+            Some(known) => {
+                if !self.looked_within(WITHOUT_STORE) {
+                    return Err(Refusal::Unavailable);
+                }
+                known
+            }
+            None => self.look_up(presented.id).await?,
+        };
+        let key = key.ok_or(Refusal::Unknown)?;
+        presented
+            .principal(&key, self.clock.now())
+            .map(Caller::from)
+    }
+
+    /// Reads the revision while keys are in use, until `stop`.
+    pub async fn keep_fresh(self: Arc<Self>, stop: CancellationToken) {
+        let log = RepeatedLog::new();
+        loop {
+            self.look(&log).await;
+            let next = async {
+                // A permit that an earlier use has left wakes this at once.
+                if self.is_in_use() {
+                    let _ = timeout(LOOK_EVERY, std::future::pending::<()>()).await;
+                } else {
+                    self.used.notified().await;
+                }
+            };
+            if stop.run_until_cancelled(next).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn look(&self, log: &RepeatedLog) {
+        // Before the answer, not after: what it says may be older than its arrival.
+        let asked_at = Instant::now();
+        let answer = match timeout(STORE_LIMIT, self.store.revision()).await {
+            Ok(Ok(revision)) => Ok(revision),
+            Ok(Err(error)) => Err(causes(&error)),
+            Err(_) => Err("no answer in time".into()),
+        };
+        match answer {
+            Ok(revision) => {
+                self.revision.send_if_modified(|known| {
+                    let has_risen = *known != revision;
+                    *known = revision;
+                    if has_risen {
+                        self.keys.invalidate_all();
+                    }
+                    has_risen
+                });
+                self.seen.lock().looked_at = Some(asked_at);
+                if let Some(recovery) = log.recovered(Instant::now()) {
+                    let (count, lasted) = (recovery.count, recovery.lasted.as_secs_f64());
+                    tracing::info!(count, lasted, "the database of keys is back");
+                }
+            }
+            Err(error) => {
+                if let Some(repeats) = log.failed(Instant::now()) {
+                    tracing::warn!(
+                        error,
+                        count = repeats.count,
+                        "revoked keys can't be looked for"
+                    );
+                }
+            }
+        }
+        self.seen.lock().tried_at = Some(Instant::now());
+        self.looks.send_modify(|looks| *looks += 1);
+    }
+
+    /// Waits for a look if nobody has looked for a while. While the database is away looks go on and fail, and
+    /// nobody waits for them.
+    async fn be_fresh(&self) {
+        let mut looks = self.looks.subscribe();
+        let is_fresh = {
+            let mut seen = self.seen.lock();
+            seen.used_at = Some(Instant::now());
+            seen.tried_at.is_some_and(|at| at.elapsed() < FRESH)
+        };
+        if !is_fresh {
+            self.used.notify_one();
+            let _ = timeout(STORE_LIMIT, looks.changed()).await;
+        }
+    }
+
+    async fn look_up(&self, id: &str) -> Result<Option<Arc<ApiKey>>, Refusal> {
+        let found = async {
+            // Nobody closes the semaphore.
+            let _slot = self.lookups.acquire().await;
+            if let Some(known) = self.keys.get(id) {
+                return Ok(known);
+            }
+            let before = *self.revision.borrow();
+            let found = self.store.find_key(id).await?.map(Arc::new);
+            // What was read before a revocation must not stay after it.
+            self.revision.send_if_modified(|now| {
+                if *now == before {
+                    self.keys.insert(id.into(), found.clone());
+                }
+                false
+            });
+            Ok::<_, crate::ports::access::AccessError>(found)
+        };
+        match timeout(STORE_LIMIT, found).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => {
+                tracing::debug!(error = causes(&error), "a key can't be looked up");
+                Err(Refusal::Unavailable)
+            }
+            Err(_) => Err(Refusal::Unavailable),
+        }
+    }
+
+    fn looked_within(&self, limit: Duration) -> bool {
+        let looked_at = self.seen.lock().looked_at;
+        looked_at.is_some_and(|at| at.elapsed() < limit)
+    }
+
+    fn is_in_use(&self) -> bool {
+        let used_at = self.seen.lock().used_at;
+        // A session that is open has a receiver, and wants to hear of its end.
+        self.revision.receiver_count() > 0 || used_at.is_some_and(|at| at.elapsed() < IN_USE)
+    }
+}
+
+#[cfg(test)]
+#[path = "key_cache_tests.rs"]
+mod tests;

@@ -1,0 +1,40 @@
+//! Why a credential is refused.
+
+use thiserror::Error;
+
+/// Why nobody is who they say they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// There is no credential.
+    #[error("a credential is needed")]
+    Missing,
+    /// It has no form that is known.
+    #[error("the credential is neither an API key nor an access token")]
+    Malformed,
+    /// No key of that id, or another secret.
+    #[error("the key isn't known")]
+    Unknown,
+    /// Its time is over.
+    #[error("the key has expired")]
+    Expired,
+    /// Somebody has revoked it.
+    #[error("the key was revoked")]
+    Revoked,
+    /// The keys can't be read now, so nobody can tell.
+    #[error("keys can't be checked: their database is away")]
+    Unavailable,
+}
+
+impl Refusal {
+    /// The name in metrics and audit rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
