@@ -179,7 +179,7 @@ async fn what_shows_an_order_is_kept_by_no_cache() {
 }
 
 #[tokio::test]
-async fn what_no_parameter_names_is_a_404() {
+async fn a_path_to_nothing_is_a_404() {
     let api = Api::new().await;
     for operation in Operation::all(&api).await {
         if operation.method != "GET" || operation.parameters("path").next().is_none() {
