@@ -129,11 +129,19 @@ mod tests {
     use crate::ports::clock::SystemClock;
     use crate::ports::retention::Page;
 
-    /// A store of three pages of ten rows; it records its calls.
+    /// Two whole pages and a part of a third.
+    const ROWS: usize = 2 * PAGE_ROWS as usize + 50;
+
+    /// What a page was asked for: after how many rows, how many of them, and when.
+    type Asked = (usize, u32, Mode, Instant);
+
+    /// A store of [`ROWS`] rows; it records its calls.
     #[derive(Default)]
     struct Pages {
-        asked: Mutex<Vec<(usize, Mode)>>,
+        asked: Mutex<Vec<Asked>>,
         turns: Mutex<u32>,
+        /// How long a page takes.
+        takes: Duration,
     }
 
     #[async_trait]
@@ -153,32 +161,61 @@ mod tests {
             &self,
             _: Timestamp,
             from: Cursor,
-            _: u32,
+            limit: u32,
             mode: Mode,
         ) -> Result<Page, RetentionError> {
-            self.asked.lock().push((from.walk, mode));
-            let next = Cursor {
-                walk: from.walk + 1,
-                ..from
-            };
+            let asked = (from.walk, limit, mode, Instant::now());
+            self.asked.lock().push(asked);
+            if !self.takes.is_zero() {
+                // A page that takes its time, on the paused clock.
+                sleep(self.takes).await;
+            }
+            let walk = ROWS.min(from.walk + limit as usize);
             Ok(Page {
-                rows: vec![("orders", 10)],
-                next: (next.walk < 3).then_some(next),
+                rows: vec![("orders", (walk - from.walk) as u64)],
+                next: (walk < ROWS).then_some(Cursor { walk, ..from }),
             })
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_walk_ends_after_the_last_page_and_adds_up() {
+    async fn a_walk_takes_page_by_page_to_the_last_row_and_adds_up() {
         let store = Pages::default();
         let stop = CancellationToken::new();
-        let totals = prune(&store, Timestamp(0), Mode::Count, &stop).await;
-        assert_eq!(totals.expect("no page fails")["orders"], 30);
-        let asked = [0, 1, 2].map(|walk| (walk, Mode::Count));
-        assert_eq!(*store.asked.lock(), asked);
+        let totals = prune(&store, Timestamp(0), Mode::Remove, &stop).await;
+        assert_eq!(totals.expect("no page fails")["orders"], ROWS as u64);
+        let asked = store.asked.lock().clone();
+        let asked = asked
+            .into_iter()
+            .map(|(after, rows, mode, _)| (after, rows, mode));
+        let page = |after| (after, PAGE_ROWS, Mode::Remove);
+        let pages = [0, 1, 2].map(|number| page(number * PAGE_ROWS as usize));
+        assert_eq!(asked.collect::<Vec<_>>(), pages);
         stop.cancel();
         let none = prune(&store, Timestamp(0), Mode::Count, &stop).await;
         assert!(none.expect("nothing is asked").is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_followed_by_four_times_its_length_of_rest_and_two_seconds_at_most() {
+        for (takes_ms, rest_ms) in [(10, 40), (400, 1_600), (30_000, 2_000)] {
+            let store = Pages {
+                takes: Duration::from_millis(takes_ms),
+                ..Pages::default()
+            };
+            let stop = CancellationToken::new();
+            let totals = prune(&store, Timestamp(0), Mode::Remove, &stop).await;
+            totals.expect("no page fails");
+            let begun: Vec<Instant> = store.asked.lock().iter().map(|asked| asked.3).collect();
+            assert_eq!(begun.len(), 3);
+            for pair in begun.windows(2) {
+                let apart = pair[1] - pair[0];
+                let expected = Duration::from_millis(takes_ms + rest_ms);
+                // The paused clock goes by milliseconds.
+                let error = apart.abs_diff(expected);
+                assert!(error <= Duration::from_millis(5), "{apart:?}: {expected:?}");
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

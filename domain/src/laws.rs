@@ -1,10 +1,12 @@
 //! Property tests of the laws of order and stock, for any requests in any order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 use uuid::Uuid;
 
 use crate::command::{Command, HeldUp, Origin};
@@ -83,6 +85,43 @@ fn any_command() -> impl Strategy<Value = Command> {
             held_up,
         }),
     ]
+}
+
+/// Makes the list of all names of commands, and a function that names one.
+macro_rules! commands {
+    ($($command:pat => $name:literal,)*) => {
+        const COMMANDS: &[&str] = &[$($name),*];
+
+        fn name_of(command: &Command) -> &'static str {
+            match command {
+                $($command => $name,)*
+            }
+        }
+    };
+}
+
+commands!(
+    Command::Advance(_) => "advance",
+    Command::Cancel { .. } => "cancel",
+    Command::StockReserved => "stock reserved",
+    Command::StockRefused { .. } => "stock refused",
+    Command::StockReleased => "stock released",
+    Command::DeadlineDue { .. } => "deadline due",
+);
+
+/// A new command doesn't compile before it is named above, and fails here before it is drawn.
+#[test]
+fn every_command_is_drawn() {
+    let mut runner = TestRunner::deterministic();
+    let commands = any_command();
+    let drawn: BTreeSet<&str> = (0..500)
+        .map(|_| {
+            let draw = commands.new_tree(&mut runner).expect("a draw");
+            name_of(&draw.current())
+        })
+        .collect();
+    let all: BTreeSet<&str> = COMMANDS.iter().copied().collect();
+    assert_eq!(drawn, all);
 }
 
 #[test]

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 /// Bounds of a listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections; more wait in the backlog.
+    /// Open connections, event streams among them; more wait in the backlog. A WebSocket counts until it is
+    /// upgraded.
     pub connections_max: usize,
     /// How long a request's head may take, from its first byte on.
     pub head_timeout: Duration,
@@ -17,13 +18,13 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 16,384 connections are 10,000 watchers and room for writers, at about 10 KiB each. 30 s is longer than
-    /// a phone is in a tunnel. 75 s is longer than load balancers keep an idle connection (60 s as a rule):
-    /// so the load balancer closes it first, and never sends a request to a connection that this side is
-    /// closing.
+    /// 20,000 connections are 10,000 event streams and as many callers, at about 10 KiB each. 30 s is longer
+    /// than a phone is in a tunnel. 75 s is longer than load balancers keep an idle connection (60 s as a
+    /// rule): so the load balancer closes it first, and never sends a request to a connection that this side
+    /// is closing.
     fn default() -> Self {
         Self {
-            connections_max: 16_384,
+            connections_max: 20_000,
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),

@@ -42,18 +42,13 @@ impl Port {
                 .parse()
                 .with_context(|| format!("{configured} is not an address (set by {flag})"))?
         };
-        let limits = Limits {
-            connections_max: http.http_connections_max,
-            idle_timeout: Duration::from_millis(http.http_idle_ms),
-            ..Limits::default()
-        };
         let policy = SitePolicy::new(
             &list(&http.allowed_hosts),
             &list(&http.cors_allowed_origins),
         );
         Ok(Self {
             policy: policy.context("allowed_hosts and cors_allowed_origins")?,
-            server: Server::bind(addr, flag)?.limits(limits),
+            server: Server::bind(addr, flag)?.limits(limits(http)),
         })
     }
 
@@ -72,6 +67,14 @@ impl Port {
             until,
             served,
         }
+    }
+}
+
+fn limits(http: &HttpConfig) -> Limits {
+    Limits {
+        connections_max: http.http_connections_max,
+        idle_timeout: Duration::from_millis(http.http_idle_ms),
+        ..Limits::default()
     }
 }
 
@@ -101,5 +104,17 @@ impl HttpListener {
         if let Err(error) = self.served.await {
             tracing::error!(%error, "the listener failed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Flags};
+
+    #[test]
+    fn the_default_keys_are_the_default_limits() {
+        let config = Config::load(None, &Flags::default()).expect("defaults are valid");
+        assert_eq!(limits(&config.http), Limits::default());
     }
 }

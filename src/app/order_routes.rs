@@ -60,3 +60,16 @@ impl LiveConnections {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Flags};
+
+    #[test]
+    fn the_default_key_is_the_default_limit() {
+        let config = Config::load(None, &Flags::default()).expect("defaults are valid");
+        let limits = track::Limits::default();
+        assert_eq!(config.live.subscriptions_max, limits.queue.orders);
+    }
+}

@@ -2,6 +2,7 @@
 //! read can be written. Bad input (cut off, mangled, of another type) is refused without a panic.
 
 mod arbitrary;
+mod kinds;
 
 use std::sync::Arc;
 

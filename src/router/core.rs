@@ -35,7 +35,8 @@ pub struct RouterSettings {
 impl Default for RouterSettings {
     fn default() -> Self {
         Self {
-            // A takeover takes two or three seconds; beyond twice that, something else is wrong.
+            // A takeover takes one and a half seconds (`docs/benchmarks.md`); beyond five times that, something
+            // else is wrong.
             deadline: Duration::from_secs(8),
             retry: Duration::from_millis(2),
             retry_most: Duration::from_millis(50),

@@ -16,7 +16,7 @@ use crate::codec::link::Answer;
 use crate::model::orders_error::OrdersError;
 
 /// How long an owner without a lease is asked again. A late renewal takes a fraction of a second, a takeover
-/// two or three seconds. After that the authority is away, and waiting doesn't help.
+/// one and a half seconds (`docs/benchmarks.md`). After twice that the authority is away, and waiting doesn't help.
 const LAPSE_MAX: Duration = Duration::from_secs(3);
 
 impl Router {

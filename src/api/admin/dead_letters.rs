@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, HeaderName, Uri, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,6 +23,9 @@ use crate::api::problem_of;
 use crate::api::request_headers::idempotency_key;
 
 const _: () = assert!(LIST_MAX == LIMIT_MAX as usize, "a page is a page");
+
+/// An answer that shows a message. There may be an address or a name in it, so nobody in between may keep it.
+type Private<T> = ([(HeaderName, &'static str); 1], Json<T>);
 
 /// A page of dead letters.
 #[derive(Debug, Serialize, ToSchema)]
@@ -160,7 +163,7 @@ impl<S: Send + Sync> FromRequestParts<S> for LetterPath {
 pub async fn list_dead_letters(
     State(admin): State<Arc<dyn DeadLetterAdmin>>,
     uri: Uri,
-) -> Result<Json<DeadLetterList>, Problem> {
+) -> Result<Private<DeadLetterList>, Problem> {
     let query = Query::of(&uri);
     let limit = usize::try_from(query.limit()?).unwrap_or(LIST_MAX);
     let from = query.get("cursor")?.map(cursor::letter).transpose()?;
@@ -168,7 +171,7 @@ pub async fn list_dead_letters(
         .list(query.get("topic")?, from.as_ref(), limit)
         .await?;
     let last = letters.last().filter(|_| letters.len() == limit);
-    Ok(Json(DeadLetterList {
+    Ok(private(DeadLetterList {
         next_cursor: last.map(|letter| cursor::after_letter(&letter.id)),
         items: letters.into_iter().map(Into::into).collect(),
     }))
@@ -185,12 +188,12 @@ pub async fn list_dead_letters(
 pub async fn get_dead_letter(
     State(admin): State<Arc<dyn DeadLetterAdmin>>,
     LetterPath(id): LetterPath,
-) -> Result<Json<DeadLetterView>, Problem> {
+) -> Result<Private<DeadLetterView>, Problem> {
     let letter = admin
         .show(&id)
         .await?
         .ok_or(DeadLetterAdminError::NotFound)?;
-    Ok(Json(letter.into()))
+    Ok(private(letter.into()))
 }
 
 /// Publish a dead letter to its topic again.
@@ -217,4 +220,9 @@ pub async fn send_dead_letter(
         "dead letter sent again"
     );
     Ok(Json(SentView { topic: id.topic }))
+}
+
+fn private<T>(shown: T) -> Private<T> {
+    let kept = (header::CACHE_CONTROL, "private, no-store");
+    ([kept], Json(shown))
 }

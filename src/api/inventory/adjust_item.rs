@@ -55,11 +55,10 @@ pub async fn adjust_item(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let body: AdjustmentBody = json::read(&parts.headers, body).await?;
-    let key = idempotency_key(&parts.headers)?;
     // An adjustment makes sense at any version.
     etag::refuse_all(&parts.headers)?;
-    check(&body)?;
+    let key = idempotency_key(&parts.headers)?;
+    let body = json::read_checked(&parts.headers, body, check).await?;
     let adjusted = state.stock.adjust(&sku, body.delta, &body.reason, key);
     let (adjustment, replayed) = adjusted.await?;
     let view = Json(AdjustmentView::of(&sku, adjustment));
@@ -70,8 +69,8 @@ pub async fn adjust_item(
     Ok(response)
 }
 
-/// Names every field that breaks a rule.
-fn check(body: &AdjustmentBody) -> Result<(), Problem> {
+/// The body, or every field that breaks a rule.
+fn check(body: AdjustmentBody) -> Result<AdjustmentBody, Vec<FieldError>> {
     let mut errors = Vec::new();
     let mut refuse = |pointer: &str, detail: String| {
         errors.push(FieldError {
@@ -93,7 +92,7 @@ fn check(body: &AdjustmentBody) -> Result<(), Problem> {
         );
     }
     if errors.is_empty() {
-        return Ok(());
+        return Ok(body);
     }
-    Err(Problem::invalid(errors))
+    Err(errors)
 }

@@ -16,6 +16,7 @@ use crate::api::params::SkuPath;
 use crate::api::problem::Problem;
 use crate::api::request_headers::{idempotency_key, mark_replayed};
 use crate::api::state::InventoryState;
+use crate::codec::content::FieldError;
 use crate::codec::whole;
 
 /// The new quantity.
@@ -55,13 +56,19 @@ pub async fn put_item(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let body: OnHandBody = json::read(&parts.headers, body).await?;
-    let key = idempotency_key(&parts.headers)?;
-    let on_hand = u64::try_from(body.on_hand)
-        .ok()
-        .filter(|on_hand| *on_hand <= ON_HAND_MAX)
-        .ok_or_else(|| Problem::invalid_field("/onHand", format!("must be 0 to {ON_HAND_MAX}")))?;
     let condition = item_etag::condition(&parts.headers)?;
+    let key = idempotency_key(&parts.headers)?;
+    let check = |body: OnHandBody| {
+        let on_hand = u64::try_from(body.on_hand).ok();
+        let on_hand = on_hand.filter(|on_hand| *on_hand <= ON_HAND_MAX);
+        on_hand.ok_or_else(|| {
+            vec![FieldError {
+                pointer: "/onHand".into(),
+                detail: format!("must be 0 to {ON_HAND_MAX}"),
+            }]
+        })
+    };
+    let on_hand = json::read_checked(&parts.headers, body, check).await?;
     let set = state.stock.set_on_hand(&sku, on_hand, &condition, key);
     let (item, replayed) = set.await?;
     let mut response = ItemView::answer(&sku, item);

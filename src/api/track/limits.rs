@@ -7,7 +7,8 @@ use crate::live::backlog::QueueLimits;
 /// Bounds of live connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Sockets and streams of this replica. An idle one takes about 10 KiB: half a GiB for all.
+    /// Sockets and streams of this replica. An idle one takes about 10 KiB: half a GiB for all. A stream also
+    /// counts as an HTTP connection (`http_connections_max`), of which there may be fewer.
     pub connections_max: usize,
     /// Time between pings. Proxies cut idle connections after 60 s or more.
     pub ping_interval: Duration,

@@ -178,7 +178,8 @@ fn change(to: Status, reason: Box<str>) -> Change {
         Status::InTransit => Change::InTransit,
         Status::Delivered => Change::Delivered,
         Status::Rejected => Change::Rejected { reason },
-        _ => Change::Cancelled { reason },
+        // No step leads to PENDING.
+        Status::Cancelled | Status::Pending => Change::Cancelled { reason },
     }
 }
 

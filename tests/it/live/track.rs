@@ -143,6 +143,31 @@ async fn what_is_wrong_is_said_and_the_socket_stays_open() {
 }
 
 #[tokio::test]
+async fn a_socket_past_the_bound_is_refused() {
+    let server = Server::start(|limits| limits.connections_max = 1);
+    let order = server.orders.place();
+    let mut only = server.connect().await;
+    only.is_open(order).await;
+    let ask = reqwest::Client::new()
+        .get(format!("http://{}/api/v1/track", server.address))
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let refused = ask.send().await.expect("answers");
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let problem: Value = refused.json().await.expect("is JSON");
+    assert_eq!(problem["code"], "overloaded");
+    assert_eq!(problem["detail"], "too many live connections are open");
+    only.is_open(order).await;
+    // Whoever leaves makes room.
+    drop(only);
+    server.until_open(0).await;
+    server.connect().await.is_open(order).await;
+}
+
+#[tokio::test]
 async fn a_message_too_large_closes_with_1009() {
     let server = Server::start(|_| {});
     for bytes in [5 * 1024, 1024 * 1024] {

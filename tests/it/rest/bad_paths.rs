@@ -1,4 +1,5 @@
-//! Paths, queries, methods and keys that mean nothing: each has its problem.
+//! Paths, queries, methods and keys that mean nothing: each has its problem. What holds for every route alike is in
+//! [`super::every_route`].
 
 use axum::body::Body;
 use serde_json::json;
@@ -8,18 +9,12 @@ use super::support::{Api, pizza};
 
 /// Path, code, and what the detail names.
 const MEANINGLESS: &[(&str, &str, &str)] = &[
-    ("/api/v1/orders/42", "invalid-parameter", "UUID"),
     (
         "/api/v1/orders/0190a5c27b1e7cc398c4dc0c0c07398f",
         "invalid-parameter",
         "UUID",
     ),
     ("/api/v1/orders/%ff", "invalid-parameter", "UTF-8"),
-    ("/api/v1/orders/42/history", "invalid-parameter", "UUID"),
-    ("/api/v1/orders?limit=0", "invalid-parameter", "limit"),
-    ("/api/v1/orders?limit=201", "invalid-parameter", "limit"),
-    ("/api/v1/orders?limit=-1", "invalid-parameter", "limit"),
-    ("/api/v1/orders?limit=ten", "invalid-parameter", "limit"),
     ("/api/v1/orders?status=LOST", "invalid-parameter", "status"),
     (
         "/api/v1/orders?status=pending",
@@ -27,61 +22,24 @@ const MEANINGLESS: &[(&str, &str, &str)] = &[
         "status",
     ),
     (
-        "/api/v1/orders?customerId=me",
+        "/api/v1/orders?status=PENDING&status=LOST",
         "invalid-parameter",
-        "customerId",
+        "status",
     ),
-    ("/api/v1/orders?cursor=zz", "invalid-cursor", "cursor"),
     ("/api/v1/orders?cursor=00", "invalid-cursor", "cursor"),
-    (
-        "/api/v1/inventory/items?cursor=20",
-        "invalid-cursor",
-        "cursor",
-    ),
-    (
-        "/api/v1/inventory/items?limit=1000",
-        "invalid-parameter",
-        "limit",
-    ),
-    ("/api/v1/inventory/items/a%20b", "invalid-parameter", "SKU"),
-    ("/api/v1/inventory/items/%2e", "invalid-parameter", "SKU"),
-    ("/api/v1/inventory/items/%2E%2e", "invalid-parameter", "SKU"),
-    (
-        "/api/v1/orders?limit=1&limit=1",
-        "invalid-parameter",
-        "limit must be given once",
-    ),
-    (
-        "/api/v1/orders?customerId=a&limit=5&customerId=a",
-        "invalid-parameter",
-        "customerId",
-    ),
     (
         "/api/v1/orders?cursor=00&cursor=",
         "invalid-cursor",
         "cursor",
     ),
     (
-        "/api/v1/orders?status=PENDING&status=LOST",
-        "invalid-parameter",
-        "status",
-    ),
-    (
-        "/api/v1/inventory/items?cursor=41&cursor=42",
-        "invalid-parameter",
+        "/api/v1/inventory/items?cursor=20",
+        "invalid-cursor",
         "cursor",
     ),
-    (
-        "/admin/v1/dead-letters?topic=ORDER_CREATED&topic=ORDER_CANCELLED",
-        "invalid-parameter",
-        "topic",
-    ),
-    (
-        "/api/v1/inventory/reservations/x",
-        "invalid-parameter",
-        "UUID",
-    ),
-    ("/admin/v1/actors/x", "invalid-parameter", "UUID"),
+    ("/api/v1/inventory/items/a%20b", "invalid-parameter", "SKU"),
+    ("/api/v1/inventory/items/%2e", "invalid-parameter", "SKU"),
+    ("/api/v1/inventory/items/%2E%2e", "invalid-parameter", "SKU"),
     (
         "/admin/v1/dead-letters?cursor=41",
         "invalid-cursor",
@@ -166,44 +124,15 @@ async fn a_wrong_method_is_told_the_right_ones() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_has_1_to_255_visible_characters() {
+async fn an_idempotency_key_is_one_value_of_up_to_255_characters() {
     let api = Api::new().await;
-    let id = api.place().await;
-    let order = format!("/api/v1/orders/{id}");
-    let long = "k".repeat(256);
-    let calls = [
-        ("POST", "/api/v1/orders".to_owned(), pizza()),
-        (
-            "PUT",
-            format!("{order}/status"),
-            json!({ "status": "CANCELLED" }),
-        ),
-        ("POST", format!("{order}/cancel"), json!({})),
-        (
-            "PUT",
-            format!("{order}/location"),
-            json!({ "lat": 1, "lon": 1 }),
-        ),
-        (
-            "PUT",
-            "/api/v1/inventory/items/A".into(),
-            json!({ "onHand": 5 }),
-        ),
-        ("POST", format!("/admin/v1/actors/{id}/release"), json!({})),
-    ];
-    for (method, path, body) in calls {
-        for key in ["", "a b", "schlüssel", &long] {
-            let headers = [("idempotency-key", key)];
-            let answer = api.json_with(method, &path, &headers, &body).await;
-            answer.problem(400, "invalid-idempotency-key", &path);
-        }
-    }
+    let longest = "k".repeat(255);
     let twice = [("idempotency-key", "a"), ("idempotency-key", "b")];
     let answer = api
         .json_with("POST", "/api/v1/orders", &twice, &pizza())
         .await;
     answer.problem(400, "invalid-idempotency-key", "/api/v1/orders");
-    let longest = [("idempotency-key", &long[..255])];
+    let longest = [("idempotency-key", &*longest)];
     let answer = api
         .json_with("POST", "/api/v1/orders", &longest, &pizza())
         .await;

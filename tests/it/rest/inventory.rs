@@ -88,9 +88,17 @@ async fn an_item_is_written_and_read_under_conditions() {
         let answer = put(6, &[("if-match", stale)]).await;
         answer.problem(412, "precondition-failed", path);
     }
-    put(6, &[("if-match", "1")])
-        .await
-        .problem(400, "invalid-header", path);
+    // Headers are read first.
+    for on_hand in [6, u64::MAX] {
+        put(on_hand, &[("if-match", "1")])
+            .await
+            .problem(400, "invalid-header", path);
+        put(on_hand, &[("idempotency-key", "a b")]).await.problem(
+            400,
+            "invalid-idempotency-key",
+            path,
+        );
+    }
     let answer = put(6, &[("if-match", "\"9\", \"1\"")]).await;
     assert_eq!(
         (answer.status.as_u16(), answer.header("etag")),
@@ -155,17 +163,29 @@ async fn an_item_is_adjusted_and_its_adjustments_are_listed() {
         (json!({ "delta": 1, "reason": " " }), "/reason"),
         (json!({ "delta": 1, "reason": "a\nb" }), "/reason"),
         (json!({ "delta": 1, "reason": "x".repeat(201) }), "/reason"),
+        // All at once, whatever is wrong with each.
+        (json!({ "delta": 0 }), "/delta /reason"),
+        (json!({ "delta": "5", "reason": " " }), "/delta /reason"),
     ] {
-        let problem = adjust(bad.clone())
-            .await
-            .problem(422, "validation-failed", path);
-        assert_eq!(problem["errors"][0]["pointer"], pointers, "{bad}");
+        let refused = adjust(bad.clone()).await;
+        let problem = refused.problem(422, "validation-failed", path);
+        let errors = problem["errors"].as_array().expect("errors");
+        let named = errors.iter().filter_map(|error| error["pointer"].as_str());
+        let mut named: Vec<&str> = named.collect();
+        named.sort_unstable();
+        assert_eq!(named.join(" "), pointers, "{bad}");
     }
     let body = json!({ "delta": 1, "reason": "x" });
-    let conditional = api
-        .json_with("POST", path, &[("if-match", "*")], &body)
-        .await;
-    conditional.problem(400, "condition-not-supported", path);
+    // Headers are read first.
+    for (header, code) in [
+        (("if-match", "*"), "condition-not-supported"),
+        (("idempotency-key", "a b"), "invalid-idempotency-key"),
+    ] {
+        for body in [&body, &json!({ "delta": 0 })] {
+            let refused = api.json_with("POST", path, &[header], body).await;
+            refused.problem(400, code, path);
+        }
+    }
 }
 
 #[tokio::test]

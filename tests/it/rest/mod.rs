@@ -8,6 +8,7 @@ mod cluster_double;
 mod conditions;
 mod document;
 mod doubles;
+mod every_route;
 mod heads;
 mod inventory;
 mod operations;

@@ -160,29 +160,8 @@ async fn every_path_says_what_it_takes() {
 }
 
 #[tokio::test]
-async fn answers_are_safe_to_show_and_orders_are_not_kept() {
+async fn answers_are_safe_to_show() {
     let api = api().await;
-    let placed = send(
-        &api,
-        "POST",
-        "/api/v1/orders",
-        &[JSON],
-        &pizza().to_string(),
-    )
-    .await;
-    let id = placed.json()["id"].as_str().expect("an id").to_owned();
-    for path in [
-        format!("/api/v1/orders/{id}"),
-        format!("/api/v1/orders/{id}/history"),
-        "/api/v1/orders".into(),
-    ] {
-        let shown = send(&api, "GET", &path, &[], "").await;
-        assert_eq!(
-            shown.header("cache-control"),
-            Some("private, no-store"),
-            "{path}"
-        );
-    }
     for path in ["/api/v1/openapi.json", "/nothing", "/livez"] {
         let answer = api.send_as_is("GET", path, &[HOST], Body::empty()).await;
         assert_eq!(
