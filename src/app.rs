@@ -1,6 +1,7 @@
 //! Wires ports to adapters and roles to ports: the only place that names adapters. Each role is a file;
 //! `core` is the order service without its adapters, shared by the role `order` and by `dev`.
 
+mod access;
 mod checks;
 mod cluster;
 mod cluster_admin;
@@ -10,6 +11,7 @@ mod core;
 mod dead_letter_admin;
 mod dev;
 mod inventory;
+mod keys;
 mod late_bound;
 mod lifecycle;
 mod listeners;
@@ -23,6 +25,7 @@ mod replica;
 use std::path::Path;
 
 use crate::cli::args::{ConfigArgs, DevArgs, PruneArgs, Role, RoleArgs};
+use crate::cli::keys_args::KeysArgs;
 use crate::config::{Config, ConfigError, Flags};
 use crate::telemetry::logs;
 
@@ -71,6 +74,15 @@ fn begin(file: Option<&Path>, flags: &Flags) -> Result<Config, ConfigError> {
         );
     }
     Ok(config)
+}
+
+/// `trackops keys`.
+pub async fn keys(args: KeysArgs) -> anyhow::Result<()> {
+    let flags = Flags {
+        is_strict: args.strict,
+        ..Flags::default()
+    };
+    keys::run(begin(args.config.as_deref(), &flags)?, args).await
 }
 
 /// `trackops prune`.

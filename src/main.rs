@@ -49,6 +49,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Relay(args) => app::run_role(Role::Relay, args).await,
         Command::Migrate(args) => app::migrate(&args).await,
         Command::Prune(args) => app::prune(args).await,
+        Command::Keys(args) => app::keys(args).await,
         Command::Config(args) => cli::print_config(&args).map_err(Into::into),
     };
     match done {

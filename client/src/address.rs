@@ -70,7 +70,18 @@ impl ServerAddress {
         self.base.scheme() == "https"
     }
 
-    /// `Authorization` with the URL's user and password, if it had them.
+    /// Sends `credential` from now on (RFC 6750).
+    pub fn bear(&mut self, credential: &str) -> Result<(), Error> {
+        let value = HeaderValue::try_from(format!("Bearer {credential}"));
+        // The credential itself is not repeated.
+        let mut value =
+            value.map_err(|_| Error::Usage("the credential can't be sent in a header".into()))?;
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        Ok(())
+    }
+
+    /// `Authorization` with the credential, or else with the URL's user and password, if it had them.
     pub fn authorization(&self) -> Option<&HeaderValue> {
         self.authorization.as_ref()
     }

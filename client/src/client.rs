@@ -1,6 +1,7 @@
 //! The client of one server, and how it is set up. The calls themselves are in `orders`, `inventory`, `admin`
 //! and `live`.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,14 +33,26 @@ pub struct Client {
 }
 
 /// How a [`Client`] is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientBuilder {
     url: String,
     retry: RetryPolicy,
     connect_timeout: Duration,
     timeout: Duration,
+    credential: Option<String>,
     #[cfg(feature = "tls")]
     authorities: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for ClientBuilder {
+    /// Without the credential, and without the URL, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("retry", &self.retry)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -57,6 +70,7 @@ impl Client {
             retry: RetryPolicy::default(),
             connect_timeout: CONNECT_TIMEOUT,
             timeout: REQUEST_TIMEOUT,
+            credential: None,
             #[cfg(feature = "tls")]
             authorities: None,
         }
@@ -128,6 +142,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Sends this API key or access token with every request, in place of a user and password of the URL.
+    #[must_use]
+    pub fn credential(mut self, credential: impl Into<String>) -> Self {
+        self.credential = Some(credential.into());
+        self
+    }
+
     /// Trusts the authorities of this PEM text at `https://`, and no others; those of the system unless set.
     #[cfg(feature = "tls")]
     #[must_use]
@@ -136,10 +157,13 @@ impl ClientBuilder {
         self
     }
 
-    /// The client. Fails with [`Error::Usage`] if the URL is none of a server, or if there is no authority to
-    /// trust.
+    /// The client. Fails with [`Error::Usage`] if the URL is none of a server, if the credential can't be sent, or
+    /// if there is no authority to trust.
     pub fn build(self) -> Result<Client, Error> {
-        let address = ServerAddress::parse(&self.url)?;
+        let mut address = ServerAddress::parse(&self.url)?;
+        if let Some(credential) = &self.credential {
+            address.bear(credential)?;
+        }
         let dialer = Dialer::new(self.connect_timeout);
         #[cfg(feature = "tls")]
         let dialer = if address.is_encrypted() {

@@ -49,13 +49,25 @@ pub fn sku(text: &str) -> Result<Sku, Problem> {
         .ok_or_else(invalid)
 }
 
-/// The cursor before the adjustment `id`.
-pub fn before_adjustment(id: i64) -> String {
-    encode(&id.to_be_bytes())
+/// The cursor after the key `id`.
+pub fn of_key(id: &str) -> String {
+    encode(id.as_bytes())
 }
 
-/// Reads a cursor of [`before_adjustment`].
-pub fn adjustment(text: &str) -> Result<i64, Problem> {
+/// Reads a cursor of [`of_key`].
+pub fn key(text: &str) -> Result<String, Problem> {
+    let id = decode(text).and_then(|bytes| String::from_utf8(bytes).ok());
+    let is_id = |id: &String| id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    id.filter(is_id).ok_or_else(invalid)
+}
+
+/// The cursor before what is numbered `number`: an adjustment or an audit entry.
+pub fn before_number(number: i64) -> String {
+    encode(&number.to_be_bytes())
+}
+
+/// Reads a cursor of [`before_number`].
+pub fn number(text: &str) -> Result<i64, Problem> {
     let bytes = decode(text).and_then(|bytes| bytes.try_into().ok());
     bytes.map(i64::from_be_bytes).ok_or_else(invalid)
 }

@@ -101,8 +101,8 @@ proptest! {
             if let Ok(sku) = cursor::sku(&text) {
                 prop_assert_eq!(cursor::of_sku(&sku), &*text);
             }
-            if let Ok(id) = cursor::adjustment(&text) {
-                prop_assert_eq!(cursor::before_adjustment(id), &*text);
+            if let Ok(id) = cursor::number(&text) {
+                prop_assert_eq!(cursor::before_number(id), &*text);
             }
             if let Ok(id) = cursor::letter(&text) {
                 // The path of a letter, in decimals.
@@ -119,7 +119,7 @@ proptest! {
         let id = OrderId(Uuid::from_u128(id));
         prop_assert_eq!(cursor::order(&cursor::of_order(at, id)).expect("ours"), (at, id));
         prop_assert_eq!(cursor::sku(&cursor::of_sku(&sku)).expect("ours"), sku);
-        let adjustment = cursor::adjustment(&cursor::before_adjustment(number));
+        let adjustment = cursor::number(&cursor::before_number(number));
         prop_assert_eq!(adjustment.expect("ours"), number);
         let topic = topic.get(&Topic::ALL).as_str().to_owned();
         let letter = DeadLetterId { topic, partition, offset };

@@ -45,6 +45,8 @@ pub enum Code {
     NodeNotFound,
     /// No such shard.
     ShardNotFound,
+    /// No such API key.
+    KeyNotFound,
     /// No such dead letter.
     DeadLetterNotFound,
     /// The path exists, but not with this method.
@@ -122,7 +124,7 @@ const fn facts(
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::MalformedJson,
         Self::UnreadableBody,
         Self::InvalidParameter,
@@ -140,6 +142,7 @@ impl Code {
         Self::ReservationNotFound,
         Self::NodeNotFound,
         Self::ShardNotFound,
+        Self::KeyNotFound,
         Self::DeadLetterNotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -225,6 +228,8 @@ impl Code {
                 "Look for the replica's node id in /admin/v1/cluster; one that has stopped is not there."),
             Self::ShardNotFound => facts(S::NOT_FOUND, "shard-not-found", "There is no such shard",
                 "Shards are counted from 0; /admin/v1/shards lists all of them."),
+            Self::KeyNotFound => facts(S::NOT_FOUND, "key-not-found", "There is no such key",
+                "Look for the key's id in /admin/v1/keys."),
             Self::DeadLetterNotFound => facts(S::NOT_FOUND, "dead-letter-not-found", "There is no such dead letter",
                 "List the dead letters; old ones are removed by the topic's retention."),
             Self::MethodNotAllowed => facts(S::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here",

@@ -11,6 +11,7 @@ use super::inventory::item_etag;
 use super::problem::{Denied, Problem};
 use super::problem_code::Code;
 use crate::model::orders_error::OrdersError;
+use crate::ports::access::AccessError;
 use crate::ports::journal::JournalError;
 use crate::ports::outbox::OutboxError;
 use crate::ports::stock::{StockError, WriteRefused};
@@ -97,6 +98,15 @@ impl From<WriteRefused> for Problem {
                 }
             }
             WriteRefused::UnknownItem => Self::new(Code::ItemNotFound, detail),
+        }
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        match &error {
+            AccessError::Unavailable(_) => unavailable(&error),
+            AccessError::Corrupt(_) => internal(&error),
         }
     }
 }

@@ -19,9 +19,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::admin::SagaAdmin;
 use super::admin::cluster_admin::ClusterAdmin;
 use super::admin::dead_letter_admin::DeadLetterAdmin;
+use super::admin::{AccessAdmin, SagaAdmin};
 use super::guard::{self, guarded, open_to_all};
 use super::openapi::{self, Document};
 use super::probes::readiness::Readiness;
@@ -154,6 +154,9 @@ pub fn management_routes(state: ManagementState) -> Router {
     if !state.outboxes.is_empty() {
         routes = routes.merge(served(outbox_routes()).with_state(state.outboxes.into()));
     }
+    if let Some(admin) = state.access {
+        routes = routes.merge(served(access_routes()).with_state(admin));
+    }
     if let Some(admin) = state.dead_letters {
         routes = routes.merge(served(dead_letter_routes()).with_state(admin));
     }
@@ -217,6 +220,22 @@ fn outbox_routes() -> OpenApiRouter<Arc<[Arc<dyn Outbox>]>> {
     ))
 }
 
+fn access_routes() -> OpenApiRouter<AccessAdmin> {
+    OpenApiRouter::new()
+        .routes(guarded(
+            [(Method::GET, ReadAdmin), (Method::POST, WriteAdmin)],
+            routes!(admin::list_keys, admin::make_key),
+        ))
+        .routes(guarded(
+            [(Method::POST, WriteAdmin)],
+            routes!(admin::revoke_key),
+        ))
+        .routes(guarded(
+            [(Method::GET, ReadAdmin)],
+            routes!(admin::list_audit),
+        ))
+}
+
 fn dead_letter_routes() -> OpenApiRouter<Arc<dyn DeadLetterAdmin>> {
     OpenApiRouter::new()
         .routes(guarded(
@@ -247,6 +266,7 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
         cluster_routes().into_openapi(),
         saga_routes().into_openapi(),
         outbox_routes().into_openapi(),
+        access_routes().into_openapi(),
         dead_letter_routes().into_openapi(),
     ];
     let document = all

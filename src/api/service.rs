@@ -16,6 +16,7 @@ use futures_util::FutureExt as _;
 use metrics::Counter;
 use tower::Service as _;
 use tracing::Level;
+use trackops_domain::access::Caller;
 
 use super::guard::Unknown;
 use super::problem::Problem;
@@ -66,12 +67,14 @@ impl ApiService {
         let checked =
             request_head::check(&request).and_then(|()| self.policy.check(&request, local));
         let is_simple = checked.is_ok() && site_policy::is_simple_post(&request);
+        let mut caller = None;
         let response = match checked {
             Ok(()) if is_simple && self.takes_post(&uri).await => {
                 site_policy::simple_post().into_response()
             }
             Ok(()) => {
                 let request = self.identified(request).await;
+                caller = request.extensions().get::<Caller>().cloned();
                 self.route(request, &method, uri.path()).await
             }
             Err(problem) => problem.into_response(),
@@ -81,6 +84,7 @@ impl ApiService {
         } else {
             response
         };
+        self.audit(&method, uri.path(), caller.as_ref(), &response);
         let mut response = in_form(response, &method, uri.path());
         if let Some(unwanted) = unwanted {
             unwanted.settle(&mut response).await;
@@ -125,6 +129,26 @@ impl ApiService {
             }
         }
         request
+    }
+
+    /// Keeps what was denied, and what operations did.
+    fn audit(&self, method: &Method, path: &str, caller: Option<&Caller>, response: &Response) {
+        let problem = response.extensions().get::<Problem>();
+        let denied = problem.and_then(Problem::denial);
+        let is_admins = !method.is_safe() && path.starts_with("/admin/");
+        if denied.is_none() && !is_admins {
+            return;
+        }
+        let who = caller.map_or("nobody", |caller| caller.by());
+        let outcome = if let Some(denied) = denied {
+            metrics::counter!(names::AUTH_DENIED, "reason" => denied.as_str()).increment(1);
+            format!("denied: {}", denied.as_str())
+        } else if response.status().is_success() {
+            "done".into()
+        } else {
+            format!("failed: {}", response.status().as_u16())
+        };
+        self.auth.audit.record(who, method.as_str(), path, &outcome);
     }
 
     /// Whether the path takes a `POST`. Nobody handles `OPTIONS`, so no handler runs.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::admin::SagaAdmin;
 use super::admin::cluster_admin::ClusterAdmin;
 use super::admin::dead_letter_admin::DeadLetterAdmin;
+use super::admin::{AccessAdmin, SagaAdmin};
 use super::probes::readiness::Readiness;
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
@@ -48,6 +48,8 @@ pub struct ManagementState {
     pub sagas: Option<SagaAdmin>,
     /// The outboxes that this role writes or relays; without any, `/admin/v1/outbox` is missing.
     pub outboxes: Vec<Arc<dyn Outbox>>,
+    /// Keys and audit; without them `/admin/v1/keys` and `/admin/v1/audit` are missing.
+    pub access: Option<AccessAdmin>,
     /// The dead letters; without them `/admin/v1/dead-letters` is missing.
     pub dead_letters: Option<Arc<dyn DeadLetterAdmin>>,
 }

@@ -16,6 +16,7 @@ use trackops_cluster::membership::NodeId;
 use trackops_cluster::outage::causes;
 use trackops_cluster::vital::Vital;
 
+use super::access::{Access, Unless};
 use super::cluster_admin::LateBoundClusterAdmin;
 use super::cluster_clock::ClusterClock;
 use super::consumer::Consumer;
@@ -29,7 +30,6 @@ use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::{Need, Readiness};
 use crate::api::router;
 use crate::api::state::{InventoryState, ManagementState};
-use crate::auth::Auth;
 use crate::cli::args::DevArgs;
 use crate::cli::banner;
 use crate::config::Config;
@@ -68,6 +68,12 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     let cluster_view = LateBoundClusterAdmin::new();
     let journal = store.journal();
 
+    let access = Access::start(
+        &config.access,
+        Unless::Open,
+        Some(store.access()),
+        Arc::clone(&clock) as _,
+    );
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
     for half in store.retention() {
@@ -91,6 +97,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
             cluster: Some(Arc::clone(&cluster_view) as _),
             sagas: Some(saga_admin(&store, &clock, &config)),
             outboxes: vec![store.orders_outbox(), store.inventory_outbox()],
+            access: access.admin.clone(),
             dead_letters: Some(dead_letter_admin::of(letters)),
         },
     ));
@@ -116,7 +123,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         let (answering, clock) = (Arc::clone(&orders) as _, Arc::clone(&clock) as _);
         Consumer::start(Arc::clone(&bus), answering, clock, NODE, &life)
     });
-    let listener = port.serve(routes, Auth::open(), limit / 2);
+    let listener = port.serve(routes, access.auth.clone(), limit / 2);
     let others = Others::start(&store, &bus, clock, limit, &life);
     if args.demo {
         let stop = others.stop.clone();
@@ -147,6 +154,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     if let Some(running) = running {
         running.stop(ending).await;
     }
+    access.stop(ending.at(14)).await;
     close(&store, ending.at(15)).await;
     background.cancel();
     life.result()

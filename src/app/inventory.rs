@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use trackops_cluster::vital::Vital;
 
+use super::access::Access;
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::Port;
 use super::{checks, dead_letter_admin, order};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::{InventoryState, ManagementState};
-use crate::auth::Auth;
 use crate::config::Config;
 use crate::inventory;
 use crate::messaging::dead_letters::DeadLetters;
@@ -48,6 +48,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     checks::database(&readiness, "postgres", &database);
     checks::bus(&readiness, &bus);
 
+    let access = Access::start_beside(&config, Arc::clone(&clock))?;
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
     tokio::spawn(retention::daily(
@@ -68,14 +69,15 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         cluster: None,
         sagas: None,
         outboxes: vec![Arc::new(database.outbox())],
+        access: access.admin.clone(),
         dead_letters: Some(dead_letter_admin::of(DeadLetters::new(Arc::clone(&bus)))),
     });
     let management = management.serve(
         management_routes.merge(router::problem_routes()),
-        Auth::open(),
+        access.auth.clone(),
         limit / 16,
     );
-    let public = public.serve(public_routes, Auth::open(), limit / 2);
+    let public = public.serve(public_routes, access.auth.clone(), limit / 2);
     tracing::info!(public = %public.addr(), management = %management.addr(), "role inventory");
 
     let consumer_stop = CancellationToken::new();
@@ -116,6 +118,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     };
     tokio::join!(public.stop(), finished);
     management.stop().await;
+    access.stop(ending.at(15)).await;
     background.cancel();
     life.result()
 }

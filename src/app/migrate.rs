@@ -6,6 +6,7 @@ use trackops_cluster::ShardCount;
 
 use super::{checks, order};
 use crate::config::Config;
+use crate::ports::access::AccessStore as _;
 use crate::ports::bus::Bus as _;
 use crate::postgres::{self, Kind};
 
@@ -34,5 +35,14 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         .await
         .context("can't create the topics")?;
     println!("topics: {} there", topics.len());
+    if config.access.is_required(true) {
+        let url = config.orders_database()?;
+        let database = order::open_database(url, Kind::Orders, &config.stores)?;
+        if database.access().list_keys("", 1).await?.is_empty() {
+            println!(
+                "keys: none yet; make the first by `trackops keys create --name NAME --role operator`"
+            );
+        }
+    }
     Ok(())
 }

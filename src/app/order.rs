@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trackops_cluster::lease::LeaseTiming;
 use trackops_cluster::lease_keeper::MembershipConnections;
 use trackops_cluster::membership::NodeId;
 
+use super::access::{Access, Unless};
 use super::cluster::{LinkListener, LinkPort};
 use super::cluster_admin::LateBoundClusterAdmin;
 use super::cluster_clock::ClusterClock;
@@ -28,7 +30,6 @@ use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::ManagementState;
-use crate::auth::Auth;
 use crate::config::{Config, StoresConfig};
 use crate::kafka::{KafkaBus, KafkaSettings};
 use crate::live::hub::Hub;
@@ -69,6 +70,12 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         checks::links(&readiness, &cluster_view);
     }
 
+    let access = Access::start(
+        &config.access,
+        Unless::Required,
+        Some(Arc::new(adapters.database.access())),
+        Arc::clone(&adapters.clock) as _,
+    );
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
     tokio::spawn(retention::daily(
@@ -95,14 +102,15 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
             stuck_after: config.orders.saga_stuck_after(),
         }),
         outboxes: vec![Arc::new(adapters.database.outbox())],
+        access: access.admin.clone(),
         dead_letters: Some(dead_letter_admin::of(letters)),
     });
     let management = management.serve(
         management_routes.merge(router::problem_routes()),
-        Auth::open(),
+        access.auth.clone(),
         limit / 16,
     );
-    let public = public.serve(public_routes, Auth::open(), limit / 2);
+    let public = public.serve(public_routes, access.auth.clone(), limit / 2);
     tracing::info!(public = %public.addr(), management = %management.addr(), "role order");
 
     let mut replica = Replica {
@@ -124,6 +132,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         .stop(running, public, watchers, life.has_failed())
         .await;
     management.stop().await;
+    access.stop(Instant::now() + limit / 16).await;
     background.cancel();
     life.result()
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use trackops_cluster::vital::Vital;
 
+use super::access::{Access, Unless};
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::Port;
 use super::{checks, dead_letter_admin, order};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::ManagementState;
-use crate::auth::Auth;
 use crate::config::Config;
 use crate::messaging::dead_letters::DeadLetters;
 use crate::outbox::{Relay, RelaySettings};
@@ -48,6 +48,12 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     checks::database(&readiness, "postgres-inventory", &inventory);
     checks::bus(&readiness, &bus);
 
+    let access = Access::start(
+        &config.access,
+        Unless::Required,
+        Some(Arc::new(orders.access())),
+        Arc::new(SystemClock),
+    );
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
     let management_routes = router::management_routes(ManagementState {
@@ -57,16 +63,17 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         cluster: None,
         sagas: None,
         outboxes: outboxes.clone(),
+        access: access.admin.clone(),
         dead_letters: Some(dead_letter_admin::of(DeadLetters::new(Arc::clone(&bus)))),
     });
     let management = management.serve(
         management_routes.merge(router::problem_routes()),
-        Auth::open(),
+        access.auth.clone(),
         limit / 16,
     );
     let public = public.serve(
         router::document_routes().merge(router::front_page_routes()),
-        Auth::open(),
+        access.auth.clone(),
         limit / 4,
     );
     tracing::info!(public = %public.addr(), management = %management.addr(), "role relay");
@@ -113,6 +120,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     };
     tokio::join!(public.stop(), relayed);
     management.stop().await;
+    access.stop(ending.at(15)).await;
     background.cancel();
     life.result()
 }

@@ -1,51 +1,59 @@
-//! Who somebody is: checks credentials and says which caller they prove. Leaves finding the credential in a
-//! request to `api`, and what a caller may do to `domain`.
+//! Who somebody is: checks credentials and says which caller they prove, and keeps what was denied. Leaves
+//! finding the credential in a request to `api`, and what a caller may do to `domain`.
 
 pub mod api_key;
+pub mod audit;
 pub mod key_cache;
 mod refusal;
+pub mod role_words;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use trackops_domain::access::Caller;
 
+use self::audit::AuditLog;
 use self::key_cache::KeyCache;
 pub use self::refusal::Refusal;
 
-/// How this process finds out who somebody is. Cheap to clone.
+/// How a process finds out who somebody is, and where it keeps what was denied. Cheap to clone.
 #[derive(Clone)]
-pub enum Auth {
+pub struct Auth {
+    who: Who,
+    /// What was done and denied.
+    pub audit: AuditLog,
+}
+
+#[derive(Clone)]
+enum Who {
     /// Nobody has to prove anything: everybody is this caller.
     Open(Caller),
-    /// Everybody needs an API key.
+    /// Everybody needs a key.
     Required(Arc<KeyCache>),
 }
 
 impl Auth {
     /// Everybody is the service `anonymous`.
-    pub fn open() -> Self {
-        Self::Open(Caller::anonymous())
+    pub fn open(audit: AuditLog) -> Self {
+        let who = Who::Open(Caller::anonymous());
+        Self { who, audit }
     }
 
-    /// The caller whose credential this is.
-    pub async fn identify(&self, credential: Option<&str>) -> Result<Caller, Refusal> {
-        match self {
-            Self::Open(everybody) => Ok(everybody.clone()),
-            Self::Required(keys) => keys.identify(credential.ok_or(Refusal::Missing)?).await,
-        }
+    /// Everybody needs a key.
+    pub fn required(keys: Arc<KeyCache>, audit: AuditLog) -> Self {
+        let who = Who::Required(keys);
+        Self { who, audit }
     }
 
     /// Whether everybody needs a credential.
     pub const fn is_required(&self) -> bool {
-        matches!(self, Self::Required(_))
+        matches!(self.who, Who::Required(_))
     }
 
-    /// Changes whenever a credential may have ended; `None` where none ever does.
-    pub fn changes(&self) -> Option<watch::Receiver<i64>> {
-        match self {
-            Self::Open(_) => None,
-            Self::Required(keys) => Some(keys.changes()),
+    /// The caller whose credential this is.
+    pub async fn identify(&self, credential: Option<&str>) -> Result<Caller, Refusal> {
+        match &self.who {
+            Who::Open(everybody) => Ok(everybody.clone()),
+            Who::Required(keys) => keys.identify(credential.ok_or(Refusal::Missing)?).await,
         }
     }
 }

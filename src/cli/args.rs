@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::client_args::ClientCommand;
+use super::keys_args::KeysArgs;
 
 /// Where `dev` keeps its data.
 pub const DEFAULT_DATA_DIR: &str = "./trackops-data";
@@ -18,6 +19,7 @@ Try it:
 Environment:
   TRACKOPS_URL                  the server that the client commands talk to
   TRACKOPS_MANAGEMENT_URL       the server that dead-letters talks to
+  TRACKOPS_API_KEY              the API key that they send; TRACKOPS_API_KEY_FILE names a file with it
   TRACKOPS_CA_FILE              whom they trust at https://, instead of the system's authorities
   TRACKOPS_LOG                  log filter of the servers, e.g. info,trackops::outbox=debug
   TRACKOPS_LISTEN, …            every key of the configuration: see `trackops config`;
@@ -88,6 +90,9 @@ pub enum Command {
     /// Remove orders and reservations that have long been settled, and old adjustments of stock
     #[command(after_help = PRUNE_HELP)]
     Prune(PruneArgs),
+    /// Make, list and revoke API keys
+    #[command(after_help = super::keys_args::HELP)]
+    Keys(KeysArgs),
     /// Print the configuration in force, secrets masked
     Config(ConfigArgs),
 }
@@ -157,7 +162,7 @@ pub struct PruneArgs {
 }
 
 /// Reads `90d` as 90.
-fn days(text: &str) -> Result<u32, String> {
+pub(super) fn days(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix('d').unwrap_or(text).parse::<u32>();
     match number {
         Ok(days) if (1..=DAYS_MAX).contains(&days) => Ok(days),

@@ -6,7 +6,7 @@ use trackops_domain::status::Status;
 use uuid::Uuid;
 
 use super::place_args::PlaceArgs;
-use super::target::{DEFAULT_MANAGEMENT_URL, Target, Trust};
+use super::target::{Credential, DEFAULT_MANAGEMENT_URL, Target, Trust};
 
 const SHOW_HELP: &str = "\
 Examples:
@@ -148,6 +148,9 @@ pub struct DeadLettersArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment would become a heading of the help")]
     pub trust: Trust,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment would become a heading of the help")]
+    pub credential: Credential,
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,

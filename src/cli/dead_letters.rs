@@ -16,7 +16,7 @@ const PAGES_MAX: u32 = 10_000;
 
 /// Lists, shows or resends dead letters of one management address, as `args` says.
 pub async fn dead_letters(args: &DeadLettersArgs, output: &mut Output) -> Result<(), CliError> {
-    let server = Server::management(&args.management_url, &args.trust)?;
+    let server = Server::management(&args.management_url, &args.trust, &args.credential)?;
     match &args.action {
         None => list(&server, None, None, args.json, output).await,
         Some(DeadLetterAction::List { topic, limit }) => {

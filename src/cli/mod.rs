@@ -8,6 +8,7 @@ mod cancel;
 pub mod client_args;
 mod dead_letters;
 pub mod failure;
+pub mod keys_args;
 mod output;
 #[cfg(test)]
 mod parsing_tests;

@@ -1,11 +1,12 @@
 //! The server that a command talks to: a client of it, and its failures in words for the person at the terminal.
 
+use secrecy::ExposeSecret as _;
 use trackops_client::{Admin, Client, Error, RetryPolicy};
 
 use super::failure::CliError;
 use super::problem::cleaned;
 use super::program;
-use super::target::{Target, Trust};
+use super::target::{Credential, Target, Trust};
 use super::text::printable;
 
 /// What rustls says of a certificate whose authority isn't trusted, or isn't the one of that name.
@@ -27,18 +28,18 @@ impl Server<Client> {
             "start it with `{} dev --demo`, or name another server with --url",
             program::path()
         );
-        let client = client(&target.url, &target.trust)?;
+        let client = client(&target.url, &target.trust, &target.credential)?;
         Ok(Self { client, hint })
     }
 }
 
 impl Server<Admin> {
     /// A management address.
-    pub fn management(url: &str, trust: &Trust) -> Result<Self, CliError> {
+    pub fn management(url: &str, trust: &Trust, credential: &Credential) -> Result<Self, CliError> {
         let hint = "name the management address with --management-url \
             (of `trackops dev` it is the public one, http://127.0.0.1:8080)";
         Ok(Self {
-            client: Admin::from(client(url, trust)?),
+            client: Admin::from(client(url, trust, credential)?),
             hint: hint.into(),
         })
     }
@@ -63,7 +64,7 @@ impl<C> Server<C> {
     }
 }
 
-fn client(url: &str, trust: &Trust) -> Result<Client, CliError> {
+fn client(url: &str, trust: &Trust, credential: &Credential) -> Result<Client, CliError> {
     let mut client = Client::builder(url).retry(RetryPolicy::none());
     // Without encryption nobody has to be trusted, so a file that isn't there does no harm.
     if let Some(file) = trust.ca.as_ref().filter(|_| url.starts_with("https:")) {
@@ -72,6 +73,9 @@ fn client(url: &str, trust: &Trust) -> Result<Client, CliError> {
             name: file.display().to_string(),
             source,
         })?);
+    }
+    if let Some(credential) = credential.read()? {
+        client = client.credential(credential.expose_secret());
     }
     client.build().map_err(failure)
 }
@@ -114,6 +118,7 @@ mod tests {
         Server::orders(&Target {
             url: url.into(),
             trust: Trust::default(),
+            credential: Credential::default(),
         })
     }
 

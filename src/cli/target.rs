@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use secrecy::SecretString;
+
+use super::failure::CliError;
 
 /// The default public address of the order service.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:8080";
@@ -18,6 +21,38 @@ pub struct Target {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment would become a heading of the help")]
     pub trust: Trust,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment would become a heading of the help")]
+    pub credential: Credential,
+}
+
+/// Who a client command says it is.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Credential {
+    /// An API key or access token, in a file [env: `TRACKOPS_API_KEY` has it directly]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "TRACKOPS_API_KEY_FILE",
+        hide_env_values = true,
+        global = true
+    )]
+    pub api_key_file: Option<PathBuf>,
+}
+
+impl Credential {
+    /// The credential, if there is one.
+    pub fn read(&self) -> Result<Option<SecretString>, CliError> {
+        let Some(file) = &self.api_key_file else {
+            let given = std::env::var("TRACKOPS_API_KEY").ok();
+            return Ok(given.filter(|key| !key.is_empty()).map(SecretString::from));
+        };
+        let read = std::fs::read_to_string(file).map_err(|source| CliError::Input {
+            name: file.display().to_string(),
+            source,
+        })?;
+        Ok(Some(read.trim().into()))
+    }
 }
 
 /// Whom a client command trusts at `https://`.

@@ -12,6 +12,7 @@ pub mod message_id;
 pub mod messages;
 pub mod object;
 pub mod rfc3339;
+pub mod role;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod stock;

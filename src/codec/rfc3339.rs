@@ -46,6 +46,18 @@ pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(&format(*at))
 }
 
+/// For `#[serde(serialize_with = "rfc3339::serialize_some")]` on a field that is left out if it is `None`.
+#[expect(clippy::ref_option, reason = "serde's signature")]
+pub fn serialize_some<S: Serializer>(
+    at: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => serialize(at, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// For `#[serde(with = "rfc3339")]`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
     let text = std::borrow::Cow::<str>::deserialize(deserializer)?;

@@ -39,6 +39,11 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "http_idle_ms",
         "must be at least 1",
     )?;
+    rule(
+        ["", "open", "required"].contains(&config.access.auth.as_str()),
+        "auth",
+        "must be open or required, or empty for the role's",
+    )?;
     let replica = &config.replica;
     let secret_bytes = replica.link_secret.expose_secret().len();
     rule(

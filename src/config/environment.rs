@@ -9,10 +9,12 @@ const PREFIX: &str = "TRACKOPS_";
 
 /// Known variables that are no keys: those of the client commands, of the tests, and of the tools that start
 /// servers for tests.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 9] = [
     "TRACKOPS_URL",
     "TRACKOPS_MANAGEMENT_URL",
     "TRACKOPS_CA_FILE",
+    "TRACKOPS_API_KEY",
+    "TRACKOPS_API_KEY_FILE",
     "TRACKOPS_FAULT",
     "TRACKOPS_SERVICES_DIR",
     "TRACKOPS_SCRATCH_DIR",

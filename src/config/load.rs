@@ -48,6 +48,7 @@ impl Config {
     fn unchecked(table: &Table, misspelt: Vec<Misspelt>) -> Result<Self, ConfigError> {
         Ok(Self {
             http: layers::part(table)?,
+            access: layers::part(table)?,
             replica: layers::part(table)?,
             stores: layers::part(table)?,
             orders: layers::part(table)?,

@@ -18,5 +18,6 @@ pub use environment::Misspelt;
 pub use error::ConfigError;
 pub use load::Flags;
 pub use values::{
-    Config, HttpConfig, LiveConfig, LogConfig, OrdersConfig, ReplicaConfig, StoresConfig,
+    AccessConfig, Config, HttpConfig, LiveConfig, LogConfig, OrdersConfig, ReplicaConfig,
+    StoresConfig,
 };

@@ -20,6 +20,7 @@ impl Config {
             ("http_idle_ms", http.http_idle_ms.to_string()),
             ("shutdown_ms", http.shutdown_ms.to_string()),
             ("unready_notice_ms", http.unready_notice_ms.to_string()),
+            ("auth", text(&self.access.auth)),
             ("node_id", text(&self.replica.node_id)),
             ("lease_ms", self.replica.lease_ms.to_string()),
             ("link_listen", text(&self.replica.link_listen)),

@@ -15,6 +15,8 @@ use super::layers;
 pub struct Config {
     /// Where to listen.
     pub http: HttpConfig,
+    /// Who may do what.
+    pub access: AccessConfig,
     /// Who this replica is.
     pub replica: ReplicaConfig,
     /// PostgreSQL, Kafka, Redis.
@@ -48,6 +50,24 @@ pub struct HttpConfig {
     pub shutdown_ms: u64,
     /// See the default file; milliseconds.
     pub unready_notice_ms: u64,
+}
+
+/// Who may do what.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AccessConfig {
+    /// `open`, `required`, or empty for the role's.
+    pub auth: String,
+}
+
+impl AccessConfig {
+    /// Whether everybody needs a credential; `otherwise` if the key doesn't say.
+    pub fn is_required(&self, otherwise: bool) -> bool {
+        match self.auth.as_str() {
+            "open" => false,
+            "required" => true,
+            _ => otherwise,
+        }
+    }
 }
 
 /// Who this replica is, and how others reach it.

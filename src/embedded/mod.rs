@@ -1,6 +1,7 @@
 //! Adapters that need no server: journal, outboxes, stock, bus and membership on one SQLite file in a locked
 //! directory, and an in-process cache. Leaves to `app` which roles run on them.
 
+mod access;
 mod append;
 mod bus;
 pub mod cache;
@@ -41,6 +42,7 @@ use self::outbox::SqliteOutbox;
 use self::outbox_owner::Owner;
 use self::retention::{Half, SqliteRetention};
 use self::stock::SqliteStock;
+use crate::ports::access::AccessStore;
 use crate::ports::bus::Bus;
 use crate::ports::clock::Clock;
 use crate::ports::groups::Groups;
@@ -108,6 +110,11 @@ impl Embedded {
     /// The orders' journal.
     pub fn journal(&self) -> Arc<dyn Journal> {
         Arc::clone(&self.journal) as _
+    }
+
+    /// Keys and audit.
+    pub fn access(&self) -> Arc<dyn AccessStore> {
+        Arc::new(access::SqliteAccess(Arc::clone(&self.db)))
     }
 
     /// The waiting sagas.

@@ -2,6 +2,7 @@
 //! databases. Every statement is a static string; every call ends in bounded time, here and in the
 //! server.
 
+mod access;
 mod append;
 mod cluster_view;
 mod connections;
@@ -38,6 +39,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use connections::{Connections, Limits, ServerGeneration};
 use url::DatabaseOptions;
 
+pub use access::PgAccess;
 pub use journal::PgJournal;
 pub use membership::PgMembership;
 pub use migrate::{MigrateError, Migrated, SchemaState, migrate};
@@ -62,6 +64,9 @@ pub struct Database {
     lists: Arc<Connections>,
     writes: Arc<Connections>,
 }
+
+/// Connections for keys and audit. Most requests find their key in memory.
+const ACCESS_CONNECTIONS: u32 = 2;
 
 impl Database {
     /// The database at `url` (`postgres://…`). Doesn't connect yet.
@@ -159,6 +164,17 @@ impl Database {
     /// Removes its old rows.
     pub fn retention(&self) -> PgRetention {
         PgRetention::new(self.kind, Arc::clone(&self.lists))
+    }
+
+    /// Keys and audit (of the orders' database), with connections of their own: each call makes new ones.
+    pub fn access(&self) -> PgAccess {
+        let limits = Limits {
+            connections: ACCESS_CONNECTIONS,
+            acquire: self.settings.acquire,
+            run: self.settings.read,
+        };
+        let connections = Connections::new(self.options.clone(), limits, self.turns.clone());
+        PgAccess::new(Arc::new(connections))
     }
 
     /// The waiting sagas (of the orders' database).

@@ -15,7 +15,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 #[rustfmt::skip]
-const ALL: [(Kind, &str, &str); 41] = [
+const ALL: [(Kind, &str, &str); 43] = [
     (Gauge, n::ORDERS_LIVE, "Live order actors."),
     (Gauge, n::ORDERS_LIVE_BYTES, "What live orders weigh, beside what an actor takes."),
     (Counter, n::ORDERS_REFUSED, "Requests refused for want of room, by reason."),
@@ -57,6 +57,8 @@ const ALL: [(Kind, &str, &str); 41] = [
     (Counter, n::PRUNED_ROWS, "Old rows removed, by table."),
     (Counter, n::HTTP_REQUESTS, "HTTP requests answered, by class of status."),
     (Gauge, n::HTTP_CONNECTIONS, "Open HTTP connections."),
+    (Counter, n::AUTH_DENIED, "Requests that were denied, by reason."),
+    (Counter, n::AUDIT_LOST, "Audit entries that could not be kept."),
 ];
 
 /// Describes every metric, and registers the invariants' counters, which every role has.

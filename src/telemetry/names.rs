@@ -68,3 +68,7 @@ pub const PRUNED_ROWS: &str = "trackops_pruned_rows_total";
 pub const HTTP_REQUESTS: &str = "trackops_http_requests_total";
 /// Open HTTP connections (gauge).
 pub const HTTP_CONNECTIONS: &str = "trackops_http_connections";
+/// Requests that were denied, by `reason`.
+pub const AUTH_DENIED: &str = "trackops_auth_denied_total";
+/// Audit entries that could not be kept.
+pub const AUDIT_LOST: &str = "trackops_audit_lost_total";

@@ -65,6 +65,7 @@ impl Role {
             .kill_on_drop(true);
         command.stdout(output.try_clone()?).stderr(output);
         forget_bench_settings(&mut command);
+        command.env("TRACKOPS_AUTH", "open");
         command.envs(launch.environment.iter().map(|(name, value)| (name, value)));
         let child = command
             .spawn()

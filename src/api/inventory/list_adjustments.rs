@@ -45,7 +45,7 @@ pub async fn list_adjustments(
     etag::refuse_all(&headers)?;
     let query = Query::of(&uri);
     let limit = query.limit()?;
-    let before = query.get("cursor")?.map(cursor::adjustment).transpose()?;
+    let before = query.get("cursor")?.map(cursor::number).transpose()?;
     // One more than the page holds tells whether there is a next page.
     let found = state.stock.adjustments(&sku, before, limit + 1).await?;
     if found.is_empty() && state.stock.item(&sku).await?.is_none() {
@@ -57,7 +57,7 @@ pub async fn list_adjustments(
     let items: Vec<_> = items.map(|one| AdjustmentView::of(&sku, one)).collect();
     let last = items.last().filter(|_| has_more);
     Ok(Json(AdjustmentPage {
-        next_cursor: last.map(|one| cursor::before_adjustment(one.id)),
+        next_cursor: last.map(|one| cursor::before_number(one.id)),
         items,
     }))
 }

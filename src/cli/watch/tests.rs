@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use super::*;
-use crate::cli::target::{Target, Trust};
+use crate::cli::target::{Credential, Target, Trust};
 
 const ID: Uuid = Uuid::from_u128(0x0192_7c3e_0000_7000_8000_0000_0000_0001);
 
@@ -77,6 +77,7 @@ fn orders(url: &str) -> Result<super::Server<Client>, CliError> {
     super::Server::orders(&Target {
         url: url.into(),
         trust: Trust::default(),
+        credential: Credential::default(),
     })
 }
 

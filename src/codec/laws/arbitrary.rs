@@ -314,6 +314,9 @@ fn orders_error() -> impl Strategy<Value = OrdersError> {
     let wait = || (0..u64::MAX).prop_map(Duration::from_millis);
     prop_oneof![
         Just(OrdersError::NotFound),
+        Just(OrdersError::Hidden),
+        (status(), status())
+            .prop_map(|(current, wanted)| OrdersError::Forbidden { current, wanted }),
         (status(), status())
             .prop_map(|(current, wanted)| OrdersError::Rejected(Rejection { current, wanted })),
         any::<u32>().prop_map(|version| OrdersError::PreconditionFailed {

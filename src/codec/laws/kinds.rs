@@ -67,6 +67,8 @@ kinds!(answered, ANSWERED, OrderAnswer,
 
 kinds!(failed, FAILED, OrdersError,
     OrdersError::NotFound => "failed: not found",
+    OrdersError::Hidden => "failed: hidden",
+    OrdersError::Forbidden { .. } => "failed: forbidden",
     OrdersError::Rejected { .. } => "failed: rejected",
     OrdersError::PreconditionFailed { .. } => "failed: precondition",
     OrdersError::KeyReused => "failed: key reused",

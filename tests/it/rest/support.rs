@@ -8,17 +8,22 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use trackops::actors::node::Node;
 use trackops::actors::settings::Settings;
-use trackops::api::admin::SagaAdmin;
+use trackops::api::admin::{AccessAdmin, SagaAdmin};
 use trackops::api::probes::readiness::Readiness;
 use trackops::api::router;
 use trackops::api::service::ApiService;
 use trackops::api::site_policy::SitePolicy;
 use trackops::api::state::{ApiState, InventoryState, ManagementState};
 use trackops::api::track::TrackState;
+use trackops::auth::Auth;
+use trackops::auth::api_key::{self, NewKey};
+use trackops::auth::audit::AuditLog;
+use trackops::auth::key_cache::KeyCache;
 use trackops::embedded::Embedded;
 use trackops::embedded::cache::MemoryCache;
 use trackops::live::hub::Hub;
@@ -28,7 +33,7 @@ use trackops::ports::orders::OrdersExt as _;
 use trackops::ports::stock::{StockOutcome, StockRequest};
 use trackops_cluster::ShardCount;
 use trackops_cluster::lease::Lease;
-use trackops_domain::access::Caller;
+use trackops_domain::access::{Caller, Role};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::stock;
@@ -55,6 +60,7 @@ pub struct Api {
     pub dead_letters: Arc<FakeDeadLetters>,
     pub cluster: Arc<Cluster>,
     pub readiness: Arc<Readiness>,
+    stop: CancellationToken,
     // Last: what has files in it, ends before.
     _dir: Scratch,
 }
@@ -94,8 +100,18 @@ impl Api {
         Self::of(any_host.expect("it stands for every name")).await
     }
 
+    /// Asks everybody for a key.
+    pub async fn with_keys() -> Self {
+        let any_host = SitePolicy::new(&["*".to_owned()], &[]);
+        Self::start(any_host.expect("it stands for every name"), true).await
+    }
+
     /// Answers to the names and pages of `policy`.
     pub async fn of(policy: SitePolicy) -> Self {
+        Self::start(policy, false).await
+    }
+
+    async fn start(policy: SitePolicy, is_required: bool) -> Self {
         let dir = Scratch::new("rest").expect("a folder");
         let clock = Arc::new(LeapingClock::default());
         let store = Embedded::open(dir.path(), clock.clone()).await;
@@ -135,10 +151,23 @@ impl Api {
                 stuck_after: STUCK_AFTER,
             }),
             outboxes: vec![store.orders_outbox()],
+            access: Some(AccessAdmin {
+                store: store.access(),
+                clock: clock.clone(),
+            }),
             dead_letters: Some(dead_letters.clone()),
         };
         let stocked = InventoryState {
             stock: store.stock(),
+        };
+        let stop = CancellationToken::new();
+        let (audit, _) = AuditLog::start(store.access(), clock.clone(), stop.clone());
+        let auth = if is_required {
+            let keys = KeyCache::new(store.access(), clock.clone());
+            tokio::spawn(Arc::clone(&keys).keep_fresh(stop.clone()));
+            Auth::required(keys, audit)
+        } else {
+            Auth::open(audit)
         };
         let live = TrackState::new(orders.clone(), hub, CancellationToken::new());
         let routes = router::public_order_routes(public)
@@ -148,7 +177,8 @@ impl Api {
             .merge(router::document_routes())
             .merge(router::front_page_routes());
         Self {
-            service: ApiService::new(routes, policy, trackops::auth::Auth::open()),
+            service: ApiService::new(routes, policy, auth),
+            stop,
             node,
             orders,
             store,
@@ -158,6 +188,19 @@ impl Api {
             readiness,
             _dir: dir,
         }
+    }
+
+    /// A new key of `role`, as its holder sends it.
+    pub async fn key(&self, name: &str, role: Role) -> String {
+        let new = NewKey {
+            name: name.into(),
+            role,
+            created_by: "test".into(),
+            expires_at: None,
+        };
+        let (key, text) = api_key::create(new, self.clock.now());
+        self.store.access().create_key(&key).await.expect("stored");
+        format!("Bearer {}", text.expose_secret())
     }
 
     /// Moves an order on without a client.
@@ -240,6 +283,12 @@ impl Api {
         let answer = self.json("POST", "/api/v1/orders", &pizza()).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.json()["id"].as_str().expect("an id").to_owned()
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }
 

