@@ -42,6 +42,7 @@ fn placed() -> Placed {
             phone: None,
         },
         instructions: None,
+        shop: None,
     }
 }
 

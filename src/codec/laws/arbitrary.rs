@@ -16,7 +16,7 @@ use trackops_domain::command::{Command, HeldUp, Origin};
 use trackops_domain::decide::{self, Rejection};
 use trackops_domain::event::{Change, OrderEvent};
 use trackops_domain::evolve::evolve;
-use trackops_domain::ids::{CommandId, CustomerId, OrderId, Sku, Version};
+use trackops_domain::ids::{CommandId, CustomerId, OrderId, ShopId, Sku, Version};
 use trackops_domain::money::{Amount, Currency};
 use trackops_domain::order::{Order, Remembered};
 use trackops_domain::placed::{Address, Item, Placed, limits};
@@ -99,17 +99,19 @@ pub(super) fn placed() -> impl Strategy<Value = Placed> {
         unit_price: Amount(price),
     });
     let currency = prop_oneof![Just("EUR"), Just("JPY")];
-    let rest = (uuid(), currency, option::of(text(40)));
-    (vec(item, 1..5), address(), rest).prop_map(|(items, address, (customer, currency, notes))| {
-        Placed {
+    let shop = option::of("[!-~]{1,64}");
+    let rest = (uuid(), currency, option::of(text(40)), shop);
+    (vec(item, 1..5), address(), rest).prop_map(
+        |(items, address, (customer, currency, notes, shop))| Placed {
             customer: CustomerId(customer),
             currency: Currency::parse(currency).expect("a currency"),
             total: Placed::total_of(&items).expect("few items"),
             items: items.into(),
             address,
             instructions: notes,
-        }
-    })
+            shop: shop.map(|shop| ShopId::parse(&shop).expect("visible characters")),
+        },
+    )
 }
 
 /// An order at any step of its life, and its last event.

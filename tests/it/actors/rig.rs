@@ -242,6 +242,7 @@ pub fn content() -> Placed {
         }],
         address,
         delivery_instructions: None,
+        shop_id: None,
     };
     content.check().expect("valid")
 }

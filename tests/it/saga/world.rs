@@ -401,5 +401,6 @@ fn content() -> Placed {
             phone: None,
         },
         instructions: None,
+        shop: None,
     }
 }
