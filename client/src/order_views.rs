@@ -21,6 +21,9 @@ pub struct OrderContent {
     /// For the courier; at most 1,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_instructions: Option<String>,
+    /// The shop that prepares it; 1 to 64 visible ASCII characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shop_id: Option<String>,
 }
 
 /// One line of an order.

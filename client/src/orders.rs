@@ -21,6 +21,8 @@ pub struct OrderFilter {
     pub statuses: Vec<Status>,
     /// Only of this customer.
     pub customer: Option<Uuid>,
+    /// Of any of these shops, at most 16; of any shop and of none, if there is none.
+    pub shops: Vec<String>,
 }
 
 impl Client {
@@ -59,6 +61,7 @@ impl Client {
         url.query_pairs_mut()
             .extend_pairs(filter.statuses.iter().map(|s| ("status", s.as_str())))
             .extend_pairs(filter.customer.map(|id| ("customerId", id.to_string())))
+            .extend_pairs(filter.shops.iter().map(|shop| ("shopId", shop)))
             .extend_pairs(page.pairs());
         self.read(url).await
     }

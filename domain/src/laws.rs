@@ -44,6 +44,7 @@ fn placed() -> Placed {
             phone: None,
         },
         instructions: None,
+        shop: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The content of an order: checked when it is built, and fixed once it is placed.
 
-use crate::ids::{CustomerId, Sku};
+use crate::ids::{CustomerId, ShopId, Sku};
 use crate::money::{Amount, Currency};
 
 /// One line of an order.
@@ -46,6 +46,8 @@ pub struct Placed {
     pub address: Address,
     /// Free text for the courier.
     pub instructions: Option<Box<str>>,
+    /// Which shop prepares it.
+    pub shop: Option<ShopId>,
     /// Sum over the items.
     pub total: Amount,
 }

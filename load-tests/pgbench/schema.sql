@@ -11,6 +11,7 @@ CREATE TABLE orders (
     shard       smallint NOT NULL,
     status      text COLLATE "C" NOT NULL,
     saga        json NOT NULL,
+    shop        text COLLATE "C",
     PRIMARY KEY (id)
 ) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 CREATE INDEX orders_by_status ON orders (status, created_at, id);

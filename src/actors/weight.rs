@@ -21,7 +21,8 @@ pub(super) fn content(placed: &Placed) -> usize {
         + address.postal_code.len()
         + address.country.len()
         + of_optional(&address.phone)
-        + of_optional(&placed.instructions);
+        + of_optional(&placed.instructions)
+        + placed.shop.as_ref().map_or(0, |shop| shop.as_str().len());
     let items = placed.items.iter();
     let items: usize = items.map(|item| ITEM_BYTES + item.sku.as_str().len()).sum();
     ORDER_BYTES + texts + items

@@ -48,6 +48,9 @@ pub struct PlaceArgs {
     /// ISO 4217 code
     #[arg(long, value_name = "CODE", default_value = "EUR")]
     pub currency: String,
+    /// The shop that prepares it
+    #[arg(long, value_name = "ID")]
+    pub shop: Option<String>,
     /// Street and number
     #[arg(long, default_value = "Oranienstraße 25", help_heading = "Where to")]
     pub street: String,
@@ -97,7 +100,7 @@ pub struct PlaceArgs {
     /// Send this JSON as it is; - reads standard input
     #[arg(long, value_name = "FILE|-")]
     #[arg(conflicts_with_all = ["sku", "quantity", "price", "item", "customer", "currency",
-        "street", "city", "postal_code", "country", "lat", "lon", "phone", "instructions"])]
+        "shop", "street", "city", "postal_code", "country", "lat", "lon", "phone", "instructions"])]
     pub body: Option<String>,
     /// Idempotency-Key: a repeat with the same key is the same order
     #[arg(long)]
@@ -142,6 +145,7 @@ impl PlaceArgs {
                 phone: self.phone.clone(),
             },
             delivery_instructions: self.instructions.clone(),
+            shop_id: self.shop.clone(),
         }
     }
 
@@ -203,6 +207,7 @@ mod tests {
         assert!(parse(&["--item", "A:1:1", "--sku", "B"]).is_err());
         assert!(parse(&["--item", "A:1"]).is_err());
         assert!(parse(&["--body", "-", "--sku", "B"]).is_err());
+        assert!(parse(&["--body", "-", "--shop", "B"]).is_err());
     }
 
     #[test]

@@ -75,6 +75,7 @@ fn render(view: &OrderView) -> String {
     rows.push(("placed", view.created_at.to_string()));
     rows.push(("changed", view.updated_at.to_string()));
     rows.push(("customer", content.customer_id.to_string()));
+    rows.extend(content.shop_id.clone().map(|shop| ("shop", shop)));
     for (item, label) in content
         .items
         .iter()
@@ -142,6 +143,7 @@ mod tests {
             "address": {"street": "S\u{1b}[2J 1", "city": "C", "postalCode": "1", "country": "DE"},
             "totalAmount": 1905, "createdAt": "2026-01-31T12:00:00.000Z",
             "updatedAt": "2026-01-31T12:00:05.000Z", "reason": "changed my mind",
+            "shopId": "north",
         });
         let text = render(&serde_json::from_value(view).expect("a view"));
         insta::assert_snapshot!(text, @"
@@ -151,6 +153,7 @@ mod tests {
         placed    2026-01-31T12:00:00.000Z
         changed   2026-01-31T12:00:05.000Z
         customer  00000000-0000-0000-0000-000000000001
+        shop      north
         items     2 × A at 9.50 EUR
                   1 × B at 0.05 EUR
         total     19.05 EUR

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use trackops_domain::country::is_country;
-use trackops_domain::ids::{CustomerId, Sku};
+use trackops_domain::ids::{CustomerId, ShopId, Sku};
 use trackops_domain::money::{Amount, Currency};
 use trackops_domain::placed::{Address, Item, Placed, limits};
 use trackops_domain::visible::has_visible;
@@ -29,6 +29,9 @@ pub struct ContentV1 {
     /// For the courier; at most 1,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_instructions: Option<String>,
+    /// The shop that prepares it; 1 to 64 visible ASCII characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shop_id: Option<String>,
 }
 
 /// One line.
@@ -107,6 +110,7 @@ impl ContentV1 {
                 phone: address.phone.as_deref().map(Into::into),
             },
             delivery_instructions: placed.instructions.as_deref().map(Into::into),
+            shop_id: placed.shop.as_ref().map(|shop| shop.as_str().into()),
         }
     }
 
@@ -157,6 +161,12 @@ impl ContentV1 {
             );
             text.into_boxed_str()
         });
+        let shop = self.shop_id.as_deref().map(ShopId::parse);
+        errors.require(
+            shop != Some(None),
+            "/shopId",
+            "must be 1 to 64 visible ASCII characters",
+        );
         let total = Placed::total_of(&items);
         errors.require(total.is_some(), "/items", "the total is too large");
         match (currency, total) {
@@ -166,6 +176,7 @@ impl ContentV1 {
                 items: items.into(),
                 address,
                 instructions,
+                shop: shop.flatten(),
                 total,
             }),
             _ => Err(errors.found),

@@ -41,7 +41,7 @@ pub fn order(changes: &[Change]) -> (Order, OrderEvent) {
         ],
         "address": {"street": "Unter den Linden 1", "city": "Berlin", "postalCode": "10117",
             "country": "DE", "lat": 52.5, "lon": 13.4, "phone": "+49 30 1234"},
-        "deliveryInstructions": "ring \"twice\""
+        "deliveryInstructions": "ring \"twice\"", "shopId": "mitte"
     }"#;
     let content: ContentV1 = serde_json::from_str(content).expect("content");
     let placed = Arc::new(content.check().expect("sound content"));

@@ -57,6 +57,7 @@ pub fn order(rng: &mut SmallRng) -> OrderContent {
             phone: None,
         },
         delivery_instructions: rng.random_ratio(1, 3).then(|| "ring twice".into()),
+        shop_id: None,
     }
 }
 

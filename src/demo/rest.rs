@@ -93,7 +93,7 @@ impl Rest for HttpRest {
         for status in UNDER_WAY {
             let filter = OrderFilter {
                 statuses: vec![status.as_str().into()],
-                customer: None,
+                ..OrderFilter::default()
             };
             let page = PageRequest::first(LOOK_MAX);
             let page = self.orders.orders(&filter, &page).await?.value;

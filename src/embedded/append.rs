@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
+use trackops_domain::ids::ShopId;
 use trackops_domain::time::Timestamp;
 
 use super::outbox::insert;
@@ -23,9 +24,9 @@ pub(super) const CURRENT: &str = "
 
 pub(super) const PUT_HEADS: &str = "
     INSERT INTO orders
-        (id, shard, version, status, customer, created_at, updated_at, deadline, saga)
+        (id, shard, version, status, customer, created_at, updated_at, deadline, saga, shop)
     SELECT unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4),
-           value ->> 5, value ->> 6, value ->> 7, value ->> 8
+           value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9
     FROM json_each(?1)
     WHERE true
     ON CONFLICT (id) DO UPDATE SET
@@ -136,6 +137,7 @@ fn head(row: &AppendRow) -> sqlx::Result<Value> {
         head.updated_at.0,
         head.deadline.map(|at| at.0),
         stored_json(&head.saga)?,
+        head.shop.as_ref().map(ShopId::as_str),
     ]))
 }
 

@@ -40,6 +40,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_stock_key_answers.sql"),
     include_str!("migrations/0003_outbox_set_aside.sql"),
     include_str!("migrations/0004_stock_versions.sql"),
+    include_str!("migrations/0005_order_shops.sql"),
     include_str!("migrations/0006_access.sql"),
 ];
 

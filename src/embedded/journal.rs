@@ -143,26 +143,26 @@ impl Journal for SqliteJournal {
 }
 
 /// One page of whole logs, newest order first. For several statuses it takes the newest orders of each, then
-/// the newest of those, because the index by status gives no order across statuses. A customer's orders have
-/// an index of their own.
+/// the newest of those, because the index by status gives no order across statuses; the same for each status
+/// of each shop. A customer's orders have an index of their own.
 pub(super) fn page(filter: &ListFilter) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
         "SELECT o.id, o.saga, o.deadline, e.version, e.at, e.by, e.command, e.status, e.data, e.epoch
          FROM (",
     );
-    let wanted = |status: &Status| filter.statuses.contains(status);
-    let statuses: Vec<_> = Status::ALL.into_iter().filter(wanted).collect();
-    if statuses.len() > 1 && filter.customer.is_none() {
-        for (index, status) in statuses.iter().enumerate() {
+    let (shops, statuses) = (filter.wanted_shops(), filter.wanted_statuses());
+    let parts = parts(filter, &shops, &statuses);
+    if let [part] = &*parts {
+        newest(&mut query, filter, part);
+    } else {
+        for (index, part) in parts.iter().enumerate() {
             query.push(if index == 0 { "" } else { " UNION ALL " });
             query.push("SELECT * FROM (");
-            newest(&mut query, filter, std::slice::from_ref(status));
+            newest(&mut query, filter, part);
             query.push(")");
         }
         query.push(" ORDER BY created_at DESC, id DESC LIMIT ");
         query.push_bind(filter.limit);
-    } else {
-        newest(&mut query, filter, &statuses);
     }
     query.push(
         ") o JOIN order_events e ON e.order_id = o.id
@@ -171,23 +171,54 @@ pub(super) fn page(filter: &ListFilter) -> QueryBuilder<Sqlite> {
     query
 }
 
-/// The newest orders of `statuses`, or of all statuses if none is named. The `+` keeps SQLite from using the
-/// index by status for a customer's orders, which are few.
-fn newest(query: &mut QueryBuilder<Sqlite>, filter: &ListFilter, statuses: &[Status]) {
+/// A part of a page that one index gives in the page's order: orders of these shops with these statuses, where
+/// an empty list stands for all.
+struct Part<'a> {
+    shops: &'a [&'a str],
+    statuses: &'a [Status],
+}
+
+/// The parts of a page of `filter`, whose wanted shops and statuses are given.
+fn parts<'a>(filter: &ListFilter, shops: &'a [&'a str], statuses: &'a [Status]) -> Vec<Part<'a>> {
+    let named = if filter.statuses.is_empty() {
+        &[]
+    } else {
+        statuses
+    };
+    if filter.customer.is_some() || (shops.is_empty() && named.is_empty()) {
+        return vec![Part {
+            shops,
+            statuses: named,
+        }];
+    }
+    let of_shop = |shops: &'a [&'a str]| {
+        statuses
+            .chunks(1)
+            .map(move |statuses| Part { shops, statuses })
+    };
+    if shops.is_empty() {
+        return of_shop(shops).collect();
+    }
+    shops.chunks(1).flat_map(of_shop).collect()
+}
+
+/// The newest orders of `part`. The `+` keeps SQLite from using another index for a customer's orders, which
+/// are few.
+fn newest(query: &mut QueryBuilder<Sqlite>, filter: &ListFilter, part: &Part<'_>) {
     query.push("SELECT id, saga, deadline, created_at FROM orders WHERE true");
+    let sign = if filter.customer.is_some() { "+" } else { "" };
     if let Some(customer) = filter.customer {
         query.push(" AND customer = ").push_bind(customer.0);
     }
-    if !statuses.is_empty() {
-        let column = if filter.customer.is_some() {
-            "+status"
-        } else {
-            "status"
-        };
-        query.push(" AND ").push(column).push(" IN (");
+    let statuses: Vec<&str> = part.statuses.iter().map(|status| status.as_str()).collect();
+    for (column, wanted) in [("shop", part.shops), ("status", &statuses)] {
+        if wanted.is_empty() {
+            continue;
+        }
+        query.push(" AND ").push(sign).push(column).push(" IN (");
         let mut values = query.separated(", ");
-        for status in statuses {
-            values.push_bind(status.as_str());
+        for value in wanted {
+            values.push_bind((*value).to_owned());
         }
         query.push(")");
     }
@@ -248,7 +279,7 @@ fn failed(error: sqlx::Error) -> JournalError {
 
 #[cfg(test)]
 mod tests {
-    use trackops_domain::ids::CustomerId;
+    use trackops_domain::ids::{CustomerId, ShopId};
 
     use super::*;
 
@@ -259,17 +290,23 @@ mod tests {
         let (one, two) = ([Status::Pending], [Status::Pending, Status::Confirmed]);
         let customer = Some(CustomerId(Uuid::nil()));
         let before = Some((Timestamp(0), OrderId(Uuid::nil())));
-        for (statuses, customer, index, looks) in [
-            (&one[..0], None, "orders_by_age", 1),
-            (&one[..], None, "orders_by_status", 1),
-            (&two[..], None, "orders_by_status", 2),
-            (&one[..0], customer, "orders_by_customer", 1),
-            (&one[..], customer, "orders_by_customer", 1),
-            (&two[..], customer, "orders_by_customer", 1),
+        let shops = ["north", "south"].map(|name| ShopId::parse(name).expect("visible"));
+        for (shops, statuses, customer, index, looks) in [
+            (&shops[..0], &one[..0], None, "orders_by_age", 1),
+            (&shops[..0], &one[..], None, "orders_by_status", 1),
+            (&shops[..0], &two[..], None, "orders_by_status", 2),
+            (&shops[..0], &one[..0], customer, "orders_by_customer", 1),
+            (&shops[..0], &one[..], customer, "orders_by_customer", 1),
+            (&shops[..0], &two[..], customer, "orders_by_customer", 1),
+            (&shops[..1], &one[..], None, "orders_by_shop", 1),
+            (&shops[..1], &one[..0], None, "orders_by_shop", 7),
+            (&shops[..], &two[..], None, "orders_by_shop", 4),
+            (&shops[..], &two[..], customer, "orders_by_customer", 1),
         ] {
             let filter = ListFilter {
                 statuses: statuses.into(),
                 customer,
+                shops: shops.into(),
                 before,
                 limit: 50,
             };

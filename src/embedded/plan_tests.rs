@@ -5,7 +5,7 @@
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
-use trackops_domain::ids::{CustomerId, OrderId};
+use trackops_domain::ids::{CustomerId, OrderId, ShopId};
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
@@ -14,10 +14,10 @@ use super::{append, db, journal, outbox, retention};
 use crate::ports::journal::ListFilter;
 
 const FILL: &str = "
-    INSERT INTO orders (id, shard, version, status, customer, created_at, updated_at, deadline, saga)
+    INSERT INTO orders (id, shard, version, status, customer, created_at, updated_at, deadline, saga, shop)
         WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000)
         SELECT randomblob(16), n % 128, 1, iif(n % 9 = 0, 'PENDING', 'DELIVERED'), randomblob(16),
-               n, n, iif(n % 50 = 0, n, NULL), '{}' FROM n;
+               n, n, iif(n % 50 = 0, n, NULL), '{}', iif(n % 2 = 0, 'mitte', NULL) FROM n;
     INSERT INTO order_events (order_id, version, epoch, at, by, command, status)
         SELECT id, 1, 1, 1, 'client', id, 'PENDING' FROM orders;
     INSERT INTO outbox (owner, lane, order_id, message_id, topic, version, ordinal, at, payload, inserted_at)
@@ -46,18 +46,26 @@ async fn walks(connection: &mut SqliteConnection, statement: &str) -> Vec<String
 fn pages() -> Vec<String> {
     let customer = Some(CustomerId(Uuid::nil()));
     let before = Some((Timestamp(1), OrderId(Uuid::nil())));
+    let shops = ["mitte", "nord"].map(|name| ShopId::parse(name).unwrap());
     let mut pages = Vec::new();
     for statuses in [
         &[][..],
         &[Status::Pending],
         &[Status::Pending, Status::Delivered],
     ] {
-        for customer in [None, customer] {
+        for (customer, shops) in [
+            (None, &[][..]),
+            (customer, &[]),
+            (None, &shops[..1]),
+            (None, &shops),
+            (customer, &shops),
+        ] {
             for before in [None, before] {
                 let limit = 50;
                 let filter = ListFilter {
                     statuses: statuses.iter().copied().collect(),
                     customer,
+                    shops: shops.into(),
                     before,
                     limit,
                 };

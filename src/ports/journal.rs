@@ -6,7 +6,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use thiserror::Error;
 use trackops_cluster::{Epoch, ShardId};
-use trackops_domain::ids::{CustomerId, OrderId, Version};
+use trackops_domain::ids::{CustomerId, OrderId, ShopId, Version};
 use trackops_domain::order::Order;
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
@@ -24,6 +24,9 @@ pub const APPEND_BYTES_MAX: usize = 4 << 20;
 
 /// The most orders in one load: some 8 MiB if all are of the largest, with the longest histories.
 pub const LOAD_ORDERS_MAX: usize = 64;
+
+/// The most shops in one list. A list reads its page of each shop and status, so this bounds what it reads.
+pub const LIST_SHOPS_MAX: usize = 16;
 
 /// One order's part of an append. At most one row per order in a call.
 #[derive(Clone, Debug)]
@@ -54,6 +57,8 @@ pub struct Head {
     pub status: Status,
     /// Who ordered.
     pub customer: CustomerId,
+    /// Which shop prepares it. Like the customer, it never changes.
+    pub shop: Option<ShopId>,
     /// When it was placed.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -114,10 +119,33 @@ pub struct ListFilter {
     pub statuses: SmallVec<[Status; 1]>,
     /// Only orders of this customer.
     pub customer: Option<CustomerId>,
+    /// Only orders of one of these shops, at most [`LIST_SHOPS_MAX`]; of any shop and of none if empty.
+    pub shops: Vec<ShopId>,
     /// Only orders strictly older than this.
     pub before: Option<(Timestamp, OrderId)>,
     /// At most this many orders.
     pub limit: u32,
+}
+
+impl ListFilter {
+    /// The wanted statuses, each once; all if the filter names none.
+    pub fn wanted_statuses(&self) -> SmallVec<[Status; 7]> {
+        let is_wanted =
+            |status: &Status| self.statuses.is_empty() || self.statuses.contains(status);
+        Status::ALL.into_iter().filter(is_wanted).collect()
+    }
+
+    /// The wanted shops, each once; none if the orders of every shop are wanted.
+    pub fn wanted_shops(&self) -> Vec<&str> {
+        debug_assert!(
+            self.shops.len() <= LIST_SHOPS_MAX,
+            "too many shops in a list"
+        );
+        let mut shops: Vec<&str> = self.shops.iter().map(ShopId::as_str).collect();
+        shops.sort_unstable();
+        shops.dedup();
+        shops
+    }
 }
 
 /// An order whose deadline has passed.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sqlx::postgres::{PgBindIterExt as _, PgRow};
 use sqlx::{PgConnection, Row as _};
 use trackops_cluster::{Epoch, ShardId};
-use trackops_domain::ids::Version;
+use trackops_domain::ids::{ShopId, Version};
 use uuid::Uuid;
 
 use super::connections::Connections;
@@ -20,9 +20,9 @@ use crate::ports::outbox::OUTBOX_LANES;
 const APPEND: &str = "SELECT fenced, created, updated FROM append_orders(
     $1, $2,
     $3, $4, $5, $6, $7, $8, $9, $10, $11,
-    $12, $13, $14, $15, $16, $17, $18,
-    $19, $20, $21, $22, $23, $24, $25,
-    $26, $27, $28, $29, $30, $31, $32, $33, $34, $35)";
+    $12, $13, $14, $15, $16, $17, $18, $19,
+    $20, $21, $22, $23, $24, $25, $26,
+    $27, $28, $29, $30, $31, $32, $33, $34, $35, $36)";
 
 /// Appends `rows`. A call in which a shard is fenced writes nothing, so the rows of the others go
 /// in a second call: losing a shard is rare, and the usual call needs no look at each row's fence.
@@ -193,6 +193,7 @@ impl<'a> Call<'a> {
                     .bind_iter(),
             )
             .bind(new_heads().map(saga).bind_iter())
+            .bind(new_heads().map(shop).bind_iter())
             .bind(changes.iter().map(|(row, _)| row.order.0).bind_iter())
             .bind(
                 changes
@@ -279,6 +280,10 @@ impl Answer {
 
 fn saga(head: &Head) -> Json<'_> {
     Json(&head.saga)
+}
+
+fn shop(head: &Head) -> Option<&str> {
+    head.shop.as_ref().map(ShopId::as_str)
 }
 
 /// Shards, lanes and ordinals are far below the limit. A number beyond it becomes one that matches no row.

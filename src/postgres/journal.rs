@@ -53,11 +53,32 @@ pub(super) const LIST: &str = "
     CROSS JOIN LATERAL (SELECT * FROM order_events WHERE order_id = o.id OFFSET 0) e
     ORDER BY o.created_at DESC, o.id DESC, e.version";
 
-/// `IS TRUE` keeps the planner from using the index by status, which has the orders of all customers.
+/// Takes the newest orders of each wanted shop and status, then the newest of those.
+pub(super) const LIST_OF_SHOPS: &str = "
+    WITH page AS (
+        SELECT s.* FROM unnest($1::text[]) AS wanted(status)
+        CROSS JOIN unnest($5::text[]) AS asked(shop)
+        CROSS JOIN LATERAL (
+            SELECT id, created_at FROM order_shops
+            WHERE shop = asked.shop AND status = wanted.status AND (created_at, id) < ($2, $3)
+            ORDER BY created_at DESC, id DESC LIMIT $4
+        ) s
+        ORDER BY s.created_at DESC, s.id DESC LIMIT $4
+    )
+    SELECT o.id, o.saga, o.deadline_at,
+           e.version, e.at, e.by, e.command_id, e.status, e.data, e.epoch
+    FROM page p
+    CROSS JOIN LATERAL (SELECT id, saga, deadline_at FROM orders WHERE id = p.id OFFSET 0) o
+    CROSS JOIN LATERAL (SELECT * FROM order_events WHERE order_id = p.id OFFSET 0) e
+    ORDER BY p.created_at DESC, p.id DESC, e.version";
+
+/// `IS TRUE` keeps the planner from using the index by status, which has the orders of all customers. A
+/// customer's orders are few, so their shops are looked at one by one.
 pub(super) const LIST_OF_CUSTOMER: &str = "
     WITH page AS (
         SELECT id, saga, deadline_at, created_at FROM orders
-        WHERE customer_id = $5 AND (status = ANY ($1::text[])) IS TRUE AND (created_at, id) < ($2, $3)
+        WHERE customer_id = $6 AND (status = ANY ($1::text[])) IS TRUE AND (created_at, id) < ($2, $3)
+          AND (cardinality($5::text[]) = 0 OR shop = ANY ($5))
         ORDER BY created_at DESC, id DESC LIMIT $4
     )
     SELECT o.id, o.saga, o.deadline_at,
@@ -129,27 +150,25 @@ impl Journal for PgJournal {
     }
 
     async fn list(&self, filter: &ListFilter) -> Result<Vec<Order>, JournalError> {
-        let wanted =
-            |status: &Status| filter.statuses.is_empty() || filter.statuses.contains(status);
-        let statuses = Status::ALL.into_iter().filter(wanted);
+        let statuses = filter.wanted_statuses().into_iter();
         let statuses: Vec<&str> = statuses.map(Status::as_str).collect();
+        let shops = filter.wanted_shops();
         let (before_at, before_id) = match filter.before {
             Some((at, id)) => (Millis(at), id.0),
             None => (INFINITY, Uuid::max()),
         };
-        let sql = if filter.customer.is_some() {
-            LIST_OF_CUSTOMER
-        } else {
-            LIST
+        let page = |sql| {
+            sqlx::query(sql)
+                .bind(statuses)
+                .bind(before_at)
+                .bind(before_id)
+                .bind(i64::from(filter.limit))
         };
-        let mut query = sqlx::query(sql)
-            .bind(statuses)
-            .bind(before_at)
-            .bind(before_id)
-            .bind(i64::from(filter.limit));
-        if let Some(customer) = filter.customer {
-            query = query.bind(customer.0);
-        }
+        let query = match filter.customer {
+            Some(customer) => page(LIST_OF_CUSTOMER).bind(shops).bind(customer.0),
+            None if shops.is_empty() => page(LIST),
+            None => page(LIST_OF_SHOPS).bind(shops),
+        };
         let connection = self.lists.take().await?;
         let rows = connection
             .run(async move |connection| query.fetch_all(connection).await)

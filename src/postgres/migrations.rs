@@ -29,7 +29,7 @@ const MAINTENANCE: Source = (
     include_str!("../../migrations/shared/0013_maintenance.sql"),
 );
 
-const ORDERS: [Source; 11] = [
+const ORDERS: [Source; 12] = [
     OUTBOX,
     (
         2,
@@ -63,6 +63,11 @@ const ORDERS: [Source; 11] = [
         14,
         "drop unused functions",
         include_str!("../../migrations/orders/0014_drop_unused_functions.sql"),
+    ),
+    (
+        15,
+        "order shops",
+        include_str!("../../migrations/orders/0015_order_shops.sql"),
     ),
     (
         16,

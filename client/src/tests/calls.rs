@@ -66,6 +66,7 @@ async fn an_order_goes_its_way() {
     let filter = OrderFilter {
         statuses: vec![Status::Pending, Status::InTransit],
         customer: Some(id()),
+        shops: vec!["north".into(), "a&b".into()],
     };
     let page = client.orders(&filter, &PageRequest::first(3)).await;
     let page = page.expect("a page").value;
@@ -75,7 +76,9 @@ async fn an_order_goes_its_way() {
     let sent = server.sent();
     let order = format!("/api/v1/orders/{ID}");
     let targets: Vec<_> = sent.iter().map(|sent| &*sent.target).collect();
-    let list = format!("/api/v1/orders?status=PENDING&status=IN_TRANSIT&customerId={ID}&limit=3");
+    let list = format!(
+        "/api/v1/orders?status=PENDING&status=IN_TRANSIT&customerId={ID}&shopId=north&shopId=a%26b&limit=3"
+    );
     assert_eq!(
         targets,
         [

@@ -9,11 +9,11 @@ use crate::ids::{CourierId, CustomerId, ShopId};
 use crate::status::Status;
 
 fn shop(name: &str) -> ShopId {
-    ShopId::parse(name).unwrap()
+    ShopId::parse(name).expect("visible characters")
 }
 
 fn courier(name: &str) -> CourierId {
-    CourierId::parse(name).unwrap()
+    CourierId::parse(name).expect("visible characters")
 }
 
 fn customer(number: u128) -> CustomerId {

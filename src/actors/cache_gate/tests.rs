@@ -191,6 +191,7 @@ fn order(id: OrderId, version: usize) -> Arc<Order> {
             items: Box::new([item]),
             address,
             instructions: None,
+            shop: None,
             total: Amount(950),
         }),
         body_hash: None,

@@ -82,6 +82,7 @@ fn row(
             version: after.version(),
             status: after.status(),
             customer: after.placed.customer,
+            shop: after.placed.shop.clone(),
             created_at: after.created_at(),
             updated_at: after.updated_at(),
             deadline: after.saga.deadline,

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
-use trackops_domain::ids::CustomerId;
+use trackops_domain::ids::{CustomerId, ShopId};
 use trackops_domain::status::Status;
 use utoipa::ToSchema;
 
@@ -18,7 +18,7 @@ use crate::api::params::{self, Query};
 use crate::api::problem::Problem;
 use crate::api::state::ApiState;
 use crate::codec::view::OrderView;
-use crate::ports::journal::ListFilter;
+use crate::ports::journal::{LIST_SHOPS_MAX, ListFilter};
 
 /// A page of orders.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,6 +37,8 @@ pub struct OrderPage {
     params(("status" = Option<Vec<String>>, Query, style = Form, explode,
             description = "Only of this status; repeated (`status=PENDING&status=CONFIRMED`), of any of these"),
         ("customerId" = Option<uuid::Uuid>, Query, description = "Only of this customer"),
+        ("shopId" = Option<Vec<String>>, Query, style = Form, explode,
+            description = "Only of this shop; repeated (`shopId=north&shopId=south`, at most 16 times), of any of these"),
         ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
         ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
             minimum = 1, maximum = 200)),
@@ -53,6 +55,7 @@ pub async fn list_orders(
     let filter = ListFilter {
         statuses: query.all("status").map(status).collect::<Result<_, _>>()?,
         customer: query.get("customerId")?.map(customer).transpose()?,
+        shops: shops(&query)?,
         before: query.get("cursor")?.map(cursor::order).transpose()?,
         // One more than the page holds tells whether there is a next page.
         limit: limit + 1,
@@ -77,6 +80,21 @@ fn status(name: &str) -> Result<Status, Problem> {
         let names = Status::ALL.map(Status::as_str).join(", ");
         params::invalid(format!("status must be one of {names}"))
     })
+}
+
+fn shops(query: &Query<'_>) -> Result<Vec<ShopId>, Problem> {
+    let shop = |text| {
+        ShopId::parse(text)
+            .ok_or_else(|| params::invalid("shopId must be 1 to 64 visible ASCII characters"))
+    };
+    // One more than may be given tells whether there are too many.
+    let shops = query.all("shopId").take(LIST_SHOPS_MAX + 1).map(shop);
+    let shops: Vec<ShopId> = shops.collect::<Result<_, _>>()?;
+    if shops.len() > LIST_SHOPS_MAX {
+        let detail = format!("shopId may be given {LIST_SHOPS_MAX} times at most");
+        return Err(params::invalid(detail));
+    }
+    Ok(shops)
 }
 
 fn customer(text: &str) -> Result<CustomerId, Problem> {

@@ -100,17 +100,19 @@ pub(super) fn placed() -> impl Strategy<Value = Placed> {
         unit_price: Amount(price),
     });
     let currency = prop_oneof![Just("EUR"), Just("JPY")];
-    let rest = (uuid(), currency, option::of(text(40)));
-    (vec(item, 1..5), address(), rest).prop_map(|(items, address, (customer, currency, notes))| {
-        Placed {
+    let shop = option::of("[!-~]{1,64}");
+    let rest = (uuid(), currency, option::of(text(40)), shop);
+    (vec(item, 1..5), address(), rest).prop_map(
+        |(items, address, (customer, currency, notes, shop))| Placed {
             customer: CustomerId(customer),
             currency: Currency::parse(currency).expect("a currency"),
             total: Placed::total_of(&items).expect("few items"),
             items: items.into(),
             address,
             instructions: notes,
-        }
-    })
+            shop: shop.map(|shop| ShopId::parse(&shop).expect("visible characters")),
+        },
+    )
 }
 
 /// An order at any step of its life, and its last event.

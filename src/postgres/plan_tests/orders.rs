@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trackops_cluster::membership::{Membership as _, NodeId};
 use trackops_cluster::{Epoch, ShardId};
-use trackops_domain::ids::{CommandId, CustomerId, OrderId, Version};
+use trackops_domain::ids::{CommandId, CustomerId, OrderId, ShopId, Version};
 use trackops_domain::saga::intents;
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
@@ -27,7 +27,8 @@ const TABLES: Tables = Tables {
             SELECT gen_random_uuid(), gen_random_uuid(), now() - n * interval '1 s', now(),
                    CASE WHEN n % 10 = 0 THEN now() - n * interval '1 s' END, 1, n % 128,
                    CASE WHEN n % 9 = 0 THEN 'PENDING' ELSE 'DELIVERED' END,
-                   '{\"v\":1,\"stock\":\"requested\",\"askedAgain\":0}'
+                   '{\"v\":1,\"stock\":\"requested\",\"askedAgain\":0}',
+                   CASE WHEN n % 2 = 0 THEN 'mitte' END
             FROM generate_series(1, 20000) n;
         INSERT INTO order_events (order_id, command_id, at, epoch, version, status, by, data)
             SELECT id, gen_random_uuid(), created_at, 1, 1, 'PENDING', 'client',
@@ -112,6 +113,7 @@ fn row(id: OrderId, shard: ShardId, epoch: Epoch, version: Version) -> AppendRow
             version,
             status,
             customer: CustomerId(Uuid::new_v4()),
+            shop: order.placed.shop.clone(),
             created_at: order.created_at(),
             updated_at: order.updated_at(),
             deadline: order.saga.deadline,
@@ -153,6 +155,10 @@ async fn reads(database: &Database) {
     let newest = journal.list(&filter).await.unwrap();
     let before = newest.last().map(|order| (order.created_at(), order.id));
     let customer = newest.last().map(|order| order.placed.customer);
+    let shops: Vec<ShopId> = ["mitte", "nord"]
+        .into_iter()
+        .filter_map(ShopId::parse)
+        .collect();
     for filter in [
         ListFilter {
             before,
@@ -170,6 +176,21 @@ async fn reads(database: &Database) {
             customer,
             statuses: [Status::Pending].into_iter().collect(),
             before,
+            ..filter.clone()
+        },
+        ListFilter {
+            shops: shops.clone(),
+            before,
+            ..filter.clone()
+        },
+        ListFilter {
+            shops: shops.clone(),
+            statuses: [Status::Pending].into_iter().collect(),
+            ..filter.clone()
+        },
+        ListFilter {
+            customer,
+            shops,
             ..filter
         },
     ] {

@@ -251,6 +251,7 @@ pub fn content() -> Placed {
         }],
         address,
         delivery_instructions: None,
+        shop_id: None,
     };
     content.check().expect("valid")
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trackops::model::outbox_row::OutboxEntry;
-use trackops::ports::journal::{AppendError, ListFilter, RowOutcome};
+use trackops::ports::journal::{AppendError, RowOutcome};
 use trackops::ports::outbox::OUTBOX_LANES;
 use trackops_cluster::{ShardCount, ShardId, shard_of};
 use trackops_domain::command::Command;
@@ -15,10 +15,12 @@ use trackops_domain::event::Change;
 use trackops_domain::ids::{CommandId, CustomerId, OrderId, Version};
 use trackops_domain::order::Order;
 use trackops_domain::saga::Stock;
-use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
+pub use super::journal_lists::{
+    a_shops_orders_are_listed_by_their_status_now, lists_are_newest_first_and_pages_have_no_gap,
+};
 use super::outbox::{remove, rows_of};
 use super::support::{
     OrdersFixture, Owned, TRACEPARENT, changed, new_order, new_order_of, new_orders,
@@ -39,6 +41,7 @@ macro_rules! journal_suite {
                 messages_of_accepted_rows_wait_in_their_lane,
                 a_mixed_batch_decides_each_row_alone,
                 lists_are_newest_first_and_pages_have_no_gap,
+                a_shops_orders_are_listed_by_their_status_now,
                 due_orders_are_found_by_deadline,
                 the_largest_batch_fits,
             );
@@ -331,78 +334,6 @@ pub async fn a_mixed_batch_decides_each_row_alone<F: OrdersFixture>() {
     let loaded = journal.load(&ids).await.unwrap();
     let expected = [confirmed.0, fresh.0, old[2].0.clone(), bookkept, rejected.0];
     assert_eq!(loaded, expected.map(Some));
-}
-
-pub async fn lists_are_newest_first_and_pages_have_no_gap<F: OrdersFixture>() {
-    let db = Owned::<F>::fresh().await;
-    let journal = db.fixture.journal();
-    let (anna, bert) = (CustomerId(Uuid::new_v4()), CustomerId(Uuid::new_v4()));
-    // Ten at five different times, so that pages end between equals.
-    let placed: Vec<_> = (0..10)
-        .map(|n| {
-            let customer = if n % 3 == 0 { anna } else { bert };
-            new_order_of(customer, Timestamp(1_700_000_000_000 + n / 2))
-        })
-        .collect();
-    let rows: Vec<_> = placed.iter().map(|new| db.creation(new)).collect();
-    journal.append(&rows).await.unwrap();
-    let confirmed = changed(&placed[4].0, Change::Confirmed);
-    let step = db.step(&placed[4].0, &confirmed);
-    journal.append(&[step]).await.unwrap();
-
-    let mut all: Vec<Order> = placed.into_iter().map(|(order, _)| order).collect();
-    all[4] = confirmed.0;
-    all.sort_by_key(|order| std::cmp::Reverse((order.created_at(), order.id)));
-    let only = |keep: &dyn Fn(&Order) -> bool| -> Vec<Order> {
-        all.iter().filter(|order| keep(order)).cloned().collect()
-    };
-    let by = |status: &[Status], customer| ListFilter {
-        statuses: status.into(),
-        customer,
-        before: None,
-        limit: 3,
-    };
-    for (filter, expected) in [
-        (by(&[], None), all.clone()),
-        (
-            by(&[Status::Pending], None),
-            only(&|o| o.status() == Status::Pending),
-        ),
-        (
-            by(&[Status::Confirmed], None),
-            only(&|o| o.status() == Status::Confirmed),
-        ),
-        (by(&[Status::Delivered], None), vec![]),
-        (by(&[Status::Delivered, Status::Rejected], None), vec![]),
-        (by(&[Status::Confirmed, Status::Pending], None), all.clone()),
-        (
-            by(
-                &[Status::Confirmed, Status::Confirmed, Status::Rejected],
-                None,
-            ),
-            only(&|o| o.status() == Status::Confirmed),
-        ),
-        (
-            by(&[Status::Confirmed, Status::Pending], Some(bert)),
-            only(&|o| o.placed.customer == bert),
-        ),
-        (by(&[], Some(anna)), only(&|o| o.placed.customer == anna)),
-        (
-            by(&[Status::Pending], Some(bert)),
-            only(&|o| o.placed.customer == bert && o.status() == Status::Pending),
-        ),
-    ] {
-        let mut filter = filter;
-        let mut seen = Vec::new();
-        loop {
-            let page = journal.list(&filter).await.unwrap();
-            assert!(page.len() <= 3);
-            let Some(last) = page.last() else { break };
-            filter.before = Some((last.created_at(), last.id));
-            seen.extend(page);
-        }
-        assert_eq!(seen, expected, "{filter:?}");
-    }
 }
 
 pub async fn due_orders_are_found_by_deadline<F: OrdersFixture>() {

@@ -14,14 +14,14 @@ use trackops::ports::retention::{Cursor, Mode, Retention};
 use trackops::ports::stock::{StockError, WriteRefused};
 use trackops::retention;
 use trackops_domain::event::Change;
-use trackops_domain::ids::{CustomerId, OrderId};
+use trackops_domain::ids::{CustomerId, OrderId, ShopId};
 use trackops_domain::order::Order;
 use trackops_domain::saga::{Saga, Stock};
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
 use super::stock::{StockFixture, new_order, release, reserve, ship, stocked};
-use super::support::{OrdersFixture, Owned, changed, new_order_of};
+use super::support::{OrdersFixture, Owned, changed, new_order_for};
 
 /// An orders' database that forgets.
 pub trait ForgetfulOrders: OrdersFixture {
@@ -78,7 +78,7 @@ async fn lived<F: OrdersFixture>(
     (stock, deadline): (Stock, Option<Timestamp>),
 ) -> Order {
     let at = retention::cutoff(now(), days);
-    let placed = new_order_of(CustomerId(Uuid::new_v4()), at);
+    let placed = new_order_for(CustomerId(Uuid::new_v4()), Some(shop()), at);
     let mut order = placed.0.clone();
     let journal = db.fixture.journal();
     journal.append(&[db.creation(&placed)]).await.unwrap();
@@ -94,6 +94,11 @@ async fn lived<F: OrdersFixture>(
         order = after;
     }
     order
+}
+
+/// The shop of every order here.
+fn shop() -> ShopId {
+    ShopId::parse("north").unwrap()
 }
 
 fn cancelled() -> Change {
@@ -174,6 +179,11 @@ pub async fn only_orders_that_are_settled_and_old_go<F: ForgetfulOrders>() {
     let filter = ListFilter {
         limit: 100,
         ..ListFilter::default()
+    };
+    assert_eq!(journal.list(&filter).await.unwrap().len(), kept.len());
+    let filter = ListFilter {
+        shops: vec![shop()],
+        ..filter
     };
     assert_eq!(journal.list(&filter).await.unwrap().len(), kept.len());
 }

@@ -19,7 +19,7 @@ use trackops_domain::command::Origin;
 use trackops_domain::decide;
 use trackops_domain::event::{Change, OrderEvent};
 use trackops_domain::evolve::evolve;
-use trackops_domain::ids::{CommandId, CustomerId, OrderId, Sku, Version};
+use trackops_domain::ids::{CommandId, CustomerId, OrderId, ShopId, Sku, Version};
 use trackops_domain::money::{Amount, Currency};
 use trackops_domain::order::Order;
 use trackops_domain::placed::{Address, Item, Placed};
@@ -126,6 +126,7 @@ impl<F: ShardsFixture> Owned<F> {
                 version: after.version(),
                 status: after.status(),
                 customer: after.placed.customer,
+                shop: after.placed.shop.clone(),
                 created_at: after.created_at(),
                 updated_at: after.updated_at(),
                 deadline: after.saga.deadline,
@@ -164,11 +165,24 @@ pub fn new_order() -> (Order, OrderEvent) {
 
 /// A new order of `customer`, placed at `at`.
 pub fn new_order_of(customer: CustomerId, at: Timestamp) -> (Order, OrderEvent) {
+    new_order_for(customer, None, at)
+}
+
+/// A new order of `customer` that `shop` prepares, placed at `at`.
+pub fn new_order_for(
+    customer: CustomerId,
+    shop: Option<ShopId>,
+    at: Timestamp,
+) -> (Order, OrderEvent) {
+    let content = Placed {
+        shop,
+        ..content(customer)
+    };
     let id = OrderId(Uuid::now_v7());
     let keyed = id.0.as_bytes()[15].is_multiple_of(2);
     let event = decide::place(
         id,
-        Arc::new(content(customer)),
+        Arc::new(content),
         keyed.then_some([7; 32]),
         Origin {
             command: CommandId(Uuid::new_v4()),
@@ -227,5 +241,6 @@ pub fn content(customer: CustomerId) -> Placed {
             phone: None,
         },
         instructions: Some("ring twice\nthen wait".into()),
+        shop: None,
     }
 }

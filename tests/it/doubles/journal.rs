@@ -235,6 +235,11 @@ impl Stored {
                 && filter
                     .customer
                     .is_none_or(|customer| customer == head.customer)
+                && (filter.shops.is_empty()
+                    || head
+                        .shop
+                        .as_ref()
+                        .is_some_and(|shop| filter.shops.contains(shop)))
                 && filter.before.is_none_or(|before| place < before);
             is_wanted.then_some(place)
         });

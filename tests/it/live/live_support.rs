@@ -56,6 +56,7 @@ pub fn placed(id: OrderId) -> Order {
             phone: None,
         },
         instructions: None,
+        shop: None,
     };
     let origin = Origin {
         command: CommandId(Uuid::from_u128(2)),

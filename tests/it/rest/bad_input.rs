@@ -76,7 +76,11 @@ async fn a_field_that_breaks_a_rule_is_named() {
             json!("x".repeat(1001)),
             "/deliveryInstructions",
         ),
+        ("/shopId", json!(""), "/shopId"),
+        ("/shopId", json!("north wing"), "/shopId"),
+        ("/shopId", json!("x".repeat(65)), "/shopId"),
         // Of the wrong type, or not there.
+        ("/shopId", json!(7), "/shopId"),
         ("/customerId", json!("me"), "/customerId"),
         ("/customerId", json!(7), "/customerId"),
         ("/customerId", Value::Null, "/customerId"),

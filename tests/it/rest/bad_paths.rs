@@ -26,6 +26,12 @@ const MEANINGLESS: &[(&str, &str, &str)] = &[
         "invalid-parameter",
         "status",
     ),
+    ("/api/v1/orders?shopId=a%20b", "invalid-parameter", "shopId"),
+    (
+        "/api/v1/orders?shopId=a&shopId=%C3%A4",
+        "invalid-parameter",
+        "shopId",
+    ),
     ("/api/v1/orders?cursor=00", "invalid-cursor", "cursor"),
     (
         "/api/v1/orders?cursor=00&cursor=",

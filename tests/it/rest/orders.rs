@@ -152,6 +152,68 @@ async fn pages_follow_each_other_without_gap_or_repeat() {
 }
 
 #[tokio::test]
+async fn the_orders_of_a_shop_are_listed_by_status_and_customer_too() {
+    let api = Api::new().await;
+    let mut placed = Vec::new();
+    for (n, shop) in ["north", "south/1", "north", "", "north"]
+        .into_iter()
+        .enumerate()
+    {
+        let mut order = pizza();
+        order["shopId"] = (!shop.is_empty()).then_some(shop).into();
+        if n == 4 {
+            order["customerId"] = json!(uuid::Uuid::from_u128(4));
+        }
+        let answer = api.json("POST", "/api/v1/orders", &order).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        let view = answer.json();
+        assert_eq!(
+            view.get("shopId")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+            shop
+        );
+        placed.push(view["id"].as_str().expect("an id").to_owned());
+    }
+    api.saga(&placed[2], Command::StockReserved).await;
+    let customer = format!("customerId={}", uuid::Uuid::from_u128(4));
+    for (query, expected) in [
+        ("shopId=north", &[4, 2, 0][..]),
+        ("shopId=south%2F1", &[1]),
+        ("shopId=north&shopId=south/1&shopId=north", &[4, 2, 1, 0]),
+        ("shopId=north&status=CONFIRMED", &[2]),
+        ("shopId=north&status=PENDING&status=DELIVERED", &[4, 0]),
+        (&*format!("shopId=north&{customer}"), &[4]),
+        (&*format!("shopId=south/1&{customer}"), &[]),
+        ("shopId=west", &[]),
+        ("shopId=", &[4, 3, 2, 1, 0]),
+    ] {
+        let mut seen = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/api/v1/orders?{query}&limit=2&cursor={cursor}");
+            let page = api.get(&path).await.json();
+            let items = page["items"].as_array().expect("items");
+            seen.extend(
+                items
+                    .iter()
+                    .map(|item| item["id"].as_str().expect("an id").to_owned()),
+            );
+            match page["nextCursor"].as_str() {
+                Some(next) => next.clone_into(&mut cursor),
+                None => break,
+            }
+        }
+        let expected: Vec<String> = expected.iter().map(|n| placed[*n].clone()).collect();
+        assert_eq!(seen, expected, "{query}");
+    }
+    let many = "shopId=a&".repeat(17);
+    let answer = api.get(&format!("/api/v1/orders?{many}")).await;
+    let problem = answer.problem(400, "invalid-parameter", "/api/v1/orders");
+    assert_eq!(problem["detail"], "shopId may be given 16 times at most");
+}
+
+#[tokio::test]
 async fn what_a_retry_can_cure_says_when() {
     let api = Api::new().await;
     let path = format!("/api/v1/orders/{}", api.place().await);

@@ -337,7 +337,8 @@ pub fn pizza() -> Value {
         "items": [{ "sku": "PIZZA-MARGHERITA", "quantity": 2, "unitPrice": 950 }],
         "address": { "street": "Torstr. 1", "city": "Berlin", "postalCode": "10119",
             "country": "DE", "lat": 52.5, "lon": 13.4, "phone": "+49 30 1234" },
-        "deliveryInstructions": "ring twice"
+        "deliveryInstructions": "ring twice",
+        "shopId": "mitte"
     })
 }
 

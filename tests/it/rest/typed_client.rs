@@ -129,6 +129,7 @@ async fn orders_are_called_by_type() {
     let filter = OrderFilter {
         statuses: vec![Status::Cancelled, Status::InTransit],
         customer: Some(content.customer_id),
+        shops: content.shop_id.iter().cloned().collect(),
     };
     let mut page = Some(PageRequest::first(1));
     let mut listed = Vec::new();

@@ -402,5 +402,6 @@ fn content() -> Placed {
             phone: None,
         },
         instructions: None,
+        shop: None,
     }
 }

@@ -10,10 +10,12 @@ use crate::support::client::{Answer, Client};
 
 const MARK: &str = "5f6c1f8e-0000-4000-8000-00000000bad1";
 
-/// An order with one field replaced; of a customer whose orders are counted at the end.
+/// An order with one field replaced or added; of a customer whose orders are counted at the end.
 fn with(pointer: &str, value: Value) -> Value {
     let mut body = order();
     body["customerId"] = json!(MARK);
+    // The orders of this suite have none.
+    body["shopId"] = Value::Null;
     *body.pointer_mut(pointer).expect("the field is there") = value;
     body
 }
@@ -58,6 +60,8 @@ pub async fn fields_that_break_a_rule_are_named(client: &Client) {
             json!("ring\u{0}twice"),
             "/deliveryInstructions",
         ),
+        ("/shopId", json!("küche"), "/shopId"),
+        ("/shopId", json!(["north"]), "/shopId"),
     ];
     for (pointer, value, named) in rows {
         let answer = client.place(&with(pointer, value.clone()), None).await;

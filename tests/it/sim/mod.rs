@@ -178,6 +178,7 @@ fn content() -> Placed {
         }],
         address,
         delivery_instructions: None,
+        shop_id: None,
     };
     content.check().expect("valid")
 }

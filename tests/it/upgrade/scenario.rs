@@ -2,12 +2,15 @@
 //! only what every version of the program has.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::bodies::{order, order_of};
 use crate::support::client::Client;
 use crate::support::wait::until;
+
+/// The shop of some orders.
+pub const SHOP: &str = "mitte";
 
 /// With everything at work: an order at rest in each status, and stock that was set and adjusted.
 pub async fn settled(client: &Client) -> Vec<Uuid> {
@@ -49,7 +52,7 @@ pub async fn settled(client: &Client) -> Vec<Uuid> {
         }
         orders.push(id);
     }
-    let cancelled = client.place(&order(), None).await.expect(201).id();
+    let cancelled = client.place(&of_shop(order()), None).await.expect(201).id();
     client.reaches(cancelled, "CONFIRMED").await;
     client
         .cancel(cancelled, "changed my mind: \"too late\"")
@@ -71,6 +74,12 @@ pub async fn settled(client: &Client) -> Vec<Uuid> {
     orders
 }
 
+/// `order` with a shop. Versions before the shops ignore it.
+fn of_shop(mut order: Value) -> Value {
+    order["shopId"] = json!(SHOP);
+    order
+}
+
 /// A confirmed order that [`open`] cancels.
 pub async fn confirmed(client: &Client) -> Uuid {
     let id = client
@@ -86,7 +95,7 @@ pub async fn confirmed(client: &Client) -> Uuid {
 /// cancelled, whose stock nobody has released.
 pub async fn open(client: &Client, confirmed: Uuid) -> Vec<Uuid> {
     let pending = client
-        .place(&order_of("SALAD", 1), None)
+        .place(&of_shop(order_of("SALAD", 1)), None)
         .await
         .expect(201)
         .id();

@@ -9,9 +9,10 @@ use trackops::codec::view::{self, OrderView};
 use trackops::ports::journal::{Journal, ListFilter};
 use trackops::ports::outbox::{OUTBOX_LANES, Outbox, OutboxLanePosition, Wanted};
 use trackops::ports::stock::StockStore;
-use trackops_domain::ids::{OrderId, Sku};
+use trackops_domain::ids::{OrderId, ShopId, Sku};
 use uuid::Uuid;
 
+use super::scenario::SHOP;
 use super::shown::{Shown, assert_still_shown};
 
 /// What a program stores.
@@ -63,6 +64,15 @@ impl Stores {
             .map(super::shown::ShownOrder::id)
             .collect();
         assert_eq!(listed, known);
+        let filter = ListFilter {
+            shops: ShopId::parse(SHOP).into_iter().collect(),
+            ..filter
+        };
+        let listed = self.journal.list(&filter).await.expect("all can be read");
+        let listed: BTreeSet<Uuid> = listed.iter().map(|order| order.id.0).collect();
+        let known = shown.orders.iter();
+        let known = known.filter(|order| order.view["shopId"] == SHOP);
+        assert_eq!(listed, known.map(super::shown::ShownOrder::id).collect());
     }
 
     async fn items(&self, shown: &Shown) {
