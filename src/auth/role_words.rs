@@ -4,8 +4,10 @@ use trackops_domain::access::Role;
 use trackops_domain::ids::{CourierId, CustomerId, ShopId};
 use uuid::Uuid;
 
-/// The most shops of one kitchen.
-const SHOPS_MAX: usize = 100;
+use crate::ports::journal::LIST_SHOPS_MAX;
+
+/// The most shops of one kitchen: as many as one list can have.
+const SHOPS_MAX: usize = LIST_SHOPS_MAX;
 
 /// A role and its scope as given.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +85,7 @@ impl RoleWords<'_> {
                     .map(Role::Kitchen)
                     .ok_or((
                         Field::Shops,
-                        "must be 1 to 100 shops of 1 to 64 visible ASCII characters",
+                        "must be 1 to 16 shops of 1 to 64 visible ASCII characters",
                     ))
             }
             "courier" => {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trackops_domain::access::Facts;
-use trackops_domain::ids::CustomerId;
+use trackops_domain::ids::{CustomerId, ShopId};
 use trackops_domain::order::Order;
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
@@ -113,6 +113,13 @@ pub fn render(order: &Order) -> Bytes {
 #[serde(rename_all = "camelCase")]
 pub struct Whose {
     customer_id: uuid::Uuid,
+    #[serde(default, deserialize_with = "shop")]
+    shop_id: Option<ShopId>,
+}
+
+fn shop<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<ShopId>, D::Error> {
+    let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+    Ok(ShopId::parse(&text))
 }
 
 impl Whose {
@@ -120,7 +127,7 @@ impl Whose {
     pub fn as_facts(&self) -> Facts<'_> {
         Facts {
             customer: CustomerId(self.customer_id),
-            shop: None,
+            shop: self.shop_id.as_ref(),
             courier: None,
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::action::Action;
 use super::role::{Facts, Role};
+use crate::ids::CustomerId;
 use crate::status::Status;
 
 /// Somebody whose identity was proven, with what it may do.
@@ -71,6 +72,14 @@ impl Caller {
     pub fn is_anonymous(&self) -> bool {
         let subject = self.subject();
         subject.is_some_and(|subject| subject.issuer.is_empty())
+    }
+
+    /// Whether the caller may place an order for `customer`.
+    pub fn may_place_for(&self, customer: CustomerId) -> bool {
+        match self.role() {
+            Some(Role::Customer(own)) => *own == customer,
+            _ => self.may(Action::Place),
+        }
     }
 
     /// See [`Role::sees`].

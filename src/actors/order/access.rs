@@ -11,7 +11,7 @@ use crate::model::orders_error::OrdersError;
 fn facts(order: &Order) -> Facts<'_> {
     Facts {
         customer: order.placed.customer,
-        shop: None,
+        shop: order.placed.shop.as_ref(),
         courier: None,
     }
 }

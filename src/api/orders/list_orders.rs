@@ -6,11 +6,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
+use trackops_domain::access::{Caller, Role};
 use trackops_domain::ids::{CustomerId, ShopId};
 use trackops_domain::status::Status;
 use utoipa::ToSchema;
 
 use super::answer;
+use crate::api::caller::By;
 use crate::api::cursor;
 use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
@@ -46,13 +48,14 @@ pub struct OrderPage {
 )]
 pub async fn list_orders(
     State(state): State<Arc<ApiState>>,
+    By(caller): By,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     etag::refuse_all(&headers)?;
     let query = Query::of(&uri);
     let limit = query.limit()?;
-    let filter = ListFilter {
+    let mut filter = ListFilter {
         statuses: query.all("status").map(status).collect::<Result<_, _>>()?,
         customer: query.get("customerId")?.map(customer).transpose()?,
         shops: shops(&query)?,
@@ -60,7 +63,11 @@ pub async fn list_orders(
         // One more than the page holds tells whether there is a next page.
         limit: limit + 1,
     };
-    let mut orders = state.journal.list(&filter).await?;
+    let mut orders = if narrow(&mut filter, &caller) {
+        state.journal.list(&filter).await?
+    } else {
+        Vec::new()
+    };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = orders.len() > limit;
     orders.truncate(limit);
@@ -73,6 +80,27 @@ pub async fn list_orders(
             .collect(),
     };
     answer::json_of(StatusCode::OK, &page)
+}
+
+/// Leaves those orders that the caller sees. `false` if there are none.
+fn narrow(filter: &mut ListFilter, caller: &Caller) -> bool {
+    match caller.role() {
+        Some(Role::Customer(own)) => {
+            let wanted = *filter.customer.get_or_insert(*own);
+            wanted == *own
+        }
+        Some(Role::Kitchen(own)) => {
+            if filter.shops.is_empty() {
+                filter.shops = own.to_vec();
+            } else {
+                filter.shops.retain(|shop| own.contains(shop));
+            }
+            !filter.shops.is_empty()
+        }
+        // A courier learns of its orders by their ids: there is no list by courier.
+        Some(Role::Courier(_)) => false,
+        Some(Role::Service | Role::Operator | Role::Viewer) | None => true,
+    }
 }
 
 fn status(name: &str) -> Result<Status, Problem> {

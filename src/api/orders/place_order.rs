@@ -8,14 +8,15 @@ use axum::response::Response;
 use trackops_domain::ids::OrderId;
 
 use super::answer;
+use super::order_draft::OrderDraft;
 use crate::api::caller::By;
 use crate::api::error_answers::WriteErrors;
 use crate::api::etag;
 use crate::api::json;
-use crate::api::problem::Problem;
+use crate::api::problem::{Denied, Problem};
+use crate::api::problem_code::Code;
 use crate::api::request_headers::{idempotency_key, traceparent};
 use crate::api::state::ApiState;
-use crate::codec::content::ContentV1;
 use crate::codec::view::OrderView;
 use crate::model::order_request::{PlaceKey, PlaceRequest, keyed_order_id};
 use crate::ports::orders::OrdersExt as _;
@@ -28,7 +29,7 @@ use crate::ports::orders::OrdersExt as _;
     post, path = "/api/v1/orders", tag = "orders",
     params(("Idempotency-Key" = Option<String>, Header,
         description = "1 to 255 visible ASCII characters")),
-    request_body = ContentV1,
+    request_body = OrderDraft,
     responses(
         (status = 201, description = "Placed", body = OrderView, headers(
             ("Location" = String, description = "Where the order is"),
@@ -44,11 +45,22 @@ pub async fn place_order(
     let (parts, body) = request.into_parts();
     etag::refuse_all(&parts.headers)?;
     let key = idempotency_key(&parts.headers)?;
-    let check = |content: ContentV1| {
+    let check = |draft: OrderDraft| {
+        let (content, missing) = draft.content(&caller);
         let hash = key.map(|_| answer::canonical_hash(&content));
-        Ok((content.check()?, hash))
+        match (content.check(), missing) {
+            (Ok(placed), None) => Ok((placed, hash)),
+            (checked, missing) => {
+                let found = checked.err().unwrap_or_default();
+                Err(missing.into_iter().chain(found).collect())
+            }
+        }
     };
     let (placed, hash) = json::read_checked(&parts.headers, body, check).await?;
+    if !caller.may_place_for(placed.customer) {
+        let detail = "a customer places orders for itself only: leave customerId out";
+        return Err(Problem::new(Code::Forbidden, detail).denied(Denied::Role));
+    }
     let key = key.zip(hash).map(|(key, body)| PlaceKey {
         order: keyed_order_id(&caller, key),
         body,

@@ -15,10 +15,12 @@ use futures_util::{StreamExt as _, future, stream};
 use metrics::Histogram;
 use smallvec::SmallVec;
 use tokio::time::Instant;
+use trackops_domain::access::Caller;
 use trackops_domain::ids::{OrderId, Version};
 
 use super::messages::problem_message;
 use super::state::{ConnectionPermit, TrackState};
+use crate::api::caller::By;
 use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
 use crate::api::params::{OrderPath, Query, invalid};
@@ -61,6 +63,7 @@ const RECONNECT: Duration = Duration::from_secs(1);
 pub async fn stream_order_events(
     State(state): State<TrackState>,
     OrderPath(order): OrderPath,
+    By(caller): By,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -69,7 +72,7 @@ pub async fn stream_order_events(
         Some(version) => Some(version),
         None => since_parameter(&uri)?,
     };
-    match open(state, order, since).await {
+    match open(state, &caller, order, since).await {
         Err(problem) => match problem.passes_after() {
             Some(wait) => Ok(not_now(&problem.at(uri.path()), order, wait)),
             None => Err(problem),
@@ -80,6 +83,7 @@ pub async fn stream_order_events(
 
 async fn open(
     state: TrackState,
+    caller: &Caller,
     order: OrderId,
     since: Option<Version>,
 ) -> Result<Response, Problem> {
@@ -88,7 +92,9 @@ async fn open(
     queue
         .follow(order, since)
         .map_err(|e| Problem::new(Code::TooManySubscriptions, e.to_string()))?;
-    let current = state.subscribe(order, since, Arc::clone(&queue)).await?;
+    let current = state
+        .subscribe(caller, order, since, Arc::clone(&queue))
+        .await?;
     if current.status().is_final() && since == Some(current.version()) {
         // Tells the browser to stop coming back.
         return Ok(StatusCode::NO_CONTENT.into_response());

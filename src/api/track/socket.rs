@@ -20,10 +20,12 @@ use metrics::Histogram;
 use smallvec::SmallVec;
 use tokio::time::{self, Instant, MissedTickBehavior};
 use tokio_tungstenite::tungstenite;
+use trackops_domain::access::Caller;
 use trackops_domain::ids::{OrderId, Version};
 
 use super::messages::{Wanted, error_message, parse};
 use super::state::TrackState;
+use crate::api::caller::By;
 use crate::api::error_answers::ReadErrors;
 use crate::api::problem::{Problem, ProblemBody};
 use crate::api::problem_code::Code;
@@ -69,6 +71,7 @@ const UNANSWERED_PINGS_MAX: u8 = 2;
 )]
 pub async fn open_socket(
     State(state): State<TrackState>,
+    By(caller): By,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|rejection| refused(&rejection))?;
@@ -80,7 +83,7 @@ pub async fn open_socket(
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(FRAME_BYTES_MAX)
         .on_upgrade(move |socket| async move {
-            Connection::new(socket, state).run().await;
+            Connection::new(socket, state, caller).run().await;
             drop(place);
         });
     Ok(response)
@@ -135,6 +138,7 @@ type Subscribing = BoxFuture<'static, (OrderId, Result<(), Problem>)>;
 struct Connection {
     socket: WebSocket,
     state: TrackState,
+    caller: Caller,
     queue: Arc<Queue>,
     push_duration: Histogram,
     /// While it is set, nothing more is read.
@@ -143,7 +147,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(socket: WebSocket, state: TrackState) -> Self {
+    fn new(socket: WebSocket, state: TrackState, caller: Caller) -> Self {
         Self {
             socket,
             queue: Queue::with_limits(Arc::clone(&state.hub), state.limits.queue),
@@ -151,6 +155,7 @@ impl Connection {
             subscribing: None,
             unanswered_pings: 0,
             state,
+            caller,
         }
     }
 
@@ -228,9 +233,10 @@ impl Connection {
 
     fn subscribe(&self, order: OrderId, since: Option<Version>) -> Subscribing {
         let state = self.state.clone();
+        let caller = self.caller.clone();
         let queue = Arc::clone(&self.queue);
         Box::pin(async move {
-            let outcome = state.subscribe(order, since, queue).await;
+            let outcome = state.subscribe(&caller, order, since, queue).await;
             (order, outcome.map(|_| ()))
         })
     }

@@ -9,6 +9,7 @@ use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use trackops_domain::access::Caller;
 use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
@@ -18,7 +19,7 @@ use crate::api::problem_code::Code;
 use crate::live::queue::Queue;
 use crate::model::orders_error::OrdersError;
 use crate::ports::live::LiveHub;
-use crate::ports::orders::Orders;
+use crate::ports::orders::{Orders, OrdersExt as _};
 
 /// The state of the live routes' handlers.
 #[derive(Clone)]
@@ -78,6 +79,7 @@ impl TrackState {
     /// once.
     pub(super) async fn subscribe(
         &self,
+        caller: &Caller,
         order: OrderId,
         since: Option<Version>,
         queue: Arc<Queue>,
@@ -85,6 +87,11 @@ impl TrackState {
         let begun = Instant::now();
         let give_up = begun + self.limits.crowd_patience;
         let asked = async {
+            if caller.is_scoped() {
+                // Before anything of the order goes into the queue. Whose an order is never changes but for its
+                // courier.
+                self.orders.read(order, caller).await?;
+            }
             loop {
                 let subscribed = self.orders.subscribe(order, since, Arc::clone(&queue) as _);
                 match subscribed.await {
