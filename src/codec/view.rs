@@ -37,6 +37,9 @@ pub struct OrderView {
     /// Why, once REJECTED or CANCELLED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Who takes it to the customer: the courier that was named last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub courier_id: Option<String>,
     /// Where the courier is, while IN_TRANSIT and known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub courier: Option<CourierView>,
@@ -76,6 +79,9 @@ pub struct HistoryEntry {
     /// Why, for REJECTED and CANCELLED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The courier that was named with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub courier_id: Option<String>,
 }
 
 impl OrderView {
@@ -90,6 +96,7 @@ impl OrderView {
             created_at: order.created_at(),
             updated_at: order.updated_at(),
             reason: order.reason().map(Into::into),
+            courier_id: order.courier().map(|courier| courier.as_str().into()),
             courier: position.map(|p| CourierView {
                 lat: p.lat,
                 lon: p.lon,
@@ -148,6 +155,10 @@ pub fn history(order: &Order) -> Vec<HistoryEntry> {
             by: (&*entry.by).into(),
             command_id: entry.command.0,
             reason: entry.reason.as_deref().map(Into::into),
+            courier_id: entry
+                .courier
+                .as_ref()
+                .map(|courier| courier.as_str().into()),
         })
         .collect()
 }

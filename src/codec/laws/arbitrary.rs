@@ -16,7 +16,7 @@ use trackops_domain::command::{Command, HeldUp, Origin};
 use trackops_domain::decide::{self, Rejection};
 use trackops_domain::event::{Change, OrderEvent};
 use trackops_domain::evolve::evolve;
-use trackops_domain::ids::{CommandId, CustomerId, OrderId, ShopId, Sku, Version};
+use trackops_domain::ids::{CommandId, CourierId, CustomerId, OrderId, ShopId, Sku, Version};
 use trackops_domain::money::{Amount, Currency};
 use trackops_domain::order::{Order, Remembered};
 use trackops_domain::placed::{Address, Item, Placed, limits};
@@ -121,6 +121,7 @@ pub(super) fn order() -> impl Strategy<Value = (Order, OrderEvent)> {
         written_time(),
         text(20),
         uuid(),
+        courier(),
     );
     let known = (uuid(), 1_u32..5, option::of(uuid()));
     let saga = (
@@ -143,7 +144,7 @@ pub(super) fn order() -> impl Strategy<Value = (Order, OrderEvent)> {
                 asked_again,
             };
             let mut order = Order::from_placed(&event, saga).expect("a first event");
-            for (pick, at, reason, command) in steps {
+            for (pick, at, reason, command, courier) in steps {
                 let next = order.status().steps();
                 if next.is_empty() {
                     break;
@@ -154,7 +155,7 @@ pub(super) fn order() -> impl Strategy<Value = (Order, OrderEvent)> {
                     at,
                     by: Arc::from(&*reason),
                     command: CommandId(command),
-                    change: change(*pick.get(next), reason),
+                    change: change(*pick.get(next), reason, courier),
                 };
                 order = evolve(order, &event);
             }
@@ -172,11 +173,17 @@ pub(super) fn order() -> impl Strategy<Value = (Order, OrderEvent)> {
     )
 }
 
-fn change(to: Status, reason: Box<str>) -> Change {
+/// A courier, or none.
+fn courier() -> impl Strategy<Value = Option<CourierId>> {
+    let name = option::of("[!-~]{1,64}");
+    name.prop_map(|name| CourierId::parse(&name?))
+}
+
+fn change(to: Status, reason: Box<str>, courier: Option<CourierId>) -> Change {
     match to {
         Status::Confirmed => Change::Confirmed,
-        Status::Preparing => Change::Preparing,
-        Status::InTransit => Change::InTransit,
+        Status::Preparing => Change::Preparing { courier },
+        Status::InTransit => Change::InTransit { courier },
         Status::Delivered => Change::Delivered,
         Status::Rejected => Change::Rejected { reason },
         _ => Change::Cancelled { reason },
@@ -189,7 +196,7 @@ fn status() -> impl Strategy<Value = Status> {
 
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
-        status().prop_map(Command::Advance),
+        (status(), courier()).prop_map(|(to, courier)| Command::Advance { to, courier }),
         text(40).prop_map(|reason| Command::Cancel { reason }),
         Just(Command::StockReserved),
         text(40).prop_map(|reason| Command::StockRefused { reason }),
