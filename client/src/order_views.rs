@@ -84,6 +84,9 @@ pub struct OrderView {
     /// Why, once REJECTED or CANCELLED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Who takes it to the customer: the courier that was named last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub courier_id: Option<String>,
     /// Where the courier is, while IN_TRANSIT and known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub courier: Option<CourierView>,
@@ -132,6 +135,9 @@ pub struct HistoryEntry {
     /// Why, for REJECTED and CANCELLED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The courier that was named with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub courier_id: Option<String>,
 }
 
 /// Where a courier is.

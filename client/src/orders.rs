@@ -83,6 +83,20 @@ impl Client {
         self.write(Method::PUT, url, &body, &options).await
     }
 
+    /// Takes an order's step to PREPARING or IN_TRANSIT and names the courier, in 1 to 64 visible ASCII
+    /// characters. The step to the status that it already has is a success and changes no courier.
+    pub async fn advance_with_courier(
+        &self,
+        id: Uuid,
+        status: &Status,
+        courier: &str,
+        options: WriteOptions,
+    ) -> Result<Answer<OrderView>, Error> {
+        let url = self.order_url(id, &["status"]);
+        let body = json!({"status": status, "courierId": courier});
+        self.write(Method::PUT, url, &body, &options).await
+    }
+
     /// Cancels an order. Everyone who watches sees the reason, 1 to 500 characters.
     pub async fn cancel(
         &self,

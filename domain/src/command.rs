@@ -1,6 +1,6 @@
 //! What may be asked of an order.
 
-use crate::ids::CommandId;
+use crate::ids::{CommandId, CourierId};
 use crate::status::Status;
 use crate::time::Timestamp;
 use std::sync::Arc;
@@ -9,7 +9,12 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// A client's or a fulfilment system's step. A step to CANCELLED is a cancellation.
-    Advance(Status),
+    Advance {
+        /// The status to go to.
+        to: Status,
+        /// Who takes it to the customer. Only work that begins and a courier that leaves have one.
+        courier: Option<CourierId>,
+    },
     /// Call it off.
     Cancel {
         /// Shown to everyone who watches.
@@ -49,14 +54,29 @@ pub enum HeldUp {
 pub const REASON_UNLESS_GIVEN: &str = "cancelled";
 
 impl Command {
+    /// The step to `to`, which names no courier.
+    pub const fn advance(to: Status) -> Self {
+        Self::Advance { to, courier: None }
+    }
+
+    /// The courier that the step names. A step that can have none names none.
+    pub fn courier(&self) -> Option<&CourierId> {
+        match self {
+            Self::Advance { to, courier } if to.may_name_courier() => courier.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The status that a client asks for, with the reason. `None` for commands that no client sends. Two
-    /// requests with the same status and reason are the same, whichever route they come by.
+    /// requests with the same status, reason and courier ([`Self::courier`]) are the same, whichever route they
+    /// come by.
     pub fn asks_for(&self) -> Option<(Status, Option<&str>)> {
         match self {
-            Self::Advance(Status::Cancelled) => {
-                Some((Status::Cancelled, Some(REASON_UNLESS_GIVEN)))
-            }
-            Self::Advance(wanted) => Some((*wanted, None)),
+            Self::Advance {
+                to: Status::Cancelled,
+                ..
+            } => Some((Status::Cancelled, Some(REASON_UNLESS_GIVEN))),
+            Self::Advance { to, .. } => Some((*to, None)),
             Self::Cancel { reason } => Some((Status::Cancelled, Some(reason))),
             Self::StockReserved
             | Self::StockRefused { .. }
@@ -68,7 +88,7 @@ impl Command {
     /// A stable name for metrics and logs.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Advance(_) => "advance",
+            Self::Advance { .. } => "advance",
             Self::Cancel { .. } => "cancel",
             Self::StockReserved => "stock_reserved",
             Self::StockRefused { .. } => "stock_refused",

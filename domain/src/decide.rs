@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::command::{Command, HeldUp, Origin, REASON_UNLESS_GIVEN};
 use crate::event::{Change, OrderEvent};
-use crate::ids::{OrderId, Version};
+use crate::ids::{CourierId, OrderId, Version};
 use crate::order::Order;
 use crate::placed::Placed;
 use crate::saga::{Intent, Policy, Saga, Stock};
@@ -95,9 +95,9 @@ pub fn decide(
         })
     };
     match command {
-        Command::Advance(wanted) => client_step(current, *wanted, None)
+        Command::Advance { to, .. } => client_step(current, *to, None, command.courier())
             .map(|change| change.map_or(Decision::Unchanged, event)),
-        Command::Cancel { reason } => client_step(current, Status::Cancelled, Some(reason))
+        Command::Cancel { reason } => client_step(current, Status::Cancelled, Some(reason), None)
             .map(|change| change.map_or(Decision::Unchanged, event)),
         Command::StockReserved if current == Status::Pending => Ok(event(Change::Confirmed)),
         Command::StockRefused { reason } if current == Status::Pending => {
@@ -192,6 +192,7 @@ fn client_step(
     current: Status,
     wanted: Status,
     reason: Option<&str>,
+    courier: Option<&CourierId>,
 ) -> Result<Option<Change>, Rejection> {
     if current == wanted {
         return Ok(None);
@@ -200,8 +201,12 @@ fn client_step(
         return Err(Rejection { current, wanted });
     }
     match wanted {
-        Status::Preparing => Ok(Some(Change::Preparing)),
-        Status::InTransit => Ok(Some(Change::InTransit)),
+        Status::Preparing => Ok(Some(Change::Preparing {
+            courier: courier.cloned(),
+        })),
+        Status::InTransit => Ok(Some(Change::InTransit {
+            courier: courier.cloned(),
+        })),
         Status::Delivered => Ok(Some(Change::Delivered)),
         Status::Cancelled => Ok(Some(Change::Cancelled {
             reason: reason.unwrap_or(REASON_UNLESS_GIVEN).into(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ids::{CommandId, OrderId, Version};
+use crate::ids::{CommandId, CourierId, OrderId, Version};
 use crate::placed::Placed;
 use crate::status::Status;
 use crate::time::Timestamp;
@@ -42,9 +42,15 @@ pub enum Change {
         reason: Box<str>,
     },
     /// Work on it began.
-    Preparing,
+    Preparing {
+        /// Who will take it, if that was said.
+        courier: Option<CourierId>,
+    },
     /// A courier took it.
-    InTransit,
+    InTransit {
+        /// Who, if that was said.
+        courier: Option<CourierId>,
+    },
     /// It arrived.
     Delivered,
     /// It was called off.
@@ -61,8 +67,8 @@ impl Change {
             Self::Placed { .. } => Status::Pending,
             Self::Confirmed => Status::Confirmed,
             Self::Rejected { .. } => Status::Rejected,
-            Self::Preparing => Status::Preparing,
-            Self::InTransit => Status::InTransit,
+            Self::Preparing { .. } => Status::Preparing,
+            Self::InTransit { .. } => Status::InTransit,
             Self::Delivered => Status::Delivered,
             Self::Cancelled { .. } => Status::Cancelled,
         }
@@ -72,6 +78,14 @@ impl Change {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Rejected { reason } | Self::Cancelled { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The courier that the change names.
+    pub const fn courier(&self) -> Option<&CourierId> {
+        match self {
+            Self::Preparing { courier } | Self::InTransit { courier } => courier.as_ref(),
             _ => None,
         }
     }

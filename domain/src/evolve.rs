@@ -15,7 +15,7 @@ pub fn evolve(mut order: Order, event: &OrderEvent) -> Order {
     order.log.push(LogEntry::of(event));
     let saga = &mut order.saga;
     match event.change {
-        Change::Placed { .. } | Change::Preparing | Change::InTransit => {}
+        Change::Placed { .. } | Change::Preparing { .. } | Change::InTransit { .. } => {}
         Change::Confirmed => {
             saga.stock = Stock::Reserved;
             saga.deadline = None;

@@ -13,7 +13,7 @@ use crate::command::{Command, HeldUp, Origin};
 use crate::decide::{Decision, decide, place};
 use crate::event::{Change, OrderEvent};
 use crate::evolve::evolve;
-use crate::ids::{CommandId, CustomerId, OrderId, Sku, Version};
+use crate::ids::{CommandId, CourierId, CustomerId, OrderId, Sku, Version};
 use crate::invariants::check_log;
 use crate::money::{Amount, Currency};
 use crate::order::Order;
@@ -76,7 +76,10 @@ fn held_up() -> impl Strategy<Value = HeldUp> {
 
 fn any_command() -> impl Strategy<Value = Command> {
     prop_oneof![
-        8 => (0..Status::ALL.len()).prop_map(|i| Command::Advance(Status::ALL[i])),
+        8 => (0..Status::ALL.len(), 0..3_usize).prop_map(|(i, named)| Command::Advance {
+            to: Status::ALL[i],
+            courier: CourierId::parse(["", "anna", "bert"][named]),
+        }),
         1 => Just(Command::Cancel { reason: "no longer hungry".into() }),
         4 => Just(Command::StockReserved),
         1 => Just(Command::StockRefused { reason: "none left".into() }),
@@ -102,7 +105,7 @@ macro_rules! commands {
 }
 
 commands!(
-    Command::Advance(_) => "advance",
+    Command::Advance { .. } => "advance",
     Command::Cancel { .. } => "cancel",
     Command::StockReserved => "stock reserved",
     Command::StockRefused { .. } => "stock refused",
@@ -125,13 +128,61 @@ fn every_command_is_drawn() {
     assert_eq!(drawn, all);
 }
 
+/// `order` after `command`, if that is an event.
+fn after(order: &Order, command: &Command, id: u128) -> Order {
+    match decide(order, command, origin(id, 2_000), &Policy::default()) {
+        Ok(Decision::Event(event)) => evolve(order.clone(), &event),
+        Ok(_) => order.clone(),
+        Err(rejection) => panic!("{command:?}: {rejection}"),
+    }
+}
+
+#[test]
+fn an_order_keeps_the_courier_that_was_named_last() {
+    let to = |to, name: &str| Command::Advance {
+        to,
+        courier: CourierId::parse(name),
+    };
+    let name = |order: &Order| order.courier().map(ToString::to_string);
+    let (order, _) = new_order();
+    let order = after(&order, &Command::StockReserved, 10);
+    let anna = to(Status::Preparing, "anna");
+    let preparing = after(&order, &anna, 11);
+    assert_eq!(name(&preparing).as_deref(), Some("anna"));
+    // The step to the same status changes nothing, whoever it names.
+    let again = after(&preparing, &to(Status::Preparing, "bert"), 12);
+    assert_eq!(again, preparing);
+    let (on_its_way, taken_over) = (
+        after(&preparing, &to(Status::InTransit, ""), 13),
+        after(&preparing, &to(Status::InTransit, "bert"), 13),
+    );
+    assert_eq!(name(&on_its_way).as_deref(), Some("anna"));
+    assert_eq!(name(&taken_over).as_deref(), Some("bert"));
+    // No courier belongs to the other steps.
+    let delivered = after(&taken_over, &to(Status::Delivered, "carl"), 14);
+    assert_eq!(name(&delivered).as_deref(), Some("bert"));
+    let first = CommandId(Uuid::from_u128(11));
+    assert!(delivered.asked_the_same(first, &anna));
+    for other in [to(Status::Preparing, ""), to(Status::Preparing, "bert")] {
+        assert!(!delivered.asked_the_same(first, &other), "{other:?}");
+    }
+    // The same for a command that changed nothing.
+    let mut order = preparing;
+    let key = CommandId(Uuid::from_u128(15));
+    order.remember(key, &anna);
+    assert!(order.asked_the_same(key, &anna));
+    for other in [to(Status::Preparing, ""), to(Status::Preparing, "bert")] {
+        assert!(!order.asked_the_same(key, &other), "{other:?}");
+    }
+}
+
 #[test]
 fn what_was_asked_without_a_key_pushes_out_no_keyed_success() {
     let (mut order, _) = new_order();
     let keyed = |n: u8| CommandId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &[n]));
     let drawn =
         |n: u64| CommandId(uuid::Builder::from_unix_timestamp_millis(n, &[0; 10]).into_uuid());
-    let command = Command::Advance(Status::Pending);
+    let command = Command::advance(Status::Pending);
     order.remember(keyed(0), &command);
     for n in 1..100 {
         order.remember(drawn(n), &command);

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::command::Command;
 use crate::event::OrderEvent;
-use crate::ids::{CommandId, OrderId, Version};
+use crate::ids::{CommandId, CourierId, OrderId, Version};
 use crate::placed::Placed;
 use crate::saga::Saga;
 use crate::status::Status;
@@ -62,6 +62,8 @@ pub struct LogEntry {
     pub command: CommandId,
     /// Why, for REJECTED and CANCELLED.
     pub reason: Option<Box<str>>,
+    /// The courier that was named with it.
+    pub courier: Option<CourierId>,
 }
 
 impl Order {
@@ -107,6 +109,12 @@ impl Order {
         self.log.last().and_then(|entry| entry.reason.as_deref())
     }
 
+    /// Who takes it to the customer: the courier that was named last.
+    pub fn courier(&self) -> Option<&CourierId> {
+        let mut newest_first = self.log.iter().rev();
+        newest_first.find_map(|entry| entry.courier.as_ref())
+    }
+
     /// The entry that led to `version`.
     pub fn entry(&self, version: Version) -> Option<&LogEntry> {
         self.log.get((version.0 as usize).checked_sub(1)?)
@@ -136,14 +144,16 @@ impl Order {
     }
 
     /// Whether the known command `id` can have been `command`. Its body is not stored, so this compares
-    /// the status that it led to and, for a cancellation, the reason. For a command that changed nothing
-    /// it compares a hash of both.
+    /// the status that it led to, the reason of a cancellation and the courier. For a command that changed
+    /// nothing it compares a hash of them.
     pub fn asked_the_same(&self, id: CommandId, command: &Command) -> bool {
         let Some((status, reason)) = command.asks_for() else {
             return true;
         };
         if let Some(entry) = self.log.iter().find(|entry| entry.command == id) {
-            return entry.status == status && entry.reason.as_deref() == reason;
+            return entry.status == status
+                && entry.reason.as_deref() == reason
+                && entry.courier.as_ref() == command.courier();
         }
         let known = self.remembered.iter().find(|known| known.command == id);
         known.is_none_or(|known| match known.asked {
@@ -174,10 +184,12 @@ impl Order {
 }
 
 impl Remembered {
-    /// Hashes status and reason, to store sixteen bytes in place of a reason of up to two thousand.
+    /// Hashes what was asked for, to store sixteen bytes in place of a reason of up to two thousand. Only
+    /// cancellations have a reason, and they have no courier.
     fn mark(id: CommandId, command: &Command) -> Option<uuid::Uuid> {
         let (status, reason) = command.asks_for()?;
-        let asked = format!("{status} {}", reason.unwrap_or_default());
+        let said = reason.or_else(|| command.courier().map(CourierId::as_str));
+        let asked = format!("{status} {}", said.unwrap_or_default());
         Some(uuid::Uuid::new_v5(&id.0, asked.as_bytes()))
     }
 }
@@ -190,6 +202,7 @@ impl LogEntry {
             by: Arc::clone(&event.by),
             command: event.command,
             reason: event.change.reason().map(Box::from),
+            courier: event.change.courier().cloned(),
         }
     }
 }

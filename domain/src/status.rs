@@ -75,6 +75,11 @@ impl Status {
         }
     }
 
+    /// Whether the step to it may name the courier who takes the order to the customer.
+    pub const fn may_name_courier(self) -> bool {
+        matches!(self, Self::Preparing | Self::InTransit)
+    }
+
     /// Whether `later` can still be reached from here by one or more legal steps.
     pub fn can_reach(self, later: Self) -> bool {
         self.steps()

@@ -2,6 +2,7 @@
 //! holds texts. For bounds in bytes; right within a factor of two.
 
 use trackops_domain::command::Command;
+use trackops_domain::ids::CourierId;
 use trackops_domain::order::Order;
 use trackops_domain::placed::Placed;
 
@@ -31,7 +32,8 @@ pub(super) fn content(placed: &Placed) -> usize {
 /// A live order.
 pub(super) fn order(order: &Order) -> usize {
     let changes = order.log.iter().map(|entry| {
-        CHANGE_BYTES + entry.by.len() + entry.reason.as_ref().map_or(0, |reason| reason.len())
+        let reason = entry.reason.as_ref().map_or(0, |reason| reason.len());
+        CHANGE_BYTES + entry.by.len() + reason + courier(entry.courier.as_ref())
     });
     content(&order.placed) + changes.sum::<usize>() + order.remembered.len() * CHANGE_BYTES
 }
@@ -39,7 +41,11 @@ pub(super) fn order(order: &Order) -> usize {
 /// A command.
 pub(super) fn command(command: &Command) -> usize {
     let reason = command.asks_for().and_then(|(_, reason)| reason);
-    CHANGE_BYTES + reason.map_or(0, str::len)
+    CHANGE_BYTES + reason.map_or(0, str::len) + courier(command.courier())
+}
+
+fn courier(courier: Option<&CourierId>) -> usize {
+    courier.map_or(0, |courier| courier.as_str().len())
 }
 
 /// A row on its way to the journal.

@@ -121,7 +121,7 @@ mod tests {
     }
 
     fn checked(key: &ApiKey, text: &str, now: i64) -> Result<String, Refusal> {
-        let presented = Presented::parse(text).ok_or(Refusal::Malformed)?;
+        let presented = Presented::parse(text).ok_or(Refusal::NoKey)?;
         let principal = presented.principal(key, Timestamp(now))?;
         Ok(trackops_domain::access::Caller::from(principal)
             .by()

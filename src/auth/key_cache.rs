@@ -87,7 +87,7 @@ impl KeyCache {
 
     /// The caller whose key `text` is.
     pub async fn identify(&self, text: &str) -> Result<Caller, Refusal> {
-        let presented = Presented::parse(text).ok_or(Refusal::Malformed)?;
+        let presented = Presented::parse(text).ok_or(Refusal::NoKey)?;
         self.be_fresh().await;
         let key = match self.keys.get(presented.id) {
             Some(known) => {

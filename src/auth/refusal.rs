@@ -8,9 +8,12 @@ pub enum Refusal {
     /// There is no credential.
     #[error("a credential is needed")]
     Missing,
-    /// It has no form that is known.
-    #[error("the credential is neither an API key nor an access token")]
+    /// The header is no single `Bearer` credential.
+    #[error("Authorization must be one Bearer credential")]
     Malformed,
+    /// The credential has no form that is known.
+    #[error("the credential is no API key")]
+    NoKey,
     /// No key of that id, or another secret.
     #[error("the key isn't known")]
     Unknown,
@@ -31,6 +34,7 @@ impl Refusal {
         match self {
             Self::Missing => "missing",
             Self::Malformed => "malformed",
+            Self::NoKey => "no-key",
             Self::Unknown => "unknown",
             Self::Expired => "expired",
             Self::Revoked => "revoked",

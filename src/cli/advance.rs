@@ -26,9 +26,17 @@ pub async fn advance(args: &AdvanceArgs, output: &mut Output) -> Result<(), CliE
         next_step(&answer.value)?
     };
     let status = status.as_str().into();
-    let advanced = server
-        .ask(client.advance(args.id, &status, options))
-        .await?;
+    let advanced = match &args.courier {
+        Some(courier) => {
+            let step = client.advance_with_courier(args.id, &status, courier, options);
+            server.ask(step).await?
+        }
+        None => {
+            server
+                .ask(client.advance(args.id, &status, options))
+                .await?
+        }
+    };
     show::print_changed(&advanced, args.json, output)
 }
 

@@ -105,6 +105,9 @@ pub struct AdvanceArgs {
     /// The status to go to, e.g. in-transit; without it, the next one
     #[arg(value_parser = parse_status)]
     pub status: Option<Status>,
+    /// Who takes it to the customer; only to preparing or in-transit
+    #[arg(long, value_name = "ID")]
+    pub courier: Option<String>,
     /// Idempotency-Key: a repeat with the same key is the same step
     #[arg(long)]
     pub key: Option<String>,

@@ -7,7 +7,7 @@ use super::client_args::ShowArgs;
 use super::failure::CliError;
 use super::output::Output;
 use super::server::Server;
-use super::text::{json_line, money, printable, table};
+use super::text::{json_line, money, printable, table, with_courier};
 
 /// Prints an order.
 pub async fn show(args: &ShowArgs, output: &mut Output) -> Result<(), CliError> {
@@ -103,11 +103,11 @@ fn render(view: &OrderView) -> String {
             .clone()
             .map(|text| ("note", text)),
     );
-    if let Some(courier) = &view.courier {
-        rows.push((
-            "courier",
-            format!("{:.5}, {:.5} at {}", courier.lat, courier.lon, courier.at),
-        ));
+    let place = view.courier.as_ref();
+    let place = place.map(|at| format!("{:.5}, {:.5} at {}", at.lat, at.lon, at.at));
+    let courier: Vec<String> = view.courier_id.iter().cloned().chain(place).collect();
+    if !courier.is_empty() {
+        rows.push(("courier", courier.join(", ")));
     }
     table(&rows, 9)
 }
@@ -118,8 +118,12 @@ fn render_history(items: &[HistoryEntry]) -> String {
         let reason = entry.reason.as_deref();
         let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         let line = format!(
-            "v{:<3} {}  {:<10}  by {}{reason}",
-            entry.version, entry.at, entry.status, entry.by
+            "v{:<3} {}  {:<10}  by {}{}{reason}",
+            entry.version,
+            entry.at,
+            entry.status,
+            entry.by,
+            with_courier(entry.courier_id.as_deref()),
         );
         text.extend(["  ", &printable(&line), "\n"]);
     }
@@ -143,7 +147,8 @@ mod tests {
             "address": {"street": "S\u{1b}[2J 1", "city": "C", "postalCode": "1", "country": "DE"},
             "totalAmount": 1905, "createdAt": "2026-01-31T12:00:00.000Z",
             "updatedAt": "2026-01-31T12:00:05.000Z", "reason": "changed my mind",
-            "shopId": "north",
+            "shopId": "north", "courierId": "anna",
+            "courier": {"lat": 52.5, "lon": 13.4, "at": "2026-01-31T12:00:04.000Z"},
         });
         let text = render(&serde_json::from_value(view).expect("a view"));
         insta::assert_snapshot!(text, @"
@@ -158,6 +163,7 @@ mod tests {
                   1 × B at 0.05 EUR
         total     19.05 EUR
         to        S [2J 1, 1 C, DE
+        courier   anna, 52.50000, 13.40000 at 2026-01-31T12:00:04.000Z
         ");
     }
 
@@ -167,13 +173,13 @@ mod tests {
             {"version": 1, "previousStatus": null, "status": "PENDING", "by": "client",
              "at": "2026-01-31T12:00:00.000Z", "commandId": Uuid::nil()},
             {"version": 2, "previousStatus": "PENDING", "status": "REJECTED", "by": "inventory",
-             "at": "2026-01-31T12:00:01.000Z", "commandId": Uuid::nil(), "reason": "no A"},
+             "at": "2026-01-31T12:00:01.000Z", "commandId": Uuid::nil(), "reason": "no A", "courierId": "anna"},
         ]);
         let items: Vec<HistoryEntry> = serde_json::from_value(items).expect("entries");
         insta::assert_snapshot!(render_history(&items), @"
         history
           v1   2026-01-31T12:00:00.000Z  PENDING     by client
-          v2   2026-01-31T12:00:01.000Z  REJECTED    by inventory: no A
+          v2   2026-01-31T12:00:01.000Z  REJECTED    by inventory, courier anna: no A
         ");
     }
 }

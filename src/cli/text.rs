@@ -17,6 +17,11 @@ pub fn short_id(id: Uuid) -> String {
     format!("…{}", &text[text.len() - 8..])
 }
 
+/// What follows an author's name if a courier was named with the change.
+pub fn with_courier(courier: Option<&str>) -> String {
+    courier.map_or_else(String::new, |courier| format!(", courier {courier}"))
+}
+
 /// `9.50 EUR`.
 pub fn money(minor: i64, currency: &str) -> String {
     let decimals = if NO_DECIMALS.contains(&currency) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::ids::{CourierId, OrderId, Version};
 use trackops_domain::order::Order;
 use trackops_domain::time::Timestamp;
 
@@ -36,6 +36,8 @@ enum ServerMessage<'a> {
         by: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        courier_id: Option<&'a str>,
     },
     Location {
         order_id: OrderUuid,
@@ -69,6 +71,7 @@ pub fn update(order: &Order, version: Version) -> Option<Bytes> {
         at: entry.at,
         by: &entry.by,
         reason: entry.reason.as_deref(),
+        courier_id: entry.courier.as_ref().map(CourierId::as_str),
     }))
 }
 
@@ -95,7 +98,11 @@ mod tests {
 
     #[test]
     fn what_a_listener_hears_keeps_its_form() {
-        let to_transit = [Change::Confirmed, Change::Preparing, Change::InTransit];
+        let to_transit = [
+            Change::Confirmed,
+            Change::Preparing { courier: None },
+            Change::InTransit { courier: None },
+        ];
         let (order, _) = samples::order(&to_transit);
         let position = Position {
             lat: 52.51,
@@ -107,6 +114,10 @@ mod tests {
         insta::assert_snapshot!("snapshot", text(snapshot(&order, Some(position))));
         insta::assert_snapshot!("update_of_the_first_version", of_version(&order, 1));
         insta::assert_snapshot!("update", of_version(&order, 4));
+        let courier = CourierId::parse("anna/7");
+        let (given, _) = samples::order(&[Change::Confirmed, Change::Preparing { courier }]);
+        insta::assert_snapshot!("update_with_a_courier", of_version(&given, 3));
+        insta::assert_snapshot!("snapshot_with_a_courier", text(snapshot(&given, None)));
         let reason = "hail".into();
         let (cancelled, _) = samples::order(&[Change::Cancelled { reason }]);
         insta::assert_snapshot!("update_with_a_reason", of_version(&cancelled, 2));

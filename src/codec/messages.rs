@@ -233,7 +233,11 @@ mod tests {
     #[test]
     fn what_an_order_publishes_keeps_its_form() {
         let reason: Box<str> = "the oven is cold".into();
-        let to_transit = [Change::Confirmed, Change::Preparing, Change::InTransit];
+        let to_transit = [
+            Change::Confirmed,
+            Change::Preparing { courier: None },
+            Change::InTransit { courier: None },
+        ];
         let delivered = [&to_transit[..], &[Change::Delivered]].concat();
         insta::assert_snapshot!("placed", published(&[]));
         insta::assert_snapshot!("confirmed", published(&[Change::Confirmed]));

@@ -13,7 +13,7 @@ use thiserror::Error;
 use trackops_cluster::Epoch;
 use trackops_domain::event::{Change, OrderEvent};
 use trackops_domain::evolve::evolve;
-use trackops_domain::ids::{CommandId, OrderId, Version};
+use trackops_domain::ids::{CommandId, CourierId, OrderId, Version};
 use trackops_domain::invariants::{Invariant, check_log};
 use trackops_domain::order::{LogEntry, Order, Remembered};
 use trackops_domain::saga::{Saga, Stock};
@@ -61,6 +61,14 @@ struct PlacedV1 {
 struct ReasonV1 {
     v: VersionOne,
     reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CourierV1 {
+    v: VersionOne,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    courier_id: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,7 +131,15 @@ pub fn change_data(change: &Change) -> Option<Bytes> {
             v: VersionOne,
             reason: (&**reason).into(),
         })),
-        Change::Confirmed | Change::Preparing | Change::InTransit | Change::Delivered => None,
+        Change::Preparing { courier } | Change::InTransit { courier } => {
+            courier.as_ref().map(|courier| {
+                to_json(&CourierV1 {
+                    v: VersionOne,
+                    courier_id: Some(courier.as_str().into()),
+                })
+            })
+        }
+        Change::Confirmed | Change::Delivered => None,
     }
 }
 
@@ -156,8 +172,12 @@ pub fn event_rows(order: &Order) -> Vec<EventRow> {
                 body_hash: order.body_hash,
             },
             Status::Confirmed => Change::Confirmed,
-            Status::Preparing => Change::Preparing,
-            Status::InTransit => Change::InTransit,
+            Status::Preparing => Change::Preparing {
+                courier: entry.courier.clone(),
+            },
+            Status::InTransit => Change::InTransit {
+                courier: entry.courier.clone(),
+            },
             Status::Delivered => Change::Delivered,
             Status::Rejected => Change::Rejected { reason: reason() },
             Status::Cancelled => Change::Cancelled { reason: reason() },
@@ -245,8 +265,12 @@ fn event(order: OrderId, row: &EventRow) -> Result<OrderEvent, StoredError> {
             }
         }
         Status::Confirmed => Change::Confirmed,
-        Status::Preparing => Change::Preparing,
-        Status::InTransit => Change::InTransit,
+        Status::Preparing => Change::Preparing {
+            courier: courier(data)?,
+        },
+        Status::InTransit => Change::InTransit {
+            courier: courier(data)?,
+        },
         Status::Delivered => Change::Delivered,
         Status::Rejected => Change::Rejected {
             reason: reason(data)?,
@@ -267,6 +291,14 @@ fn event(order: OrderId, row: &EventRow) -> Result<OrderEvent, StoredError> {
 
 fn reason(data: &[u8]) -> Result<Box<str>, StoredError> {
     Ok(from_json::<ReasonV1>(data, "reason")?.reason.into())
+}
+
+/// The courier of an event, which has no data if it names none.
+fn courier(data: &[u8]) -> Result<Option<CourierId>, StoredError> {
+    let stored: Option<CourierV1> = from_json(data, "courier")?;
+    let name = stored.and_then(|stored| stored.courier_id);
+    let parse = |name: String| CourierId::parse(&name).ok_or(StoredError::Impossible("courier"));
+    name.map(parse).transpose()
 }
 
 fn from_json<T: DeserializeOwned>(json: &[u8], what: &'static str) -> Result<T, StoredError> {

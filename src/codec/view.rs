@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use trackops_domain::access::Facts;
-use trackops_domain::ids::{CustomerId, ShopId};
+use trackops_domain::access::{Caller, Facts};
+use trackops_domain::ids::{CourierId, CustomerId, ShopId};
 use trackops_domain::order::Order;
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
@@ -39,6 +39,9 @@ pub struct OrderView {
     /// Why, once REJECTED or CANCELLED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Who takes it to the customer: the courier that was named last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub courier_id: Option<String>,
     /// Where the courier is, while IN_TRANSIT and known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub courier: Option<CourierView>,
@@ -78,6 +81,9 @@ pub struct HistoryEntry {
     /// Why, for REJECTED and CANCELLED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The courier that was named with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub courier_id: Option<String>,
 }
 
 impl OrderView {
@@ -92,6 +98,7 @@ impl OrderView {
             created_at: order.created_at(),
             updated_at: order.updated_at(),
             reason: order.reason().map(Into::into),
+            courier_id: order.courier().map(|courier| courier.as_str().into()),
             courier: position.map(|p| CourierView {
                 lat: p.lat,
                 lon: p.lon,
@@ -113,28 +120,27 @@ pub fn render(order: &Order) -> Bytes {
 #[serde(rename_all = "camelCase")]
 pub struct Whose {
     customer_id: uuid::Uuid,
-    #[serde(default, deserialize_with = "shop")]
-    shop_id: Option<ShopId>,
-}
-
-fn shop<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<ShopId>, D::Error> {
-    let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-    Ok(ShopId::parse(&text))
+    #[serde(default)]
+    shop_id: Option<String>,
+    #[serde(default)]
+    courier_id: Option<String>,
 }
 
 impl Whose {
-    /// As the rules ask for it.
-    pub fn as_facts(&self) -> Facts<'_> {
-        Facts {
+    /// Whether the order is there for `caller`.
+    pub fn is_seen_by(&self, caller: &Caller) -> bool {
+        let shop = self.shop_id.as_deref().and_then(ShopId::parse);
+        let courier = self.courier_id.as_deref().and_then(CourierId::parse);
+        caller.sees(Facts {
             customer: CustomerId(self.customer_id),
-            shop: self.shop_id.as_ref(),
-            courier: None,
-        }
+            shop: shop.as_ref(),
+            courier: courier.as_ref(),
+        })
     }
 }
 
 /// Whose order `view` shows; `None` for what is no view.
-pub fn facts(view: &[u8]) -> Option<Whose> {
+pub fn whose(view: &[u8]) -> Option<Whose> {
     serde_json::from_slice(view).ok()
 }
 
@@ -180,6 +186,10 @@ pub fn history(order: &Order) -> Vec<HistoryEntry> {
             by: (&*entry.by).into(),
             command_id: entry.command.0,
             reason: entry.reason.as_deref().map(Into::into),
+            courier_id: entry
+                .courier
+                .as_ref()
+                .map(|courier| courier.as_str().into()),
         })
         .collect()
 }

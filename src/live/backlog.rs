@@ -371,7 +371,11 @@ mod tests {
 
     #[test]
     fn an_older_position_is_not_shown_after_a_newer_one() {
-        let (order, _) = samples::order(&[Change::Confirmed, Change::Preparing, Change::InTransit]);
+        let (order, _) = samples::order(&[
+            Change::Confirmed,
+            Change::Preparing { courier: None },
+            Change::InTransit { courier: None },
+        ]);
         let (id, order) = (order.id, Arc::new(order));
         let (limits, mut backlog) = (QueueLimits::default(), Backlog::default());
         let at = |minute: i64| Position {

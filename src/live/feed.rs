@@ -448,8 +448,8 @@ mod tests {
         };
         let steps = [
             Change::Confirmed,
-            Change::Preparing,
-            Change::InTransit,
+            Change::Preparing { courier: None },
+            Change::InTransit { courier: None },
             Change::Delivered,
         ];
         assert!(told(&steps[..3]));

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use trackops_domain::access::Caller;
 use trackops_domain::command::Command;
+use trackops_domain::ids::CourierId;
 use trackops_domain::placed::limits;
 use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
@@ -168,7 +169,10 @@ fn progress(fields: &Fields, now: Timestamp) -> Result<(&str, Command), Reason> 
     let name = fields.text("status", 64)?;
     let command = match Status::parse(name) {
         Some(step @ (Status::Preparing | Status::InTransit | Status::Delivered)) => {
-            Command::Advance(step)
+            Command::Advance {
+                to: step,
+                courier: courier(fields, step)?,
+            }
         }
         Some(Status::Cancelled) => Command::Cancel {
             reason: format!("cancelled by {by}").into(),
@@ -181,6 +185,20 @@ fn progress(fields: &Fields, now: Timestamp) -> Result<(&str, Command), Reason> 
         None => return Err(Reason::new(MALFORMED, format!("status {name} is unknown"))),
     };
     Ok((by, command))
+}
+
+/// The courier that a report of `step` names. A step that can have none ignores the field: what was done stays
+/// done.
+fn courier(fields: &Fields, step: Status) -> Result<Option<CourierId>, Reason> {
+    if !step.may_name_courier() {
+        return Ok(None);
+    }
+    let name = fields.optional_text("courierId", CourierId::BYTES_MAX)?;
+    let parse = |name| {
+        let detail = "courierId must be 1 to 64 visible ASCII characters";
+        CourierId::parse(name).ok_or_else(|| malformed(detail))
+    };
+    name.map(parse).transpose()
 }
 
 fn verdict(error: &OrdersError) -> HandlerOutcome {
@@ -224,23 +242,52 @@ fn verdict(error: &OrdersError) -> HandlerOutcome {
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp(1_769_860_800_000);
+
+    /// The command in a report with `fields`.
+    fn read(fields: &str) -> Result<Command, Reason> {
+        let id = uuid::Uuid::from_u128(7);
+        let payload = format!(r#"{{"orderId":"{id}",{fields}}}"#);
+        let message = InMessage {
+            topic: Topic::FulfillmentUpdates.as_str().into(),
+            partition: 0,
+            offset: 0,
+            key: None,
+            headers: std::collections::BTreeMap::default(),
+            payload: Some(payload.into()),
+            timestamp_ms: 0,
+        };
+        command_request(&message, NOW).map(|request| request.command)
+    }
+
+    #[test]
+    fn a_report_names_the_courier_of_a_step_that_may_have_one() {
+        let command = |status: &str, courier: &str| {
+            read(&format!(r#""status":"{status}","courierId":{courier}"#))
+        };
+        for (name, to) in [
+            ("PREPARING", Status::Preparing),
+            ("IN_TRANSIT", Status::InTransit),
+        ] {
+            let courier = CourierId::parse("anna/7");
+            let wanted = Command::Advance { to, courier };
+            assert_eq!(command(name, r#""anna/7""#).expect("readable"), wanted);
+            let nobody = command(name, "null").expect("readable");
+            assert_eq!(nobody, Command::advance(to));
+            let long = format!("\"{}\"", "x".repeat(65));
+            for wrong in ["\"\"", r#""anna b""#, r#""ä""#, "7", &long] {
+                let reason = command(name, wrong).expect_err(wrong);
+                assert_eq!(reason.code, MALFORMED, "{reason:?}");
+                assert!(reason.detail.starts_with("courierId "), "{reason:?}");
+            }
+        }
+        let delivered = command("DELIVERED", r#""anna b""#).expect("readable");
+        assert_eq!(delivered, Command::advance(Status::Delivered));
+    }
+
     #[test]
     fn a_report_says_when_it_was_or_nothing() {
-        let now = Timestamp(1_769_860_800_000);
-        let read = |at: &str| {
-            let id = uuid::Uuid::from_u128(7);
-            let payload = format!(r#"{{"orderId":"{id}","status":"PREPARING","at":{at}}}"#);
-            let message = InMessage {
-                topic: Topic::FulfillmentUpdates.as_str().into(),
-                partition: 0,
-                offset: 0,
-                key: None,
-                headers: std::collections::BTreeMap::default(),
-                payload: Some(payload.into()),
-                timestamp_ms: 0,
-            };
-            command_request(&message, now).map(|request| request.command)
-        };
+        let read = |at: &str| read(&format!(r#""status":"PREPARING","at":{at}"#));
         for at in [
             "null",
             r#""2026-01-31T12:00:00Z""#,
@@ -248,7 +295,7 @@ mod tests {
             r#""2026-01-24T13:00:00+01:00""#,
         ] {
             let command = read(at).unwrap_or_else(|reason| panic!("{at}: {reason:?}"));
-            assert_eq!(command, Command::Advance(Status::Preparing));
+            assert_eq!(command, Command::advance(Status::Preparing));
         }
         for at in [
             "1769860800000",

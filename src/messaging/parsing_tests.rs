@@ -83,7 +83,7 @@ fn message(payload: impl Strategy<Value = Bytes>) -> impl Strategy<Value = InMes
 fn said() -> String {
     let id = samples::id();
     format!(
-        r#"{{"orderId":"{id}","status":"PREPARING","at":"2026-01-31T12:00:00Z","by":"kitchen-1","reason":"no","failedItems":["A"]}}"#
+        r#"{{"orderId":"{id}","status":"PREPARING","at":"2026-01-31T12:00:00Z","by":"kitchen-1","courierId":"anna","reason":"no","failedItems":["A"]}}"#
     )
 }
 

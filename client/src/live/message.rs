@@ -73,6 +73,9 @@ pub struct Update {
     /// Why, for REJECTED and CANCELLED.
     #[serde(default)]
     pub reason: Option<String>,
+    /// The courier that was named with it.
+    #[serde(default)]
+    pub courier_id: Option<String>,
 }
 
 /// A message of the client.

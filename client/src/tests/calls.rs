@@ -46,7 +46,8 @@ async fn an_order_goes_its_way() {
     assert_eq!(raw["extra"], "a newer field");
 
     let options = WriteOptions::unkeyed().if_match(tag);
-    let advanced = client.advance(id(), &Status::Preparing, options).await;
+    let advanced = client.advance_with_courier(id(), &Status::Preparing, "anna", options);
+    let advanced = advanced.await;
     assert_eq!(advanced.expect("advanced").value.status, Status::Preparing);
     let shown = client.order(id()).await.expect("shown");
     assert_eq!(shown.value.status.as_str(), "LOST", "a newer status");
@@ -95,7 +96,7 @@ async fn an_order_goes_its_way() {
     assert_eq!(sent[0].body["items"][0]["unitPrice"], 950);
     assert_eq!(
         (&sent[1].key, &sent[1].body),
-        (&None, &json!({"status": "PREPARING"}))
+        (&None, &json!({"status": "PREPARING", "courierId": "anna"}))
     );
     assert_eq!(sent[1].if_match.as_deref(), Some("\"1\""));
     assert_eq!(sent[3].body["at"], "1970-01-01T00:00:00.000Z");

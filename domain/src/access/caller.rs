@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::action::Action;
 use super::role::{Facts, Role};
-use crate::ids::CustomerId;
+use crate::ids::{CourierId, CustomerId};
 use crate::status::Status;
 
 /// Somebody whose identity was proven, with what it may do.
@@ -90,6 +90,11 @@ impl Caller {
     /// See [`Role::may_step`].
     pub fn may_step(&self, from: Status, to: Status) -> bool {
         self.role().is_none_or(|role| role.may_step(from, to))
+    }
+
+    /// See [`Role::may_name`].
+    pub fn may_name(&self, courier: &CourierId) -> bool {
+        self.role().is_none_or(|role| role.may_name(courier))
     }
 
     /// See [`Role::ever_steps_to`].

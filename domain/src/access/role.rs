@@ -105,6 +105,14 @@ impl Role {
         }
     }
 
+    /// Whether the role may say that `named` carries an order. A courier may only say that of itself.
+    pub fn may_name(&self, named: &CourierId) -> bool {
+        match self {
+            Self::Courier(own) => own == named,
+            _ => true,
+        }
+    }
+
     /// Whether the role takes orders to `to` from any status.
     pub fn ever_steps_to(&self, to: Status) -> bool {
         Status::ALL.iter().any(|from| self.may_step(*from, to))

@@ -124,6 +124,13 @@ fn each_role_takes_its_own_steps_only() {
 }
 
 #[test]
+fn a_courier_names_nobody_but_itself() {
+    let names = roles().map(|role| role.may_name(&courier("c2")));
+    assert_eq!(names, [true, true, false, true, true, true]);
+    assert!(Role::Courier(courier("c2")).may_name(&courier("c2")));
+}
+
+#[test]
 fn an_internal_caller_may_everything_and_has_a_bare_name() {
     let inventory = Caller::Internal(Arc::from("inventory"));
     assert!(Action::ALL.into_iter().all(|action| inventory.may(action)));

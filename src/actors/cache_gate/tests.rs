@@ -168,6 +168,7 @@ fn order(id: OrderId, version: usize) -> Arc<Order> {
         by: "client".into(),
         command: CommandId(uuid::Uuid::nil()),
         reason: None,
+        courier: None,
     };
     let item = Item {
         sku: Sku::parse("PIZZA").expect("a SKU"),

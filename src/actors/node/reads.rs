@@ -29,11 +29,11 @@ impl Node {
     ) -> Result<Read, OrdersError> {
         let read = self.read_view(order).await?;
         if caller.is_scoped() {
-            let whose = view::facts(&read.view);
+            let whose = view::whose(&read.view);
             let whose = whose.ok_or(OrdersError::Broken {
                 why: "its view doesn't say whose it is",
             })?;
-            if !caller.sees(whose.as_facts()) {
+            if !whose.is_seen_by(caller) {
                 return Err(OrdersError::Hidden);
             }
         }

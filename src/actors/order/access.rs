@@ -1,6 +1,7 @@
 //! What a caller may see and do of this order. The domain has the rules; this file has the answers.
 
 use trackops_domain::access::{Caller, Facts};
+use trackops_domain::command::Command;
 use trackops_domain::decide::Rejection;
 use trackops_domain::order::Order;
 
@@ -12,7 +13,7 @@ fn facts(order: &Order) -> Facts<'_> {
     Facts {
         customer: order.placed.customer,
         shop: order.placed.shop.as_ref(),
-        courier: None,
+        courier: order.courier(),
     }
 }
 
@@ -31,7 +32,14 @@ pub(super) fn may_step(order: &Order, request: &CommandRequest) -> Result<(), Or
         return Ok(());
     };
     let current = order.status();
-    if request.caller.may_step(current, wanted) {
+    let may_name = match &request.command {
+        Command::Advance {
+            courier: Some(named),
+            ..
+        } => request.caller.may_name(named),
+        _ => true,
+    };
+    if may_name && request.caller.may_step(current, wanted) {
         Ok(())
     } else {
         Err(OrdersError::Forbidden { current, wanted })

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
 use trackops_domain::command::Command;
+use trackops_domain::ids::CourierId;
 use trackops_domain::status::Status;
 use utoipa::ToSchema;
 
@@ -20,15 +21,20 @@ use crate::codec::view::OrderView;
 
 /// The step to take.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct StatusBody {
     /// The status to go to; `CANCELLED` means cancel.
     #[schema(example = "PREPARING")]
     pub status: String,
+    /// Who takes the order to the customer; 1 to 64 visible ASCII characters. Only with `PREPARING` and
+    /// `IN_TRANSIT`.
+    pub courier_id: Option<String>,
 }
 
 /// Take the next step of an order.
 ///
-/// The step to the status that the order already has changes nothing and is a success.
+/// The step to the status that the order already has changes nothing and is a success, also if it names another
+/// courier.
 #[utoipa::path(
     put, path = "/api/v1/orders/{id}/status", tag = "orders",
     params(("id" = uuid::Uuid, Path, description = "The order"),
@@ -55,5 +61,19 @@ pub async fn put_status(
         let names = Status::ALL.map(Status::as_str).join(", ");
         Problem::invalid_field("/status", format!("must be one of {names}"))
     })?;
-    answer::command(&state, caller, id, headers, Command::Advance(wanted)).await
+    let courier = body.courier_id.as_deref();
+    let courier = courier.map(|name| courier_of(wanted, name)).transpose()?;
+    let command = Command::Advance {
+        to: wanted,
+        courier,
+    };
+    answer::command(&state, caller, id, headers, command).await
+}
+
+fn courier_of(wanted: Status, name: &str) -> Result<CourierId, Problem> {
+    let refused = |detail: &str| Problem::invalid_field("/courierId", detail);
+    if !wanted.may_name_courier() {
+        return Err(refused("is only for the steps to PREPARING and IN_TRANSIT"));
+    }
+    CourierId::parse(name).ok_or_else(|| refused("must be 1 to 64 visible ASCII characters"))
 }

@@ -3,7 +3,7 @@
 use trackops_client::Status;
 use trackops_client::live::{LiveMessage, Update};
 
-use crate::cli::text::{printable, short_id, time_of_day};
+use crate::cli::text::{printable, short_id, time_of_day, with_courier};
 
 /// The line; `None` for a message that isn't shown.
 pub fn line(message: &LiveMessage) -> Option<String> {
@@ -40,11 +40,12 @@ fn update_line(update: &Update) -> String {
     let previous = previous.map_or("placed", Status::as_str);
     let change = format!("{previous} → {}", update.status);
     format!(
-        "{}  {}  {change:<24}  v{}  by {}{}",
+        "{}  {}  {change:<24}  v{}  by {}{}{}",
         time_of_day(update.at),
         short_id(update.order_id),
         update.version,
         update.by,
+        with_courier(update.courier_id.as_deref()),
         because(update.reason.as_deref()),
     )
 }
@@ -78,6 +79,15 @@ mod tests {
         assert_eq!(
             told(&end).as_deref(),
             Some("12:00:00.000Z  …456789ab  PENDING → REJECTED        v2  by inventory: no A")
+        );
+        let way = format!(
+            r#"{{"type":"update",{id},"version":4,"previousStatus":"PREPARING","status":"IN_TRANSIT",{at},"by":"kitchen","courierId":"anna"}}"#
+        );
+        assert_eq!(
+            told(&way).as_deref(),
+            Some(
+                "12:00:00.000Z  …456789ab  PREPARING → IN_TRANSIT    v4  by kitchen, courier anna"
+            )
         );
         let place = format!(r#"{{"type":"location",{id},"lat":52.5,"lon":13.4,{at},"eta":null}}"#);
         assert_eq!(

@@ -17,7 +17,7 @@ fn told(text: &[u8]) -> Option<String> {
 proptest! {
     #[test]
     fn a_live_message_is_told_in_one_line(damage in damage(), any in any::<String>()) {
-        let changes = [Change::Confirmed, Change::Preparing, Change::InTransit];
+        let changes = [Change::Confirmed, Change::Preparing { courier: None }, Change::InTransit { courier: None }];
         let order = samples::order(&changes).0;
         let position = Position { lat: 52.5, lon: 13.4, at: samples::minutes(4) };
         let update = live::update(&order, Version(4)).expect("is there");

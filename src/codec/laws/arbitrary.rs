@@ -122,6 +122,7 @@ pub(super) fn order() -> impl Strategy<Value = (Order, OrderEvent)> {
         written_time(),
         text(20),
         uuid(),
+        courier(),
     );
     let known = (uuid(), 1_u32..5, option::of(uuid()));
     let saga = (
@@ -144,7 +145,7 @@ pub(super) fn order() -> impl Strategy<Value = (Order, OrderEvent)> {
                 asked_again,
             };
             let mut order = Order::from_placed(&event, saga).expect("a first event");
-            for (pick, at, reason, command) in steps {
+            for (pick, at, reason, command, courier) in steps {
                 let next = order.status().steps();
                 if next.is_empty() {
                     break;
@@ -155,7 +156,7 @@ pub(super) fn order() -> impl Strategy<Value = (Order, OrderEvent)> {
                     at,
                     by: Arc::from(&*reason),
                     command: CommandId(command),
-                    change: change(*pick.get(next), reason),
+                    change: change(*pick.get(next), reason, courier),
                 };
                 order = evolve(order, &event);
             }
@@ -173,11 +174,17 @@ pub(super) fn order() -> impl Strategy<Value = (Order, OrderEvent)> {
     )
 }
 
-fn change(to: Status, reason: Box<str>) -> Change {
+/// A courier, or none.
+fn courier() -> impl Strategy<Value = Option<CourierId>> {
+    let name = option::of("[!-~]{1,64}");
+    name.prop_map(|name| CourierId::parse(&name?))
+}
+
+fn change(to: Status, reason: Box<str>, courier: Option<CourierId>) -> Change {
     match to {
         Status::Confirmed => Change::Confirmed,
-        Status::Preparing => Change::Preparing,
-        Status::InTransit => Change::InTransit,
+        Status::Preparing => Change::Preparing { courier },
+        Status::InTransit => Change::InTransit { courier },
         Status::Delivered => Change::Delivered,
         Status::Rejected => Change::Rejected { reason },
         // No step leads to PENDING.
@@ -191,7 +198,7 @@ fn status() -> impl Strategy<Value = Status> {
 
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
-        status().prop_map(Command::Advance),
+        (status(), courier()).prop_map(|(to, courier)| Command::Advance { to, courier }),
         text(40).prop_map(|reason| Command::Cancel { reason }),
         Just(Command::StockReserved),
         text(40).prop_map(|reason| Command::StockRefused { reason }),

@@ -8,7 +8,7 @@ use trackops_cluster::link::Peer;
 use trackops_cluster::membership::{Incarnation, NodeId};
 use trackops_domain::access::Caller;
 use trackops_domain::command::{Command, HeldUp};
-use trackops_domain::ids::{CommandId, OrderId, Version};
+use trackops_domain::ids::{CommandId, CourierId, OrderId, Version};
 use trackops_domain::time::Timestamp;
 
 use super::caller::CallerV1;
@@ -84,6 +84,9 @@ struct ExecuteV1 {
 enum CommandV1 {
     Advance {
         status: String,
+        /// Left out if there is none, so that old forms stay as they are. An older replica ignores it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        courier_id: Option<String>,
     },
     Cancel {
         reason: Box<str>,
@@ -331,8 +334,9 @@ impl ExecuteV1 {
 impl CommandV1 {
     fn of(command: &Command) -> Self {
         match command {
-            Command::Advance(status) => Self::Advance {
-                status: status.as_str().into(),
+            Command::Advance { to, courier } => Self::Advance {
+                status: to.as_str().into(),
+                courier_id: courier.as_ref().map(|courier| courier.as_str().into()),
             },
             Command::Cancel { reason } => Self::Cancel {
                 reason: reason.clone(),
@@ -352,7 +356,13 @@ impl CommandV1 {
 
     fn read(self) -> Result<Command, LinkFormError> {
         Ok(match self {
-            Self::Advance { status: name } => Command::Advance(status(&name)?),
+            Self::Advance {
+                status: name,
+                courier_id,
+            } => Command::Advance {
+                to: status(&name)?,
+                courier: courier_id.as_deref().map(courier).transpose()?,
+            },
             Self::Cancel { reason } => Command::Cancel { reason },
             Self::StockReserved => Command::StockReserved,
             Self::StockRefused { reason } => Command::StockRefused { reason },
@@ -371,6 +381,10 @@ impl CommandV1 {
             },
         })
     }
+}
+
+fn courier(name: &str) -> Result<CourierId, LinkFormError> {
+    CourierId::parse(name).ok_or(LinkFormError::Impossible("courier"))
 }
 
 impl PeerV1 {

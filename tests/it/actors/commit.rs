@@ -112,7 +112,7 @@ async fn a_claim_whose_answer_is_lost_is_looked_for() {
     assert_eq!(done.expect("it happened").order.version(), Version(2));
     assert!(rig.membership.calls(Call::View) > looks);
     // And it is written under the epoch that the authority has.
-    let next = rig.command(order, Command::Advance(Status::Preparing));
+    let next = rig.command(order, Command::advance(Status::Preparing));
     next.await.expect("the shard is settled");
 }
 
@@ -159,7 +159,7 @@ async fn an_append_whose_answer_is_lost_is_found_again() {
 
     rig.journal.script(&[Fault::AnswerLost]);
     let done = rig
-        .command(order, Command::Advance(Status::Preparing))
+        .command(order, Command::advance(Status::Preparing))
         .await
         .expect("it happened, and is a success");
     assert_eq!(
@@ -182,7 +182,7 @@ async fn an_append_that_was_lost_is_no_success_and_may_be_tried_again() {
         .expect("confirmed");
 
     rig.journal.script(&[Fault::RequestLost]);
-    let again = execute(order, Command::Advance(Status::Preparing));
+    let again = execute(order, Command::advance(Status::Preparing));
     let lost = rig.node.execute(again.clone()).await;
     assert!(
         matches!(lost, Err(OrdersError::Unavailable { .. })),
@@ -256,10 +256,10 @@ async fn a_known_command_is_answered_before_it_is_judged() {
     rig.command(order, Command::StockReserved)
         .await
         .expect("confirmed");
-    let mut preparing = execute(order, Command::Advance(Status::Preparing));
+    let mut preparing = execute(order, Command::advance(Status::Preparing));
     preparing.if_match = Some(vec![Version(2)]);
     rig.node.execute(preparing.clone()).await.expect("first");
-    rig.command(order, Command::Advance(Status::InTransit))
+    rig.command(order, Command::advance(Status::InTransit))
         .await
         .expect("on");
     let again = rig
@@ -274,10 +274,10 @@ async fn a_known_command_is_answered_before_it_is_judged() {
     );
 
     // A keyed success without a change is remembered too.
-    let mut same = execute(order, Command::Advance(Status::InTransit));
+    let mut same = execute(order, Command::advance(Status::InTransit));
     same.keyed = true;
     rig.node.execute(same.clone()).await.expect("nothing to do");
-    rig.command(order, Command::Advance(Status::Delivered))
+    rig.command(order, Command::advance(Status::Delivered))
         .await
         .expect("done");
     let again = rig.node.execute(same).await.expect("a success stays one");
@@ -297,7 +297,7 @@ async fn without_its_lease_a_replica_answers_nothing_from_memory() {
     let read = rig.node.read(order, &Caller::anonymous()).await;
     unavailable("a read", matches!(read, Err(OrdersError::LeaseOver)));
     let refusal = rig
-        .command(order, Command::Advance(Status::Delivered))
+        .command(order, Command::advance(Status::Delivered))
         .await;
     unavailable("a refusal", matches!(refusal, Err(OrdersError::LeaseOver)));
     let same = rig.command(order, Command::StockReleased).await;
@@ -363,7 +363,7 @@ async fn a_version_that_the_journal_has_lost_moves_the_counters() {
         .expect("confirmed");
     rig.journal.lose_last(order);
     let conflict = rig
-        .command(order, Command::Advance(Status::Preparing))
+        .command(order, Command::advance(Status::Preparing))
         .await;
     assert!(
         matches!(conflict, Err(OrdersError::Restarted)),

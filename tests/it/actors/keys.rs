@@ -25,7 +25,7 @@ async fn under_way(rig: &Rig) -> OrderId {
         .await
         .expect("confirmed");
     for step in [Status::Preparing, Status::InTransit] {
-        rig.command(order, Command::Advance(step))
+        rig.command(order, Command::advance(step))
             .await
             .expect("a legal step");
     }
@@ -108,7 +108,7 @@ async fn a_repeated_position_does_not_move_the_courier_back() {
     );
 
     // Known is known, whatever the order has become.
-    rig.command(order, Command::Advance(Status::Delivered))
+    rig.command(order, Command::advance(Status::Delivered))
         .await
         .expect("delivered");
     assert!(
@@ -175,13 +175,13 @@ async fn a_key_stands_for_what_was_asked_under_it_first() {
         keyed: true,
         ..execute(order, command)
     };
-    let pending = Command::Advance(Status::Pending);
+    let pending = Command::advance(Status::Pending);
     // One key a step: with and without a change.
     let firsts = [
         ("same", pending.clone()),
         ("change", cancel("rain")),
         ("no change", cancel("hail")),
-        ("no change either", Command::Advance(Status::Cancelled)),
+        ("no change either", Command::advance(Status::Cancelled)),
     ];
     for (key, command) in &firsts {
         let first = rig.node.execute(keyed(key, command.clone())).await;
@@ -193,12 +193,12 @@ async fn a_key_stands_for_what_was_asked_under_it_first() {
     }
     let others = [
         ("same", cancel("rain")),
-        ("same", Command::Advance(Status::Preparing)),
+        ("same", Command::advance(Status::Preparing)),
         ("change", cancel("hail")),
-        ("change", Command::Advance(Status::Cancelled)),
+        ("change", Command::advance(Status::Cancelled)),
         ("change", pending),
         ("no change", cancel("rain")),
-        ("no change", Command::Advance(Status::Cancelled)),
+        ("no change", Command::advance(Status::Cancelled)),
         ("no change either", cancel("hail")),
     ];
     for (key, other) in others {

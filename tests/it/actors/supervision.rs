@@ -118,7 +118,7 @@ async fn too_many_for_one_order_are_refused_at_once() {
     .await;
     let order = rig.place().await;
     let results =
-        join_all((0..64).map(|_| rig.command(order, Command::Advance(Status::Delivered)))).await;
+        join_all((0..64).map(|_| rig.command(order, Command::advance(Status::Delivered)))).await;
     let overloaded = results.iter().filter(|r| is_full(r, Full::Order)).count();
     let refused = results
         .iter()

@@ -26,7 +26,7 @@ async fn every_replica_answers_for_every_order() {
     // `b` owns nothing: the id is drawn there and its order placed at `a`.
     let order = cluster.confirmed(1).await;
     for step in [Status::Preparing, Status::InTransit] {
-        let done = cluster.command(1, order, Command::Advance(step)).await;
+        let done = cluster.command(1, order, Command::advance(step)).await;
         let done = done.expect("forwarded");
         assert_eq!((done.order.status(), done.replayed), (step, false));
     }
@@ -56,7 +56,7 @@ async fn every_replica_answers_for_every_order() {
         assert_eq!(router.inspect(order).await.expect("known").state, "live");
         assert!(!router.release(order).await.expect("known"));
         let illegal = router
-            .execute(execute(order, Command::Advance(Status::Preparing)))
+            .execute(execute(order, Command::advance(Status::Preparing)))
             .await;
         assert!(
             matches!(illegal, Err(OrdersError::Rejected(_))),
@@ -94,7 +94,7 @@ async fn a_lost_answer_is_a_success_in_the_end() {
     let cluster = Cluster::new().await;
     let order = cluster.confirmed(1).await;
     cluster.network.lose_answer(async {});
-    let mut preparing = execute(order, Command::Advance(Status::Preparing));
+    let mut preparing = execute(order, Command::advance(Status::Preparing));
     preparing.if_match = Some(vec![Version(2)]);
     let done = cluster.replicas[1].router.execute(preparing).await;
     let done = done.expect("neither 409 nor 412");
@@ -119,13 +119,13 @@ async fn a_lost_answer_stays_a_success_after_a_move() {
     let cluster = Arc::new(Cluster::new().await);
     let order = cluster.confirmed(0).await;
     let same = cluster
-        .command(0, order, Command::Advance(Status::Preparing))
+        .command(0, order, Command::advance(Status::Preparing))
         .await;
     assert_eq!(same.expect("on").order.version(), Version(3));
     let meanwhile = {
         let cluster = Arc::clone(&cluster);
         async move {
-            let on = Command::Advance(Status::InTransit);
+            let on = Command::advance(Status::InTransit);
             cluster.command(0, order, on).await.expect("on");
             cluster.hand_over(cluster.shard_of(order), 0, 2).await;
         }
@@ -133,7 +133,7 @@ async fn a_lost_answer_stays_a_success_after_a_move() {
     cluster.network.lose_answer(meanwhile);
     // Changes nothing, and would be illegal after the next step.
     let done = cluster
-        .command(1, order, Command::Advance(Status::Preparing))
+        .command(1, order, Command::advance(Status::Preparing))
         .await;
     let done = done.expect("a success stays one");
     assert_eq!(
@@ -150,7 +150,7 @@ async fn a_deposed_owner_says_so_and_the_caller_gets_the_success() {
     cluster.take(cluster.shard_of(order), 1).await;
     let fenced = cluster.replicas[0]
         .node
-        .execute(execute(order, Command::Advance(Status::Preparing)))
+        .execute(execute(order, Command::advance(Status::Preparing)))
         .await;
     assert!(matches!(fenced, Err(OrdersError::NotOwner)), "{fenced:?}");
     let read = cluster.replicas[0]
@@ -159,14 +159,14 @@ async fn a_deposed_owner_says_so_and_the_caller_gets_the_success() {
         .await;
     assert!(matches!(read, Err(OrdersError::NotOwner)), "{read:?}");
     let done = cluster
-        .command(2, order, Command::Advance(Status::Preparing))
+        .command(2, order, Command::advance(Status::Preparing))
         .await;
     assert_eq!(done.expect("by the new owner").order.version(), Version(3));
 
     let other = cluster.confirmed(0).await;
     cluster.take(cluster.shard_of(other), 1).await;
     let done = cluster
-        .command(0, other, Command::Advance(Status::Preparing))
+        .command(0, other, Command::advance(Status::Preparing))
         .await;
     assert_eq!(done.expect("sent on").order.version(), Version(3));
 }
@@ -180,13 +180,13 @@ async fn what_was_loaded_before_a_break_is_loaded_again() {
     cluster.take(shard, 1).await;
     cluster.replicas[1]
         .node
-        .execute(execute(order, Command::Advance(Status::Preparing)))
+        .execute(execute(order, Command::advance(Status::Preparing)))
         .await
         .expect("by the new owner");
     // `a` finds out only by the fence, and then gets the shard back.
     let fenced = cluster.replicas[0]
         .node
-        .execute(execute(order, Command::Advance(Status::Preparing)))
+        .execute(execute(order, Command::advance(Status::Preparing)))
         .await;
     assert!(matches!(fenced, Err(OrdersError::NotOwner)), "{fenced:?}");
     cluster.take(shard, 0).await;
@@ -197,7 +197,7 @@ async fn what_was_loaded_before_a_break_is_loaded_again() {
     assert_eq!(read.expect("read").version, Version(3));
     let on = cluster.replicas[0]
         .node
-        .execute(execute(order, Command::Advance(Status::InTransit)))
+        .execute(execute(order, Command::advance(Status::InTransit)))
         .await;
     assert_eq!(on.expect("on").order.version(), Version(4));
 }
@@ -208,7 +208,7 @@ async fn an_owner_that_cannot_be_reached_is_reached_through_a_third() {
     let order = cluster.confirmed(0).await;
     cluster.network.cut("a", "b");
     let done = cluster
-        .command(1, order, Command::Advance(Status::Preparing))
+        .command(1, order, Command::advance(Status::Preparing))
         .await;
     assert_eq!(done.expect("through c").order.version(), Version(3));
     assert_eq!(
@@ -230,14 +230,14 @@ async fn without_an_owner_the_caller_is_sent_away_in_time() {
     cluster.tell_all();
     let started = Instant::now();
     let nobody = cluster
-        .command(1, order, Command::Advance(Status::Preparing))
+        .command(1, order, Command::advance(Status::Preparing))
         .await;
     assert!(matches!(nobody, Err(OrdersError::NotOwner)), "{nobody:?}");
     assert!(started.elapsed() < Duration::from_secs(9));
     // Found as soon as there is one.
     cluster.take(cluster.shard_of(order), 2).await;
     let done = cluster
-        .command(1, order, Command::Advance(Status::Preparing))
+        .command(1, order, Command::advance(Status::Preparing))
         .await;
     assert_eq!(done.expect("by c").order.version(), Version(3));
 }
@@ -276,7 +276,7 @@ async fn a_messages_id_is_taken_at_its_word_here_and_elsewhere() {
         let order = cluster.confirmed(0).await;
         let message = |id: &str, step| CommandRequest {
             id: command_id(order, id),
-            ..execute(order, Command::Advance(step))
+            ..execute(order, Command::advance(step))
         };
         let router = &cluster.replicas[at].router;
         let execute = |id, step| router.execute(message(id, step));

@@ -46,7 +46,7 @@ async fn a_subscription_goes_to_the_owner_once() {
     assert_eq!(cluster.replicas[1].router.mirrored(), 1);
     assert_eq!(cluster.replicas[0].router.watched_by_others(), 2);
     for step in [Status::Preparing, Status::InTransit] {
-        let done = cluster.command(2, order, Command::Advance(step)).await;
+        let done = cluster.command(2, order, Command::advance(step)).await;
         done.expect("on");
     }
     seen(&first, &[(true, 2), (false, 3), (false, 4)]).await;
@@ -64,7 +64,7 @@ async fn a_subscription_goes_to_the_owner_once() {
     // And comes back.
     let again = cluster.listen(1, order, Some(3)).await;
     let done = cluster
-        .command(0, order, Command::Advance(Status::Delivered))
+        .command(0, order, Command::advance(Status::Delivered))
         .await;
     done.expect("on");
     seen(&again, &[(false, 4), (false, 5)]).await;
@@ -79,13 +79,13 @@ async fn a_new_listener_never_begins_behind_what_was_acknowledged() {
     // What the owner tells is not there yet when the next one comes.
     cluster.network.mute.store(true, Ordering::SeqCst);
     let done = cluster
-        .command(2, order, Command::Advance(Status::Preparing))
+        .command(2, order, Command::advance(Status::Preparing))
         .await;
     done.expect("on");
     let second = cluster.listen(1, order, None).await;
     assert_eq!(*second.0.lock(), [(true, 3)]);
     let done = cluster
-        .command(2, order, Command::Advance(Status::InTransit))
+        .command(2, order, Command::advance(Status::InTransit))
         .await;
     done.expect("on");
     let ahead = cluster.listen(1, order, Some(4)).await;
@@ -113,7 +113,7 @@ async fn subscriptions_follow_a_move() {
         cluster.listen(2, order, Some(1)).await,
     ];
     cluster.hand_over(shard, 0, 1).await;
-    let step = |step| cluster.command(2, order, Command::Advance(step));
+    let step = |step| cluster.command(2, order, Command::advance(step));
     step(Status::Preparing).await.expect("on");
     for listener in &listeners {
         seen(listener, &[(false, 2), (false, 3)]).await;
@@ -135,7 +135,7 @@ async fn the_old_owner_tells_its_watchers_of_a_move() {
     let order = cluster.confirmed(0).await;
     let far = cluster.listen(2, order, Some(2)).await;
     cluster.hand_over(cluster.shard_of(order), 0, 1).await;
-    let step = execute(order, Command::Advance(Status::Preparing));
+    let step = execute(order, Command::advance(Status::Preparing));
     cluster.replicas[1].node.execute(step).await.expect("on");
     seen(&far, &[(false, 3)]).await;
     until("nobody watches at the old owner", || {
@@ -152,7 +152,7 @@ async fn the_directory_tells_watchers_of_a_new_owner() {
     let far = cluster.listen(2, order, Some(2)).await;
     cluster.take(cluster.shard_of(order), 1).await;
     cluster.tell_all();
-    let step = execute(order, Command::Advance(Status::Preparing));
+    let step = execute(order, Command::advance(Status::Preparing));
     cluster.replicas[1].node.execute(step).await.expect("on");
     seen(&far, &[(false, 3)]).await;
 }
@@ -168,7 +168,7 @@ async fn subscriptions_survive_the_loss_of_the_owner() {
     let there = cluster.listen(2, order, Some(1)).await;
     // What `b` commits last it can tell nobody any more.
     cluster.kill(1);
-    let last = execute(order, Command::Advance(Status::Preparing));
+    let last = execute(order, Command::advance(Status::Preparing));
     cluster.replicas[1]
         .node
         .execute(last)
@@ -181,7 +181,7 @@ async fn subscriptions_survive_the_loss_of_the_owner() {
         seen(listener, &[(false, 2), (false, 3)]).await;
     }
     let done = cluster
-        .command(2, order, Command::Advance(Status::InTransit))
+        .command(2, order, Command::advance(Status::InTransit))
         .await;
     done.expect("on");
     for listener in [&here, &there] {
@@ -197,7 +197,7 @@ async fn a_deposed_owner_resubscribes_its_own_listeners() {
     let own = cluster.listen(0, order, Some(1)).await;
     let far = cluster.listen(2, order, Some(1)).await;
     cluster.take(cluster.shard_of(order), 1).await;
-    let step = execute(order, Command::Advance(Status::Preparing));
+    let step = execute(order, Command::advance(Status::Preparing));
     cluster.replicas[1].node.execute(step).await.expect("on");
     // `a` hears of it in passing.
     cluster.replicas[0].node.ownership().suspend_all();
@@ -212,7 +212,7 @@ async fn a_cut_link_loses_nothing() {
     let order = cluster.confirmed(0).await;
     let listener = cluster.listen(1, order, Some(1)).await;
     cluster.network.cut("a", "b");
-    let step = |step| cluster.command(0, order, Command::Advance(step));
+    let step = |step| cluster.command(0, order, Command::advance(step));
     step(Status::Preparing).await.expect("on");
     // Through `c`, by asking now and then.
     seen(&listener, &[(false, 2), (false, 3)]).await;
@@ -238,7 +238,7 @@ async fn listeners_at_an_owner_whose_lease_has_run_out_hear_the_next_one() {
         "{read:?}"
     );
     cluster.take(cluster.shard_of(order), 1).await;
-    let step = |at, step| cluster.command(at, order, Command::Advance(step));
+    let step = |at, step| cluster.command(at, order, Command::advance(step));
     step(1, Status::Preparing).await.expect("by the next one");
     seen(&listener, &[(false, 2), (false, 3)]).await;
     // Whoever asks there is answered by the next one.
@@ -268,7 +268,7 @@ async fn listeners_hear_on_when_the_lease_comes_back() {
     let timing = LeaseTiming::of(Duration::from_secs(3600));
     replica.lease.renewed(Instant::now(), &timing);
     until("it is the owner still", || replica.router.mirrored() == 0).await;
-    let step = |at, step| cluster.command(at, order, Command::Advance(step));
+    let step = |at, step| cluster.command(at, order, Command::advance(step));
     step(2, Status::Preparing).await.expect("forwarded");
     step(0, Status::InTransit).await.expect("its own");
     for listener in [&here, &there] {

@@ -33,7 +33,7 @@ async fn what_comes_during_a_move_is_answered_by_the_next_owner() {
         .map(|at| {
             let cluster = Arc::clone(&cluster);
             tokio::spawn(async move {
-                let step = Command::Advance(Status::Preparing);
+                let step = Command::advance(Status::Preparing);
                 (
                     cluster.command(at, order, step).await,
                     cluster.replicas[at]
@@ -93,9 +93,9 @@ async fn nothing_fails_while_shards_go_round() {
                 let order = cluster.place(number % 3).await;
                 let steps = [
                     Command::StockReserved,
-                    Command::Advance(Status::Preparing),
-                    Command::Advance(Status::InTransit),
-                    Command::Advance(Status::Delivered),
+                    Command::advance(Status::Preparing),
+                    Command::advance(Status::InTransit),
+                    Command::advance(Status::Delivered),
                 ];
                 for (step, version) in steps.into_iter().zip(2..) {
                     let done = cluster.command((number + 1) % 3, order, step).await;
@@ -168,7 +168,7 @@ async fn a_drain_that_takes_too_long_changes_nothing() {
     let gate = cluster.journal.hold_appends();
     let slow = {
         let cluster = Arc::clone(&cluster);
-        let step = Command::Advance(Status::Preparing);
+        let step = Command::advance(Status::Preparing);
         tokio::spawn(async move { cluster.command(0, order, step).await })
     };
     until("an append is under way", || {
@@ -183,14 +183,14 @@ async fn a_drain_that_takes_too_long_changes_nothing() {
         Version(3)
     );
     assert!(node.owned().iter().any(|(owned, _)| *owned == shard));
-    let on = execute(order, Command::Advance(Status::InTransit));
+    let on = execute(order, Command::advance(Status::InTransit));
     node.execute(on).await.expect("goes on");
 
     // Nothing is handed over while an append is under way.
     let gate = cluster.journal.hold_appends();
     let slow = {
         let cluster = Arc::clone(&cluster);
-        let step = Command::Advance(Status::Delivered);
+        let step = Command::advance(Status::Delivered);
         tokio::spawn(async move { cluster.command(0, order, step).await })
     };
     until("an append is under way", || {

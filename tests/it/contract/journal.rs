@@ -80,7 +80,7 @@ pub async fn orders_come_back_as_they_were_appended<F: OrdersFixture>() {
     let mut walked = placed[1].0.clone();
     for change in [
         Change::Confirmed,
-        Change::Preparing,
+        Change::Preparing { courier: None },
         Change::Cancelled {
             reason: "changed \"my\" mind ✗".into(),
         },
@@ -128,7 +128,7 @@ pub async fn an_append_on_another_version_conflicts<F: OrdersFixture>() {
     let journal = db.fixture.journal();
     let placed = new_order();
     let confirmed = changed(&placed.0, Change::Confirmed);
-    let preparing = changed(&confirmed.0, Change::Preparing);
+    let preparing = changed(&confirmed.0, Change::Preparing { courier: None });
 
     // The order doesn't exist yet.
     let early = journal.append(&[db.step(&placed.0, &confirmed)]).await;
@@ -315,7 +315,10 @@ pub async fn a_mixed_batch_decides_each_row_alone<F: OrdersFixture>() {
             reason: "not in stock: NULL".into(),
         },
     );
-    let skipping = changed(&changed(&old[2].0, Change::Confirmed).0, Change::Preparing);
+    let skipping = changed(
+        &changed(&old[2].0, Change::Confirmed).0,
+        Change::Preparing { courier: None },
+    );
     let mut bookkept = old[3].0.clone();
     bookkept.saga.asked_again = 1;
     let fresh = new_order();

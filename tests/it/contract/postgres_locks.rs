@@ -114,7 +114,10 @@ async fn a_claim_waits_for_an_append_and_fences_the_next() {
     assert!(claimed[0].epoch > db.epochs[&shard]);
     let loaded = db.fixture.journal().load(&[order.id]).await.unwrap();
     let confirmed = loaded[0].clone().unwrap();
-    let next = db.step(&confirmed, &changed(&confirmed, Change::Preparing));
+    let next = db.step(
+        &confirmed,
+        &changed(&confirmed, Change::Preparing { courier: None }),
+    );
     let outcome = db.fixture.journal().append(&[next]).await.unwrap();
     assert_eq!(outcome, [RowOutcome::Fenced]);
 }

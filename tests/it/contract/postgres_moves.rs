@@ -40,7 +40,10 @@ async fn a_take_over_waits_for_an_append_and_fences_the_next() {
     assert_eq!(take.await.unwrap().unwrap().len(), 1);
     let loaded = db.fixture.journal().load(&[order.id]).await.unwrap();
     let confirmed = loaded[0].clone().unwrap();
-    let next = db.step(&confirmed, &changed(&confirmed, Change::Preparing));
+    let next = db.step(
+        &confirmed,
+        &changed(&confirmed, Change::Preparing { courier: None }),
+    );
     let outcome = db.fixture.journal().append(&[next]).await.unwrap();
     assert_eq!(outcome, [RowOutcome::Fenced]);
 }

@@ -110,8 +110,8 @@ fn cancelled() -> Change {
 fn delivered() -> [Change; 4] {
     [
         Change::Confirmed,
-        Change::Preparing,
-        Change::InTransit,
+        Change::Preparing { courier: None },
+        Change::InTransit { courier: None },
         Change::Delivered,
     ]
 }

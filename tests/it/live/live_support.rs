@@ -78,6 +78,7 @@ pub fn advanced(order: &Order, status: Status) -> Order {
         by: "test".into(),
         command: CommandId(Uuid::from_u128(u128::from(order.version().0))),
         reason: None,
+        courier: None,
     });
     next
 }

@@ -31,9 +31,9 @@ const OF_NO_PERSON: [&str; 12] = [
 ];
 
 /// An operation, with what the document says of it.
-struct Operation {
-    method: String,
-    path: String,
+pub(super) struct Operation {
+    pub(super) method: String,
+    pub(super) path: String,
     described: Described,
 }
 
@@ -54,7 +54,7 @@ struct Parameter {
 }
 
 impl Operation {
-    async fn all(api: &Api) -> Vec<Self> {
+    pub(super) async fn all(api: &Api) -> Vec<Self> {
         let mut document = api.get("/api/v1/openapi.json").await.json();
         let paths: BTreeMap<String, BTreeMap<String, Described>> =
             serde_json::from_value(document["paths"].take()).expect("operations by path");

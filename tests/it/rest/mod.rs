@@ -1,6 +1,8 @@
 //! The REST interface: every endpoint and every way to get it wrong, on a real node over the embedded stores;
 //! and the HTTP server over real sockets.
 
+mod access;
+mod access_matrix;
 mod bad_input;
 mod bad_paths;
 mod cluster;

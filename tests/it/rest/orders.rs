@@ -65,6 +65,70 @@ async fn an_order_goes_its_way_and_keeps_its_history() {
 }
 
 #[tokio::test]
+async fn a_step_may_name_the_courier() {
+    let api = Api::new().await;
+    let id = api.place().await;
+    let (order, path) = (
+        format!("/api/v1/orders/{id}"),
+        format!("/api/v1/orders/{id}/status"),
+    );
+    api.saga(&id, Command::StockReserved).await;
+    assert!(api.get(&order).await.json().get("courierId").is_none());
+    let long = "x".repeat(65);
+    for (status, courier) in [
+        ("PREPARING", json!("")),
+        ("PREPARING", json!("anna b")),
+        ("PREPARING", json!(long)),
+        ("PREPARING", json!(7)),
+        ("DELIVERED", json!("anna")),
+        ("CANCELLED", json!("anna")),
+        ("CONFIRMED", json!("anna")),
+    ] {
+        let body = json!({ "status": status, "courierId": courier });
+        let answer = api.json("PUT", &path, &body).await;
+        let problem = answer.problem(422, "validation-failed", &path);
+        assert_eq!(problem["errors"][0]["pointer"], "/courierId", "{problem}");
+    }
+    let key = [("idempotency-key", "step-1")];
+    let step = async |headers: &[(&str, &str)], status: &str, courier: Value| {
+        let body = json!({ "status": status, "courierId": courier });
+        api.json_with("PUT", &path, headers, &body).await
+    };
+    // A step, its repeat, and another request under its key.
+    for replayed in [None, Some("true")] {
+        let answer = step(&key, "PREPARING", json!("anna")).await;
+        assert_eq!(answer.header("idempotency-replayed"), replayed);
+        assert_eq!(answer.json()["courierId"], "anna");
+    }
+    for other in [json!("bert"), Value::Null] {
+        let answer = step(&key, "PREPARING", other).await;
+        answer.problem(422, "idempotency-key-reused", &path);
+    }
+    // The step to the same status changes nothing, whoever it names; that is remembered, too.
+    let key = [("idempotency-key", "step-2")];
+    let same = step(&key, "PREPARING", json!("bert")).await;
+    assert_eq!(
+        (same.status.as_u16(), same.header("etag")),
+        (200, Some("\"3\""))
+    );
+    assert_eq!(same.json()["courierId"], "anna");
+    let other = step(&key, "PREPARING", json!("carl")).await;
+    other.problem(422, "idempotency-key-reused", &path);
+    let way = step(&[], "IN_TRANSIT", json!("bert")).await;
+    assert_eq!(way.json()["courierId"], "bert");
+    let there = api
+        .json("PUT", &path, &json!({ "status": "DELIVERED" }))
+        .await;
+    assert_eq!(there.json()["courierId"], "bert", "it stays");
+    let history = api.get(&format!("{order}/history")).await.json();
+    let named = history["items"].as_array().expect("items").iter();
+    let named: Vec<Option<&str>> = named
+        .map(|entry| entry.get("courierId").and_then(Value::as_str))
+        .collect();
+    assert_eq!(named, [None, None, Some("anna"), Some("bert"), None]);
+}
+
+#[tokio::test]
 async fn a_refused_step_says_where_the_order_stands() {
     let api = Api::new().await;
     let id = api.place().await;

@@ -37,6 +37,7 @@ use trackops_domain::access::{Caller, Role};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{OrderId, Sku};
 use trackops_domain::stock;
+use trackops_domain::stock::item::Condition;
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 use xtask::servers::Scratch;
@@ -212,6 +213,15 @@ impl Api {
         self.node.execute(request).await.expect("a legal step");
     }
 
+    /// Puts so many of an item on the shelf.
+    pub async fn stock(&self, sku: &str, on_hand: u64) {
+        let sku = Sku::parse(sku).expect("a SKU");
+        let stock = self.store.stock();
+        let any = Condition::default();
+        let set = stock.set_on_hand(&sku, on_hand, &any, None);
+        set.await.expect("the store works");
+    }
+
     /// Reserves stock for an order.
     pub async fn reserve(&self, order: OrderId, sku: &str, quantity: u64) {
         let request = StockRequest {
@@ -256,6 +266,22 @@ impl Api {
             headers: parts.headers,
             text: String::from_utf8(bytes.to_vec()).expect("UTF-8"),
         }
+    }
+
+    /// The status alone: a stream has no end.
+    pub async fn status(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> StatusCode {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in [&[("host", "x")], headers].concat() {
+            request = request.header(name, value);
+        }
+        let request = request.body(body).expect("a sound request");
+        self.service.handle(request, None).await.status()
     }
 
     pub async fn get(&self, path: &str) -> Answer {

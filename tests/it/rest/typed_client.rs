@@ -99,9 +99,10 @@ async fn orders_are_called_by_type() {
     );
 
     let way = client
-        .advance(id, &Status::InTransit, WriteOptions::new())
+        .advance_with_courier(id, &Status::InTransit, "anna", WriteOptions::new())
         .await;
-    whole(way.expect("advanced"));
+    let way = whole(way.expect("advanced"));
+    assert_eq!(way.courier_id.as_deref(), Some("anna"));
     let position = Position {
         lat: 52.52,
         lon: 13.41,
@@ -117,6 +118,7 @@ async fn orders_are_called_by_type() {
     );
     let history = whole(client.history(id).await.expect("a history"));
     assert_eq!(history.items.len(), 4);
+    assert_eq!(history.items[3].courier_id.as_deref(), Some("anna"));
 
     let other = client.place(&content, WriteOptions::unkeyed()).await;
     let other = other.expect("placed").value.id;

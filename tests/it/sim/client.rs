@@ -154,9 +154,9 @@ impl Client {
     fn any_command(&mut self) -> Command {
         match self.dice.below(12) {
             0..4 => Command::StockReserved,
-            4..6 => Command::Advance(Status::Preparing),
-            6..8 => Command::Advance(Status::InTransit),
-            8..10 => Command::Advance(Status::Delivered),
+            4..6 => Command::advance(Status::Preparing),
+            6..8 => Command::advance(Status::InTransit),
+            8..10 => Command::advance(Status::Delivered),
             10 => Command::Cancel {
                 reason: "so".into(),
             },
