@@ -72,7 +72,9 @@ async fn put_status(
     let status = body["status"].as_str().expect("a status").to_owned();
     match (status.as_str(), headers.get(header::IF_MATCH)) {
         ("PREPARING", Some(tag)) if tag == "\"2\"" => {
-            Json(view(&status, 3, content())).into_response()
+            let mut view = view(&status, 3, content());
+            view["courierId"] = body["courierId"].clone();
+            Json(view).into_response()
         }
         ("PREPARING", _) => StatusCode::PRECONDITION_FAILED.into_response(),
         _ => {
@@ -259,6 +261,9 @@ async fn place_prints_what_comes_next() {
         (&json!("k-1"), &json!("a newer field"))
     );
 
+    let placed = run(&url, &["place", "--shop", "north", "--json"], "").await;
+    let shown: Value = serde_json::from_str(&out(&placed)).expect("JSON");
+    assert_eq!(shown["shopId"], "north");
     let quiet = run(&url, &["place", "-q", "--item", "A:1:5"], "").await;
     assert_eq!(out(&quiet), format!("{ID}\n"));
 }
@@ -293,6 +298,9 @@ async fn the_next_step_is_found_and_guarded() {
         "{}",
         err(&advanced)
     );
+    let named = run(&url, &["advance", ID, "--courier", "anna", "--json"], "").await;
+    let named: Value = serde_json::from_str(&out(&named)).expect("JSON");
+    assert_eq!(named["courierId"], "anna");
     let shown = run(&url, &["show", ID, "--history", "--json"], "").await;
     let shown: Value = serde_json::from_str(&out(&shown)).expect("JSON");
     assert_eq!(shown["history"][0]["by"], "service:anonymous");
