@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Uri, header};
+use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::dead_letter_admin::{
     DeadLetter, DeadLetterAdmin, DeadLetterAdminError, DeadLetterId, LIST_MAX,
 };
+use super::private::{Private, private};
 use crate::api::cursor;
 use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
@@ -23,9 +24,6 @@ use crate::api::problem_of;
 use crate::api::request_headers::idempotency_key;
 
 const _: () = assert!(LIST_MAX == LIMIT_MAX as usize, "a page is a page");
-
-/// An answer that shows a message. There may be an address or a name in it, so nobody in between may keep it.
-type Private<T> = ([(HeaderName, &'static str); 1], Json<T>);
 
 /// A page of dead letters.
 #[derive(Debug, Serialize, ToSchema)]
@@ -220,9 +218,4 @@ pub async fn send_dead_letter(
         "dead letter sent again"
     );
     Ok(Json(SentView { topic: id.topic }))
-}
-
-fn private<T>(shown: T) -> Private<T> {
-    let kept = (header::CACHE_CONTROL, "private, no-store");
-    ([kept], Json(shown))
 }

@@ -1,8 +1,7 @@
 //! API keys for operations: `/admin/v1/keys`.
 
-use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
 use super::access_admin::AccessAdmin;
+use super::private::{Private, private};
 use crate::api::caller::By;
 use crate::api::error_answers::{ReadErrors, WriteErrors};
 use crate::api::params::Query;
@@ -148,7 +148,7 @@ pub async fn list_keys(
     State(admin): State<AccessAdmin>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Json<KeyPage>, Problem> {
+) -> Result<Private<KeyPage>, Problem> {
     etag::refuse_all(&headers)?;
     let query = Query::of(&uri);
     let limit = query.limit()?;
@@ -162,7 +162,7 @@ pub async fn list_keys(
     let has_more = found.len() > limit;
     found.truncate(limit);
     let last = found.last().filter(|_| has_more);
-    Ok(Json(KeyPage {
+    Ok(private(KeyPage {
         next_cursor: last.map(|key| cursor::of_key(&key.id)),
         items: found.into_iter().map(KeyView::of).collect(),
     }))
@@ -204,11 +204,7 @@ pub async fn make_key(
         key: text.expose_secret().to_owned(),
         view: KeyView::of(key),
     };
-    let secret = [(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("private, no-store"),
-    )];
-    Ok((StatusCode::CREATED, secret, Json(made)).into_response())
+    Ok((StatusCode::CREATED, private(made)).into_response())
 }
 
 /// Revoke an API key.
@@ -224,14 +220,14 @@ pub async fn revoke_key(
     State(admin): State<AccessAdmin>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Json<KeyView>, Problem> {
+) -> Result<Private<KeyView>, Problem> {
     etag::refuse_all(&headers)?;
     idempotency_key(&headers)?;
     admin.store.revoke_key(&id, admin.clock.now()).await?;
     let key = admin.store.find_key(&id).await?;
     let key = key.ok_or_else(|| Problem::new(Code::KeyNotFound, format!("no key {id}")))?;
     tracing::info!(key = key.id, "a key was revoked");
-    Ok(Json(KeyView::of(key)))
+    Ok(private(KeyView::of(key)))
 }
 
 fn new_key(body: KeyBody, created_by: String, now: Timestamp) -> Result<NewKey, Vec<FieldError>> {

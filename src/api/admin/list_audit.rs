@@ -1,6 +1,5 @@
 //! `GET /admin/v1/audit`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
@@ -8,6 +7,7 @@ use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
 use super::access_admin::AccessAdmin;
+use super::private::{Private, private};
 use crate::api::error_answers::ReadErrors;
 use crate::api::params::Query;
 use crate::api::problem::Problem;
@@ -71,7 +71,7 @@ pub async fn list_audit(
     State(admin): State<AccessAdmin>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Json<AuditPage>, Problem> {
+) -> Result<Private<AuditPage>, Problem> {
     etag::refuse_all(&headers)?;
     let query = Query::of(&uri);
     let limit = query.limit()?;
@@ -82,7 +82,7 @@ pub async fn list_audit(
     let has_more = found.len() > limit;
     found.truncate(limit);
     let last = found.last().filter(|_| has_more);
-    Ok(Json(AuditPage {
+    Ok(private(AuditPage {
         next_cursor: last.map(|(number, _)| cursor::before_number(*number)),
         items: found
             .into_iter()

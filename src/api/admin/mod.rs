@@ -13,6 +13,7 @@ mod keys;
 mod list_audit;
 mod list_sagas;
 mod list_shards;
+mod private;
 mod release_actor;
 mod saga_admin;
 
