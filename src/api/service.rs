@@ -116,7 +116,7 @@ impl ApiService {
     /// The request with its caller, or why it has none. The guard of the route asks for it.
     async fn identified(&self, mut request: Request<Body>) -> Request<Body> {
         let caller = match credential::of(request.headers()) {
-            Ok(credential) => self.auth.identify(credential).await,
+            Ok(credential) => self.auth.identify(credential.as_deref()).await,
             // Where nobody needs a credential a broken one is no worse than none.
             Err(refusal) if self.auth.is_required() => Err(refusal),
             Err(_) => self.auth.identify(None).await,

@@ -86,6 +86,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         hub.clone(),
         Arc::clone(&journal),
         Arc::clone(&clock) as _,
+        &access.auth,
         &config.live,
     );
     let routes = routes.merge(other_routes(

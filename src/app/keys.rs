@@ -29,7 +29,13 @@ const DAY_MS: i64 = 86_400_000;
 /// Makes, lists or revokes.
 pub(super) async fn run(config: Config, args: KeysArgs) -> anyhow::Result<()> {
     if let Some(dir) = &args.data_dir {
-        anyhow::ensure!(dir.is_dir(), "there is no data directory {}", dir.display());
+        // The first key may be made before the first start.
+        let is_first = matches!(args.command, KeysCommand::Create(_));
+        anyhow::ensure!(
+            is_first || dir.is_dir(),
+            "there is no data directory {}",
+            dir.display()
+        );
         let store = Embedded::open(dir, Arc::new(SystemClock)).await?;
         let done = work(&*store.access(), &args.command).await;
         store.close().await;

@@ -89,6 +89,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         hub.clone(),
         Arc::clone(&adapters.journal),
         Arc::clone(&adapters.clock) as _,
+        &access.auth,
         &config.live,
     );
     let management_routes = router::management_routes(ManagementState {

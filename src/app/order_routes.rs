@@ -12,6 +12,7 @@ use super::listeners::HttpListener;
 use crate::api::router;
 use crate::api::state::ApiState;
 use crate::api::track::{self, TrackState};
+use crate::auth::Auth;
 use crate::config::LiveConfig;
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
@@ -29,10 +30,11 @@ pub(super) fn routes(
     hub: Arc<dyn LiveHub>,
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
+    auth: &Auth,
     config: &LiveConfig,
 ) -> (Router, LiveConnections) {
     let stop = CancellationToken::new();
-    let mut state = TrackState::new(Arc::clone(orders) as _, hub, stop.clone());
+    let mut state = TrackState::new(Arc::clone(orders) as _, hub, auth.clone(), stop.clone());
     let mut limits = track::Limits::default();
     limits.queue.orders = config.subscriptions_max;
     state.limits = Arc::new(limits);

@@ -3,6 +3,7 @@
 
 pub mod api_key;
 pub mod audit;
+mod ending;
 pub mod key_cache;
 mod refusal;
 pub mod role_words;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use trackops_domain::access::Caller;
 
 use self::audit::AuditLog;
+pub use self::ending::Ending;
 use self::key_cache::KeyCache;
 pub use self::refusal::Refusal;
 

@@ -10,7 +10,7 @@ use trackops_domain::status::Status;
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
-use super::{append, db, journal, outbox, retention};
+use super::{access, append, db, journal, outbox, retention};
 use crate::ports::journal::ListFilter;
 
 const FILL: &str = "
@@ -21,7 +21,11 @@ const FILL: &str = "
     INSERT INTO order_events (order_id, version, epoch, at, by, command, status)
         SELECT id, 1, 1, 1, 'client', id, 'PENDING' FROM orders;
     INSERT INTO outbox (owner, lane, order_id, message_id, topic, version, ordinal, at, payload, inserted_at)
-        SELECT 0, shard % 8, id, id, 'ORDER_CREATED', 1, 0, 1, '{}', 1 FROM orders";
+        SELECT 0, shard % 8, id, id, 'ORDER_CREATED', 1, 0, 1, '{}', 1 FROM orders;
+    INSERT INTO api_keys (id, name, role, salt, mac, created_at, created_by)
+        SELECT hex(id), 'till', '{\"role\":\"viewer\"}', x'00', x'00', 1, 'test' FROM orders;
+    INSERT INTO audit (at, who, action, target, outcome, count)
+        SELECT created_at, 'operator:ops', 'POST', '/', 'done', 1 FROM orders";
 
 /// Indexes that a page reads from the end, up to its limit.
 const IN_ORDER: [&str; 1] = ["USING INDEX orders_by_age"];
@@ -79,6 +83,12 @@ fn pages() -> Vec<String> {
 #[tokio::test]
 async fn nothing_that_grows_is_walked() {
     let mut statements: Vec<String> = [
+        access::FIND,
+        access::LIST,
+        access::REVOKE,
+        access::REVISION,
+        access::RISE,
+        access::LIST_AUDIT,
         append::CURRENT,
         append::PUT_HEADS,
         append::ADD_EVENTS,

@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::future::OptionFuture;
 use futures_util::{StreamExt as _, future, stream};
 use metrics::Histogram;
 use smallvec::SmallVec;
@@ -26,6 +27,7 @@ use crate::api::etag;
 use crate::api::params::{OrderPath, Query, invalid};
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
+use crate::auth::Ending;
 use crate::live::backlog::{Frame, FrameKind};
 use crate::live::queue::Queue;
 use crate::telemetry::names;
@@ -72,7 +74,7 @@ pub async fn stream_order_events(
         Some(version) => Some(version),
         None => since_parameter(&uri)?,
     };
-    match open(state, &caller, order, since).await {
+    match open(state, &caller, &headers, order, since).await {
         Err(problem) => match problem.passes_after() {
             Some(wait) => Ok(not_now(&problem.at(uri.path()), order, wait)),
             None => Err(problem),
@@ -84,6 +86,7 @@ pub async fn stream_order_events(
 async fn open(
     state: TrackState,
     caller: &Caller,
+    headers: &HeaderMap,
     order: OrderId,
     since: Option<Version>,
 ) -> Result<Response, Problem> {
@@ -100,6 +103,7 @@ async fn open(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let events = Events {
+        ending: state.ending(headers),
         queue,
         push_duration: metrics::histogram!(names::LIVE_PUSH_DURATION),
         unwritten: SmallVec::new(),
@@ -166,6 +170,8 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Version>, Problem> {
 }
 
 struct Events {
+    /// The stream ends with the credential: the client comes back with another.
+    ending: Option<Ending>,
     queue: Arc<Queue>,
     state: TrackState,
     push_duration: Histogram,
@@ -192,6 +198,7 @@ impl Events {
             tokio::select! {
                 () = self.queue.ready() => {}
                 () = self.state.shutdown.cancelled() => return None,
+                Some(_) = OptionFuture::from(self.ending.as_mut().map(Ending::ended)) => return None,
                 () = tokio::time::sleep(self.state.limits.keep_alive) => {
                     return Some((Ok(Bytes::from_static(b": keep-alive\n\n")), self));
                 }

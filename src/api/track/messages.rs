@@ -2,6 +2,7 @@
 //! a refusal `error`, a stream `problem`.
 
 use bytes::Bytes;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use trackops_domain::ids::{OrderId, Version};
 use utoipa::ToSchema;
@@ -23,33 +24,61 @@ pub enum Wanted {
     Unsubscribe,
 }
 
+/// A client's message.
+#[derive(Clone, Debug)]
+pub enum ClientMessage {
+    /// About an order.
+    Order(OrderId, Wanted),
+    /// Goes on with this credential.
+    Authenticate(SecretString),
+}
+
+#[cfg(test)]
+impl ClientMessage {
+    /// What it wants of which order.
+    pub fn about(self) -> Option<(OrderId, Wanted)> {
+        match self {
+            Self::Order(order, wanted) => Some((order, wanted)),
+            Self::Authenticate(_) => None,
+        }
+    }
+}
+
 /// A message as sent. Unknown fields are ignored.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct ClientBody {
     #[serde(rename = "type")]
     kind: String,
-    order_id: String,
+    #[serde(default)]
+    order_id: Option<String>,
+    #[serde(default)]
+    token: Option<String>,
     #[serde(default, deserialize_with = "whole::optional")]
     #[schema(minimum = 0, maximum = 4_294_967_295_u32)]
     since: Option<i64>,
 }
 
 /// Reads a client's message.
-pub fn parse(text: &str) -> Result<(OrderId, Wanted), Problem> {
+pub fn parse(text: &str) -> Result<ClientMessage, Problem> {
     json::parse(text, ClientBody::check)
 }
 
 impl ClientBody {
-    fn check(self) -> Result<(OrderId, Wanted), Vec<FieldError>> {
+    fn check(self) -> Result<ClientMessage, Vec<FieldError>> {
+        if self.kind == "authenticate" {
+            return self.credential();
+        }
         let mut errors = Vec::new();
         let mut refuse = |pointer: &str, detail: String| {
             let pointer = pointer.into();
             errors.push(FieldError { pointer, detail });
         };
-        let order = params::uuid(&self.order_id);
-        if order.is_none() {
-            refuse("/orderId", "must be a UUID".into());
+        let order = self.order_id.as_deref().map(params::uuid);
+        match order {
+            None => refuse("/orderId", "is missing".into()),
+            Some(None) => refuse("/orderId", "must be a UUID".into()),
+            Some(Some(_)) => {}
         }
         let since = self.since.map(u32::try_from).transpose();
         if since.is_err() {
@@ -61,14 +90,30 @@ impl ClientBody {
             }),
             "unsubscribe" => Some(Wanted::Unsubscribe),
             _ => {
-                refuse("/type", "must be subscribe or unsubscribe".into());
+                refuse(
+                    "/type",
+                    "must be subscribe, unsubscribe or authenticate".into(),
+                );
                 None
             }
         };
-        match (order, wanted) {
-            (Some(order), Some(wanted)) if errors.is_empty() => Ok((OrderId(order), wanted)),
+        match (order.flatten(), wanted) {
+            (Some(order), Some(wanted)) if errors.is_empty() => {
+                Ok(ClientMessage::Order(OrderId(order), wanted))
+            }
             _ => Err(errors),
         }
+    }
+
+    fn credential(self) -> Result<ClientMessage, Vec<FieldError>> {
+        let token = self.token.filter(|token| !token.is_empty());
+        let token = token.ok_or_else(|| FieldError {
+            pointer: "/token".into(),
+            detail: "is missing".into(),
+        });
+        token
+            .map(|token| ClientMessage::Authenticate(token.into()))
+            .map_err(|error| vec![error])
     }
 }
 
@@ -136,14 +181,14 @@ mod tests {
         let expected = [
             ("/orderId", "is missing"),
             ("/since", "must be a whole number from 0 to 4294967295"),
-            ("/type", "must be subscribe or unsubscribe"),
+            ("/type", "must be subscribe, unsubscribe or authenticate"),
         ];
         assert_eq!(named, expected);
         let whole = format!(r#"{{"type":"subscribe","orderId":"{id}","since":12.0}}"#);
         let since = Some(Version(12));
         assert_eq!(
-            parse(&whole).expect("is right").1,
-            Wanted::Subscribe { since }
+            parse(&whole).expect("is right").about(),
+            Some((OrderId(id), Wanted::Subscribe { since }))
         );
     }
 
@@ -169,8 +214,8 @@ mod tests {
         let subscribe = format!(r#"{{"type":"subscribe","orderId":"{id}","since":12}}"#);
         let since = Some(Version(12));
         assert_eq!(
-            parse(&subscribe).expect("is right"),
-            (OrderId(id), Wanted::Subscribe { since })
+            parse(&subscribe).expect("is right").about(),
+            Some((OrderId(id), Wanted::Subscribe { since }))
         );
         assert_eq!(code_of("{"), Code::MalformedJson);
         assert_eq!(code_of(""), Code::MalformedJson);

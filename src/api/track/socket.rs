@@ -11,24 +11,27 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::SinkExt as _;
 use futures_util::future::{BoxFuture, OptionFuture};
 use metrics::Histogram;
+use secrecy::ExposeSecret as _;
 use smallvec::SmallVec;
 use tokio::time::{self, Instant, MissedTickBehavior};
 use tokio_tungstenite::tungstenite;
 use trackops_domain::access::Caller;
 use trackops_domain::ids::{OrderId, Version};
 
-use super::messages::{Wanted, error_message, parse};
+use super::messages::{ClientMessage, Wanted, error_message, parse};
 use super::state::TrackState;
 use crate::api::caller::By;
+use crate::api::credential;
 use crate::api::error_answers::ReadErrors;
 use crate::api::problem::{Problem, ProblemBody};
 use crate::api::problem_code::Code;
+use crate::auth::{Ending, Refusal};
 use crate::live::queue::Queue;
 use crate::telemetry::names;
 
@@ -44,12 +47,15 @@ const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 /// The most bytes that may be unwritten: several times the largest snapshot (about 25 KiB).
 const WRITE_BUFFER_BYTES_MAX: usize = 128 * 1024;
 
-/// Largest message of a client; a `subscribe` has about 100 bytes.
-const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+/// Largest message of a client: an `authenticate` with the largest credential. A `subscribe` has about 100 bytes.
+const MESSAGE_BYTES_MAX: usize = 9 * 1024;
 
 /// Largest frame that is read to its end, so that a client whose message is too large learns why. A
 /// connection that is closed with unread data is reset, and the reset can overtake the close frame.
 const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// The credential has ended: the client comes back with another.
+const CREDENTIAL_ENDED: u16 = 4401;
 
 /// Frames written before the socket looks at its reading side again.
 const WRITE_BATCH: usize = 64;
@@ -59,8 +65,8 @@ const UNANSWERED_PINGS_MAX: u8 = 2;
 
 /// A WebSocket on which orders are followed.
 ///
-/// The client sends `{"type":"subscribe","orderId":…,"since":12}` and
-/// `{"type":"unsubscribe","orderId":…}`; the server `snapshot`, `update`, `location` and `error`.
+/// The client sends `{"type":"subscribe","orderId":…,"since":12}`,
+/// `{"type":"unsubscribe","orderId":…}` and `{"type":"authenticate","token":…}`; the server `snapshot`, `update`, `location` and `error`.
 #[utoipa::path(
     get, path = "/api/v1/track", tag = "live",
     responses(
@@ -72,18 +78,21 @@ const UNANSWERED_PINGS_MAX: u8 = 2;
 pub async fn open_socket(
     State(state): State<TrackState>,
     By(caller): By,
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|rejection| refused(&rejection))?;
     let place = state.admit()?;
+    let ending = state.ending(&headers);
     let response = upgrade
+        .protocols([credential::PROTOCOL])
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(FRAME_BYTES_MAX)
         .on_upgrade(move |socket| async move {
-            Connection::new(socket, state, caller).run().await;
+            Connection::new(socket, state, caller, ending).run().await;
             drop(place);
         });
     Ok(response)
@@ -139,6 +148,7 @@ struct Connection {
     socket: WebSocket,
     state: TrackState,
     caller: Caller,
+    ending: Option<Ending>,
     queue: Arc<Queue>,
     push_duration: Histogram,
     /// While it is set, nothing more is read.
@@ -147,7 +157,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(socket: WebSocket, state: TrackState, caller: Caller) -> Self {
+    fn new(socket: WebSocket, state: TrackState, caller: Caller, ending: Option<Ending>) -> Self {
         Self {
             socket,
             queue: Queue::with_limits(Arc::clone(&state.hub), state.limits.queue),
@@ -156,6 +166,7 @@ impl Connection {
             unanswered_pings: 0,
             state,
             caller,
+            ending,
         }
     }
 
@@ -183,6 +194,13 @@ impl Connection {
             tokio::select! {
                 () = &mut stopped => {
                     return Err(End::close(close_code::RESTART, "this replica is stopping"));
+                }
+                Some(refusal) = OptionFuture::from(self.ending.as_mut().map(Ending::ended)) => {
+                    let reason = match refusal {
+                        Refusal::Expired => "the credential has expired",
+                        _ => "the credential was revoked",
+                    };
+                    return Err(End::close(CREDENTIAL_ENDED, reason));
                 }
                 () = self.queue.ready() => self.write_frames().await?,
                 Some((order, outcome)) = OptionFuture::from(self.subscribing.as_mut()) => {
@@ -218,14 +236,19 @@ impl Connection {
             }
         };
         match parse(&text) {
-            Ok((order, Wanted::Unsubscribe)) => self.queue.unfollow(order),
-            Ok((order, Wanted::Subscribe { since })) => match self.queue.follow(order, since) {
-                Ok(()) => self.subscribing = Some(self.subscribe(order, since)),
-                Err(error) => {
-                    let problem = Problem::new(Code::TooManySubscriptions, error.to_string());
-                    return self.write_problem(problem, Some(order)).await;
+            Ok(ClientMessage::Authenticate(credential)) => {
+                return self.renew(credential.expose_secret()).await;
+            }
+            Ok(ClientMessage::Order(order, Wanted::Unsubscribe)) => self.queue.unfollow(order),
+            Ok(ClientMessage::Order(order, Wanted::Subscribe { since })) => {
+                match self.queue.follow(order, since) {
+                    Ok(()) => self.subscribing = Some(self.subscribe(order, since)),
+                    Err(error) => {
+                        let problem = Problem::new(Code::TooManySubscriptions, error.to_string());
+                        return self.write_problem(problem, Some(order)).await;
+                    }
                 }
-            },
+            }
             Err(problem) => return self.write_problem(problem, None).await,
         }
         Ok(())
@@ -239,6 +262,23 @@ impl Connection {
             let outcome = state.subscribe(&caller, order, since, queue).await;
             (order, outcome.map(|_| ()))
         })
+    }
+
+    /// Goes on with another credential of the same caller. A refused one changes nothing: the first goes on until
+    /// it ends.
+    async fn renew(&mut self, credential: &str) -> Result<(), End> {
+        let Some(ending) = &mut self.ending else {
+            return Ok(());
+        };
+        let problem = match ending.renew(&self.caller, credential).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => Problem::new(
+                Code::Forbidden,
+                "the credential is another caller's: open another socket for it",
+            ),
+            Err(refusal) => credential::refused(refusal),
+        };
+        self.write_problem(problem, None).await
     }
 
     /// Writes the waiting frames, at most [`WRITE_BATCH`].

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,8 +15,10 @@ use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
 use super::limits::Limits;
+use crate::api::credential;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
+use crate::auth::{Auth, Ending};
 use crate::live::queue::Queue;
 use crate::model::orders_error::OrdersError;
 use crate::ports::live::LiveHub;
@@ -26,6 +29,8 @@ use crate::ports::orders::{Orders, OrdersExt as _};
 pub struct TrackState {
     /// Subscriptions go through the order's actor.
     pub orders: Arc<dyn Orders>,
+    /// Tells when the credential of a session has ended.
+    pub auth: Auth,
     /// Ends subscriptions.
     pub hub: Arc<dyn LiveHub>,
     /// Cancelled on shutdown and drain: sockets close with 1012, streams end, no new ones start.
@@ -62,10 +67,12 @@ impl TrackState {
     pub fn new(
         orders: Arc<dyn Orders>,
         hub: Arc<dyn LiveHub>,
+        auth: Auth,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             orders,
+            auth,
             hub,
             shutdown,
             connections: TaskTracker::new(),
@@ -109,6 +116,12 @@ impl TrackState {
                     .retry_after(RETRY_AFTER)
             })?
             .map_err(Problem::from)
+    }
+
+    /// The end of the credential of a request; `None` where nobody needs one.
+    pub(super) fn ending(&self, headers: &HeaderMap) -> Option<Ending> {
+        let credential = credential::of(headers).ok().flatten()?;
+        Ending::of(&self.auth, &credential)
     }
 
     /// A permit for another connection. A connection takes its permit before any other work, so that

@@ -13,7 +13,8 @@ use tracing::{Event, Metadata, Subscriber};
 const NOTICES: &str = "sqlx::postgres::notice";
 
 /// Tables that don't grow: a scan of one costs nothing.
-const SMALL: [&str; 7] = [
+const SMALL: [&str; 8] = [
+    "access_revision",
     "shards",
     "nodes",
     "outbox_leases",

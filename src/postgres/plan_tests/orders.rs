@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use trackops_cluster::membership::{Membership as _, NodeId};
 use trackops_cluster::{Epoch, ShardId};
+use trackops_domain::access::Role;
 use trackops_domain::ids::{CommandId, CustomerId, OrderId, ShopId, Version};
 use trackops_domain::saga::intents;
 use trackops_domain::status::Status;
@@ -11,8 +12,11 @@ use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
 use super::{Tables, no_plan_depends_on_statistics};
+use crate::auth::api_key::{self, NewKey};
 use crate::codec::{messages, samples, stored};
+use crate::model::access::AuditEntry;
 use crate::model::event_row::EventRow;
+use crate::ports::access::AccessStore as _;
 use crate::ports::journal::{AppendRow, Head, Journal as _, ListFilter, RowOutcome};
 use crate::ports::retention::{Cursor, Mode, Retention as _};
 use crate::postgres::{Database, Kind};
@@ -37,7 +41,12 @@ const TABLES: Tables = Tables {
                      \"address\":{\"street\":\"a\",\"city\":\"b\",\"postalCode\":\"c\",\"country\":\"DE\"}}}'
             FROM orders ON CONFLICT DO NOTHING;
         INSERT INTO outbox (lane, version, ordinal, at, id, order_id, topic, payload)
-            SELECT shard % 8, 1, 0, now(), id, id, 'ORDER_CREATED', '{}' FROM orders",
+            SELECT shard % 8, 1, 0, now(), id, id, 'ORDER_CREATED', '{}' FROM orders;
+        INSERT INTO api_keys (id, name, role, salt, mac, created_at, created_by)
+            SELECT id::text, 'till', '{\"role\":\"viewer\"}', '', '', now(), 'test' FROM orders
+            ON CONFLICT DO NOTHING;
+        INSERT INTO audit (at, who, action, target, outcome, count)
+            SELECT now(), 'operator:ops', 'POST', '/', 'done', 1 FROM orders",
     drain: "DELETE FROM outbox",
 };
 
@@ -47,6 +56,7 @@ async fn the_order_roles_statements() {
         let epoch = claim(&database).await;
         appends(&database, epoch).await;
         reads(&database).await;
+        access(&database).await;
         pages_of(&database, &[0, 1, 2]).await;
     })
     .await;
@@ -128,6 +138,41 @@ fn row(id: OrderId, shard: ShardId, epoch: Epoch, version: Version) -> AppendRow
         }),
         outbox: messages::outbox_rows(&order, all, all, None),
     }
+}
+
+/// Makes and revokes a key, and keeps that.
+async fn access(database: &Database) {
+    let store = database.access();
+    let new = NewKey {
+        name: "till".into(),
+        role: Role::Viewer,
+        created_by: "test".into(),
+        expires_at: None,
+    };
+    let now = Timestamp(1_700_000_000_000);
+    let (key, _) = api_key::create(new, now);
+    store.create_key(&key).await.unwrap();
+    assert_eq!(store.find_key(&key.id).await.unwrap(), Some(key.clone()));
+    store.list_keys("5", 200).await.unwrap();
+    assert!(store.revoke_key(&key.id, now).await.unwrap());
+    assert!(store.revision().await.unwrap() > 1);
+    let entry = AuditEntry {
+        at: now,
+        who: "operator:ops".into(),
+        action: "POST".into(),
+        target: "/".into(),
+        outcome: "done".into(),
+        count: 1,
+    };
+    store
+        .append_audit(&vec![entry; BATCH.into()])
+        .await
+        .unwrap();
+    let page = store.list_audit(None, 200).await.unwrap();
+    store
+        .list_audit(page.last().map(|(number, _)| *number), 200)
+        .await
+        .unwrap();
 }
 
 /// Runs the first page of each walk of the retention; no row is old enough to go.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use sqlx::Connection as _;
 use trackops::embedded::{Embedded, OpenError};
 use trackops::model::outbox_row::RowId;
+use trackops::ports::access::AccessStore;
 use trackops::ports::bus::{Bus, Consumer, OutMessage, Polled, Subscription};
 use trackops::ports::clock::SystemClock;
 use trackops::ports::groups::Groups;
@@ -25,6 +26,7 @@ use trackops_domain::event::Change;
 use trackops_domain::ids::Version;
 use uuid::Uuid;
 
+use crate::contract::access::{AccessFixture, access_suite};
 use crate::contract::bus::BusFixture;
 use crate::contract::groups::GroupsFixture;
 use crate::contract::journal::journal_suite;
@@ -98,6 +100,12 @@ impl SagasFixture for Store {
     }
 }
 
+impl AccessFixture for Store {
+    fn access(&self) -> Arc<dyn AccessStore> {
+        self.store.access()
+    }
+}
+
 impl OrdersFixture for Store {
     fn outbox(&self) -> Arc<dyn Outbox> {
         self.store.orders_outbox()
@@ -168,6 +176,7 @@ outbox_suite!(outbox, Store);
 stock_suite!(stock, Store);
 retention_suite!(retention, Store, Store);
 sagas_suite!(sagas, Store);
+access_suite!(access, Store);
 
 mod bus {
     use super::Store;

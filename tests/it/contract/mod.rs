@@ -1,5 +1,6 @@
 //! One suite per port, run against every adapter of it.
 
+pub mod access;
 mod cache;
 mod embedded;
 pub(crate) mod kafka;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use trackops::model::outbox_row::RowId;
+use trackops::ports::access::AccessStore;
 use trackops::ports::journal::Journal;
 use trackops::ports::journal::RowOutcome::Committed;
 use trackops::ports::outbox::{OUTBOX_LANES, Outbox};
@@ -19,6 +20,7 @@ use trackops_cluster::membership::Membership;
 use trackops_domain::event::Change;
 use uuid::Uuid;
 
+use super::access::{AccessFixture, access_suite};
 use super::journal::journal_suite;
 use super::membership::{lease_suite, ownership_suite};
 use super::outbox::{outbox_suite, rows_of};
@@ -34,6 +36,7 @@ outbox_suite!(outbox, PgOrders);
 stock_suite!(stock, PgInventory);
 retention_suite!(retention, PgOrders, PgInventory);
 sagas_suite!(sagas, PgOrders);
+access_suite!(access, PgOrders);
 
 /// A database of a random name, removed with it.
 pub struct TestDatabase {
@@ -126,6 +129,12 @@ impl ShardsFixture for PgOrders {
 impl SagasFixture for PgOrders {
     fn sagas(&self) -> Arc<dyn Sagas> {
         Arc::new(self.open.sagas())
+    }
+}
+
+impl AccessFixture for PgOrders {
+    fn access(&self) -> Arc<dyn AccessStore> {
+        Arc::new(self.open.access())
     }
 }
 

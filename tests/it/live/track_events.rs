@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::timeout;
-use trackops::api::router::live_routes;
 use trackops::model::orders_error::OrdersError;
 use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;
 use uuid::Uuid;
 
 use crate::live::live_support::SOMEWHERE;
-use crate::live::track_support::{PATIENCE, Server, next_event};
+use crate::live::track_support::{PATIENCE, Server, next_event, routes};
 
 #[tokio::test]
 async fn a_stream_goes_on_where_it_was_and_ends_with_204() {
@@ -139,7 +138,7 @@ async fn ask_routes(server: &Server, order: OrderId) -> axum::response::Response
     let request = request
         .body(axum::body::Body::empty())
         .expect("is a request");
-    tower::ServiceExt::oneshot(live_routes(server.state.clone()), request)
+    tower::ServiceExt::oneshot(routes(server.state.clone()), request)
         .await
         .expect("answers")
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::{Extension, Router};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
@@ -14,7 +15,11 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
 use trackops::api::router::live_routes;
 use trackops::api::track::{Limits, TrackState};
+use trackops::auth::Auth;
+use trackops::auth::audit::AuditLog;
 use trackops::live::hub::Hub;
+use trackops::ports::clock::SystemClock;
+use trackops_domain::access::Caller;
 use trackops_domain::ids::OrderId;
 
 use crate::live::live_support::TestOrders;
@@ -33,6 +38,11 @@ pub struct Server {
     pub state: TrackState,
 }
 
+/// The live routes for anybody.
+pub fn routes(state: TrackState) -> Router {
+    live_routes(state).layer(Extension(Caller::anonymous()))
+}
+
 impl Server {
     pub fn start(change: impl FnOnce(&mut Limits)) -> Self {
         let hub = Hub::new();
@@ -41,6 +51,7 @@ impl Server {
         let mut state = TrackState::new(
             Arc::clone(&orders) as _,
             Arc::clone(&hub) as _,
+            Auth::open(AuditLog::none(Arc::new(SystemClock))),
             shutdown.clone(),
         );
         let mut limits = *state.limits;
@@ -55,8 +66,9 @@ impl Server {
             .expect("binds");
         let listener = socket.listen(128).expect("listens");
         let address = listener.local_addr().expect("is bound");
-        let service = axum::serve(listener, live_routes(state.clone()))
-            .with_graceful_shutdown(shutdown.cancelled_owned());
+        let routes = routes(state.clone());
+        let service =
+            axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned());
         tokio::spawn(service.into_future());
         Self {
             address,

@@ -170,7 +170,7 @@ impl Api {
         } else {
             Auth::open(audit)
         };
-        let live = TrackState::new(orders.clone(), hub, CancellationToken::new());
+        let live = TrackState::new(orders.clone(), hub, auth.clone(), CancellationToken::new());
         let routes = router::public_order_routes(public)
             .merge(router::live_routes(live))
             .merge(router::public_inventory_routes(stocked))

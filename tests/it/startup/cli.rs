@@ -303,7 +303,7 @@ async fn the_next_step_is_found_and_guarded() {
     assert_eq!(named["courierId"], "anna");
     let shown = run(&url, &["show", ID, "--history", "--json"], "").await;
     let shown: Value = serde_json::from_str(&out(&shown)).expect("JSON");
-    assert_eq!(shown["history"][0]["by"], "service:anonymous");
+    assert_eq!(shown["history"][0]["by"], "client");
     assert_eq!(shown["status"], "CONFIRMED");
 }
 
