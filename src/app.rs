@@ -9,6 +9,7 @@ mod consumer;
 mod core;
 mod dead_letter_admin;
 mod dev;
+mod exposure;
 mod inventory;
 mod late_bound;
 mod lifecycle;
