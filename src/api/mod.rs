@@ -28,6 +28,7 @@ mod body;
 mod body_budget;
 mod cursor;
 pub mod etag;
+mod fixed_document;
 mod json;
 pub mod params;
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         hub.clone(),
         Arc::clone(&journal),
         Arc::clone(&clock) as _,
-        &config.live,
+        &config,
     );
     let routes = routes.merge(inventory_routes(&store));
     let management_routes = router::management_routes(ManagementState {

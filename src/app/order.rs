@@ -81,7 +81,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         hub.clone(),
         Arc::clone(&adapters.journal),
         Arc::clone(&adapters.clock) as _,
-        &config.live,
+        &config,
     );
     let management_routes = router::management_routes(ManagementState {
         readiness: Arc::clone(&readiness),

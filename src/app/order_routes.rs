@@ -12,7 +12,7 @@ use super::listeners::HttpListener;
 use crate::api::router;
 use crate::api::state::ApiState;
 use crate::api::track::{self, TrackState};
-use crate::config::LiveConfig;
+use crate::config::Config;
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
 use crate::ports::live::LiveHub;
@@ -29,12 +29,12 @@ pub(super) fn routes(
     hub: Arc<dyn LiveHub>,
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
-    config: &LiveConfig,
+    config: &Config,
 ) -> (Router, LiveConnections) {
     let stop = CancellationToken::new();
     let mut state = TrackState::new(Arc::clone(orders) as _, hub, stop.clone());
     let mut limits = track::Limits::default();
-    limits.queue.orders = config.subscriptions_max;
+    limits.queue.orders = config.live.subscriptions_max;
     state.limits = Arc::new(limits);
     let open = state.connections.clone();
     let api = ApiState {
@@ -44,8 +44,7 @@ pub(super) fn routes(
     };
     let routes = router::public_order_routes(api)
         .merge(router::live_routes(state))
-        .merge(router::document_routes())
-        .merge(router::front_page_routes());
+        .merge(router::document_routes(config.http.docs));
     (routes, LiveConnections { stop, open })
 }
 

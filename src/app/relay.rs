@@ -62,10 +62,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         management_routes.merge(router::problem_routes()),
         limit / 16,
     );
-    let public = public.serve(
-        router::document_routes().merge(router::front_page_routes()),
-        limit / 4,
-    );
+    let public = public.serve(router::document_routes(config.http.docs), limit / 4);
     tracing::info!(public = %public.addr(), management = %management.addr(), "role relay");
 
     let relay_stop = CancellationToken::new();

@@ -8,6 +8,7 @@ mod cluster_double;
 mod conditions;
 mod document;
 mod doubles;
+mod head_method;
 mod heads;
 mod inventory;
 mod operations;
