@@ -3,13 +3,17 @@
 
 pub mod client_stream;
 mod connection;
+mod connection_h2;
 mod cors;
+mod linger;
+mod opening;
 pub mod router;
 pub mod server;
 mod server_limits;
 pub mod service;
 pub mod site_policy;
 pub mod state;
+mod streams;
 
 pub mod admin;
 pub mod inventory;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use metrics::Counter;
@@ -55,7 +55,7 @@ impl ApiService {
     /// Answers one request. `local`: the address at which the client has reached this process.
     pub async fn handle(&self, request: Request<Body>, local: Option<IpAddr>) -> Response {
         let uri = request.uri().clone();
-        let method = request.method().clone();
+        let (method, version) = (request.method().clone(), request.version());
         let watched = tracing::enabled!(Level::DEBUG).then(Instant::now);
 
         let (request, unwanted) = unread::lend(request);
@@ -92,6 +92,12 @@ impl ApiService {
             response
                 .headers_mut()
                 .insert(name, HeaderValue::from_static(value));
+        }
+
+        if version == Version::HTTP_2 {
+            // They are of one connection of HTTP/1.1 (RFC 9113, 8.2.2).
+            response.headers_mut().remove(header::CONNECTION);
+            response.headers_mut().remove(header::UPGRADE);
         }
 
         let status = response.status();
