@@ -10,6 +10,7 @@ mod consumer;
 mod core;
 mod dead_letter_admin;
 mod dev;
+mod exposure;
 mod inventory;
 mod keys;
 mod late_bound;

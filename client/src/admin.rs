@@ -14,8 +14,8 @@ use super::error::Error;
 use super::page::{Page, PageRequest};
 use super::transport::Ask;
 
-/// A client of a role's management address; of `trackops dev` that is its only address. A role refuses the
-/// calls that it has nothing to say to with 404.
+/// A client of a role's management address; of `trackops dev` that is its only address, unless it was given two.
+/// A role refuses the calls that it has nothing to say to with 404.
 #[derive(Clone, Debug)]
 pub struct Admin(Client);
 

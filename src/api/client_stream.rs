@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::opening::Opening;
+
 /// Whose turn it is on a connection. An even number is the client's turn (a request's head is awaited), an
 /// odd one the server's (a request is being answered). It is a counter, so that a short turn isn't missed.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +39,8 @@ impl RequestPhase {
 #[derive(Debug)]
 pub struct ClientStream<S> {
     stream: S,
+    /// What was read before, and is read again first.
+    opening: Opening,
     write_limit: Duration,
     /// The timer that runs while a write is blocked. Most connections never have one.
     writing: Option<Pin<Box<Sleep>>>,
@@ -71,6 +75,7 @@ impl<S> ClientStream<S> {
     ) -> Self {
         Self {
             stream,
+            opening: Opening::default(),
             write_limit,
             writing: None,
             head_limit,
@@ -78,6 +83,16 @@ impl<S> ClientStream<S> {
             turns,
             head: Head::Awaited,
         }
+    }
+
+    /// With the bytes that were read of it before.
+    #[must_use]
+    pub(super) fn after(mut self, opening: Opening) -> Self {
+        if let Some(since) = opening.since() {
+            self.head = Head::Begun(since);
+        }
+        self.opening = opening;
+        self
     }
 
     /// The stream itself.
@@ -131,7 +146,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
         let filled = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let read = if self.opening.read_again(buffer) {
+            Poll::Ready(Ok(()))
+        } else {
+            Pin::new(&mut self.stream).poll_read(cx, buffer)
+        };
         let turn = self.turns.now();
         if turn != self.turn {
             self.turn = turn;

@@ -1,4 +1,5 @@
-//! One connection: requests one after the other, until it ends or the server stops.
+//! One connection: tells which HTTP its client speaks, and serves HTTP/1.1: requests one after the other, until
+//! it ends or the server stops. Leaves HTTP/2 to [`super::connection_h2`].
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -16,34 +17,21 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::client_stream::{ClientStream, RequestPhase};
+use super::connection_h2::Http2;
+use super::linger::linger;
+use super::opening::{Opening, Protocol};
 use super::problem::Problem;
 use super::problem_code::Code;
-use super::server_limits::Limits;
+use super::server_limits::{FIRST_REQUEST_MAX, HEAD_BYTES_MAX, Limits};
 use super::service::ApiService;
-use super::unread::{DRAIN_BYTES_MAX, Unread};
-
-/// The largest request head, and the most of a body that is read at once: twice what common
-/// gateways let through.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-
-/// How long a connection that was accepted before the stop has for its first request. It may come from a
-/// proxy that doesn't know of the stop yet, and every accepted client gets an answer. A request follows its
-/// connection within a round trip or not at all.
-const FIRST_REQUEST_MAX: Duration = Duration::from_millis(250);
-
-/// How long a client may go on sending after an answer that ends the connection. A client that reads while it
-/// sends stops within a round trip.
-const LINGER_MAX: Duration = Duration::from_secs(1);
-
-/// As much as a socket gives at once.
-const LINGER_BUFFER_BYTES: usize = 16 * 1024;
+use super::unread::Unread;
 
 /// What an accepted connection is served with.
 pub struct Connection {
@@ -64,18 +52,76 @@ pub struct Connection {
 
 impl Connection {
     /// Serves `stream` until it ends, is upgraded, or is cut.
-    pub async fn serve(self, stream: TcpStream) {
-        let _slot = self.slot;
+    pub async fn serve(self, mut stream: TcpStream) {
         // Answers are written whole; waiting to fill a packet would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "the client is gone");
             return;
         }
+        let mut opening = Opening::default();
+        let (idle_limit, head_limit) = (self.limits.idle_timeout, self.limits.head_timeout);
+        let opened = tokio::select! {
+            biased;
+            opened = opening.read(&mut stream, idle_limit, head_limit) => opened,
+            () = self.cut.cancelled() => return,
+            () = self.first_request_missed() => return,
+        };
+        match opened {
+            Ok(Protocol::Http1) => self.serve_http1(stream, opening).await,
+            Ok(Protocol::Http2) => self.serve_http2(stream, opening).await,
+            Err(error) => {
+                tracing::debug!(%error, "a connection without a request");
+                let is_slow = error.kind() == std::io::ErrorKind::TimedOut;
+                if is_slow && !opening.arrived().is_empty() {
+                    let told = async {
+                        answer_slow_head(&mut stream, &path_in(opening.arrived()), head_limit)
+                            .await;
+                        linger(&mut stream).await;
+                    };
+                    tokio::select! {
+                        biased;
+                        () = self.cut.cancelled() => {}
+                        () = told => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns once the server has stopped, and the first request hasn't come in time.
+    async fn first_request_missed(&self) {
+        self.stop.cancelled().await;
+        sleep(FIRST_REQUEST_MAX).await;
+    }
+
+    async fn serve_http2(self, stream: TcpStream, opening: Opening) {
+        let _slot = self.slot;
+        let turns = RequestPhase::default();
+        // It stays the server's turn: only the frames tell heads from bodies.
+        turns.answer();
+        let local = stream.local_addr().ok().map(|addr| addr.ip());
+        let (write_limit, head_limit) = (self.limits.write_timeout, self.limits.head_timeout);
+        let stream = ClientStream::new(stream, write_limit, head_limit, turns).after(opening);
+        let served = Http2 {
+            service: self.service,
+            limits: self.limits,
+            local,
+            closing: self.closing,
+            stop: self.stop,
+            cut: self.cut,
+        };
+        // Boxed: it is larger than the rest, and would make every connection as large.
+        Box::pin(served.serve(stream)).await;
+    }
+
+    async fn serve_http1(self, stream: TcpStream, opening: Opening) {
+        let _slot = self.slot;
         let (limits, cut) = (self.limits, self.cut);
         let (write_limit, head_limit) = (limits.write_timeout, limits.head_timeout);
         let turns = RequestPhase::default();
         let local = stream.local_addr().ok().map(|addr| addr.ip());
-        let stream = ClientStream::new(stream, write_limit, head_limit, turns.clone());
+        let stream =
+            ClientStream::new(stream, write_limit, head_limit, turns.clone()).after(opening);
         let answering = Arc::new(Answering {
             service: self.service,
             local,
@@ -91,7 +137,7 @@ impl Connection {
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.idle_timeout)
-            .max_buf_size(HEAD_BYTES_MAX)
+            .max_buf_size(HEAD_BYTES_MAX as usize)
             .serve_connection(
                 TokioIo::new(stream),
                 service_fn(move |request: Request<Incoming>| Arc::clone(&asked).answer(request)),
@@ -221,24 +267,6 @@ impl End {
             linger(&mut stream).await;
         }
     }
-}
-
-/// Takes what a client sends after its answer, until the client has seen that this side is closed (RFC 9112,
-/// 9.6).
-async fn linger(stream: &mut TcpStream) {
-    // The stream is usually shut down already, so an error means nothing.
-    let _ = stream.shutdown().await;
-    let mut taken = vec![0; LINGER_BUFFER_BYTES];
-    let mut left = DRAIN_BYTES_MAX;
-    let all = async {
-        while let Ok(bytes @ 1..) = stream.read(&mut taken).await {
-            left = left.saturating_sub(bytes);
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    let _ = timeout(LINGER_MAX, all).await;
 }
 
 /// The path in the part of a request's head that has arrived.

@@ -1,13 +1,14 @@
-//! The API's pages for people: one for each problem code. The OpenAPI document is in [`super::openapi`];
-//! Swagger UI renders it.
+//! The API's pages for people: one for each problem code, and Swagger UI, which renders the OpenAPI document
+//! of [`super::openapi`].
 
 use std::fmt::Write as _;
 
 use axum::extract::Path;
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
 
 use super::error_answers::ReadErrors;
+use super::fixed_document::{self, FixedDocument};
 use super::problem::Problem;
 use super::problem_code::Code;
 
@@ -18,7 +19,10 @@ use super::problem_code::Code;
     responses((status = 200, description = "A page in Markdown", body = String,
         content_type = "text/markdown"), ReadErrors)
 )]
-pub async fn get_problem_page(Path(name): Path<String>) -> Result<impl IntoResponse, Problem> {
+pub async fn get_problem_page(
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let code = Code::parse(&name)
         .ok_or_else(|| Problem::new(Code::NotFound, "there is no problem of that code"))?;
     let facts = code.facts();
@@ -29,8 +33,21 @@ pub async fn get_problem_page(Path(name): Path<String>) -> Result<impl IntoRespo
         "# {}\n\n`{}`, status {}\n\n{}\n",
         facts.title, facts.code, facts.status, facts.advice
     );
-    Ok((
-        [(header::CONTENT_TYPE, "text/markdown; charset=utf-8")],
-        page,
-    ))
+    FixedDocument::new("text/markdown; charset=utf-8", page).answer(&headers)
+}
+
+/// What a page of Swagger UI may load and do. All its scripts and styles are files of ours, but for one inline
+/// style of its logo, which stands here by its hash. Its style sheet has images as `data:`, and it calls the
+/// API. It has no inline scripts, frames or form targets.
+const UI_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='; \
+     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+/// Puts the headers of a page or file of Swagger UI into its answer.
+pub async fn guard_ui(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, UI_POLICY);
+    headers.insert(header::CACHE_CONTROL, fixed_document::MAX_AGE);
+    response
 }

@@ -6,17 +6,53 @@ use std::collections::BTreeMap;
 use utoipa::IntoResponses;
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 
+/// What `Host` names another server gets, whatever was asked for.
+const MISDIRECTED: (&str, &str) = ("421", "`Host` names another server");
+
+/// What a page of another origin gets that would change something.
+const FOREIGN: (&str, &str) = (
+    "403",
+    "A page of another origin may not do this; see `cors_allowed_origins`",
+);
+
+/// The error answers that every operation has.
+pub struct AnyErrors;
+
 /// The error answers of reads.
 pub struct ReadErrors;
 
+/// The error answers of what is asked for by a `POST` without a body.
+pub struct ActionErrors;
+
 /// The error answers of writes.
 pub struct WriteErrors;
+
+impl IntoResponses for AnyErrors {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        problems(&[MISDIRECTED])
+    }
+}
+
+impl IntoResponses for ActionErrors {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let mut all = ReadErrors::responses();
+        all.extend(problems(&[
+            FOREIGN,
+            (
+                "415",
+                "Neither `Content-Type: application/json` nor `Idempotency-Key` nor `Authorization`",
+            ),
+        ]));
+        all
+    }
+}
 
 impl IntoResponses for ReadErrors {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
         problems(&[
             ("400", "A parameter or header can't be understood"),
             ("404", "Not there"),
+            MISDIRECTED,
             ("503", "Not available just now; see `Retry-After`"),
         ])
     }
@@ -29,6 +65,7 @@ impl IntoResponses for WriteErrors {
                 "400",
                 "Not JSON, or a parameter or header can't be understood",
             ),
+            FOREIGN,
             ("404", "Not there"),
             ("408", "The body took too long to arrive"),
             (
@@ -38,6 +75,7 @@ impl IntoResponses for WriteErrors {
             ("412", "`If-Match` names another version"),
             ("413", "The body is larger than 256 KiB"),
             ("415", "The body is not declared as JSON"),
+            MISDIRECTED,
             (
                 "422",
                 "Fields break rules, or the key was used for another request; see `errors`",

@@ -37,7 +37,7 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<Vec<Version>>, Problem> {
         Condition::Tags(tags) => Some(
             tags.iter()
                 .filter(|tag| !tag.weak)
-                .filter_map(|tag| u32::try_from(tag.version?).ok())
+                .filter_map(|tag| u32::try_from(tag.version()?).ok())
                 .map(Version)
                 .collect(),
         ),
@@ -65,7 +65,23 @@ pub fn if_none_match(headers: &HeaderMap, version: Version) -> Result<bool, Prob
     Ok(match parse(headers, &header::IF_NONE_MATCH)? {
         Condition::Absent => false,
         Condition::Any => true,
-        Condition::Tags(tags) => tags.iter().any(|tag| tag.version == Some(version.0.into())),
+        Condition::Tags(tags) => tags
+            .iter()
+            .any(|tag| tag.version() == Some(version.0.into())),
+    })
+}
+
+/// Whether the header `name` names `tag`, by weak comparison.
+pub fn is_named(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    tag: &HeaderValue,
+) -> Result<bool, Problem> {
+    let wanted = take_tag(tag.as_bytes()).map(|(tag, _)| tag.opaque);
+    Ok(match parse(headers, name)? {
+        Condition::Absent => false,
+        Condition::Any => true,
+        Condition::Tags(tags) => tags.iter().any(|tag| Some(tag.opaque) == wanted),
     })
 }
 
@@ -85,25 +101,40 @@ pub fn named(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Named>, Pr
         Condition::Any => Some(Named::Any),
         Condition::Tags(tags) => {
             let (weak, strong): (Vec<_>, Vec<_>) = tags.iter().partition(|tag| tag.weak);
-            let versions = |tags: Vec<&Tag>| tags.iter().filter_map(|tag| tag.version).collect();
+            let versions = |tags: Vec<&Tag>| tags.iter().filter_map(|tag| tag.version()).collect();
             Some(Named::Versions(versions(strong), versions(weak)))
         }
     })
 }
 
-enum Condition {
+enum Condition<'a> {
     Absent,
     Any,
-    Tags(Vec<Tag>),
+    Tags(Vec<Tag<'a>>),
 }
 
-struct Tag {
+struct Tag<'a> {
     weak: bool,
-    /// `None` for a tag that we never give.
-    version: Option<u64>,
+    /// What is between the quotes.
+    opaque: &'a [u8],
 }
 
-fn parse(headers: &HeaderMap, name: &HeaderName) -> Result<Condition, Problem> {
+impl Tag<'_> {
+    /// The version that it is; `None` for a tag that no resource with versions gives.
+    fn version(&self) -> Option<u64> {
+        // "07" and "+7" are other tags than "7".
+        let canonical = self
+            .opaque
+            .first()
+            .is_some_and(|first| (b'1'..=b'9').contains(first));
+        let digits = std::str::from_utf8(self.opaque)
+            .ok()
+            .filter(|_| canonical)?;
+        digits.parse().ok()
+    }
+}
+
+fn parse<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Condition<'a>, Problem> {
     let malformed = || {
         Problem::new(
             Code::InvalidHeader,
@@ -140,7 +171,7 @@ fn parse(headers: &HeaderMap, name: &HeaderName) -> Result<Condition, Problem> {
     }
 }
 
-fn take_tag(text: &[u8]) -> Option<(Tag, &[u8])> {
+fn take_tag(text: &[u8]) -> Option<(Tag<'_>, &[u8])> {
     let (weak, rest) = match text.strip_prefix(b"W/") {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -152,22 +183,7 @@ fn take_tag(text: &[u8]) -> Option<(Tag, &[u8])> {
     if !opaque.iter().all(is_etagc) {
         return None;
     }
-    Some((
-        Tag {
-            weak,
-            version: version(opaque),
-        },
-        &rest[end + 1..],
-    ))
-}
-
-fn version(opaque: &[u8]) -> Option<u64> {
-    // "07" and "+7" are other tags than "7".
-    let canonical = opaque
-        .first()
-        .is_some_and(|first| (b'1'..=b'9').contains(first));
-    let digits = std::str::from_utf8(opaque).ok().filter(|_| canonical)?;
-    digits.parse().ok()
+    Some((Tag { weak, opaque }, &rest[end + 1..]))
 }
 
 fn trim(text: &[u8]) -> &[u8] {

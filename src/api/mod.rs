@@ -4,15 +4,19 @@
 mod caller;
 pub mod client_stream;
 mod connection;
+mod connection_h2;
 mod cors;
 mod credential;
 mod guard;
+mod linger;
+mod opening;
 pub mod router;
 pub mod server;
 mod server_limits;
 pub mod service;
 pub mod site_policy;
 pub mod state;
+mod streams;
 
 pub mod admin;
 pub mod inventory;
@@ -31,6 +35,7 @@ mod body;
 mod body_budget;
 mod cursor;
 pub mod etag;
+mod fixed_document;
 mod json;
 pub mod params;
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //! the shared error answers are in [`super::error_answers`].
 
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use utoipa::OpenApi;
 
-use super::problem::ProblemBody;
+use super::error_answers::AnyErrors;
+use super::fixed_document::FixedDocument;
+use super::problem::{Problem, ProblemBody};
 
 /// Where the document is served.
 pub const PATH: &str = "/api/v1/openapi.json";
@@ -30,9 +31,12 @@ pub struct Document;
 /// This document.
 #[utoipa::path(
     get, path = "/api/v1/openapi.json", tag = "documents",
-    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"),
+        AnyErrors)
 )]
-pub async fn get_openapi(State(json): State<Bytes>) -> Response {
-    let kind = (header::CONTENT_TYPE, "application/json");
-    ([kind], json).into_response()
+pub async fn get_openapi(
+    State(document): State<FixedDocument>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    document.answer(&headers)
 }

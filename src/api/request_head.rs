@@ -11,7 +11,7 @@ use super::problem_code::Code;
 /// connection ends: a proxy in front may understand the bytes that follow differently.
 pub fn check<B>(request: &Request<B>) -> Result<(), Problem> {
     let headers = request.headers();
-    let fault = check_host(headers, request.version())
+    let fault = check_host(headers, request.version(), request.uri())
         .and_then(|()| check_codings(headers))
         .and_then(|()| check_method(request.method()))
         .and_then(|()| check_target(request.method(), request.uri()));
@@ -22,17 +22,26 @@ pub fn check<B>(request: &Request<B>) -> Result<(), Problem> {
 
 type Fault = (Code, &'static str);
 
-/// RFC 9112, 3.2: one valid `Host`, which only HTTP/1.0 may leave out.
-fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Fault> {
+/// RFC 9112, 3.2: one valid `Host`, which only HTTP/1.0 may leave out; and HTTP/2 where it has the same in
+/// `:authority`, as is usual there (RFC 9113, 8.3.1).
+fn check_host(headers: &HeaderMap, version: Version, uri: &Uri) -> Result<(), Fault> {
     let mut hosts = headers.get_all(header::HOST).iter();
+    let authority = uri.authority().filter(|_| version == Version::HTTP_2);
     let detail = match (hosts.next(), hosts.next()) {
-        (None, _) if version <= Version::HTTP_10 => return Ok(()),
+        (None, _) if version <= Version::HTTP_10 || authority.is_some() => return Ok(()),
+        (Some(host), None) if authority.is_some_and(|it| !is_same(it.as_str(), host)) => {
+            "Host and :authority name different servers"
+        }
         (None, _) => "the request has no Host",
         (Some(_), Some(_)) => "the request has more than one Host",
         (Some(host), None) if is_host(host.as_bytes()) => return Ok(()),
         (Some(_), None) => "Host must be a name or an address, and may have a port",
     };
     Err((Code::BadRequest, detail))
+}
+
+fn is_same(authority: &str, host: &HeaderValue) -> bool {
+    authority.as_bytes().eq_ignore_ascii_case(host.as_bytes())
 }
 
 /// RFC 9110, 7.2: `uri-host [ ":" port ]` of RFC 3986, 3.2.2; empty for a target without an authority.

@@ -3,11 +3,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use axum::Router;
 use axum::http::Method;
 use axum::response::Redirect;
 use axum::routing::get;
-use bytes::Bytes;
+use axum::{Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
 use trackops_domain::access::Action::{
     Advance, Cancel, Locate, Place, ReadAdmin, ReadOrders, ReadReservations, ReadStock, WriteAdmin,
@@ -22,6 +21,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::admin::cluster_admin::ClusterAdmin;
 use super::admin::dead_letter_admin::DeadLetterAdmin;
 use super::admin::{AccessAdmin, SagaAdmin};
+use super::fixed_document::FixedDocument;
 use super::guard::{self, guarded, open_to_all};
 use super::openapi::{self, Document};
 use super::probes::readiness::Readiness;
@@ -120,20 +120,27 @@ fn problem_page_routes() -> OpenApiRouter {
     OpenApiRouter::new().routes(open_to_all(routes!(documents::get_problem_page)))
 }
 
-/// The OpenAPI document and its pages for people; once on every public listener.
-pub fn document_routes() -> Router {
-    problem_routes()
-        .merge(served(openapi_routes()).with_state(DOCUMENT.clone()))
-        .merge(SwaggerUi::new("/docs").config(Config::new([openapi::PATH])))
+/// The OpenAPI document, its pages for people if `has_ui`, and the front page; once on every public listener.
+pub fn document_routes(has_ui: bool) -> Router {
+    let documents = problem_routes().merge(served(openapi_routes()).with_state(DOCUMENT.clone()));
+    if has_ui {
+        documents.merge(ui_routes())
+    } else {
+        documents.route("/", get(|| async { Redirect::temporary(openapi::PATH) }))
+    }
 }
 
-fn openapi_routes() -> OpenApiRouter<Bytes> {
+fn openapi_routes() -> OpenApiRouter<FixedDocument> {
     OpenApiRouter::new().routes(open_to_all(routes!(openapi::get_openapi)))
 }
 
-/// `/` leads to `/docs`, until there are pages.
-pub fn front_page_routes() -> Router {
-    Router::new().route("/", get(|| async { Redirect::temporary("/docs/") }))
+/// Swagger UI. `/` leads to it, until there are pages.
+fn ui_routes() -> Router {
+    // Without this it would ask a server elsewhere whether the document is valid.
+    let config = Config::new([openapi::PATH]).validator_url("none");
+    Router::from(SwaggerUi::new("/docs").config(config))
+        .route_layer(middleware::map_response(documents::guard_ui))
+        .route("/", get(|| async { Redirect::temporary("/docs/") }))
 }
 
 /// The management listener's routes without [`problem_routes`]. Routes of what the role doesn't have are left
@@ -253,7 +260,7 @@ fn dead_letter_routes() -> OpenApiRouter<Arc<dyn DeadLetterAdmin>> {
 }
 
 /// The document of every role's routes as JSON, rendered once.
-static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+static DOCUMENT: LazyLock<FixedDocument> = LazyLock::new(|| {
     let all = [
         order_routes().into_openapi(),
         track_routes().into_openapi(),
@@ -273,5 +280,6 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
         .into_iter()
         .fold(Document::openapi(), OpenApi::merge_from);
     // A document without maps of odd keys always has a JSON form.
-    document.to_pretty_json().unwrap_or_default().into()
+    let json = document.to_pretty_json().unwrap_or_default();
+    FixedDocument::new("application/json", json)
 });

@@ -1,5 +1,5 @@
-//! The HTTP/1.1 server: accepts connections up to a bound, limits slow clients, and stops gracefully. A
-//! socket that was upgraded to WebSocket belongs to its handler from then on.
+//! The HTTP server, of HTTP/1.1 and HTTP/2 on one port: accepts connections up to a bound, limits slow clients,
+//! and stops gracefully. A socket that was upgraded to WebSocket belongs to its handler from then on.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

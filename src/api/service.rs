@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use axum::body::{Body, HttpBody as _};
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use metrics::Counter;
@@ -60,7 +60,7 @@ impl ApiService {
     /// Answers one request. `local`: the address at which the client has reached this process.
     pub async fn handle(&self, request: Request<Body>, local: Option<IpAddr>) -> Response {
         let uri = request.uri().clone();
-        let method = request.method().clone();
+        let (method, version) = (request.method().clone(), request.version());
         let watched = tracing::enabled!(Level::DEBUG).then(Instant::now);
 
         let (request, unwanted) = unread::lend(request);
@@ -79,6 +79,7 @@ impl ApiService {
             }
             Err(problem) => problem.into_response(),
         };
+        let response = with_options(response);
         let response = if method == Method::OPTIONS {
             options(response, uri.path())
         } else {
@@ -95,10 +96,19 @@ impl ApiService {
             let kept = response.headers_mut().entry(header::CACHE_CONTROL);
             kept.or_insert(HeaderValue::from_static("no-cache"));
         }
+        if method == Method::HEAD {
+            response = without_body(response);
+        }
         for (name, value) in SAFE_BROWSING {
             response
                 .headers_mut()
                 .insert(name, HeaderValue::from_static(value));
+        }
+
+        if version == Version::HTTP_2 {
+            // They are of one connection of HTTP/1.1 (RFC 9113, 8.2.2).
+            response.headers_mut().remove(header::CONNECTION);
+            response.headers_mut().remove(header::UPGRADE);
         }
 
         let status = response.status();
@@ -173,6 +183,29 @@ impl ApiService {
     }
 }
 
+/// Every path takes `OPTIONS`, which the router doesn't know.
+fn with_options(mut response: Response) -> Response {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(allow) = response.headers_mut().get_mut(header::ALLOW)
+        && let Ok(longer) = HeaderValue::from_bytes(&[allow.as_bytes(), b",OPTIONS"].concat())
+    {
+        *allow = longer;
+    }
+    response
+}
+
+/// The answer to `HEAD` (RFC 9110, 9.3.2). The router takes the body away only where a handler gave it.
+fn without_body(mut response: Response) -> Response {
+    if response.body().is_end_stream() {
+        return response;
+    }
+    if let Some(bytes) = response.body().size_hint().exact() {
+        let length = response.headers_mut().entry(header::CONTENT_LENGTH);
+        length.or_insert(bytes.into());
+    }
+    response.map(|_| Body::empty())
+}
+
 /// `OPTIONS` on a path that exists says which methods the path takes (RFC 9110, 9.3.7), and on `*` that the
 /// server is there.
 fn options(response: Response, path: &str) -> Response {
@@ -181,12 +214,7 @@ fn options(response: Response, path: &str) -> Response {
     }
     match (response.status(), response.headers().get(header::ALLOW)) {
         (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) => {
-            let allow = [allow.as_bytes(), b",OPTIONS"].concat();
-            let mut answer = StatusCode::NO_CONTENT.into_response();
-            if let Ok(allow) = HeaderValue::from_bytes(&allow) {
-                answer.headers_mut().insert(header::ALLOW, allow);
-            }
-            answer
+            (StatusCode::NO_CONTENT, [(header::ALLOW, allow.clone())]).into_response()
         }
         _ => response,
     }

@@ -54,9 +54,10 @@ struct Lent {
     back: Arc<Mutex<Option<Rest>>>,
 }
 
-/// The request with a body that comes back; the request unchanged if it has no body.
+/// The request with a body that comes back; the request unchanged if it has no body, or if its connection goes
+/// on without it: HTTP/2 tells the client to stop.
 pub fn lend(request: Request<Body>) -> (Request<Body>, Option<Unwanted>) {
-    if request.body().is_end_stream() {
+    if request.body().is_end_stream() || request.version() == Version::HTTP_2 {
         return (request, None);
     }
     // HTTP/1.0 doesn't know the header (RFC 9110, 10.1.1).

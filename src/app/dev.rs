@@ -23,16 +23,17 @@ use super::consumer::Consumer;
 use super::core::{self, CoreParts, MembershipFactory};
 use super::late_bound::LateBoundOrders;
 use super::lifecycle::{DEV_STOP, Ending, Lifecycle};
-use super::listeners::Port;
-use super::{checks, dead_letter_admin, order_routes};
+use super::listeners::{HttpListener, Port};
+use super::{checks, dead_letter_admin, exposure, order_routes};
 use crate::actors::settings::Settings;
 use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::{Need, Readiness};
 use crate::api::router;
 use crate::api::state::{InventoryState, ManagementState};
+use crate::auth::Auth;
 use crate::cli::args::DevArgs;
 use crate::cli::banner;
-use crate::config::Config;
+use crate::config::{Config, HttpConfig};
 use crate::demo::{self, DemoSettings};
 use crate::embedded::Embedded;
 use crate::embedded::cache::MemoryCache;
@@ -51,11 +52,17 @@ const NODE: &str = "dev";
 
 /// Runs everything until a signal.
 pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
+    let is_protected = config.access.is_required(false);
+    anyhow::ensure!(
+        !(args.demo && is_protected),
+        "the shop of --demo has no key: let it go, or set auth to open"
+    );
     let metrics = prometheus::install()?;
     telemetry::zeros_of_orders();
     let limit = config.http.shutdown(DEV_STOP);
     let life = Lifecycle::start(limit)?;
-    let port = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
+    let (port, management_port) =
+        open_ports(&config.http, args.expose_unprotected || is_protected)?;
     let clock = ClusterClock::new();
     let store = Embedded::open(&args.data_dir, Arc::clone(&clock) as _).await?;
     let bus = open_bus(&store).await?;
@@ -76,32 +83,33 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     );
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
-    for half in store.retention() {
-        let days = config.stores.retention_days;
-        let clock = Arc::clone(&clock) as _;
-        tokio::spawn(retention::daily(half, days, clock, background.clone()));
-    }
+    remove_daily(&store, config.stores.retention_days, &clock, &background);
     let (routes, watchers) = order_routes::routes(
         &orders,
         hub.clone(),
         Arc::clone(&journal),
         Arc::clone(&clock) as _,
         &access.auth,
-        &config.live,
+        &config,
     );
-    let routes = routes.merge(other_routes(
-        &store,
-        ManagementState {
-            readiness: Arc::clone(&readiness),
-            metrics,
-            orders: Some(Arc::clone(&orders) as _),
-            cluster: Some(Arc::clone(&cluster_view) as _),
-            sagas: Some(saga_admin(&store, &clock, &config)),
-            outboxes: vec![store.orders_outbox(), store.inventory_outbox()],
-            access: access.admin.clone(),
-            dead_letters: Some(dead_letter_admin::of(letters)),
-        },
-    ));
+    let routes = routes.merge(inventory_routes(&store));
+    let management_routes = router::management_routes(ManagementState {
+        readiness: Arc::clone(&readiness),
+        metrics,
+        orders: Some(Arc::clone(&orders) as _),
+        cluster: Some(Arc::clone(&cluster_view) as _),
+        sagas: Some(saga_admin(&store, &clock, &config)),
+        outboxes: vec![store.orders_outbox(), store.inventory_outbox()],
+        access: access.admin.clone(),
+        dead_letters: Some(dead_letter_admin::of(letters)),
+    });
+    let (routes, management) = apart(
+        routes,
+        management_routes,
+        management_port,
+        &access.auth,
+        limit / 16,
+    );
 
     let parts = CoreParts {
         journal,
@@ -134,7 +142,12 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         readiness.set_started();
         print!(
             "{}",
-            banner::banner(listener.addr(), &args.data_dir, args.demo)
+            banner::banner(
+                listener.addr(),
+                management.as_ref().map(HttpListener::addr),
+                &args.data_dir,
+                args.demo
+            )
         );
     }
     life.stopped().await;
@@ -155,10 +168,59 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     if let Some(running) = running {
         running.stop(ending).await;
     }
+    if let Some(management) = management {
+        management.stop().await;
+    }
     access.stop(ending.at(14)).await;
     close(&store, ending.at(15)).await;
     background.cancel();
     life.result()
+}
+
+/// The port of the API and, if it is configured, that of the management routes.
+fn open_ports(http: &HttpConfig, is_exposed: bool) -> anyhow::Result<(Port, Option<Port>)> {
+    const MANAGEMENT: &str = "TRACKOPS_MANAGEMENT_LISTEN";
+    let public = Port::open(&http.listen, 8080, "--listen", http)?;
+    let mut addresses = vec![(public.addr(), "--listen")];
+    let mut management = None;
+    if !http.management_listen.is_empty() {
+        let port = Port::open(&http.management_listen, 9080, MANAGEMENT, http)?;
+        addresses.push((port.addr(), MANAGEMENT));
+        management = Some(port);
+    }
+    exposure::check(&addresses, is_exposed)?;
+    Ok((public, management))
+}
+
+/// Serves the management routes on a port of their own, if there is one, while the rest starts; else merges them into
+/// the public ones.
+fn apart(
+    public: Router,
+    management: Router,
+    port: Option<Port>,
+    auth: &Auth,
+    grace: Duration,
+) -> (Router, Option<HttpListener>) {
+    match port {
+        None => (public.merge(management), None),
+        Some(port) => {
+            let management = management.merge(router::problem_routes());
+            (public, Some(port.serve(management, auth.clone(), grace)))
+        }
+    }
+}
+
+/// Removes what is old, once a day.
+fn remove_daily(
+    store: &Embedded,
+    days: u32,
+    clock: &Arc<ClusterClock>,
+    background: &CancellationToken,
+) {
+    for half in store.retention() {
+        let clock = Arc::clone(clock) as _;
+        tokio::spawn(retention::daily(half, days, clock, background.clone()));
+    }
 }
 
 /// The connections of the lease keeper. The file is this process's alone, so the lease never ends there.
@@ -203,12 +265,11 @@ fn readiness(store: &Embedded) -> Arc<Readiness> {
     readiness
 }
 
-/// The routes that the other roles and the management listeners serve on ports of their own.
-fn other_routes(store: &Embedded, management: ManagementState) -> Router {
-    let inventory = InventoryState {
+/// The routes that the role `inventory` serves on a port of its own.
+fn inventory_routes(store: &Embedded) -> Router {
+    router::public_inventory_routes(InventoryState {
         stock: store.stock(),
-    };
-    router::public_inventory_routes(inventory).merge(router::management_routes(management))
+    })
 }
 
 /// The roles beside `order`.

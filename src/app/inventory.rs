@@ -60,8 +60,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let public_routes = router::public_inventory_routes(InventoryState {
         stock: Arc::clone(&stock),
     })
-    .merge(router::document_routes())
-    .merge(router::front_page_routes());
+    .merge(router::document_routes(config.http.docs));
     let management_routes = router::management_routes(ManagementState {
         readiness: Arc::clone(&readiness),
         metrics,

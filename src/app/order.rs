@@ -90,7 +90,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         Arc::clone(&adapters.journal),
         Arc::clone(&adapters.clock) as _,
         &access.auth,
-        &config.live,
+        &config,
     );
     let management_routes = router::management_routes(ManagementState {
         readiness: Arc::clone(&readiness),

@@ -13,7 +13,7 @@ use crate::api::router;
 use crate::api::state::ApiState;
 use crate::api::track::{self, TrackState};
 use crate::auth::Auth;
-use crate::config::LiveConfig;
+use crate::config::Config;
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
 use crate::ports::live::LiveHub;
@@ -31,12 +31,12 @@ pub(super) fn routes(
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     auth: &Auth,
-    config: &LiveConfig,
+    config: &Config,
 ) -> (Router, LiveConnections) {
     let stop = CancellationToken::new();
     let mut state = TrackState::new(Arc::clone(orders) as _, hub, auth.clone(), stop.clone());
     let mut limits = track::Limits::default();
-    limits.queue.orders = config.subscriptions_max;
+    limits.queue.orders = config.live.subscriptions_max;
     state.limits = Arc::new(limits);
     let open = state.connections.clone();
     let api = ApiState {
@@ -46,8 +46,7 @@ pub(super) fn routes(
     };
     let routes = router::public_order_routes(api)
         .merge(router::live_routes(state))
-        .merge(router::document_routes())
-        .merge(router::front_page_routes());
+        .merge(router::document_routes(config.http.docs));
     (routes, LiveConnections { stop, open })
 }
 

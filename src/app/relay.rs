@@ -72,7 +72,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         limit / 16,
     );
     let public = public.serve(
-        router::document_routes().merge(router::front_page_routes()),
+        router::document_routes(config.http.docs),
         access.auth.clone(),
         limit / 4,
     );

@@ -121,6 +121,9 @@ pub struct DevArgs {
     /// Stock a catalogue and let simulated customers, kitchens and couriers work
     #[arg(long)]
     pub demo: bool,
+    /// Listen on an address beyond loopback too, although nobody is asked who they are
+    #[arg(long)]
+    pub expose_unprotected: bool,
     /// Refuse TRACKOPS_… variables that mean nothing, instead of warning of them
     #[arg(long)]
     pub strict: bool,

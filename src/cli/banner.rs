@@ -7,8 +7,17 @@ use super::place_args::DEFAULT_SKU;
 use super::program::{path, quoted};
 use super::target::DEFAULT_URL;
 
-/// The text for a `dev` that listens on `listen` and keeps its data in `data_dir`.
-pub fn banner(listen: SocketAddr, data_dir: &Path, demo: bool) -> String {
+/// The text for a `dev` that listens on `listen`, on `management` if operations have an address of their own,
+/// and keeps its data in `data_dir`.
+pub fn banner(
+    listen: SocketAddr,
+    management: Option<SocketAddr>,
+    data_dir: &Path,
+    demo: bool,
+) -> String {
+    let operations = management.map_or_else(String::new, |addr| {
+        format!("  operations                 {}/admin/v1\n", url(addr))
+    });
     let url = url(listen);
     let program = path();
     let target = if url == DEFAULT_URL {
@@ -39,7 +48,8 @@ pub fn banner(listen: SocketAddr, data_dir: &Path, demo: bool) -> String {
     };
     format!(
         "\nTrackOps is running; Ctrl-C stops it.\n\n  \
-         page                       {url}/docs\n  \
+         page                       {url}/docs\n\
+         {operations}  \
          data                       {}\n\n\
          To paste into another terminal:\n\n{rest}",
         data_dir.display(),
@@ -61,7 +71,8 @@ mod tests {
     use super::*;
 
     fn lines(listen: &str, demo: bool) -> String {
-        banner(listen.parse().expect("an address"), Path::new("data"), demo)
+        let listen = listen.parse().expect("an address");
+        banner(listen, None, Path::new("data"), demo)
     }
 
     #[test]
@@ -80,6 +91,18 @@ mod tests {
         assert!(text.contains("curl -s 'http://"), "{text}");
         let here = std::env::current_dir().expect("a directory").join("data");
         assert!(text.contains(&here.display().to_string()), "{text}");
+    }
+
+    #[test]
+    fn an_address_for_operations_is_named() {
+        let addr = |text: &str| text.parse().expect("an address");
+        let operations = Some(addr("127.0.0.1:9080"));
+        let text = banner(addr("127.0.0.1:8080"), operations, Path::new("data"), true);
+        assert!(
+            text.contains("\n  operations                 http://127.0.0.1:9080/admin/v1\n  data "),
+            "{text}"
+        );
+        assert!(!lines("127.0.0.1:8080", true).contains("operations"));
     }
 
     #[test]

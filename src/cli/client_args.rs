@@ -144,7 +144,7 @@ pub struct DeadLettersArgs {
     /// What to do with them; without it, list.
     #[command(subcommand)]
     pub action: Option<DeadLetterAction>,
-    /// The management address of the order service (of `trackops dev`: its only address)
+    /// The management address of the order service (of `trackops dev`: its only address, unless it was given two)
     #[arg(long, value_name = "URL", global = true)]
     #[arg(env = "TRACKOPS_MANAGEMENT_URL", hide_env_values = true, default_value = DEFAULT_MANAGEMENT_URL)]
     pub management_url: String,

@@ -37,7 +37,7 @@ impl Server<Admin> {
     /// A management address.
     pub fn management(url: &str, trust: &Trust, credential: &Credential) -> Result<Self, CliError> {
         let hint = "name the management address with --management-url \
-            (of `trackops dev` it is the public one, http://127.0.0.1:8080)";
+            (of `trackops dev` it is the public one, http://127.0.0.1:8080, unless management_listen is set)";
         Ok(Self {
             client: Admin::from(client(url, trust, credential)?),
             hint: hint.into(),

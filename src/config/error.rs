@@ -69,11 +69,13 @@ pub enum ConfigError {
     /// Unknown variables, under `--strict`.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Misspelt(Vec<Misspelt>),
-    /// An environment variable isn't the number that it should be.
-    #[error("{name} must be a number")]
+    /// An environment variable isn't the number or truth that it should be.
+    #[error("{name} must be {wanted}")]
     Variable {
         /// Which.
         name: String,
+        /// What it must be.
+        wanted: &'static str,
     },
     /// A value breaks a rule.
     #[error("{key}: {rule}")]

@@ -46,10 +46,10 @@ pub(super) fn add_text(table: &mut Table, file: &Path, text: &str) -> Result<(),
             });
         };
         if !value.same_type(default) {
-            let wanted = if default.is_integer() {
-                "a whole number"
-            } else {
-                "text in quotes"
+            let wanted = match default {
+                Value::Integer(_) => "a whole number",
+                Value::Boolean(_) => "true or false",
+                _ => "text in quotes",
             };
             return Err(ConfigError::Type { key, wanted });
         }
@@ -84,13 +84,15 @@ pub(super) fn add_environment(
         let Some(text) = given else {
             continue;
         };
+        let wrong = |wanted| ConfigError::Variable { name, wanted };
         *value = match value {
             Value::Integer(_) => {
-                let number = text
-                    .trim()
-                    .parse()
-                    .map_err(|_| ConfigError::Variable { name })?;
-                Value::Integer(number)
+                let number = text.trim().parse();
+                Value::Integer(number.map_err(|_| wrong("a number"))?)
+            }
+            Value::Boolean(_) => {
+                let is_on = text.trim().parse();
+                Value::Boolean(is_on.map_err(|_| wrong("true or false"))?)
             }
             _ => Value::String(text),
         };
@@ -152,6 +154,13 @@ mod tests {
         add_environment(&mut table, set).expect("valid");
         assert_eq!(table["node_id"], Value::String("7".into()));
         assert_eq!(table["shards"], Value::Integer(16));
+        let docs = |word: &'static str| {
+            move |name: &str| (name == "TRACKOPS_DOCS").then(|| word.to_owned())
+        };
+        add_environment(&mut table, docs("false")).expect("valid");
+        assert_eq!(table["docs"], Value::Boolean(false));
+        let bad = add_environment(&mut table, docs("no")).expect_err("neither");
+        assert_eq!(bad.to_string(), "TRACKOPS_DOCS must be true or false");
         let bad = add_environment(&mut table, |name| {
             (name == "TRACKOPS_SHARDS").then(|| "many".into())
         });
@@ -220,6 +229,7 @@ mod tests {
             ("link_secret = [\"hunter2\"]", "link_secret"),
             ("kafka_sasl_password = 90210.2", "kafka_sasl_password"),
             ("shards = \"hunter2\"", "shards"),
+            ("docs = \"hunter2\"", "true or false"),
             ("[link_secret]\nhunter2 = 1", "link_secret"),
         ] {
             let (path, _removed) = file(text.as_bytes());

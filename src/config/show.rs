@@ -13,6 +13,7 @@ impl Config {
             ("management_listen", text(&http.management_listen)),
             ("allowed_hosts", text(&http.allowed_hosts)),
             ("cors_allowed_origins", text(&http.cors_allowed_origins)),
+            ("docs", http.docs.to_string()),
             (
                 "http_connections_max",
                 http.http_connections_max.to_string(),

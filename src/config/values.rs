@@ -42,6 +42,8 @@ pub struct HttpConfig {
     pub allowed_hosts: String,
     /// Origins whose pages may call the public API, separated by commas.
     pub cors_allowed_origins: String,
+    /// Whether `/docs` is there.
+    pub docs: bool,
     /// Open connections at most.
     pub http_connections_max: usize,
     /// See the default file; milliseconds.

@@ -15,7 +15,7 @@ use super::dead_letter_admin::{
 };
 use super::private::{Private, private};
 use crate::api::cursor;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::{ActionErrors, ReadErrors};
 use crate::api::etag;
 use crate::api::params::{self, LIMIT_MAX, Query};
 use crate::api::problem::Problem;
@@ -201,7 +201,7 @@ pub async fn get_dead_letter(
         ("partition" = i32, Path, description = "Partition of the dead-letter topic"),
         ("offset" = i64, Path, description = "Offset there")),
     responses((status = 200, description = "The bus has acknowledged it", body = SentView),
-        ReadErrors)
+        ActionErrors)
 )]
 pub async fn send_dead_letter(
     State(admin): State<Arc<dyn DeadLetterAdmin>>,

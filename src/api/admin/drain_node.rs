@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::cluster_admin::ClusterAdmin;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::ActionErrors;
 use crate::api::etag;
 use crate::api::params;
 use crate::api::problem::Problem;
@@ -30,7 +30,7 @@ pub struct DrainView {
 #[utoipa::path(
     post, path = "/admin/v1/cluster/nodes/{node}/drain", tag = "operations",
     params(("node" = String, Path, description = "The node id")),
-    responses((status = 200, description = "It drains, now or before", body = DrainView), ReadErrors)
+    responses((status = 200, description = "It drains, now or before", body = DrainView), ActionErrors)
 )]
 pub async fn drain_node(
     State(admin): State<Arc<dyn ClusterAdmin>>,

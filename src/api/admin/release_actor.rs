@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::ActionErrors;
 use crate::api::etag;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
@@ -30,7 +30,7 @@ pub struct ReleasedView {
     post, path = "/admin/v1/actors/{orderId}/release", tag = "operations",
     params(("orderId" = uuid::Uuid, Path, description = "The order")),
     responses((status = 200, description = "Whether it was quarantined", body = ReleasedView),
-        ReadErrors)
+        ActionErrors)
 )]
 pub async fn release_actor(
     State(orders): State<Arc<dyn Orders>>,

@@ -4,6 +4,8 @@ use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::api::error_answers::AnyErrors;
+
 /// The process answers.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AliveView {
@@ -16,7 +18,8 @@ pub struct AliveView {
 /// dependency.
 #[utoipa::path(
     get, path = "/livez", tag = "operations",
-    responses((status = 200, description = "Alive", body = AliveView))
+    responses((status = 200, description = "Alive", body = AliveView),
+        AnyErrors)
 )]
 pub async fn get_livez() -> Json<AliveView> {
     Json(AliveView { status: "alive" })

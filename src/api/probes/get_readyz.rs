@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::check_view::CheckView;
 use super::readiness::Readiness;
+use crate::api::error_answers::AnyErrors;
 use crate::api::problem::{Problem, ProblemBody};
 use crate::api::problem_code::Code;
 
@@ -27,7 +28,8 @@ pub struct ReadyView {
     get, path = "/readyz", tag = "operations",
     responses((status = 200, description = "Ready; what is away is named", body = ReadyView),
         (status = 503, description = "Not ready, with the checks", body = ProblemBody,
-            content_type = "application/problem+json"))
+            content_type = "application/problem+json"),
+        AnyErrors)
 )]
 pub async fn get_readyz(
     State(readiness): State<Arc<Readiness>>,

@@ -7,6 +7,7 @@ use axum::extract::State;
 
 use super::AliveView;
 use super::readiness::Readiness;
+use crate::api::error_answers::AnyErrors;
 use crate::api::problem::{Problem, ProblemBody};
 use crate::api::problem_code::Code;
 
@@ -15,7 +16,8 @@ use crate::api::problem_code::Code;
     get, path = "/startupz", tag = "operations",
     responses((status = 200, description = "Started", body = AliveView),
         (status = 503, description = "Still starting", body = ProblemBody,
-            content_type = "application/problem+json"))
+            content_type = "application/problem+json"),
+        AnyErrors)
 )]
 pub async fn get_startupz(
     State(readiness): State<Arc<Readiness>>,

@@ -71,6 +71,8 @@ const UNANSWERED_PINGS_MAX: u8 = 2;
     get, path = "/api/v1/track", tag = "live",
     responses(
         (status = 101, description = "A WebSocket (RFC 6455)"),
+        (status = 403, description = "A page of another origin may not do this; see `cors_allowed_origins`",
+            content_type = "application/problem+json", body = ProblemBody),
         (status = 426, description = "Not asked for as a WebSocket",
             content_type = "application/problem+json", body = ProblemBody),
         ReadErrors)
@@ -100,21 +102,21 @@ pub async fn open_socket(
 
 fn refused(rejection: &WebSocketUpgradeRejection) -> Problem {
     use WebSocketUpgradeRejection as Rejection;
-    let detail = rejection.body_text();
-    match rejection {
-        Rejection::MethodNotGet(_) | Rejection::MethodNotConnect(_) => {
-            Problem::new(Code::MethodNotAllowed, detail)
-                .header(header::ALLOW, HeaderValue::from_static("GET"))
+    let detail = match rejection {
+        Rejection::WebSocketKeyHeaderMissing(_) => {
+            return Problem::new(Code::BadRequest, rejection.body_text());
         }
-        Rejection::WebSocketKeyHeaderMissing(_) => Problem::new(Code::BadRequest, detail),
-        // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: say what would be accepted.
-        _ => Problem::new(Code::UpgradeRequired, detail)
-            .header(header::UPGRADE, HeaderValue::from_static("websocket"))
-            .header(
-                header::SEC_WEBSOCKET_VERSION,
-                HeaderValue::from_static("13"),
-            ),
-    }
+        Rejection::InvalidWebSocketVersionHeader(_) => rejection.body_text(),
+        // HEAD and HTTP/2 come here, too.
+        _ => "a WebSocket is opened by GET of HTTP/1.1 with an Upgrade".into(),
+    };
+    // RFC 9110 section 15.5.22 and RFC 6455 section 4.4: say what would be accepted.
+    Problem::new(Code::UpgradeRequired, detail)
+        .header(header::UPGRADE, HeaderValue::from_static("websocket"))
+        .header(
+            header::SEC_WEBSOCKET_VERSION,
+            HeaderValue::from_static("13"),
+        )
 }
 
 /// How a connection ends.

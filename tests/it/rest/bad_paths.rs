@@ -115,11 +115,11 @@ async fn what_is_not_there_is_a_404() {
 #[tokio::test]
 async fn a_wrong_method_is_told_the_right_ones() {
     let cases = [
-        ("DELETE", "/api/v1/orders", "GET,HEAD,POST"),
-        ("POST", NO_ORDER, "GET,HEAD"),
-        ("GET", "/api/v1/orders/x/status", "PUT"),
-        ("POST", "/api/v1/inventory/items/A", "GET,HEAD,PUT"),
-        ("POST", "/metrics", "GET,HEAD"),
+        ("DELETE", "/api/v1/orders", "GET,HEAD,POST,OPTIONS"),
+        ("POST", NO_ORDER, "GET,HEAD,OPTIONS"),
+        ("GET", "/api/v1/orders/x/status", "PUT,OPTIONS"),
+        ("POST", "/api/v1/inventory/items/A", "GET,HEAD,PUT,OPTIONS"),
+        ("POST", "/metrics", "GET,HEAD,OPTIONS"),
     ];
     let api = Api::new().await;
     for (method, path, allow) in cases {

@@ -1,10 +1,18 @@
 //! The OpenAPI document and the pages beside it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::body::Body;
+use axum::http::{HeaderValue, Request};
 use serde_json::Value;
 use trackops::api::problem_code::Code;
+use trackops::api::router;
+use trackops::api::service::ApiService;
+use trackops::api::site_policy::SitePolicy;
+use trackops::auth::Auth;
+use trackops::auth::audit::AuditLog;
+use trackops::ports::clock::SystemClock;
 
 use super::support::{Api, still};
 
@@ -41,6 +49,7 @@ async fn every_route_is_in_the_document() {
             .keys()
             .map(|method| method.to_uppercase())
             .collect();
+        methods.insert("OPTIONS".into());
         if methods.contains("GET") {
             methods.insert("HEAD".into());
         }
@@ -88,6 +97,23 @@ async fn the_pages_for_people_are_there() {
     let page = api.get("/docs/").await;
     assert_eq!(page.status, 200);
     assert!(page.text.contains("swagger-ui"), "{}", page.text);
+    for path in ["/docs/", "/docs/swagger-ui-bundle.js"] {
+        let file = api.get(path).await;
+        let policy = file.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
+        assert!(
+            policy.contains("frame-ancestors 'none'"),
+            "{path}: {policy}"
+        );
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+    }
+    // The one inline style that the policy allows, by its SHA-256. With another the logo would be black.
+    let logo = api.get("/docs/swagger-ui-standalone-preset.js").await.text;
+    let style = ".logo_small_svg__cls-2{fill:#fff}.logo_small_svg__cls-3{fill:#85ea2d}";
+    assert!(logo.contains(&format!("\"style\",null,\"{style}\"")));
+    // The policy forbids both.
+    assert!(!page.text.contains("<style"), "{}", page.text);
+    assert!(!page.text.contains("<script>"), "{}", page.text);
     let script = api.get("/docs/swagger-initializer.js").await;
     assert!(
         script.text.contains("/api/v1/openapi.json"),
@@ -101,5 +127,86 @@ async fn the_pages_for_people_are_there() {
         let page = api.get(&format!("/problems/{}", facts.code)).await;
         assert_eq!(page.status, 200);
         assert!(page.text.contains(facts.advice), "{}", page.text);
+    }
+}
+
+/// The pages may be switched off; the document stays.
+#[tokio::test]
+async fn without_the_pages_the_front_page_leads_to_the_document() {
+    let any_host = SitePolicy::new(&["*".to_owned()], &[]).expect("it stands for every name");
+    let nobody_asks = Auth::open(AuditLog::none(Arc::new(SystemClock)));
+    let service = ApiService::new(router::document_routes(false), any_host, nobody_asks);
+    let status = async |path: &str| {
+        let request = Request::get(path).header("host", "x");
+        let request = request.body(Body::empty()).expect("a sound request");
+        let answer = service.handle(request, None).await;
+        let location = answer.headers().get("location").cloned();
+        (answer.status().as_u16(), location)
+    };
+    let (leads, there) = status("/").await;
+    assert_eq!(
+        (leads, there.as_ref().map(HeaderValue::as_bytes)),
+        (307, Some(&b"/api/v1/openapi.json"[..]))
+    );
+    assert_eq!(status("/api/v1/openapi.json").await.0, 200);
+    assert_eq!(status("/problems/not-found").await.0, 200);
+    for page in ["/docs", "/docs/", "/docs/index.html"] {
+        assert_eq!(status(page).await.0, 404, "{page}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_is_kept_and_asked_for_by_its_tag() {
+    let api = Api::new().await;
+    for path in ["/api/v1/openapi.json", "/problems/not-found"] {
+        let whole = api.get(path).await;
+        let tag = whole.header("etag").expect("a tag").to_owned();
+        let kept = Some("max-age=3600, must-revalidate");
+        assert_eq!(whole.header("cache-control"), kept, "{path}");
+        for named in [tag.clone(), format!("\"x\", W/{tag}"), "*".into()] {
+            let same = [("if-none-match", &*named)];
+            let answer = api.send("GET", path, &same, Body::empty()).await;
+            assert_eq!(
+                (answer.status.as_u16(), &*answer.text),
+                (304, ""),
+                "{named}"
+            );
+            assert_eq!(answer.header("etag"), Some(&*tag));
+            assert_eq!(answer.header("cache-control"), kept);
+        }
+        let other = [("if-none-match", "\"7\"")];
+        let answer = api.send("GET", path, &other, Body::empty()).await;
+        assert_eq!((answer.status.as_u16(), answer.text), (200, whole.text));
+        let condition = [("if-match", &*tag)];
+        let answer = api.send("GET", path, &condition, Body::empty()).await;
+        answer.problem(400, "condition-not-supported", path);
+    }
+    let tags = ["/problems/not-found", "/problems/overloaded"].map(|path| api.get(path));
+    let [first, second] = tags;
+    assert_ne!(first.await.header("etag"), second.await.header("etag"));
+}
+
+/// The table of all codes has each of them beside its status.
+#[test]
+fn every_code_stands_in_the_policy() {
+    let policy = include_str!("../../../docs/http-status-codes.md");
+    let (_, table) = policy.split_once("## All codes").expect("the table");
+    let (table, _) = table.split_once("\n## ").expect("its end");
+    for code in Code::ALL {
+        let facts = code.facts();
+        let mut rows = table.lines().filter_map(|line| {
+            let (statuses, codes) = line.strip_prefix("| ")?.split_once(" | ")?;
+            codes
+                .contains(&format!("`{}`", facts.code))
+                .then_some(statuses)
+        });
+        let statuses = rows
+            .next()
+            .unwrap_or_else(|| panic!("{} is missing", facts.code));
+        assert!(
+            statuses.contains(facts.status.as_str()),
+            "{}: {statuses}",
+            facts.code
+        );
     }
 }

@@ -175,8 +175,7 @@ impl Api {
             .merge(router::live_routes(live))
             .merge(router::public_inventory_routes(stocked))
             .merge(router::management_routes(management))
-            .merge(router::document_routes())
-            .merge(router::front_page_routes());
+            .merge(router::document_routes(true));
         Self {
             service: ApiService::new(routes, policy, auth),
             stop,
