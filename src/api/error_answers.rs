@@ -4,16 +4,34 @@
 use std::collections::BTreeMap;
 
 use utoipa::IntoResponses;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 
 /// What `Host` names another server gets, whatever was asked for.
 const MISDIRECTED: (&str, &str) = ("421", "`Host` names another server");
 
-/// What a page of another origin gets that would change something.
+/// What a page of another origin gets that would change something, and a caller who may not do it.
 const FOREIGN: (&str, &str) = (
     "403",
-    "A page of another origin may not do this; see `cors_allowed_origins`",
+    "This caller may not do this (`forbidden`), or a page of another origin may not (`foreign-origin`)",
 );
+
+/// What every operation that needs a credential answers to those who have none, or may not use it.
+const GUARDED: [(&str, &str); 2] = [
+    (
+        "401",
+        "No valid credential; `WWW-Authenticate` says what is wrong with it",
+    ),
+    ("403", "This caller may not do this (`forbidden`)"),
+];
+
+/// Adds them to `operation`, where it doesn't say so itself.
+pub fn guarded(operation: &mut Operation) {
+    for (status, response) in problems(&GUARDED) {
+        let known = &mut operation.responses.responses;
+        known.entry(status).or_insert(response);
+    }
+}
 
 /// The error answers that every operation has.
 pub struct AnyErrors;

@@ -17,6 +17,7 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
+use super::error_answers;
 use super::problem::{Denied, Problem};
 use super::problem_code::Code;
 
@@ -48,6 +49,7 @@ where
             ruled += 1;
             let nothing: [&str; 0] = [];
             operation.security = Some(vec![SecurityRequirement::new(SCHEME, nothing)]);
+            error_answers::guarded(operation);
         }
         assert_eq!(ruled, N, "a rule of {path} has no method");
     }

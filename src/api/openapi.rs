@@ -4,10 +4,13 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as OpenApiDocument;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 use super::error_answers::AnyErrors;
 use super::fixed_document::FixedDocument;
+use super::guard;
 use super::problem::{Problem, ProblemBody};
 
 /// Where the document is served.
@@ -18,6 +21,7 @@ pub const PATH: &str = "/api/v1/openapi.json";
 #[openapi(
     info(title = "TrackOps", description = "Order tracking: place orders, drive them, watch them live."),
     components(schemas(ProblemBody)),
+    modifiers(&ApiKeys),
     tags(
         (name = "orders", description = "Role `order`: place, drive and read orders"),
         (name = "live", description = "Role `order`: watch orders"),
@@ -27,6 +31,18 @@ pub const PATH: &str = "/api/v1/openapi.json";
     )
 )]
 pub struct Document;
+
+/// How callers say who they are.
+struct ApiKeys;
+
+impl Modify for ApiKeys {
+    fn modify(&self, document: &mut OpenApiDocument) {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.description = Some("An API key, `tk_<id>_<secret>`".into());
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(guard::SCHEME, SecurityScheme::Http(scheme));
+    }
+}
 
 /// This document.
 #[utoipa::path(
