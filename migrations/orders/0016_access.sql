@@ -16,7 +16,7 @@ CREATE TABLE api_keys (
 
 -- Rises with every key that is made or revoked, so that replicas know when to forget what they have read.
 CREATE TABLE access_revision (
-    only     boolean PRIMARY KEY DEFAULT true CHECK (only),
+    one_row  boolean PRIMARY KEY DEFAULT true CHECK (one_row),
     revision bigint NOT NULL
 ) WITH (fillfactor = 50);
 

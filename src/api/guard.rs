@@ -34,7 +34,7 @@ pub struct Unknown(pub Problem);
 ///
 /// If a method has no rule, or a rule no method: that is a fault of the program, and shows at its start.
 pub fn guarded<S, const N: usize>(
-    rules: [(Method, Action); N],
+    rules: &[(Method, Action); N],
     routes: UtoipaMethodRouter<S>,
 ) -> UtoipaMethodRouter<S>
 where
@@ -42,16 +42,16 @@ where
 {
     let (schemas, mut paths, methods) = routes;
     for (path, item) in &mut paths.paths {
-        let mut ruled = 0;
+        let mut count = 0;
         for (method, operation) in operations(item) {
             let rule = rules.iter().find(|(of, _)| *of == method);
             assert!(rule.is_some(), "{method} {path} has no rule");
-            ruled += 1;
+            count += 1;
             let nothing: [&str; 0] = [];
             operation.security = Some(vec![SecurityRequirement::new(SCHEME, nothing)]);
             error_answers::guarded(operation);
         }
-        assert_eq!(ruled, N, "a rule of {path} has no method");
+        assert_eq!(count, N, "a rule of {path} has no method");
     }
     let methods = methods.route_layer(GuardLayer(rules.to_vec().leak()));
     (schemas, paths, methods)

@@ -44,27 +44,27 @@ pub fn public_order_routes(state: ApiState) -> Router {
 fn order_routes() -> OpenApiRouter<Arc<ApiState>> {
     OpenApiRouter::new()
         .routes(guarded(
-            [(Method::GET, ReadOrders), (Method::POST, Place)],
+            &[(Method::GET, ReadOrders), (Method::POST, Place)],
             routes!(orders::list_orders, orders::place_order),
         ))
         .routes(guarded(
-            [(Method::GET, ReadOrders)],
+            &[(Method::GET, ReadOrders)],
             routes!(orders::get_order),
         ))
         .routes(guarded(
-            [(Method::GET, ReadOrders)],
+            &[(Method::GET, ReadOrders)],
             routes!(orders::get_history),
         ))
         .routes(guarded(
-            [(Method::PUT, Advance)],
+            &[(Method::PUT, Advance)],
             routes!(orders::put_status),
         ))
         .routes(guarded(
-            [(Method::POST, Cancel)],
+            &[(Method::POST, Cancel)],
             routes!(orders::cancel_order),
         ))
         .routes(guarded(
-            [(Method::PUT, Locate)],
+            &[(Method::PUT, Locate)],
             routes!(orders::put_location),
         ))
 }
@@ -77,11 +77,11 @@ pub fn live_routes(state: TrackState) -> Router {
 fn track_routes() -> OpenApiRouter<TrackState> {
     OpenApiRouter::new()
         .routes(guarded(
-            [(Method::GET, ReadOrders)],
+            &[(Method::GET, ReadOrders)],
             routes!(track::socket::open_socket),
         ))
         .routes(guarded(
-            [(Method::GET, ReadOrders)],
+            &[(Method::GET, ReadOrders)],
             routes!(track::events::stream_order_events),
         ))
 }
@@ -94,19 +94,19 @@ pub fn public_inventory_routes(state: InventoryState) -> Router {
 fn inventory_routes() -> OpenApiRouter<Arc<InventoryState>> {
     OpenApiRouter::new()
         .routes(guarded(
-            [(Method::GET, ReadStock)],
+            &[(Method::GET, ReadStock)],
             routes!(inventory::list_items),
         ))
         .routes(guarded(
-            [(Method::GET, ReadStock), (Method::PUT, WriteStock)],
+            &[(Method::GET, ReadStock), (Method::PUT, WriteStock)],
             routes!(inventory::get_item, inventory::put_item),
         ))
         .routes(guarded(
-            [(Method::GET, ReadStock), (Method::POST, WriteStock)],
+            &[(Method::GET, ReadStock), (Method::POST, WriteStock)],
             routes!(inventory::list_adjustments, inventory::adjust_item),
         ))
         .routes(guarded(
-            [(Method::GET, ReadReservations)],
+            &[(Method::GET, ReadReservations)],
             routes!(inventory::get_reservation),
         ))
 }
@@ -184,11 +184,11 @@ fn metrics_routes() -> OpenApiRouter<PrometheusHandle> {
 fn actor_routes() -> OpenApiRouter<Arc<dyn Orders>> {
     OpenApiRouter::new()
         .routes(guarded(
-            [(Method::GET, ReadAdmin)],
+            &[(Method::GET, ReadAdmin)],
             routes!(admin::get_actor),
         ))
         .routes(guarded(
-            [(Method::POST, WriteAdmin)],
+            &[(Method::POST, WriteAdmin)],
             routes!(admin::release_actor),
         ))
 }
@@ -196,33 +196,33 @@ fn actor_routes() -> OpenApiRouter<Arc<dyn Orders>> {
 fn cluster_routes() -> OpenApiRouter<Arc<dyn ClusterAdmin>> {
     OpenApiRouter::new()
         .routes(guarded(
-            [(Method::GET, ReadAdmin)],
+            &[(Method::GET, ReadAdmin)],
             routes!(admin::get_cluster),
         ))
         .routes(guarded(
-            [(Method::POST, WriteAdmin)],
+            &[(Method::POST, WriteAdmin)],
             routes!(admin::drain_node),
         ))
         .routes(guarded(
-            [(Method::GET, ReadAdmin)],
+            &[(Method::GET, ReadAdmin)],
             routes!(admin::list_shards),
         ))
         .routes(guarded(
-            [(Method::GET, ReadAdmin)],
+            &[(Method::GET, ReadAdmin)],
             routes!(admin::get_shard),
         ))
 }
 
 fn saga_routes() -> OpenApiRouter<SagaAdmin> {
     OpenApiRouter::new().routes(guarded(
-        [(Method::GET, ReadAdmin)],
+        &[(Method::GET, ReadAdmin)],
         routes!(admin::list_sagas),
     ))
 }
 
 fn outbox_routes() -> OpenApiRouter<Arc<[Arc<dyn Outbox>]>> {
     OpenApiRouter::new().routes(guarded(
-        [(Method::GET, ReadAdmin)],
+        &[(Method::GET, ReadAdmin)],
         routes!(admin::get_outbox),
     ))
 }
@@ -230,15 +230,15 @@ fn outbox_routes() -> OpenApiRouter<Arc<[Arc<dyn Outbox>]>> {
 fn access_routes() -> OpenApiRouter<AccessAdmin> {
     OpenApiRouter::new()
         .routes(guarded(
-            [(Method::GET, ReadAdmin), (Method::POST, WriteAdmin)],
+            &[(Method::GET, ReadAdmin), (Method::POST, WriteAdmin)],
             routes!(admin::list_keys, admin::make_key),
         ))
         .routes(guarded(
-            [(Method::POST, WriteAdmin)],
+            &[(Method::POST, WriteAdmin)],
             routes!(admin::revoke_key),
         ))
         .routes(guarded(
-            [(Method::GET, ReadAdmin)],
+            &[(Method::GET, ReadAdmin)],
             routes!(admin::list_audit),
         ))
 }
@@ -246,15 +246,15 @@ fn access_routes() -> OpenApiRouter<AccessAdmin> {
 fn dead_letter_routes() -> OpenApiRouter<Arc<dyn DeadLetterAdmin>> {
     OpenApiRouter::new()
         .routes(guarded(
-            [(Method::GET, ReadAdmin)],
+            &[(Method::GET, ReadAdmin)],
             routes!(admin::list_dead_letters),
         ))
         .routes(guarded(
-            [(Method::GET, ReadAdmin)],
+            &[(Method::GET, ReadAdmin)],
             routes!(admin::get_dead_letter),
         ))
         .routes(guarded(
-            [(Method::POST, WriteAdmin)],
+            &[(Method::POST, WriteAdmin)],
             routes!(admin::send_dead_letter),
         ))
 }

@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::order;
+use super::servers;
 use crate::api::admin::AccessAdmin;
 use crate::auth::Auth;
 use crate::auth::audit::AuditLog;
@@ -81,7 +81,7 @@ impl Access {
         let is_required = config.access.is_required(true);
         let store = if is_required || config.orders_database().is_ok() {
             let url = config.orders_database()?;
-            let database = order::open_database(url, Kind::Orders, &config.stores)?;
+            let database = servers::open_database(url, Kind::Orders, &config.stores)?;
             Some(Arc::new(database.access()) as Arc<dyn AccessStore>)
         } else {
             None

@@ -33,7 +33,7 @@ use crate::api::state::{InventoryState, ManagementState};
 use crate::auth::Auth;
 use crate::cli::args::DevArgs;
 use crate::cli::banner;
-use crate::config::{Config, HttpConfig};
+use crate::config::Config;
 use crate::demo::{self, DemoSettings};
 use crate::embedded::Embedded;
 use crate::embedded::cache::MemoryCache;
@@ -42,8 +42,8 @@ use crate::live::hub::Hub;
 use crate::messaging::dead_letters::DeadLetters;
 use crate::outbox::{Relay, RelaySettings};
 use crate::ports::bus::Bus;
-use crate::ports::cache::Cache;
 use crate::ports::clock::Clock;
+use crate::ports::journal::Journal;
 use crate::retention;
 use crate::telemetry::{self, prometheus};
 
@@ -52,22 +52,15 @@ const NODE: &str = "dev";
 
 /// Runs everything until a signal.
 pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
-    let is_protected = config.access.is_required(false);
-    anyhow::ensure!(
-        !(args.demo && is_protected),
-        "the shop of --demo has no key: let it go, or set auth to open"
-    );
     let metrics = prometheus::install()?;
     telemetry::zeros_of_orders();
     let limit = config.http.shutdown(DEV_STOP);
     let life = Lifecycle::start(limit)?;
-    let (port, management_port) =
-        open_ports(&config.http, args.expose_unprotected || is_protected)?;
+    let (port, management_port) = open_ports(&config, &args)?;
     let clock = ClusterClock::new();
     let store = Embedded::open(&args.data_dir, Arc::clone(&clock) as _).await?;
     let bus = open_bus(&store).await?;
 
-    let cache: Arc<dyn Cache> = Arc::new(MemoryCache::new());
     let letters = DeadLetters::new(Arc::clone(&bus));
     let orders = LateBoundOrders::new(letters.clone());
     let hub = Hub::new();
@@ -111,22 +104,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         limit / 16,
     );
 
-    let parts = CoreParts {
-        journal,
-        cache,
-        groups: store.groups(),
-        sagas: store.sagas(),
-        hub,
-        clock: Arc::clone(&clock),
-        membership: store.membership(),
-        keeper: keeper(&store),
-        node: NodeId(NODE.into()),
-        timing: LeaseTiming::default(),
-        shards: None,
-        returning: false,
-        cluster_view,
-        links: None,
-    };
+    let parts = core_parts(&store, journal, &clock, hub, cluster_view);
     let running = core::start(parts, Settings::from(&config.orders), &orders, &life).await?;
     let consumer = running.as_ref().map(|_| {
         let (answering, clock) = (Arc::clone(&orders) as _, Arc::clone(&clock) as _);
@@ -140,15 +118,9 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     }
     if running.is_some() {
         readiness.set_started();
-        print!(
-            "{}",
-            banner::banner(
-                listener.addr(),
-                management.as_ref().map(HttpListener::addr),
-                &args.data_dir,
-                args.demo
-            )
-        );
+        let management = management.as_ref().map(HttpListener::addr);
+        let banner = banner::banner(listener.addr(), management, &args.data_dir, args.demo);
+        print!("{banner}");
     }
     life.stopped().await;
 
@@ -178,8 +150,13 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
 }
 
 /// The port of the API and, if it is configured, that of the management routes.
-fn open_ports(http: &HttpConfig, is_exposed: bool) -> anyhow::Result<(Port, Option<Port>)> {
+fn open_ports(config: &Config, args: &DevArgs) -> anyhow::Result<(Port, Option<Port>)> {
     const MANAGEMENT: &str = "TRACKOPS_MANAGEMENT_LISTEN";
+    let (http, is_protected) = (&config.http, config.access.is_required(false));
+    anyhow::ensure!(
+        !(args.demo && is_protected),
+        "the shop of --demo has no key: let it go, or set auth to open"
+    );
     let public = Port::open(&http.listen, 8080, "--listen", http)?;
     let mut addresses = vec![(public.addr(), "--listen")];
     let mut management = None;
@@ -188,7 +165,7 @@ fn open_ports(http: &HttpConfig, is_exposed: bool) -> anyhow::Result<(Port, Opti
         addresses.push((port.addr(), MANAGEMENT));
         management = Some(port);
     }
-    exposure::check(&addresses, is_exposed)?;
+    exposure::check(&addresses, is_protected || args.expose_unprotected)?;
     Ok((public, management))
 }
 
@@ -220,6 +197,32 @@ fn remove_daily(
     for half in store.retention() {
         let clock = Arc::clone(clock) as _;
         tokio::spawn(retention::daily(half, days, clock, background.clone()));
+    }
+}
+
+/// The order service on `store`, alone.
+fn core_parts(
+    store: &Embedded,
+    journal: Arc<dyn Journal>,
+    clock: &Arc<ClusterClock>,
+    hub: Arc<Hub>,
+    cluster_view: Arc<LateBoundClusterAdmin>,
+) -> CoreParts {
+    CoreParts {
+        journal,
+        cache: Arc::new(MemoryCache::new()),
+        groups: store.groups(),
+        sagas: store.sagas(),
+        hub,
+        clock: Arc::clone(clock),
+        membership: store.membership(),
+        keeper: keeper(store),
+        node: NodeId(NODE.into()),
+        timing: LeaseTiming::default(),
+        shards: None,
+        returning: false,
+        cluster_view,
+        links: None,
     }
 }
 

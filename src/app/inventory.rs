@@ -8,7 +8,7 @@ use trackops_cluster::vital::Vital;
 use super::access::Access;
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::Port;
-use super::{checks, dead_letter_admin, order};
+use super::{checks, dead_letter_admin, servers};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::{InventoryState, ManagementState};
@@ -27,12 +27,12 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = prometheus::install()?;
     let limit = config.http.shutdown(ROLE_STOP);
     let life = Lifecycle::start(limit)?;
-    let database = order::open_database(
+    let database = servers::open_database(
         config.inventory_database()?,
         Kind::Inventory,
         &config.stores,
     )?;
-    let kafka = Arc::new(order::open_bus(&config)?);
+    let kafka = Arc::new(servers::open_bus(&config)?);
     let bus: Arc<dyn Bus> = Arc::clone(&kafka) as _;
     let public = Port::open(&config.http.listen, 8081, "--listen", &config.http)?;
     let management = Port::open(

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use trackops_domain::time::Timestamp;
 
-use super::order;
+use super::servers;
 use crate::auth::api_key::{self, NewKey};
 use crate::auth::role_words::{self, RoleWords};
 use crate::cli::keys_args::{CreateArgs, KeysArgs, KeysCommand};
@@ -42,7 +42,7 @@ pub(super) async fn run(config: Config, args: KeysArgs) -> anyhow::Result<()> {
         return done;
     }
     let url = config.orders_database()?;
-    let database = order::open_database(url, Kind::Orders, &config.stores)?;
+    let database = servers::open_database(url, Kind::Orders, &config.stores)?;
     work(&database.access(), &args.command).await
 }
 

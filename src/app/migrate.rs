@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use trackops_cluster::ShardCount;
 
-use super::{checks, order};
+use super::{checks, servers};
 use crate::config::Config;
 use crate::ports::access::AccessStore as _;
 use crate::ports::bus::Bus as _;
@@ -30,14 +30,14 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         }
     }
     let topics = checks::topics();
-    order::open_bus(&config)?
+    servers::open_bus(&config)?
         .create_topics(&topics)
         .await
         .context("can't create the topics")?;
     println!("topics: {} there", topics.len());
     if config.access.is_required(true) {
         let url = config.orders_database()?;
-        let database = order::open_database(url, Kind::Orders, &config.stores)?;
+        let database = servers::open_database(url, Kind::Orders, &config.stores)?;
         if database.access().list_keys("", 1).await?.is_empty() {
             println!(
                 "keys: none yet; make the first by `trackops keys create --name NAME --role operator`"

@@ -1,11 +1,8 @@
 //! The role `order`: REST, live tracking and order actors on PostgreSQL, Kafka and Redis.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,21 +21,20 @@ use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::{HttpListener, Port};
 use super::order_routes::{self, LiveConnections};
 use super::replica::Deposed;
-use super::{checks, dead_letter_admin};
+use super::{checks, dead_letter_admin, servers};
 use crate::actors::settings::Settings;
 use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::ManagementState;
-use crate::config::{Config, StoresConfig};
-use crate::kafka::{KafkaBus, KafkaSettings};
+use crate::config::Config;
 use crate::live::hub::Hub;
 use crate::messaging::dead_letters::DeadLetters;
 use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
 use crate::ports::groups::Groups;
 use crate::ports::journal::Journal;
-use crate::postgres::{self, Database, Kind};
+use crate::postgres::{Database, Kind};
 use crate::redis::{RedisCache, RedisSettings};
 use crate::retention;
 use crate::telemetry::{self, prometheus};
@@ -311,8 +307,9 @@ struct Adapters {
 
 impl Adapters {
     async fn open(config: &Config) -> anyhow::Result<Self> {
-        let database = open_database(config.orders_database()?, Kind::Orders, &config.stores)?;
-        let bus = Arc::new(open_bus(config)?);
+        let database =
+            servers::open_database(config.orders_database()?, Kind::Orders, &config.stores)?;
+        let bus = Arc::new(servers::open_bus(config)?);
         let redis =
             RedisSettings::new(config.redis()?.clone()).with_prefix(&config.stores.redis_prefix);
         let cache = Arc::new(RedisCache::connect(redis).await?);
@@ -334,44 +331,4 @@ impl Adapters {
         checks::cache(&readiness, &self.cache);
         readiness
     }
-}
-
-pub(super) fn open_database(
-    url: &SecretString,
-    kind: Kind,
-    stores: &StoresConfig,
-) -> anyhow::Result<Database> {
-    let settings = postgres::Settings {
-        append_connections: stores.append_connections,
-        read_connections: stores.read_connections,
-        ..postgres::Settings::default()
-    };
-    Database::open(url.expose_secret(), kind, settings)
-        .with_context(|| format!("{} database", kind.as_str()))
-}
-
-pub(super) fn open_bus(config: &Config) -> anyhow::Result<KafkaBus> {
-    let settings = KafkaSettings {
-        properties: kafka_security(&config.stores),
-        prefix: config.stores.kafka_prefix.clone(),
-        partitions: config.stores.kafka_partitions,
-        replication: config.stores.kafka_replication,
-        ..KafkaSettings::new(config.kafka()?)
-    };
-    KafkaBus::new(settings).context("kafka")
-}
-
-/// How to connect to the brokers, in librdkafka's settings; empty for the usual way.
-fn kafka_security(stores: &StoresConfig) -> BTreeMap<String, SecretString> {
-    let said = [
-        ("security.protocol", &*stores.kafka_security_protocol),
-        ("sasl.mechanism", &*stores.kafka_sasl_mechanism),
-        ("sasl.username", &*stores.kafka_sasl_username),
-        ("sasl.password", stores.kafka_sasl_password.expose_secret()),
-    ];
-    let is_plain = stores.kafka_security_protocol == "PLAINTEXT";
-    said.into_iter()
-        .filter(|(_, value)| !is_plain && !value.is_empty())
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect()
 }

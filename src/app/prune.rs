@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::order;
+use super::servers;
 use crate::cli::args::PruneArgs;
 use crate::config::Config;
 use crate::embedded::Embedded;
@@ -31,7 +31,7 @@ pub(super) async fn run(config: Config, args: PruneArgs) -> anyhow::Result<()> {
         return pruned;
     }
     let open = |url, kind| -> anyhow::Result<Arc<dyn Retention>> {
-        let database = order::open_database(url, kind, &config.stores)?;
+        let database = servers::open_database(url, kind, &config.stores)?;
         Ok(Arc::new(database.retention()))
     };
     let stores = [

@@ -8,7 +8,7 @@ use trackops_cluster::vital::Vital;
 use super::access::{Access, Unless};
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::Port;
-use super::{checks, dead_letter_admin, order};
+use super::{checks, dead_letter_admin, servers};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::ManagementState;
@@ -26,13 +26,13 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = prometheus::install()?;
     let limit = config.http.shutdown(ROLE_STOP);
     let life = Lifecycle::start(limit)?;
-    let orders = order::open_database(config.orders_database()?, Kind::Orders, &config.stores)?;
-    let inventory = order::open_database(
+    let orders = servers::open_database(config.orders_database()?, Kind::Orders, &config.stores)?;
+    let inventory = servers::open_database(
         config.inventory_database()?,
         Kind::Inventory,
         &config.stores,
     )?;
-    let bus: Arc<dyn Bus> = Arc::new(order::open_bus(&config)?);
+    let bus: Arc<dyn Bus> = Arc::new(servers::open_bus(&config)?);
     let public = Port::open(&config.http.listen, 8082, "--listen", &config.http)?;
     let management = Port::open(
         &config.http.management_listen,

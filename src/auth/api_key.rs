@@ -17,8 +17,8 @@ const ISSUER: &str = "trackops";
 
 const PREFIX: &str = "tk_";
 
-/// 16 hexadecimal digits.
-const ID_BYTES: usize = 8;
+/// Hexadecimal digits.
+const ID_CHARS: usize = 16;
 
 /// Base64url of 32 bytes.
 const SECRET_CHARS: usize = 43;
@@ -38,10 +38,7 @@ pub struct NewKey {
 
 /// A new key, and its text, which is shown once and kept nowhere.
 pub fn create(new: NewKey, now: Timestamp) -> (ApiKey, SecretString) {
-    let id: String = rand::random::<[u8; ID_BYTES]>()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let id = format!("{:016x}", rand::random::<u64>());
     let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
     let salt = rand::random();
     let key = ApiKey {
@@ -72,7 +69,7 @@ impl<'a> Presented<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        let is_id = id.len() == 2 * ID_BYTES && id.bytes().all(is_hex);
+        let is_id = id.len() == ID_CHARS && id.bytes().all(is_hex);
         let is_secret = secret.len() == SECRET_CHARS && secret.is_ascii();
         (is_id && is_secret).then(|| Self {
             id,

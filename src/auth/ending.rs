@@ -3,20 +3,22 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, Instant, sleep_until};
 use trackops_domain::access::Caller;
 
+use super::identify::{Auth, Who};
 use super::refusal::Refusal;
-use super::{Auth, Who};
 
-/// A credential also ends by itself, so it is looked at so often at least.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a credential is looked at that nobody has revoked: it also ends by itself.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Watches the credential of one session.
 pub struct Ending {
     auth: Auth,
     credential: SecretString,
     changes: watch::Receiver<i64>,
+    /// When it is to be looked at next.
+    look_at: Instant,
 }
 
 impl Ending {
@@ -29,26 +31,29 @@ impl Ending {
             auth: auth.clone(),
             credential: credential.into(),
             changes: keys.changes(),
+            look_at: Instant::now() + LOOK_EVERY,
         })
     }
 
-    /// Returns when the credential has ended, with the reason. While nobody can tell, the session goes on.
+    /// Returns when the credential has ended, with the reason. While nobody can tell, the session goes on. May be
+    /// dropped and called again at any time: a look that was due then stays due.
     pub async fn ended(&mut self) -> Refusal {
         loop {
             tokio::select! {
+                biased;
                 changed = self.changes.changed() => {
                     if changed.is_err() {
                         // The process is ending, and with it the session.
                         return std::future::pending().await;
                     }
+                    self.look_at = Instant::now();
                 }
-                () = sleep(LOOK_EVERY) => {}
+                () = sleep_until(self.look_at) => {}
             }
-            let now = self
-                .auth
-                .identify(Some(self.credential.expose_secret()))
-                .await;
-            if let Err(refusal) = now
+            let credential = Some(self.credential.expose_secret());
+            let found = self.auth.identify(credential).await;
+            self.look_at = Instant::now() + LOOK_EVERY;
+            if let Err(refusal) = found
                 && refusal != Refusal::Unavailable
             {
                 return refusal;

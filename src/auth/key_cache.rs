@@ -58,11 +58,11 @@ pub struct KeyCache {
 #[derive(Default)]
 struct Seen {
     /// When the last look ended.
-    tried_at: Option<Instant>,
+    tried: Option<Instant>,
     /// When the last look that went well began.
-    looked_at: Option<Instant>,
+    looked: Option<Instant>,
     /// The last use of a key.
-    used_at: Option<Instant>,
+    used: Option<Instant>,
 }
 
 impl KeyCache {
@@ -141,7 +141,7 @@ impl KeyCache {
                     }
                     has_risen
                 });
-                self.seen.lock().looked_at = Some(asked_at);
+                self.seen.lock().looked = Some(asked_at);
                 if let Some(recovery) = log.recovered(Instant::now()) {
                     let (count, lasted) = (recovery.count, recovery.lasted.as_secs_f64());
                     tracing::info!(count, lasted, "the database of keys is back");
@@ -157,7 +157,7 @@ impl KeyCache {
                 }
             }
         }
-        self.seen.lock().tried_at = Some(Instant::now());
+        self.seen.lock().tried = Some(Instant::now());
         self.looks.send_modify(|looks| *looks += 1);
     }
 
@@ -167,8 +167,8 @@ impl KeyCache {
         let mut looks = self.looks.subscribe();
         let is_fresh = {
             let mut seen = self.seen.lock();
-            seen.used_at = Some(Instant::now());
-            seen.tried_at.is_some_and(|at| at.elapsed() < FRESH)
+            seen.used = Some(Instant::now());
+            seen.tried.is_some_and(|at| at.elapsed() < FRESH)
         };
         if !is_fresh {
             self.used.notify_one();
@@ -205,14 +205,14 @@ impl KeyCache {
     }
 
     fn looked_within(&self, limit: Duration) -> bool {
-        let looked_at = self.seen.lock().looked_at;
-        looked_at.is_some_and(|at| at.elapsed() < limit)
+        let looked = self.seen.lock().looked;
+        looked.is_some_and(|at| at.elapsed() < limit)
     }
 
     fn is_in_use(&self) -> bool {
-        let used_at = self.seen.lock().used_at;
+        let used = self.seen.lock().used;
         // A session that is open has a receiver, and wants to hear of its end.
-        self.revision.receiver_count() > 0 || used_at.is_some_and(|at| at.elapsed() < IN_USE)
+        self.revision.receiver_count() > 0 || used.is_some_and(|at| at.elapsed() < IN_USE)
     }
 }
 

@@ -8,8 +8,8 @@ use tokio::time::advance;
 use trackops_domain::access::Role;
 use trackops_domain::time::Timestamp;
 
-use super::super::api_key::{self, NewKey};
 use super::*;
+use crate::auth::api_key::{self, NewKey};
 use crate::model::access::AuditEntry;
 use crate::ports::access::AccessError;
 use crate::ports::clock::SystemClock;

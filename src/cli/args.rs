@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::client_args::ClientCommand;
+use super::days::days;
 use super::keys_args::KeysArgs;
 
 /// Where `dev` keeps its data.
@@ -46,9 +47,6 @@ reservation once it holds nothing; an adjustment of stock by its age alone. The 
 does the same every day.
 
 An Idempotency-Key of an order that is gone places a new order.";
-
-/// A century: no row is older.
-const DAYS_MAX: u32 = 36_500;
 
 const ROLE_HELP: &str = "\
 Environment: TRACKOPS_ORDERS_DATABASE_URL, TRACKOPS_INVENTORY_DATABASE_URL,
@@ -164,17 +162,6 @@ pub struct PruneArgs {
     pub strict: bool,
 }
 
-/// Reads `90d` as 90.
-pub(super) fn days(text: &str) -> Result<u32, String> {
-    let number = text.strip_suffix('d').unwrap_or(text).parse::<u32>();
-    match number {
-        Ok(days) if (1..=DAYS_MAX).contains(&days) => Ok(days),
-        _ => Err(format!(
-            "days from 1d to {DAYS_MAX}d are expected, as in 90d"
-        )),
-    }
-}
-
 /// A command that only needs the configuration.
 #[derive(Clone, Debug, Args)]
 pub struct ConfigArgs {
@@ -191,15 +178,6 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
-
-    #[test]
-    fn days_are_whole_and_at_least_one() {
-        assert_eq!(days("90d"), Ok(90));
-        assert_eq!(days("1"), Ok(1));
-        for wrong in ["0d", "", "d", "-1d", "1.5d", "90h", "99999999d"] {
-            assert!(days(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn the_definition_is_sound() {

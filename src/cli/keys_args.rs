@@ -67,6 +67,6 @@ pub struct CreateArgs {
     #[arg(long, value_name = "ID")]
     pub courier: Option<String>,
     /// It ends after so many days; never, unless given
-    #[arg(long, value_name = "DAYS", value_parser = super::args::days)]
+    #[arg(long, value_name = "DAYS", value_parser = super::days::days)]
     pub expires: Option<u32>,
 }

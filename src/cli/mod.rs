@@ -6,6 +6,7 @@ pub mod args;
 pub mod banner;
 mod cancel;
 pub mod client_args;
+mod days;
 mod dead_letters;
 pub mod failure;
 pub mod keys_args;

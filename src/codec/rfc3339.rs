@@ -47,7 +47,6 @@ pub fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, 
 }
 
 /// For `#[serde(serialize_with = "rfc3339::serialize_some")]` on a field that is left out if it is `None`.
-#[expect(clippy::ref_option, reason = "serde's signature")]
 pub fn serialize_some<S: Serializer>(
     at: &Option<Timestamp>,
     serializer: S,

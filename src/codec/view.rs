@@ -118,6 +118,7 @@ pub fn render(order: &Order) -> Bytes {
 /// Whose order a rendered view shows.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names in the view")]
 pub struct Whose {
     customer_id: uuid::Uuid,
     #[serde(default)]

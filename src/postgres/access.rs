@@ -34,7 +34,7 @@ const REVOKE: &str = "
         UPDATE access_revision SET revision = revision + 1 WHERE EXISTS (SELECT FROM ended))
     SELECT EXISTS (SELECT FROM api_keys WHERE id = $1)";
 
-const REVISION: &str = "SELECT revision FROM access_revision WHERE only";
+const REVISION: &str = "SELECT revision FROM access_revision WHERE one_row";
 
 const APPEND_AUDIT: &str = "
     INSERT INTO audit (at, who, action, target, outcome, count)

@@ -179,8 +179,8 @@ mod tests {
             .map(|e| (&*e.pointer, &*e.detail))
             .collect();
         let expected = [
-            ("/orderId", "is missing"),
             ("/since", "must be a whole number from 0 to 4294967295"),
+            ("/orderId", "is missing"),
             ("/type", "must be subscribe, unsubscribe or authenticate"),
         ];
         assert_eq!(named, expected);

@@ -12,9 +12,8 @@ use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
 use super::{Tables, no_plan_depends_on_statistics};
-use crate::auth::api_key::{self, NewKey};
 use crate::codec::{messages, samples, stored};
-use crate::model::access::AuditEntry;
+use crate::model::access::{ApiKey, AuditEntry};
 use crate::model::event_row::EventRow;
 use crate::ports::access::AccessStore as _;
 use crate::ports::journal::{AppendRow, Head, Journal as _, ListFilter, RowOutcome};
@@ -43,7 +42,8 @@ const TABLES: Tables = Tables {
         INSERT INTO outbox (lane, version, ordinal, at, id, order_id, topic, payload)
             SELECT shard % 8, 1, 0, now(), id, id, 'ORDER_CREATED', '{}' FROM orders;
         INSERT INTO api_keys (id, name, role, salt, mac, created_at, created_by)
-            SELECT id::text, 'till', '{\"role\":\"viewer\"}', '', '', now(), 'test' FROM orders
+            SELECT id::text, 'till', '{\"role\":\"viewer\"}', substring(sha256('') for 16), sha256(''),
+                   now(), 'test' FROM orders
             ON CONFLICT DO NOTHING;
         INSERT INTO audit (at, who, action, target, outcome, count)
             SELECT now(), 'operator:ops', 'POST', '/', 'done', 1 FROM orders",
@@ -143,14 +143,18 @@ fn row(id: OrderId, shard: ShardId, epoch: Epoch, version: Version) -> AppendRow
 /// Makes and revokes a key, and keeps that.
 async fn access(database: &Database) {
     let store = database.access();
-    let new = NewKey {
+    let now = Timestamp(1_700_000_000_000);
+    let key = ApiKey {
+        id: Uuid::new_v4().simple().to_string(),
         name: "till".into(),
         role: Role::Viewer,
+        salt: [7; 16],
+        mac: [9; 32],
+        created_at: now,
         created_by: "test".into(),
         expires_at: None,
+        revoked_at: None,
     };
-    let now = Timestamp(1_700_000_000_000);
-    let (key, _) = api_key::create(new, now);
     store.create_key(&key).await.unwrap();
     assert_eq!(store.find_key(&key.id).await.unwrap(), Some(key.clone()));
     store.list_keys("5", 200).await.unwrap();
