@@ -74,6 +74,7 @@ impl Node {
     }
 
     async fn run(&self, request: CommandRequest) -> Result<Done, OrdersError> {
+        self.check_seen(&request.caller, request.order).await?;
         let started = Instant::now();
         let (order, command) = (request.order, request.command.name());
         let bytes = weight::command(&request.command);
@@ -89,6 +90,7 @@ impl Node {
 
     async fn take_position(&self, request: LocateRequest) -> Result<bool, OrdersError> {
         let order = request.order;
+        self.check_seen(&request.caller, order).await?;
         let request = Box::new(request);
         self.request(order, Start::Stored, 0, |reply, permit| {
             OrderMessage::Locate(request, reply, permit)

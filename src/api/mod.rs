@@ -1,6 +1,7 @@
 //! REST, the management routes and the HTTP server under them. `router.rs` has every route; each endpoint has
 //! a file. Leaves the rules of an order to `domain`.
 
+mod audited;
 mod caller;
 pub mod client_stream;
 mod connection;

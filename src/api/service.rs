@@ -18,11 +18,12 @@ use tower::Service as _;
 use tracing::Level;
 use trackops_domain::access::Caller;
 
+use super::audited::Act;
 use super::guard::Unknown;
 use super::problem::Problem;
 use super::problem_code::Code;
 use super::site_policy::SitePolicy;
-use super::{cors, credential, request_head, site_policy, unread};
+use super::{audited, cors, credential, request_head, site_policy, unread};
 use crate::auth::Auth;
 use crate::telemetry::names;
 
@@ -75,7 +76,12 @@ impl ApiService {
             Ok(()) => {
                 let request = self.identified(request).await;
                 caller = request.extensions().get::<Caller>().cloned();
-                self.route(request, &method, uri.path()).await
+                let act = Act::of(&self.auth.audit, &request);
+                let response = self.route(request, &method, uri.path()).await;
+                if let Some(act) = act {
+                    act.ended(&response);
+                }
+                response
             }
             Err(problem) => problem.into_response(),
         };
@@ -85,7 +91,8 @@ impl ApiService {
         } else {
             response
         };
-        self.audit(&method, uri.path(), caller.as_ref(), &response);
+        let audit = &self.auth.audit;
+        audited::denial(audit, caller.as_ref(), &method, uri.path(), &response);
         let mut response = in_form(response, &method, uri.path());
         if let Some(unwanted) = unwanted {
             unwanted.settle(&mut response).await;
@@ -139,26 +146,6 @@ impl ApiService {
             }
         }
         request
-    }
-
-    /// Keeps what was denied, and what operations did.
-    fn audit(&self, method: &Method, path: &str, caller: Option<&Caller>, response: &Response) {
-        let problem = response.extensions().get::<Problem>();
-        let denied = problem.and_then(Problem::denial);
-        let is_admins = !method.is_safe() && path.starts_with("/admin/");
-        if denied.is_none() && !is_admins {
-            return;
-        }
-        let who = caller.map_or("nobody", |caller| caller.by());
-        let outcome = if let Some(denied) = denied {
-            metrics::counter!(names::AUTH_DENIED, "reason" => denied.as_str()).increment(1);
-            format!("denied: {}", denied.as_str())
-        } else if response.status().is_success() {
-            "done".into()
-        } else {
-            format!("failed: {}", response.status().as_u16())
-        };
-        self.auth.audit.record(who, method.as_str(), path, &outcome);
     }
 
     /// Whether the path takes a `POST`. Nobody handles `OPTIONS`, so no handler runs.

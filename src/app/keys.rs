@@ -78,9 +78,11 @@ async fn create(store: &dyn AccessStore, args: &CreateArgs) -> anyhow::Result<()
     let (key, text) = api_key::create(new, now);
     let made = store.create_key(&key).await;
     made.context("can't store the key (has `trackops migrate` run?)")?;
-    keep(store, "keys create", &key.id).await?;
     // Alone on its line, so that a script can take it.
     println!("{}", text.expose_secret());
+    if let Err(error) = keep(store, "keys create", &key.id).await {
+        eprintln!("the key is made, but that could not be kept for the audit: {error}");
+    }
     eprintln!(
         "this is the only time that the key of {} is shown",
         key.name

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::Sha256;
-use trackops_domain::access::{Principal, Role, Subject};
+use trackops_domain::access::{Caller, Principal, Role, Subject};
 use trackops_domain::time::Timestamp;
 
 use super::refusal::Refusal;
@@ -68,18 +68,16 @@ impl<'a> Presented<'a> {
     /// Reads `tk_<id>_<secret>`; `None` for anything else.
     pub fn parse(text: &'a str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
-        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        let is_id = id.len() == ID_CHARS && id.bytes().all(is_hex);
         let is_secret = secret.len() == SECRET_CHARS && secret.is_ascii();
-        (is_id && is_secret).then(|| Self {
+        (is_id(id) && is_secret).then(|| Self {
             id,
             secret: secret.into(),
         })
     }
 
-    /// The principal of the stored `key`, if this is that key and it is valid at `now`. The secret is compared
-    /// in constant time, and before anything else is told of the key.
-    pub fn principal(&self, key: &ApiKey, now: Timestamp) -> Result<Principal, Refusal> {
+    /// Whether this is the stored `key`, and it is valid at `now`. The secret is compared in constant time, and
+    /// before anything else is told of the key.
+    pub fn check(&self, key: &ApiKey, now: Timestamp) -> Result<(), Refusal> {
         mac(&key.salt, self.secret.expose_secret())
             .verify_slice(&key.mac)
             .map_err(|_| Refusal::Unknown)?;
@@ -89,12 +87,23 @@ impl<'a> Presented<'a> {
         if key.expires_at.is_some_and(|end| end <= now) {
             return Err(Refusal::Expired);
         }
-        let subject = Subject {
-            issuer: ISSUER.into(),
-            name: key.name.as_str().into(),
-        };
-        Ok(Principal::new(subject, key.role.clone()))
+        Ok(())
     }
+}
+
+/// Whose key it is.
+pub fn holder(key: &ApiKey) -> Caller {
+    let subject = Subject {
+        issuer: ISSUER.into(),
+        name: key.name.as_str().into(),
+    };
+    Principal::new(subject, key.role.clone()).into()
+}
+
+/// Whether `text` can be a key's id.
+pub fn is_id(text: &str) -> bool {
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == ID_CHARS && text.bytes().all(is_hex)
 }
 
 fn mac(salt: &[u8; 16], secret: &str) -> Hmac<Sha256> {
@@ -119,10 +128,8 @@ mod tests {
 
     fn checked(key: &ApiKey, text: &str, now: i64) -> Result<String, Refusal> {
         let presented = Presented::parse(text).ok_or(Refusal::NoKey)?;
-        let principal = presented.principal(key, Timestamp(now))?;
-        Ok(trackops_domain::access::Caller::from(principal)
-            .by()
-            .to_string())
+        presented.check(key, Timestamp(now))?;
+        Ok(holder(key).by().to_string())
     }
 
     #[test]

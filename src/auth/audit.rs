@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use trackops_cluster::outage::causes;
@@ -16,11 +17,11 @@ use crate::ports::clock::Clock;
 use crate::telemetry::names;
 use crate::telemetry::repeated::RepeatedLog;
 
-/// Entries that wait to be stored; what comes on top is counted as lost.
-const WAITING_MAX: usize = 4_096;
+/// Entries of each kind, acts and denials, that wait to be stored; what comes on top is counted as lost.
+const WAITING_MAX: usize = 1_024;
 
-/// Different entries of one second. Beyond it denials are counted together.
-const KINDS_MAX: usize = 1_000;
+/// Different denials of one second. Beyond it they are counted together.
+const KINDS_MAX: usize = 100;
 
 /// How long entries are gathered.
 const GATHER: Duration = Duration::from_secs(1);
@@ -37,14 +38,22 @@ const TEXT_CHARS_MAX: usize = 256;
 /// Takes entries. Cheap to clone.
 #[derive(Clone)]
 pub struct AuditLog {
-    queue: Option<mpsc::Sender<AuditEntry>>,
+    queues: Option<Queues>,
     clock: Arc<dyn Clock>,
+}
+
+/// Denials have a queue of their own, so that nobody can push out what operations did.
+#[derive(Clone)]
+struct Queues {
+    acts: mpsc::Sender<AuditEntry>,
+    denials: mpsc::Sender<AuditEntry>,
 }
 
 impl AuditLog {
     /// Keeps nothing.
     pub fn none(clock: Arc<dyn Clock>) -> Self {
-        Self { queue: None, clock }
+        let queues = None;
+        Self { queues, clock }
     }
 
     /// Keeps entries in `store`. The task ends after `stop`, once what waits is stored.
@@ -52,25 +61,42 @@ impl AuditLog {
         store: Arc<dyn AccessStore>,
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
-    ) -> (Self, tokio::task::JoinHandle<()>) {
-        let (queue, entries) = mpsc::channel(WAITING_MAX);
-        let task = tokio::spawn(keep(store, entries, stop));
-        let queue = Some(queue);
-        (Self { queue, clock }, task)
+    ) -> (Self, JoinHandle<()>) {
+        let (acts, done) = mpsc::channel(WAITING_MAX);
+        let (denials, denied) = mpsc::channel(WAITING_MAX);
+        let task = tokio::spawn(async move {
+            tokio::join!(
+                keep(&*store, done, usize::MAX, &stop),
+                keep(&*store, denied, KINDS_MAX, &stop),
+            );
+        });
+        let queues = Some(Queues { acts, denials });
+        (Self { queues, clock }, task)
     }
 
-    /// Notes that `who` did `action` to `target`, or was denied it.
-    pub fn record(&self, who: &str, action: &str, target: &str, outcome: &str) {
-        let Some(queue) = &self.queue else {
-            return;
-        };
+    /// Notes what `who` did.
+    pub fn act(&self, who: &str, action: &str, target: &str, outcome: &str) {
+        if let Some(queues) = &self.queues {
+            self.send(&queues.acts, [who, action, target, outcome]);
+        }
+    }
+
+    /// Notes what `who` was denied.
+    pub fn deny(&self, who: &str, action: &str, target: &str, outcome: &str) {
+        if let Some(queues) = &self.queues {
+            self.send(&queues.denials, [who, action, target, outcome]);
+        }
+    }
+
+    fn send(&self, queue: &mpsc::Sender<AuditEntry>, texts: [&str; 4]) {
         let cut = |text: &str| text.chars().take(TEXT_CHARS_MAX).collect();
+        let [who, action, target, outcome] = texts.map(cut);
         let entry = AuditEntry {
             at: self.clock.now(),
-            who: cut(who),
-            action: cut(action),
-            target: cut(target),
-            outcome: cut(outcome),
+            who,
+            action,
+            target,
+            outcome,
             count: 1,
         };
         if queue.try_send(entry).is_err() {
@@ -79,10 +105,12 @@ impl AuditLog {
     }
 }
 
+/// Stores what comes, at most `kinds_max` different entries of a second.
 async fn keep(
-    store: Arc<dyn AccessStore>,
+    store: &dyn AccessStore,
     mut entries: mpsc::Receiver<AuditEntry>,
-    stop: CancellationToken,
+    kinds_max: usize,
+    stop: &CancellationToken,
 ) {
     let log = RepeatedLog::new();
     loop {
@@ -94,8 +122,8 @@ async fn keep(
         let Some(first) = first else {
             return;
         };
-        let gathered = gather(first, &mut entries, &stop).await;
-        store_all(&*store, &gathered, &log, &stop).await;
+        let gathered = gather(first, &mut entries, kinds_max, stop).await;
+        store_all(store, &gathered, &log, stop).await;
     }
 }
 
@@ -103,10 +131,11 @@ async fn keep(
 async fn gather(
     first: AuditEntry,
     entries: &mut mpsc::Receiver<AuditEntry>,
+    kinds_max: usize,
     stop: &CancellationToken,
 ) -> Vec<AuditEntry> {
     let end = Instant::now() + GATHER;
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered::of(kinds_max);
     gathered.add(first);
     while !stop.is_cancelled() {
         let next = stop.run_until_cancelled(timeout_at(end, entries.recv()));
@@ -118,15 +147,23 @@ async fn gather(
     while let Ok(entry) = entries.try_recv() {
         gathered.add(entry);
     }
-    gathered.0.into_values().collect()
+    gathered.kinds.into_values().collect()
 }
 
 type Kind = (String, String, String, String);
 
-#[derive(Default)]
-struct Gathered(BTreeMap<Kind, AuditEntry>);
+/// The entries of a second, each kind once.
+struct Gathered {
+    kinds_max: usize,
+    kinds: BTreeMap<Kind, AuditEntry>,
+}
 
 impl Gathered {
+    fn of(kinds_max: usize) -> Self {
+        let kinds = BTreeMap::new();
+        Self { kinds_max, kinds }
+    }
+
     fn add(&mut self, mut entry: AuditEntry) {
         let kind = |entry: &AuditEntry| {
             let AuditEntry {
@@ -138,18 +175,20 @@ impl Gathered {
             } = entry.clone();
             (who, action, target, outcome)
         };
-        let is_full = self.0.len() >= KINDS_MAX && !self.0.contains_key(&kind(&entry));
-        if is_full {
-            entry.target = "(many)".into();
+        if self.kinds.len() >= self.kinds_max && !self.kinds.contains_key(&kind(&entry)) {
+            for text in [&mut entry.who, &mut entry.action, &mut entry.target] {
+                "(many)".clone_into(text);
+            }
         }
-        self.0
+        self.kinds
             .entry(kind(&entry))
             .and_modify(|known| known.count = known.count.saturating_add(1))
             .or_insert(entry);
     }
 }
 
-/// Stores the entries, however often it takes; at the stop it is tried once more.
+/// Stores the entries, however often it takes; at the stop it is tried once more. Entries whose store didn't answer may
+/// be there twice.
 async fn store_all(
     store: &dyn AccessStore,
     entries: &[AuditEntry],
@@ -205,13 +244,13 @@ mod tests {
 
     #[test]
     fn the_same_again_is_counted_and_a_flood_is_bounded() {
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered::of(KINDS_MAX);
         for number in 0..3 * KINDS_MAX {
             gathered.add(entry(&format!("/{number}")));
             gathered.add(entry("/0"));
         }
-        assert_eq!(gathered.0.len(), KINDS_MAX + 1);
-        let all: u32 = gathered.0.values().map(|entry| entry.count).sum();
+        assert_eq!(gathered.kinds.len(), KINDS_MAX + 1);
+        let all: u32 = gathered.kinds.values().map(|entry| entry.count).sum();
         assert_eq!(all as usize, 6 * KINDS_MAX);
     }
 }

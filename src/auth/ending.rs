@@ -1,23 +1,29 @@
 //! When the credential of a session ends. A session that stays open for hours is told, where a request is asked
 //! for its credential each time.
 
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep_until};
 use trackops_domain::access::Caller;
 
 use super::identify::{Auth, Who};
+use super::key_cache::{KeyCache, Proven};
 use super::refusal::Refusal;
 
-/// How often a credential is looked at that nobody has revoked: it also ends by itself.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How soon a credential is looked at again that nobody could tell of.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How often a credential is looked at that has no end of its own and that nobody has revoked: to be sure.
+const LOOK_EVERY: Duration = Duration::from_hours(1);
 
 /// Watches the credential of one session.
 pub struct Ending {
-    auth: Auth,
+    keys: Arc<KeyCache>,
     credential: SecretString,
     changes: watch::Receiver<i64>,
-    /// When it is to be looked at next.
+    /// When it is to be looked at next; at once if its end isn't known yet.
     look_at: Instant,
 }
 
@@ -28,10 +34,10 @@ impl Ending {
             return None;
         };
         Some(Self {
-            auth: auth.clone(),
+            keys: Arc::clone(keys),
             credential: credential.into(),
             changes: keys.changes(),
-            look_at: Instant::now() + LOOK_EVERY,
+            look_at: Instant::now(),
         })
     }
 
@@ -50,23 +56,27 @@ impl Ending {
                 }
                 () = sleep_until(self.look_at) => {}
             }
-            let credential = Some(self.credential.expose_secret());
-            let found = self.auth.identify(credential).await;
-            self.look_at = Instant::now() + LOOK_EVERY;
-            if let Err(refusal) = found
-                && refusal != Refusal::Unavailable
-            {
-                return refusal;
+            match self.keys.identify(self.credential.expose_secret()).await {
+                Ok(proven) => self.look_at = Instant::now() + self.left(&proven),
+                Err(Refusal::Unavailable) => self.look_at = Instant::now() + RETRY,
+                Err(refusal) => return refusal,
             }
         }
     }
 
+    /// How long the proof still holds.
+    fn left(&self, proven: &Proven) -> Duration {
+        let left = proven.until.map(|end| end.since(self.keys.now()));
+        left.unwrap_or(LOOK_EVERY).min(LOOK_EVERY)
+    }
+
     /// Goes on with `credential`, if it is the same caller's.
     pub async fn renew(&mut self, caller: &Caller, credential: &str) -> Result<bool, Refusal> {
-        let found = self.auth.identify(Some(credential)).await?;
-        let is_same = found == *caller;
+        let proven = self.keys.identify(credential).await?;
+        let is_same = proven.caller == *caller;
         if is_same {
             self.credential = credential.into();
+            self.look_at = Instant::now() + self.left(&proven);
         }
         Ok(is_same)
     }

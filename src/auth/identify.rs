@@ -46,7 +46,10 @@ impl Auth {
     pub async fn identify(&self, credential: Option<&str>) -> Result<Caller, Refusal> {
         match &self.who {
             Who::Open(everybody) => Ok(everybody.clone()),
-            Who::Required(keys) => keys.identify(credential.ok_or(Refusal::Missing)?).await,
+            Who::Required(keys) => {
+                let credential = credential.ok_or(Refusal::Missing)?;
+                keys.identify(credential).await.map(|proven| proven.caller)
+            }
         }
     }
 }

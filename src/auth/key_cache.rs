@@ -3,6 +3,7 @@
 //! memory is forgotten when it has risen.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -12,25 +13,24 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use trackops_cluster::outage::causes;
 use trackops_domain::access::Caller;
+use trackops_domain::time::Timestamp;
 
-use super::api_key::Presented;
+use super::api_key::{self, Presented};
 use super::refusal::Refusal;
 use crate::model::access::ApiKey;
-use crate::ports::access::AccessStore;
+use crate::ports::access::{AccessError, AccessStore};
 use crate::ports::clock::Clock;
 use crate::telemetry::repeated::RepeatedLog;
 
 /// Keys in memory, known and unknown ones together; each has some 300 bytes.
 const KEYS_MAX: u64 = 10_000;
 
-/// How often the revision is read. Twice this and a little is the longest that a revoked key goes on.
+/// How often the revision is read while the database answers at once. A revoked key goes on for so long, and for as
+/// long as the answer takes.
 const LOOK_EVERY: Duration = Duration::from_millis(750);
 
 /// While no key has been used for so long the revision isn't read.
 const IN_USE: Duration = Duration::from_secs(60);
-
-/// How old the last look may be for what is in memory to count. After that a look comes first.
-const FRESH: Duration = Duration::from_millis(1_500);
 
 /// How long keys in memory go on while the database is away.
 const WITHOUT_STORE: Duration = Duration::from_secs(30);
@@ -38,27 +38,45 @@ const WITHOUT_STORE: Duration = Duration::from_secs(30);
 /// The longest that a request waits for the database of keys.
 const STORE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Lookups of keys that aren't in memory at the same time. So a flood of unknown keys takes few connections.
-const LOOKUPS_MAX: usize = 4;
+/// Lookups of keys that aren't in memory at the same time: as many as there are connections for them.
+const LOOKUPS_MAX: usize = 2;
+
+/// The longest that a request waits for its lookup to begin. Beyond it others flood, and it is better told to
+/// come back than kept.
+const SLOT_LIMIT: Duration = Duration::from_millis(500);
 
 /// The keys that were used lately.
 pub struct KeyCache {
     store: Arc<dyn AccessStore>,
     clock: Arc<dyn Clock>,
-    keys: Cache<Box<str>, Option<Arc<ApiKey>>>,
-    lookups: Semaphore,
+    keys: Cache<Box<str>, Option<Arc<Known>>>,
+    lookups: Arc<Semaphore>,
     seen: Mutex<Seen>,
     /// The revision that was seen last.
     revision: watch::Sender<i64>,
     /// Counts the looks, also those that failed.
     looks: watch::Sender<u64>,
     used: Notify,
+    /// Nobody looks until a key is used.
+    is_parked: AtomicBool,
+}
+
+/// A key in memory.
+struct Known {
+    key: ApiKey,
+    holder: Caller,
+}
+
+/// Who somebody is, and until when that is proven.
+pub struct Proven {
+    /// Who.
+    pub caller: Caller,
+    /// The end of the proof, if it has one.
+    pub until: Option<Timestamp>,
 }
 
 #[derive(Default)]
 struct Seen {
-    /// When the last look ended.
-    tried: Option<Instant>,
     /// When the last look that went well began.
     looked: Option<Instant>,
     /// The last use of a key.
@@ -72,12 +90,18 @@ impl KeyCache {
             store,
             clock,
             keys: Cache::new(KEYS_MAX),
-            lookups: Semaphore::new(LOOKUPS_MAX),
+            lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)),
             seen: Mutex::default(),
             revision: watch::Sender::new(-1),
             looks: watch::Sender::new(0),
             used: Notify::new(),
+            is_parked: AtomicBool::new(true),
         })
+    }
+
+    /// The time by which keys end.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The revision, whenever it rises.
@@ -85,28 +109,33 @@ impl KeyCache {
         self.revision.subscribe()
     }
 
-    /// The caller whose key `text` is.
-    pub async fn identify(&self, text: &str) -> Result<Caller, Refusal> {
+    /// Whose key `text` is.
+    pub async fn identify(self: &Arc<Self>, text: &str) -> Result<Proven, Refusal> {
         let presented = Presented::parse(text).ok_or(Refusal::NoKey)?;
-        self.be_fresh().await;
-        let key = match self.keys.get(presented.id) {
-            Some(known) => {
-                if !self.looked_within(WITHOUT_STORE) {
-                    return Err(Refusal::Unavailable);
-                }
-                known
+        let found = timeout(STORE_LIMIT, async {
+            self.be_fresh().await;
+            match self.keys.get(presented.id) {
+                Some(known) => Ok(known),
+                None => self.look_up(presented.id).await,
             }
-            None => self.look_up(presented.id).await?,
-        };
-        let key = key.ok_or(Refusal::Unknown)?;
-        presented
-            .principal(&key, self.clock.now())
-            .map(Caller::from)
+        });
+        let known = found.await.map_err(|_| Refusal::Unavailable)??;
+        let known = known.ok_or(Refusal::Unknown)?;
+        // What has ended has ended, however old the last look is.
+        presented.check(&known.key, self.clock.now())?;
+        if !self.looked_within(WITHOUT_STORE) {
+            return Err(Refusal::Unavailable);
+        }
+        Ok(Proven {
+            caller: known.holder.clone(),
+            until: known.key.expires_at,
+        })
     }
 
     /// Reads the revision while keys are in use, until `stop`.
     pub async fn keep_fresh(self: Arc<Self>, stop: CancellationToken) {
         let log = RepeatedLog::new();
+        self.is_parked.store(false, Ordering::SeqCst);
         loop {
             self.look(&log).await;
             let next = async {
@@ -114,7 +143,9 @@ impl KeyCache {
                 if self.is_in_use() {
                     let _ = timeout(LOOK_EVERY, std::future::pending::<()>()).await;
                 } else {
+                    self.is_parked.store(true, Ordering::SeqCst);
                     self.used.notified().await;
+                    self.is_parked.store(false, Ordering::SeqCst);
                 }
             };
             if stop.run_until_cancelled(next).await.is_none() {
@@ -157,7 +188,6 @@ impl KeyCache {
                 }
             }
         }
-        self.seen.lock().tried = Some(Instant::now());
         self.looks.send_modify(|looks| *looks += 1);
     }
 
@@ -165,36 +195,42 @@ impl KeyCache {
     /// nobody waits for them.
     async fn be_fresh(&self) {
         let mut looks = self.looks.subscribe();
-        let is_fresh = {
-            let mut seen = self.seen.lock();
-            seen.used = Some(Instant::now());
-            seen.tried.is_some_and(|at| at.elapsed() < FRESH)
-        };
-        if !is_fresh {
+        self.seen.lock().used = Some(Instant::now());
+        if self.is_parked.load(Ordering::SeqCst) {
             self.used.notify_one();
-            let _ = timeout(STORE_LIMIT, looks.changed()).await;
+            let _ = looks.changed().await;
         }
     }
 
-    async fn look_up(&self, id: &str) -> Result<Option<Arc<ApiKey>>, Refusal> {
-        let found = async {
-            // Nobody closes the semaphore.
-            let _slot = self.lookups.acquire().await;
-            if let Some(known) = self.keys.get(id) {
-                return Ok(known);
-            }
-            let before = *self.revision.borrow();
-            let found = self.store.find_key(id).await?.map(Arc::new);
+    /// Reads a key. The statement goes on if the caller has gone, so that a flood of calls that are given up costs
+    /// no connections.
+    async fn look_up(self: &Arc<Self>, id: &str) -> Result<Option<Arc<Known>>, Refusal> {
+        let slot = timeout(SLOT_LIMIT, Arc::clone(&self.lookups).acquire_owned());
+        let Ok(Ok(slot)) = slot.await else {
+            return Err(Refusal::Unavailable);
+        };
+        if let Some(known) = self.keys.get(id) {
+            return Ok(known);
+        }
+        let (cache, id) = (Arc::clone(self), Box::<str>::from(id));
+        let reading = tokio::spawn(async move {
+            let _slot = slot;
+            let before = *cache.revision.borrow();
+            let found = cache.store.find_key(&id).await?;
+            let found = found.map(|key| {
+                let holder = api_key::holder(&key);
+                Arc::new(Known { key, holder })
+            });
             // What was read before a revocation must not stay after it.
-            self.revision.send_if_modified(|now| {
+            cache.revision.send_if_modified(|now| {
                 if *now == before {
-                    self.keys.insert(id.into(), found.clone());
+                    cache.keys.insert(id, found.clone());
                 }
                 false
             });
-            Ok::<_, crate::ports::access::AccessError>(found)
-        };
-        match timeout(STORE_LIMIT, found).await {
+            Ok::<_, AccessError>(found)
+        });
+        match reading.await {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(error)) => {
                 tracing::debug!(error = causes(&error), "a key can't be looked up");

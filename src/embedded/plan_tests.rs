@@ -103,6 +103,8 @@ async fn nothing_that_grows_is_walked() {
         retention::REMOVE_RESERVATIONS,
         retention::ADJUSTMENTS,
         retention::REMOVE_ADJUSTMENTS,
+        retention::AUDIT,
+        retention::REMOVE_AUDIT,
     ]
     .map(String::from)
     .into();

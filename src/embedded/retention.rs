@@ -54,6 +54,13 @@ pub(super) const ADJUSTMENTS: &str =
 pub(super) const REMOVE_ADJUSTMENTS: &str =
     "DELETE FROM stock_adjustments WHERE id > ?1 AND id <= ?2 AND at < ?3";
 
+/// What was done and denied is numbered in the order of its age.
+pub(super) const AUDIT: &str =
+    "SELECT number, at < ?2 AS old FROM audit WHERE number > ?1 ORDER BY number LIMIT ?3";
+
+pub(super) const REMOVE_AUDIT: &str =
+    "DELETE FROM audit WHERE number > ?1 AND number <= ?2 AND at < ?3";
+
 /// The orders' or the inventory's half of the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Half {
@@ -114,7 +121,19 @@ impl Retention for SqliteRetention {
                     Half::Inventory if from.walk == 0 => {
                         reservations(conn, before, from, limit, mode).await
                     }
-                    Half::Inventory => adjustments(conn, before, from, limit, mode).await,
+                    Half::Inventory => {
+                        let statements = (ADJUSTMENTS, REMOVE_ADJUSTMENTS);
+                        numbered(
+                            conn,
+                            "stock_adjustments",
+                            statements,
+                            before,
+                            from,
+                            limit,
+                            mode,
+                        )
+                        .await
+                    }
                 }
             }
             .boxed()
@@ -131,7 +150,16 @@ async fn orders(
     mode: Mode,
 ) -> sqlx::Result<Page> {
     let Some(status) = FINAL.get(from.walk) else {
-        return Ok(Page::default());
+        return numbered(
+            conn,
+            "audit",
+            (AUDIT, REMOVE_AUDIT),
+            before,
+            from,
+            limit,
+            mode,
+        )
+        .await;
     };
     let open = [Stock::Requested, Stock::Reserved, Stock::Releasing].map(Stock::as_str);
     let seen: Vec<(Uuid, i64, bool)> = sqlx::query_as(ORDERS)
@@ -165,7 +193,7 @@ async fn orders(
             at: Timestamp(*at),
             id: *id,
         }),
-        _ => (from.walk + 1 < FINAL.len()).then_some(Cursor {
+        _ => Some(Cursor {
             walk: from.walk + 1,
             ..Cursor::default()
         }),
@@ -217,14 +245,17 @@ async fn reservations(
     })
 }
 
-async fn adjustments(
+/// A page of a table whose rows are numbered in the order of their age.
+async fn numbered(
     conn: &mut SqliteConnection,
+    table: &'static str,
+    (select, remove): (&'static str, &'static str),
     before: Timestamp,
     from: Cursor,
     limit: u32,
     mode: Mode,
 ) -> sqlx::Result<Page> {
-    let seen: Vec<(i64, bool)> = sqlx::query_as(ADJUSTMENTS)
+    let seen: Vec<(i64, bool)> = sqlx::query_as(select)
         .bind(from.number())
         .bind(before.0)
         .bind(limit)
@@ -235,7 +266,7 @@ async fn adjustments(
     if mode == Mode::Remove
         && let Some(last) = last
     {
-        sqlx::query(REMOVE_ADJUSTMENTS)
+        sqlx::query(remove)
             .bind(from.number())
             .bind(last)
             .bind(before.0)
@@ -245,7 +276,7 @@ async fn adjustments(
     // A page without an old row ends the walk: ids rise with time, with rare exceptions.
     let has_more = old > 0 && seen.len() >= limit as usize;
     Ok(Page {
-        rows: vec![("stock_adjustments", old as u64)],
+        rows: vec![(table, old as u64)],
         next: last
             .filter(|_| has_more)
             .map(|last| from.after_number(last)),

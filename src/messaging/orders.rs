@@ -139,7 +139,8 @@ pub fn command_request(message: &InMessage, now: Timestamp) -> Result<CommandReq
         order,
         id: envelope::command_id(order, message),
         keyed: false,
-        caller: Caller::Internal(by.into()),
+        // A name with a colon in it would look like a caller of the API.
+        caller: Caller::Internal(by.replace(':', "-").into()),
         if_match: None,
         command,
         traceparent: Some(envelope::traceparent(message)),

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use trackops_domain::access::{Caller, Subject};
+use trackops_domain::access::{Caller, Role, Subject};
 use trackops_domain::command::Command;
 use trackops_domain::ids::{CommandId, OrderId, Version};
 use trackops_domain::placed::Placed;
@@ -114,20 +114,28 @@ pub struct LocationKey {
 /// The id of the order that a caller's idempotency key names: UUIDv5, the same on any replica, for ever. Two
 /// callers with the same key have two orders. Anonymous callers share their keys.
 pub fn keyed_order_id(caller: &Caller, key: &str) -> OrderId {
-    let subject = caller
-        .subject()
-        .filter(|subject| !subject.issuer.is_empty());
-    let name = match subject {
-        None => Cow::Borrowed(key),
-        // None of the three has a NUL in it, so no two callers' keys make the same text.
-        Some(Subject { issuer, name }) => Cow::Owned(format!("{issuer}\0{name}\0{key}")),
-    };
+    let name = named(caller, key);
     OrderId(uuid::Uuid::new_v5(&KEY_NAMESPACE, name.as_bytes()))
 }
 
-/// The id of a keyed command: UUIDv5 of the order and the key.
-pub fn command_id(order: OrderId, key: &str) -> CommandId {
-    CommandId(uuid::Uuid::new_v5(&order.0, key.as_bytes()))
+/// The id of a caller's keyed command: UUIDv5 of the order, the caller and the key.
+pub fn command_id(caller: &Caller, order: OrderId, key: &str) -> CommandId {
+    CommandId(uuid::Uuid::new_v5(&order.0, named(caller, key).as_bytes()))
+}
+
+/// A caller's key. Keys may be short, so two callers' are kept apart.
+fn named<'a>(caller: &Caller, key: &'a str) -> Cow<'a, str> {
+    let subject = caller.subject().filter(|_| !caller.is_anonymous());
+    let (Some(Subject { issuer, name }), Some(role)) = (subject, caller.role()) else {
+        return Cow::Borrowed(key);
+    };
+    let customer = match role {
+        Role::Customer(id) => id.to_string(),
+        _ => String::new(),
+    };
+    let role = role.name();
+    // None of them has a NUL in it, so no two callers' keys make the same text.
+    Cow::Owned(format!("{issuer}\0{role}\0{customer}\0{name}\0{key}"))
 }
 
 /// Namespace of idempotency keys (a fixed random UUID).

@@ -105,6 +105,26 @@ pub(super) const COUNT_ADJUSTMENTS: &str = "
     SELECT (SELECT count(*) FROM page WHERE old), (SELECT count(*) FROM page), last.id
     FROM (SELECT id FROM page ORDER BY id DESC LIMIT 1) AS last";
 
+/// What was done and denied, numbered in the order of its age. Columns as for adjustments.
+pub(super) const REMOVE_AUDIT: &str = "
+    WITH page AS MATERIALIZED (
+        SELECT number, at < $2 AS old FROM audit WHERE number > $1 ORDER BY number LIMIT $3
+    ), gone AS (
+        DELETE FROM audit WHERE number = ANY (ARRAY(SELECT number FROM page WHERE old)) RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM page), last.number
+    FROM (SELECT number FROM page ORDER BY number DESC LIMIT 1) AS last";
+
+pub(super) const COUNT_AUDIT: &str = "
+    WITH page AS MATERIALIZED (
+        SELECT number, at < $2 AS old FROM audit WHERE number > $1 ORDER BY number LIMIT $3
+    )
+    SELECT (SELECT count(*) FROM page WHERE old), (SELECT count(*) FROM page), last.number
+    FROM (SELECT number FROM page ORDER BY number DESC LIMIT 1) AS last";
+
+/// The orders' walks: one a final status, then the audit.
+const ORDERS_WALKS: usize = FINAL.len() + 1;
+
 /// The inventory's walks: reservations, then adjustments.
 const INVENTORY_WALKS: usize = 2;
 
@@ -133,7 +153,10 @@ impl PgRetention {
         mode: Mode,
     ) -> Result<Page, RetentionError> {
         let Some(status) = FINAL.get(from.walk) else {
-            return Ok(Page::default());
+            let statements = (REMOVE_AUDIT, COUNT_AUDIT);
+            return self
+                .numbered("audit", statements, before, from, limit, mode)
+                .await;
         };
         let sql = match mode {
             Mode::Remove => REMOVE_ORDERS,
@@ -154,7 +177,7 @@ impl PgRetention {
         let Some(row) = page else {
             return Ok(Page {
                 rows: Vec::new(),
-                next: next_walk(from.walk, FINAL.len()),
+                next: next_walk(from.walk, ORDERS_WALKS),
             });
         };
         let read = || -> sqlx::Result<_> {
@@ -174,7 +197,7 @@ impl PgRetention {
         };
         let (rows, seen, last) = read().map_err(|error| RetentionError(error.into()))?;
         let next = if seen < u64::from(limit) {
-            next_walk(from.walk, FINAL.len())
+            next_walk(from.walk, ORDERS_WALKS)
         } else {
             Some(last)
         };
@@ -222,16 +245,19 @@ impl PgRetention {
         })
     }
 
-    async fn adjustments(
+    /// A page of a table whose rows are numbered in the order of their age.
+    async fn numbered(
         &self,
+        table: &'static str,
+        (remove, count_old): (&'static str, &'static str),
         before: Timestamp,
         from: Cursor,
         limit: u32,
         mode: Mode,
     ) -> Result<Page, RetentionError> {
         let sql = match mode {
-            Mode::Remove => REMOVE_ADJUSTMENTS,
-            Mode::Count => COUNT_ADJUSTMENTS,
+            Mode::Remove => remove,
+            Mode::Count => count_old,
         };
         let page = self
             .row(
@@ -243,7 +269,7 @@ impl PgRetention {
             .await?;
         let Some(row) = page else {
             return Ok(Page {
-                rows: vec![("stock_adjustments", 0)],
+                rows: vec![(table, 0)],
                 next: None,
             });
         };
@@ -255,7 +281,7 @@ impl PgRetention {
         // A page without an old row ends the walk: ids rise with time, with rare exceptions.
         let has_more = removed > 0 && seen >= u64::from(limit);
         Ok(Page {
-            rows: vec![("stock_adjustments", removed)],
+            rows: vec![(table, removed)],
             next: has_more.then(|| from.after_number(last)),
         })
     }
@@ -318,7 +344,11 @@ impl Retention for PgRetention {
         match self.kind {
             Kind::Orders => self.orders(before, from, limit, mode).await,
             Kind::Inventory if from.walk == 0 => self.reservations(before, from, limit, mode).await,
-            Kind::Inventory => self.adjustments(before, from, limit, mode).await,
+            Kind::Inventory => {
+                let statements = (REMOVE_ADJUSTMENTS, COUNT_ADJUSTMENTS);
+                self.numbered("stock_adjustments", statements, before, from, limit, mode)
+                    .await
+            }
         }
     }
 }

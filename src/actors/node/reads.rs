@@ -27,17 +27,30 @@ impl Node {
         caller: &Caller,
         order: OrderId,
     ) -> Result<Read, OrdersError> {
+        self.check_live(caller, order)?;
         let read = self.read_view(order).await?;
-        if caller.is_scoped() {
-            let whose = view::whose(&read.view);
-            let whose = whose.ok_or(OrdersError::Broken {
-                why: "its view doesn't say whose it is",
-            })?;
-            if !whose.is_seen_by(caller) {
-                return Err(OrdersError::Hidden);
-            }
-        }
+        check_view(caller, &read.view)?;
         Ok(read)
+    }
+
+    /// An error if there is no such order for `caller`. A request about somebody else's order must not wait in that
+    /// order's mailbox, nor be told how the order is.
+    pub(super) async fn check_seen(
+        &self,
+        caller: &Caller,
+        order: OrderId,
+    ) -> Result<(), OrdersError> {
+        if !caller.is_scoped() {
+            return Ok(());
+        }
+        self.read_for(caller, order).await.map(drop)
+    }
+
+    /// An error if the live order isn't there for `caller`: without its view, which costs more than the answer.
+    fn check_live(&self, caller: &Caller, order: OrderId) -> Result<(), OrdersError> {
+        let live = self.shard_of(order).peek(order);
+        let state = live.and_then(|live| live.order.load_full());
+        state.map_or(Ok(()), |state| visible(&state, caller))
     }
 
     /// The whole order, if it is there for `caller`.
@@ -149,6 +162,21 @@ impl Node {
             return Ok(answer);
         }
         Err(OrdersError::LeaseOver)
+    }
+}
+
+/// An error if the order that `shown` shows isn't there for `caller`.
+fn check_view(caller: &Caller, shown: &[u8]) -> Result<(), OrdersError> {
+    if !caller.is_scoped() {
+        return Ok(());
+    }
+    let whose = view::whose(shown).ok_or(OrdersError::Broken {
+        why: "its view doesn't say whose it is",
+    })?;
+    if whose.is_seen_by(caller) {
+        Ok(())
+    } else {
+        Err(OrdersError::Hidden)
     }
 }
 

@@ -46,11 +46,24 @@ pub(super) fn may_step(order: &Order, request: &CommandRequest) -> Result<(), Or
     }
 }
 
+/// Whether the caller may take such a step from any status.
+pub(super) fn may_ever(request: &CommandRequest) -> bool {
+    let wanted = request.command.asks_for();
+    wanted.is_none_or(|(to, _)| request.caller.ever_steps_to(to))
+}
+
+/// The refusal of a step that the caller may never take, and that the order has taken already.
+pub(super) fn never(order: &Order, request: &CommandRequest) -> OrdersError {
+    let current = order.status();
+    let wanted = request.command.asks_for().map_or(current, |(to, _)| to);
+    OrdersError::Forbidden { current, wanted }
+}
+
 /// The refusal of a step that the order's status doesn't allow. A caller who may never take such a step is told
 /// that instead.
 pub(super) fn refused(request: &CommandRequest, rejection: Rejection) -> OrdersError {
     let Rejection { current, wanted } = rejection;
-    if request.command.asks_for().is_some() && !request.caller.ever_steps_to(wanted) {
+    if !may_ever(request) {
         OrdersError::Forbidden { current, wanted }
     } else {
         rejection.into()

@@ -53,6 +53,10 @@ pub(super) async fn execute(
             state.under_lease()?;
             Err(access::refused(&request, rejection))
         }
+        Ok(Decision::Unchanged) if !access::may_ever(&request) => {
+            state.under_lease()?;
+            Err(access::never(&order, &request))
+        }
         Ok(Decision::Unchanged) if request.keyed => remember(state, &order, &request).await,
         Ok(Decision::Unchanged) => {
             state.under_lease()?;

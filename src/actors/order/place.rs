@@ -10,7 +10,7 @@ use trackops_domain::order::Order;
 use trackops_domain::saga::Saga;
 
 use super::state::{Answer, State};
-use super::{rows, settle};
+use super::{access, rows, settle};
 use crate::actors::errors;
 use crate::actors::writer::WriteError;
 use crate::codec::view;
@@ -84,6 +84,7 @@ fn placed_before(
     request: &PlaceRequest,
 ) -> Result<Done, OrdersError> {
     state.under_lease()?;
+    access::visible(order, &request.caller)?;
     let same = match (request.key, order.body_hash) {
         (Some(key), Some(stored)) => key.body == stored,
         // A drawn id is never drawn twice, so this is the same request after its outcome was settled.

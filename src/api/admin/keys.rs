@@ -11,10 +11,11 @@ use utoipa::ToSchema;
 
 use super::access_admin::AccessAdmin;
 use super::private::{Private, private};
+use crate::api::audited::AuditTarget;
 use crate::api::caller::By;
 use crate::api::error_answers::{ReadErrors, WriteErrors};
 use crate::api::params::Query;
-use crate::api::problem::Problem;
+use crate::api::problem::{Denied, Problem};
 use crate::api::problem_code::Code;
 use crate::api::request_headers::idempotency_key;
 use crate::api::{cursor, etag, json};
@@ -92,7 +93,7 @@ pub struct KeyView {
 }
 
 /// A key that was just made.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub struct MadeKey {
     /// The key itself, shown this once: `tk_<id>_<secret>`.
     pub key: String,
@@ -188,6 +189,12 @@ pub async fn make_key(
         let detail = "a key can't be shown twice, so making one can't be repeated: leave it out";
         return Err(Problem::new(Code::InvalidIdempotencyKey, detail));
     }
+    if caller.is_anonymous() {
+        // A key that anybody has made would still open everything once everybody needs one.
+        let detail =
+            "where nobody has to prove an identity, keys are made by `trackops keys create`";
+        return Err(Problem::new(Code::Forbidden, detail).denied(Denied::Role));
+    }
     let now = admin.clock.now();
     let by = caller.by().to_string();
     let check = |body: KeyBody| new_key(body, by, now);
@@ -200,11 +207,14 @@ pub async fn make_key(
         role = key.role.name(),
         "a key was made"
     );
+    let id = key.id.clone();
     let made = MadeKey {
         key: text.expose_secret().to_owned(),
         view: KeyView::of(key),
     };
-    Ok((StatusCode::CREATED, private(made)).into_response())
+    let mut response = (StatusCode::CREATED, private(made)).into_response();
+    response.extensions_mut().insert(AuditTarget(id));
+    Ok(response)
 }
 
 /// Revoke an API key.
@@ -223,9 +233,13 @@ pub async fn revoke_key(
 ) -> Result<Private<KeyView>, Problem> {
     etag::refuse_all(&headers)?;
     idempotency_key(&headers)?;
+    let unknown = || Problem::new(Code::KeyNotFound, "no key has this id");
+    if !api_key::is_id(&id) {
+        return Err(unknown());
+    }
     admin.store.revoke_key(&id, admin.clock.now()).await?;
     let key = admin.store.find_key(&id).await?;
-    let key = key.ok_or_else(|| Problem::new(Code::KeyNotFound, format!("no key {id}")))?;
+    let key = key.ok_or_else(unknown)?;
     tracing::info!(key = key.id, "a key was revoked");
     Ok(private(KeyView::of(key)))
 }

@@ -109,7 +109,7 @@ pub async fn command(
     command: Command,
 ) -> Result<Response, Problem> {
     let id = match headers.key {
-        Some(key) => command_id(order, key),
+        Some(key) => command_id(&caller, order, key),
         None => CommandId(state.clock.uuid_v7()),
     };
     let request = CommandRequest {

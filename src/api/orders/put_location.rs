@@ -80,7 +80,7 @@ pub async fn put_location(
     };
     let (position, body) = json::read_checked(&parts.headers, body, check).await?;
     let key = key.zip(body).map(|(key, body)| LocationKey {
-        id: command_id(id, key),
+        id: command_id(&caller, id, key),
         body,
     });
     let request = LocateRequest {

@@ -26,6 +26,7 @@ use trackops_domain::ids::{OrderId, Version};
 
 use super::messages::{ClientMessage, Wanted, error_message, parse};
 use super::state::TrackState;
+use crate::api::audited;
 use crate::api::caller::By;
 use crate::api::credential;
 use crate::api::error_answers::ReadErrors;
@@ -305,6 +306,11 @@ impl Connection {
     }
 
     async fn write_problem(&mut self, problem: Problem, order: Option<OrderId>) -> Result<(), End> {
+        if let Some(denied) = problem.denial() {
+            let (audit, who) = (&self.state.auth.audit, self.caller.by());
+            let target = order.map_or_else(|| TRACK_PATH.to_owned(), |order| order.to_string());
+            audited::deny(audit, Some(who), "subscribe", &target, denied);
+        }
         let message = text(error_message(&problem.at(TRACK_PATH), order));
         self.write(message).await
     }

@@ -57,7 +57,7 @@ async fn the_order_roles_statements() {
         appends(&database, epoch).await;
         reads(&database).await;
         access(&database).await;
-        pages_of(&database, &[0, 1, 2]).await;
+        pages_of(&database, &[0, 1, 2, 3]).await;
     })
     .await;
 }

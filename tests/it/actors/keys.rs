@@ -62,7 +62,7 @@ async fn a_repeated_position_does_not_move_the_courier_back() {
     let order = under_way(&rig).await;
     let key = |name: &str, body: u8| {
         Some(LocationKey {
-            id: command_id(order, name),
+            id: command_id(&Caller::anonymous(), order, name),
             body: [body; 32],
         })
     };
@@ -171,7 +171,7 @@ async fn a_key_stands_for_what_was_asked_under_it_first() {
         reason: reason.into(),
     };
     let keyed = |key: &str, command: Command| CommandRequest {
-        id: command_id(order, key),
+        id: command_id(&Caller::anonymous(), order, key),
         keyed: true,
         ..execute(order, command)
     };

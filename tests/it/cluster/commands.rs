@@ -275,7 +275,7 @@ async fn a_messages_id_is_taken_at_its_word_here_and_elsewhere() {
         let cluster = Cluster::new().await;
         let order = cluster.confirmed(0).await;
         let message = |id: &str, step| CommandRequest {
-            id: command_id(order, id),
+            id: command_id(&Caller::anonymous(), order, id),
             ..execute(order, Command::advance(step))
         };
         let router = &cluster.replicas[at].router;

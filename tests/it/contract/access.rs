@@ -4,13 +4,17 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use trackops::model::access::{ApiKey, AuditEntry};
 use trackops::ports::access::AccessStore;
+use trackops::ports::retention::Mode;
+use trackops::retention;
 use trackops_domain::access::Role;
 use trackops_domain::ids::{CourierId, CustomerId, ShopId};
 use trackops_domain::time::Timestamp;
 use uuid::Uuid;
 
+use super::retention::ForgetfulOrders;
 use super::support::{OrdersFixture, Owned};
 
 /// Adapters that keep keys and audit.
@@ -33,6 +37,11 @@ macro_rules! access_suite {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn the_revision_rises_with_every_change() {
                 $crate::contract::access::the_revision_rises_with_every_change::<$fixture>().await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn old_entries_go() {
+                $crate::contract::access::old_entries_go::<$fixture>().await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,6 +114,30 @@ pub async fn the_revision_rises_with_every_change<F: AccessFixture>() {
     revisions.push(store.revision().await.unwrap());
     assert!(revisions.is_sorted_by(|a, b| a < b), "{revisions:?}");
     assert_eq!(store.revision().await.unwrap(), revisions[3]);
+}
+
+/// With what else is old, by `trackops prune` and every day.
+pub async fn old_entries_go<F: AccessFixture + ForgetfulOrders>() {
+    let db = Owned::<F>::fresh().await;
+    let (store, old) = (db.fixture.access(), db.fixture.retention());
+    let entry = |at: i64| AuditEntry {
+        at: Timestamp(at),
+        who: "nobody".into(),
+        action: "any".into(),
+        target: "any".into(),
+        outcome: "denied: credential".into(),
+        count: 1,
+    };
+    let entries: Vec<_> = (0..5).map(|number| entry(NOW.0 + number)).collect();
+    store.append_audit(&entries).await.unwrap();
+    let (stop, before) = (CancellationToken::new(), Timestamp(NOW.0 + 3));
+    let pruned = retention::prune(&*old, before, Mode::Count, &stop).await;
+    assert_eq!(pruned.unwrap().get("audit"), Some(&3));
+    let pruned = retention::prune(&*old, before, Mode::Remove, &stop).await;
+    assert_eq!(pruned.unwrap().get("audit"), Some(&3));
+    let left = store.list_audit(None, 9).await.unwrap();
+    let left: Vec<i64> = left.iter().map(|(_, entry)| entry.at.0 - NOW.0).collect();
+    assert_eq!(left, [4, 3]);
 }
 
 /// With their numbers, by which a page goes on.

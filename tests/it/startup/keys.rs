@@ -154,10 +154,12 @@ async fn a_key_opens_and_ends_everything() {
     let path = format!("/admin/v1/keys/{ann_id}/revoke");
     let (status, revoked) = post(&operator, &path, &json!({})).await;
     assert_eq!(status, 200, "{revoked}");
+    // A socket that is never quiet ends too.
     let close = loop {
+        let _ = socket.send(Message::Ping("busy".into())).await;
         match next(&mut socket).await {
             Message::Close(Some(close)) => break close,
-            Message::Text(_) | Message::Ping(_) => {}
+            Message::Text(_) | Message::Ping(_) | Message::Pong(_) => {}
             other => panic!("{other:?}"),
         }
     };
