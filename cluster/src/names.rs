@@ -16,3 +16,5 @@ pub const LINK_CALLS: &str = "trackops_link_calls_total";
 pub const LINK_SERVED: &str = "trackops_link_served_total";
 /// Incoming connections that were refused, by `reason`.
 pub const LINK_REFUSED: &str = "trackops_link_refused_total";
+/// When this replica's certificate for links expires, as Unix time (gauge).
+pub const LINK_CERTIFICATE_EXPIRES: &str = "trackops_link_certificate_expires_seconds";

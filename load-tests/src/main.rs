@@ -5,6 +5,7 @@
 //! measures, and must not take more of it than it needs.
 
 mod bench;
+mod certificates;
 mod http;
 mod live;
 mod load;
@@ -26,6 +27,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use self::bench::What;
+use self::certificates::CertificateArguments;
 use self::manual::LoadArguments;
 use self::proxy::ProxyArguments;
 use self::system::{Databases, Settings};
@@ -54,6 +56,8 @@ enum Command {
     Load(LoadArguments),
     /// Spread connections over the replicas of a cluster on this machine.
     Proxy(ProxyArguments),
+    /// Make an authority, and a certificate for the links of each replica of a cluster on this machine.
+    Certificates(CertificateArguments),
 }
 
 #[derive(Args)]
@@ -127,6 +131,7 @@ async fn run() -> Result<()> {
         Command::Bench(arguments) => run_bench(arguments).await,
         Command::Load(arguments) => manual::run(&arguments).await,
         Command::Proxy(arguments) => proxy::run(arguments).await,
+        Command::Certificates(arguments) => certificates::run(&arguments),
     }
 }
 

@@ -153,8 +153,8 @@ pub(super) fn links(readiness: &Readiness, cluster_view: &Arc<LateBoundClusterAd
         async move {
             if is_cut_off {
                 CheckResult::Unready(
-                    "no other replica can be reached, and this one owns nothing: is the link secret \
-                     the same everywhere, and are the addresses right?"
+                    "no other replica can be reached, and this one owns nothing: do all have the same \
+                     link secret or authority (link_tls_ca), and are the addresses right?"
                         .into(),
                 )
             } else {

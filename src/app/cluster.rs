@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use trackops_cluster::ShardCount;
 use trackops_cluster::assignment::Sharing;
 use trackops_cluster::coordinator::{Coordinator, CoordinatorParts, CoordinatorSettings};
 use trackops_cluster::directory::Directory;
 use trackops_cluster::link::channel::{self, Switch};
-use trackops_cluster::link::{LinkSecret, LinkSettings, Links, NoLinks, Peer, TonicLinks};
+use trackops_cluster::link::{
+    LinkSecret, LinkSettings, LinkTls, LinkTrust, Links, NoLinks, Peer, TlsFiles, TonicLinks,
+};
 use trackops_cluster::membership::Membership;
 
 use super::cluster_admin::{self, LateBoundClusterAdmin};
@@ -31,7 +33,7 @@ use crate::router::{Router, RouterParts, RouterSettings};
 pub(super) struct LinkListener {
     listener: std::net::TcpListener,
     address: String,
-    secret: SecretString,
+    trust: LinkTrust,
 }
 
 /// The listener as one incarnation uses it.
@@ -39,15 +41,16 @@ pub(super) struct LinkPort {
     listener: TcpListener,
     /// `host:port`.
     pub address: String,
-    secret: LinkSecret,
+    trust: LinkTrust,
 }
 
 impl LinkListener {
     /// Opens the listener that the configuration names; `None` for a replica without links.
     pub async fn open(config: &ReplicaConfig) -> anyhow::Result<Option<Self>> {
-        if config.link_secret.expose_secret().is_empty() {
+        if !config.has_links() {
             return Ok(None);
         }
+        let trust = trust(config)?;
         let addr: SocketAddr = config.link_listen.parse().context("link_listen")?;
         let listener = TcpListener::bind(addr)
             .await
@@ -63,7 +66,7 @@ impl LinkListener {
         Ok(Some(Self {
             listener: listener.into_std().context("the link listener")?,
             address,
-            secret: config.link_secret.clone(),
+            trust,
         }))
     }
 
@@ -75,9 +78,33 @@ impl LinkListener {
                 .and_then(TcpListener::from_std)
                 .context("the link listener")?,
             address: self.address.clone(),
-            secret: LinkSecret::new(self.secret.expose_secret()).context("link_secret")?,
+            trust: self.trust.clone(),
         })
     }
+}
+
+/// By what replicas know each other, from the files and the secret of the configuration.
+fn trust(config: &ReplicaConfig) -> anyhow::Result<LinkTrust> {
+    let secret = config.link_secret.expose_secret();
+    if !config.has_link_tls() {
+        return Ok(LinkTrust::Secret(
+            LinkSecret::new(secret).context("link_secret")?,
+        ));
+    }
+    let tls = LinkTls::load(TlsFiles {
+        cert: config.link_tls_cert.clone().into(),
+        key: config.link_tls_key.clone().into(),
+        ca: config.link_tls_ca.clone().into(),
+    })
+    .context("link_tls_cert, link_tls_key, link_tls_ca")?;
+    if secret.is_empty() {
+        return Ok(LinkTrust::Tls(tls));
+    }
+    tracing::warn!(
+        "links without TLS are still taken: remove link_secret once every replica has link_tls_cert"
+    );
+    let secret = LinkSecret::new(secret).context("link_secret")?;
+    Ok(LinkTrust::TlsOrSecret(tls, secret))
 }
 
 /// What the replica's part in the cluster is built from.
@@ -115,7 +142,7 @@ impl Cluster {
                 tracing::warn!("fault point: speaking as a newer version");
                 settings.versions.newest += 1;
             }
-            TonicLinks::start(parts.me.clone(), port.listener, port.secret, settings)
+            TonicLinks::start(parts.me.clone(), port.listener, port.trust, settings)
         });
         let (between, sharing): (Arc<dyn Links>, _) = match &links {
             Some(links) => (Arc::clone(links) as _, Sharing::Even),

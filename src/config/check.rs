@@ -44,23 +44,7 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "auth",
         "must be open or required, or empty for the role's",
     )?;
-    let replica = &config.replica;
-    let secret_bytes = replica.link_secret.expose_secret().len();
-    rule(
-        secret_bytes == 0 || secret_bytes >= 16,
-        "link_secret",
-        "must have at least 16 characters",
-    )?;
-    rule(
-        replica.link_listen.parse::<std::net::SocketAddr>().is_ok(),
-        "link_listen",
-        "must be an address such as 127.0.0.1:7080",
-    )?;
-    rule(
-        replica.advertised_addr.is_empty() || replica.advertised_addr.contains(':'),
-        "advertised_addr",
-        "must be host:port, where other replicas reach this one",
-    )?;
+    super::links::check(&config.replica, rule)?;
     rule(
         (300..=60_000).contains(&config.replica.lease_ms),
         "lease_ms",

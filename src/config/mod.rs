@@ -6,6 +6,7 @@ mod default_file;
 mod environment;
 mod error;
 mod layers;
+mod links;
 mod load;
 mod mask;
 #[cfg(test)]

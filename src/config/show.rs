@@ -24,9 +24,12 @@ impl Config {
             ("auth", text(&self.access.auth)),
             ("node_id", text(&self.replica.node_id)),
             ("lease_ms", self.replica.lease_ms.to_string()),
+            ("link_tls_cert", text(&self.replica.link_tls_cert)),
+            ("link_tls_key", text(&self.replica.link_tls_key)),
+            ("link_tls_ca", text(&self.replica.link_tls_ca)),
+            ("link_secret", text(mask::hidden(&self.replica.link_secret))),
             ("link_listen", text(&self.replica.link_listen)),
             ("advertised_addr", text(&self.replica.advertised_addr)),
-            ("link_secret", text(mask::hidden(&self.replica.link_secret))),
             (
                 "orders_database_url",
                 text(&masked(&stores.orders_database_url)),

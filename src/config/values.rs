@@ -83,7 +83,13 @@ pub struct ReplicaConfig {
     pub link_listen: String,
     /// Where others reach it; empty for the listener's address.
     pub advertised_addr: String,
-    /// The secret that all replicas share; empty for a single replica.
+    /// PEM file with this replica's certificate for links; empty for none.
+    pub link_tls_cert: String,
+    /// PEM file with its key.
+    pub link_tls_key: String,
+    /// PEM file with the authorities of all replicas' certificates.
+    pub link_tls_ca: String,
+    /// The secret that all replicas share; empty for none.
     pub link_secret: SecretString,
 }
 

@@ -15,7 +15,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 #[rustfmt::skip]
-const ALL: [(Kind, &str, &str); 43] = [
+const ALL: [(Kind, &str, &str); 44] = [
     (Gauge, n::ORDERS_LIVE, "Live order actors."),
     (Gauge, n::ORDERS_LIVE_BYTES, "What live orders weigh, beside what an actor takes."),
     (Counter, n::ORDERS_REFUSED, "Requests refused for want of room, by reason."),
@@ -38,6 +38,7 @@ const ALL: [(Kind, &str, &str); 43] = [
     (Counter, c::LINK_CALLS, "Calls to peers, by outcome."),
     (Counter, c::LINK_SERVED, "Calls of peers that were answered."),
     (Counter, c::LINK_REFUSED, "Incoming links that were refused, by reason."),
+    (Gauge, c::LINK_CERTIFICATE_EXPIRES, "When the certificate for links expires, as Unix time."),
     (Counter, n::FENCED_APPENDS, "Appended rows refused because of a higher epoch."),
     (Counter, n::FORWARDED_COMMANDS, "Attempts at the owner of an order on another replica, by outcome."),
     (Gauge, n::OUTBOX_PENDING, "Rows in an outbox."),

@@ -131,6 +131,7 @@ fn down() -> Result<()> {
 }
 
 fn start(plan: &Plan) -> Result<()> {
+    plan.make_certificates()?;
     plan.migrate()?;
     for member in plan.members() {
         member.start()?;

@@ -10,11 +10,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 
 use super::dialler::WINDOW_BYTES;
 use super::gate::Gate;
 use super::local_end::LocalEnd;
 use super::service::Service;
+use super::tls::Problem;
+use super::trust::{self, Opened};
 use super::{grpc, inbound};
 use crate::names;
 
@@ -71,19 +74,46 @@ async fn connection(
     if socket.set_nodelay(true).is_err() {
         return;
     }
-    let settings = end.dialler.settings.clone();
     let gate = Gate::default();
+    let connect_limit = end.dialler.settings.connect_limit;
+    tokio::select! {
+        biased;
+        () = end.killed.cancelled() => {}
+        () = overdue(&gate, connect_limit, stranger) => {}
+        () = open_and_serve(&end, socket, service, &gate) => {}
+    }
+}
+
+/// Ends with the connection.
+async fn open_and_serve(
+    end: &Arc<LocalEnd>,
+    socket: TcpStream,
+    service: Arc<dyn Service>,
+    gate: &Gate,
+) {
+    let origin = trust::origin(&socket);
+    match end.dialler.trust.accept(socket).await {
+        Ok(Some(opened)) => serve(end, opened, service, gate).await,
+        Ok(None) => {}
+        Err(problem) => refuse(end, &origin, &problem),
+    }
+}
+
+async fn serve(end: &Arc<LocalEnd>, opened: Opened, service: Arc<dyn Service>, gate: &Gate) {
+    let Opened { stream, secret, .. } = opened;
+    let settings = &end.dialler.settings;
     let opened = AtomicBool::new(false);
     let method = service_fn(|request| {
         let again = opened.swap(true, Ordering::Relaxed);
-        let (end, service, gate) = (Arc::clone(&end), Arc::clone(&service), gate.clone());
+        let (end, service, gate) = (Arc::clone(end), Arc::clone(&service), gate.clone());
+        let secret = secret.clone();
         async move {
             let message_bytes_max = end.dialler.settings.message_bytes_max;
             let response = grpc::serve(request, message_bytes_max, |frames| {
                 let (out, answers) = mpsc::channel(ANSWERS_MAX);
                 if !again {
                     let tracker = end.tracker.clone();
-                    tracker.spawn(inbound::run(end, service, frames, out, gate));
+                    tracker.spawn(inbound::run(end, service, frames, out, secret, gate));
                 }
                 answers
             });
@@ -98,13 +128,16 @@ async fn connection(
         .initial_connection_window_size(WINDOW_BYTES)
         .max_concurrent_streams(1)
         .max_header_list_size(HEADER_BYTES_MAX)
-        .serve_connection(TokioIo::new(socket), method);
-    tokio::select! {
-        biased;
-        () = end.killed.cancelled() => {}
-        () = overdue(&gate, settings.connect_limit, stranger) => {}
-        // The stream reports how the connection ended.
-        _ = connection => {}
+        .serve_connection(TokioIo::new(stream), method);
+    // The stream reports how the connection ended.
+    drop(connection.await);
+}
+
+fn refuse(end: &LocalEnd, origin: &str, problem: &Problem) {
+    metrics::counter!(names::LINK_REFUSED, "reason" => "tls").increment(1);
+    if let Some(repeats) = end.refusals.failed(Instant::now()) {
+        let count = repeats.count;
+        tracing::warn!(error = %problem, from = origin, count, "a replica's link was refused by TLS");
     }
 }
 

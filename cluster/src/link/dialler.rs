@@ -1,10 +1,9 @@
-//! One attempt to make a link: TCP, HTTP/2, the stream, the handshake. Leaves further attempts to
+//! One attempt to make a link: TCP, perhaps TLS, HTTP/2, the stream, the handshake. Leaves further attempts to
 //! [`super::outbound`].
 
 use std::sync::Arc;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::codec::Streaming;
@@ -12,8 +11,8 @@ use tonic::codec::Streaming;
 use super::error::Trouble;
 use super::peer::Peer;
 use super::peer_connection::PeerConnection;
-use super::secret::LinkSecret;
 use super::settings::LinkSettings;
+use super::trust::{LinkTrust, Opened};
 use super::wire::{Body, Frame};
 use super::{grpc, handshake};
 
@@ -26,6 +25,7 @@ pub(super) struct Connected {
     pub session: Arc<PeerConnection>,
     /// The wire version that both ends speak on it.
     pub version: u32,
+    pub is_tls: bool,
     /// The peer's answers.
     pub frames: Streaming<Frame>,
     /// Dropped to close the stream in good order: queued frames are still written.
@@ -43,11 +43,11 @@ impl Drop for Connection {
     }
 }
 
-/// The replica that dials, its secret and its limits.
+/// The replica that dials, what it is known by, and its limits.
 #[derive(Debug)]
 pub(super) struct Dialler {
     pub me: Peer,
-    pub secret: LinkSecret,
+    pub trust: LinkTrust,
     pub settings: LinkSettings,
 }
 
@@ -61,9 +61,11 @@ impl Dialler {
 
     async fn attempt(&self, to: &Peer) -> Result<Connected, Trouble> {
         let settings = &self.settings;
-        let failed = |error| Trouble::Connect(Arc::new(error));
-        let socket = TcpStream::connect(&to.address).await.map_err(failed)?;
-        socket.set_nodelay(true).map_err(failed)?;
+        let Opened {
+            stream,
+            secret,
+            is_tls,
+        } = self.trust.connect(to).await?;
         let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(settings.keepalive_every)
@@ -71,7 +73,7 @@ impl Dialler {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
-            .handshake(TokioIo::new(socket))
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| Trouble::Broken(error.to_string().into()))?;
         let connection = Connection(tokio::spawn(async move {
@@ -85,10 +87,11 @@ impl Dialler {
         let first = Frame::of(Body::Hello(hello.clone()));
         open.send(first).await.map_err(|_| Trouble::Closed)?;
         let mut frames = grpc::open(sender, pump, settings.message_bytes_max).await?;
-        let version = handshake::dial(&mut frames, &open, hello, &self.secret).await?;
+        let version = handshake::dial(&mut frames, &open, hello, &secret).await?;
         Ok(Connected {
             session,
             version,
+            is_tls,
             frames,
             open,
             connection,

@@ -50,6 +50,10 @@ pub enum Trouble {
     /// Connection or handshake took too long.
     #[error("no connection in time")]
     ConnectTimedOut,
+    /// The two ends have no TLS with each other: one of them doesn't speak it, or refuses the other's
+    /// certificate.
+    #[error("no TLS: {0}")]
+    Tls(Arc<str>),
     /// One of the two ends refused the other.
     #[error("refused: {0}")]
     Refused(#[source] Refusal),
@@ -87,7 +91,7 @@ pub enum Trouble {
     Simulated,
 }
 
-/// Why one end refuses the other. Before the secret is proven an end sends only the first three, and they
+/// Why one end refuses the other. Before a proof an end sends only the first three, and they
 /// reveal nothing about the replica but its versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {

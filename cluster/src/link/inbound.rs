@@ -20,6 +20,7 @@ use super::local_end::LocalEnd;
 use super::peer::Peer;
 use super::pump::Request;
 use super::registry::Registration;
+use super::secret::LinkSecret;
 use super::service::Service;
 use super::settings::LinkSettings;
 use super::wire::{Body, Call, FailureKind, Frame, Leaving, Refused, Relay};
@@ -36,6 +37,7 @@ pub(super) async fn run(
     service: Arc<dyn Service>,
     mut frames: Streaming<Frame>,
     out: mpsc::Sender<Frame>,
+    secret: LinkSecret,
     gate: Gate,
 ) {
     let _over = gate.over.clone().drop_guard();
@@ -44,7 +46,7 @@ pub(super) async fn run(
         () = end.killed.cancelled() => return,
         entered = tokio::time::timeout(
             end.dialler.settings.connect_limit,
-            enter(&end, &mut frames, &out),
+            enter(&end, &mut frames, &out, &secret),
         ) => entered.unwrap_or(Err(Trouble::ConnectTimedOut)),
     };
     let (from, place) = match entered {
@@ -93,10 +95,10 @@ async fn enter(
     end: &LocalEnd,
     frames: &mut Streaming<Frame>,
     out: &mpsc::Sender<Frame>,
+    secret: &LinkSecret,
 ) -> Result<(From, Registration), Trouble> {
     let dialler = &end.dialler;
-    let accepted =
-        handshake::accept(frames, out, &dialler.me, &dialler.secret, &dialler.settings).await?;
+    let accepted = handshake::accept(frames, out, &dialler.me, secret, &dialler.settings).await?;
     if end.stopping.is_cancelled() {
         return Err(Refusal::Stopping.into());
     }

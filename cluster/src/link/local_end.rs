@@ -18,6 +18,7 @@ use super::peer::Peer;
 use super::pump::Request;
 use super::registry::Registry;
 use super::state::LinkState;
+use crate::repeated::RepeatedLog;
 
 /// See the module.
 pub(super) struct LocalEnd {
@@ -25,6 +26,8 @@ pub(super) struct LocalEnd {
     /// By node id. Shared with the tasks that keep the links: each removes its own link when it ends.
     links: Arc<RwLock<BTreeMap<String, Arc<Link>>>>,
     pub(super) registry: Registry,
+    /// Strangers whose TLS was refused.
+    pub(super) refusals: RepeatedLog,
     pub(super) tracker: TaskTracker,
     /// Cancelled to refuse new work; work in flight may end.
     pub(super) stopping: CancellationToken,
@@ -39,6 +42,7 @@ impl LocalEnd {
             dialler: Arc::new(dialler),
             links: Arc::default(),
             registry: Registry::default(),
+            refusals: RepeatedLog::new(),
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
             killed: CancellationToken::new(),

@@ -3,7 +3,7 @@
 //! [`Links`] is what a router calls, [`Service`] is what it implements to be called. A link doesn't know
 //! what the bytes mean: a new kind of entity brings its own codec.
 //!
-//! Two transports implement [`Links`]: [`TonicLinks`] speaks gRPC over TCP between processes,
+//! Two transports implement [`Links`]: [`TonicLinks`] speaks gRPC over TCP or TLS between processes,
 //! [`memory::MemoryNetwork`] joins several nodes in one process for seeded simulations. A replica without
 //! links has [`NoLinks`]. Both transports keep the same promises:
 //!
@@ -44,7 +44,9 @@ mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod transport;
+mod trust;
 mod waiting;
 mod wire;
 
@@ -56,4 +58,6 @@ pub use secret::{LinkSecret, SecretTooShort};
 pub use service::Service;
 pub use settings::{LinkSettings, WireVersions};
 pub use state::{LinkState, LinkStatus};
+pub use tls::{LINK_NAME, LinkTls, TlsError, TlsFiles};
 pub use transport::TonicLinks;
+pub use trust::LinkTrust;

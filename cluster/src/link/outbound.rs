@@ -177,6 +177,7 @@ impl Link {
         let Connected {
             session,
             version,
+            is_tls,
             mut frames,
             open,
             connection,
@@ -184,7 +185,10 @@ impl Link {
         // Also if this future is dropped half-way.
         let _ended = Ended(self, &session);
         let Peer { node, address, .. } = &self.peer;
-        tracing::info!(peer = %node.0, version, %address, "link is up");
+        tracing::info!(peer = %node.0, version, %address, tls = is_tls, "link is up");
+        if !is_tls && self.dialler.trust.tls().is_some() {
+            tracing::warn!(peer = %node.0, "the link is not encrypted: the peer doesn't speak TLS yet");
+        }
         self.stand(Stand::Up(Arc::clone(&session)));
         let mut open = Some(open);
         let mut stop = pin!(stopping.cancelled());

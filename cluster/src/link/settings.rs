@@ -32,7 +32,7 @@ pub struct LinkSettings {
     pub message_bytes_max: usize,
     /// Incoming connections. Every peer has one, so this bounds the size of a cluster.
     pub peers_max: usize,
-    /// Incoming connections that haven't proven the secret yet. Further ones are closed without an
+    /// Incoming connections that haven't proven yet that they are replicas. Further ones are closed without an
     /// answer.
     pub strangers_max: usize,
     /// The pause after the first failed attempt; doubles with each further one.
@@ -41,6 +41,9 @@ pub struct LinkSettings {
     pub backoff_max: Duration,
     /// A link that is down is forgotten after this long without a request for it.
     pub forget_after: Duration,
+    /// The time between two looks at the files of certificates: an expired one is replaced hours ahead, so
+    /// a few seconds more don't matter.
+    pub certificates_every: Duration,
     /// The wire versions that this replica speaks. Set only by tests of a rolling upgrade.
     pub versions: WireVersions,
 }
@@ -63,6 +66,7 @@ impl LinkSettings {
             backoff_first: Duration::from_millis(25),
             backoff_max: Duration::from_millis(500),
             forget_after: Duration::from_secs(60),
+            certificates_every: Duration::from_secs(5),
             versions: WireVersions::CURRENT,
         }
     }

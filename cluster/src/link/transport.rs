@@ -1,4 +1,4 @@
-//! [`TonicLinks`]: gRPC over TCP, with one connection from each replica to each replica that it calls.
+//! [`TonicLinks`]: gRPC over TCP or TLS, with one connection from each replica to each replica that it calls.
 //! Leaves accepting to [`super::acceptor`], and dialling to [`super::outbound`].
 
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use super::links::Links;
 use super::local_end::LocalEnd;
 use super::peer::Peer;
 use super::pump::Request;
-use super::secret::LinkSecret;
 use super::service::Service;
 use super::settings::LinkSettings;
 use super::state::LinkState;
+use super::trust::LinkTrust;
 
 /// The links of one incarnation of a replica.
 ///
 /// A connection to a peer is made at its first use. Its one HTTP/2 stream carries all calls and messages
 /// to that peer; the peer's own calls come over a connection that the peer makes. A connection is used
-/// only after both ends have proven that they know the secret, without showing it. It is not encrypted. A
-/// peer that falls silent is found by keepalive ([`LinkSettings::keepalive_limit`]) and its calls fail as
-/// lost.
+/// only after both ends have shown their certificates, or have proven that they know the secret, without
+/// showing it ([`LinkTrust`]). A peer that falls silent is found by keepalive
+/// ([`LinkSettings::keepalive_limit`]) and its calls fail as lost.
 ///
 /// The tasks behind it live until [`TonicLinks::stop`].
 pub struct TonicLinks {
@@ -42,16 +42,20 @@ impl TonicLinks {
     pub fn start(
         me: Peer,
         listener: TcpListener,
-        secret: LinkSecret,
+        trust: LinkTrust,
         settings: LinkSettings,
     ) -> Arc<Self> {
         let dialler = Dialler {
             me,
-            secret,
+            trust,
             settings,
         };
+        let end = Arc::new(LocalEnd::new(dialler));
+        if end.dialler.trust.tls().is_some() {
+            end.tracker.spawn(watch_certificates(Arc::clone(&end)));
+        }
         Arc::new(Self {
-            end: Arc::new(LocalEnd::new(dialler)),
+            end,
             listener: Mutex::new(Some(listener)),
         })
     }
@@ -75,6 +79,20 @@ impl TonicLinks {
         drop(tokio::time::timeout(limit, self.end.tracker.wait()).await);
         self.end.killed.cancel();
         self.end.tracker.wait().await;
+    }
+}
+
+/// Takes new certificates from their files until the links are stopped.
+async fn watch_certificates(end: Arc<LocalEnd>) {
+    let Dialler {
+        trust, settings, ..
+    } = &*end.dialler;
+    if let Some(tls) = trust.tls() {
+        tokio::select! {
+            biased;
+            () = end.stopping.cancelled() => {}
+            () = tls.watch(settings.certificates_every) => {}
+        }
     }
 }
 

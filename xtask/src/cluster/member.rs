@@ -54,7 +54,7 @@ impl Member {
         Ok(())
     }
 
-    /// The script that starts it. It holds the link secret, so nobody else may read it.
+    /// The script that starts it. It may hold a password of the servers, so nobody else may read it.
     pub fn write_script(&self) -> Result<PathBuf> {
         let path = script(&self.dir, &self.name);
         fs::write(&path, "").with_context(|| format!("write {}", path.display()))?;

@@ -1,8 +1,5 @@
 //! Which processes are started, on which ports, with which settings.
 
-use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
@@ -19,8 +16,6 @@ pub const REPLICAS_MAX: usize = 9;
 pub const PROXY: &str = "proxy";
 /// The prefix of the cluster's own databases, topics and keys, which stay from one start to the next.
 const DATABASE_PREFIX: &str = "trackops_cluster";
-/// 256 bits, as HMAC-SHA256 can use.
-const SECRET_BYTES: usize = 32;
 
 /// Everything that a cluster consists of.
 pub struct Plan {
@@ -32,10 +27,12 @@ pub struct Plan {
     pub relay: Member,
     /// The proxy that clients connect to.
     pub proxy: Member,
+    /// Makes the certificates of the replicas' links.
+    certificates: Vec<String>,
 }
 
 impl Plan {
-    /// Draws ports and a secret.
+    /// Draws ports.
     pub fn make(dir: &Path, servers: &Urls, replicas: usize, listen: &str) -> Result<Self> {
         let folder = cargo::target_dir()?.join("debug");
         let program = folder.join("trackops").display().to_string();
@@ -58,7 +55,14 @@ impl Plan {
                 dir: dir.to_owned(),
             })
         };
-        let secret = secret()?;
+        let tool = folder.join("trackops-load-tests").display().to_string();
+        let mut certificates = [&tool, "certificates", "--dir", &dir.display().to_string()]
+            .map(str::to_owned)
+            .to_vec();
+        let link_file = |what: &str, name: &str| {
+            let variable = format!("TRACKOPS_LINK_TLS_{what}");
+            (variable, dir.join(name).display().to_string())
+        };
         let mut orders = Vec::with_capacity(replicas);
         for letter in ('a'..='z').take(replicas) {
             let mut replica = member(format!("order-{letter}"), "order")?;
@@ -66,12 +70,15 @@ impl Plan {
             replica.environment.extend([
                 ("TRACKOPS_LINK_LISTEN".to_owned(), link.clone()),
                 ("TRACKOPS_ADVERTISED_ADDR".to_owned(), link),
-                ("TRACKOPS_LINK_SECRET".to_owned(), secret.clone()),
+                link_file("CERT", &format!("{}-link-cert.pem", replica.name)),
+                link_file("KEY", &format!("{}-link-key.pem", replica.name)),
+                link_file("CA", "links-ca.pem"),
             ]);
+            certificates.extend(["--replica".to_owned(), replica.name.clone()]);
             orders.push(replica);
         }
         let mut command = vec![
-            folder.join("trackops-load-tests").display().to_string(),
+            tool,
             "proxy".to_owned(),
             "--listen".to_owned(),
             listen.to_owned(),
@@ -96,6 +103,7 @@ impl Plan {
             inventory: member("inventory".to_owned(), "inventory")?,
             relay: member("relay".to_owned(), "relay")?,
             proxy,
+            certificates,
         })
     }
 
@@ -113,19 +121,17 @@ impl Plan {
     /// Creates databases and topics, or brings them up to date.
     pub fn migrate(&self) -> Result<()> {
         let inventory = &self.inventory;
-        let output = Command::new(&inventory.command[0])
-            .arg("migrate")
-            .envs(inventory.environment.iter().cloned())
-            .output()
-            .context("run trackops migrate")?;
-        if !output.status.success() {
-            bail!(
-                "trackops migrate failed:\n{}{}",
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
-        Ok(())
+        let mut migrate = Command::new(&inventory.command[0]);
+        migrate.arg("migrate");
+        migrate.envs(inventory.environment.iter().cloned());
+        done("trackops migrate", &mut migrate)
+    }
+
+    /// Makes an authority and a certificate for each replica: new ones for every start.
+    pub fn make_certificates(&self) -> Result<()> {
+        let mut make = Command::new(&self.certificates[0]);
+        make.args(&self.certificates[1..]);
+        done("trackops-load-tests certificates", &mut make)
     }
 }
 
@@ -147,14 +153,15 @@ fn address() -> Result<String> {
     Ok(format!("127.0.0.1:{}", free_port()?))
 }
 
-/// A new link secret for every start: nobody has to remember it.
-fn secret() -> Result<String> {
-    let mut bytes = [0; SECRET_BYTES];
-    let mut random = File::open("/dev/urandom").context("open /dev/urandom")?;
-    random.read_exact(&mut bytes).context("draw a secret")?;
-    let mut text = String::with_capacity(2 * SECRET_BYTES);
-    for byte in bytes {
-        write!(text, "{byte:02x}").context("write into a string")?;
+/// Runs a command to its end, and shows what it says only if it fails.
+fn done(what: &str, command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("run {what}"))?;
+    if !output.status.success() {
+        bail!(
+            "{what} failed:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
-    Ok(text)
+    Ok(())
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end by a panic")]
 
 mod calls;
+mod certificates;
 mod faults;
 mod frames;
 mod memory;
@@ -10,3 +11,5 @@ mod proxy;
 mod speed;
 mod strangers;
 mod support;
+mod tls;
+mod tls_changes;

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
-use crate::link::{LinkSecret, LinkSettings, Peer, Service, TonicLinks};
+use crate::link::{LinkSecret, LinkSettings, LinkTrust, Peer, Service, TonicLinks};
 use crate::membership::{Incarnation, NodeId};
 use crate::shard::ShardCount;
 
@@ -152,6 +152,17 @@ pub async fn node_with(
     secret_text: &str,
     settings: LinkSettings,
 ) -> Node {
+    let trust = LinkTrust::Secret(secret(secret_text));
+    trusting(name, incarnation, listen, trust, settings).await
+}
+
+pub async fn trusting(
+    name: &str,
+    incarnation: i64,
+    listen: &str,
+    trust: LinkTrust,
+    settings: LinkSettings,
+) -> Node {
     let listener = TcpListener::bind(listen).await;
     let listener = listener.unwrap_or_else(|error| panic!("bind {listen}: {error}"));
     let address = listener.local_addr().map(|address| address.to_string());
@@ -160,7 +171,7 @@ pub async fn node_with(
         incarnation: Incarnation(incarnation),
         address: address.unwrap_or_default(),
     };
-    let links = TonicLinks::start(peer.clone(), listener, secret(secret_text), settings);
+    let links = TonicLinks::start(peer.clone(), listener, trust, settings);
     let script = Script::new();
     links.serve(Arc::clone(&script) as Arc<dyn Service>);
     Node {

@@ -3,6 +3,7 @@
 
 mod balancer;
 mod caller;
+mod certificates;
 mod clients;
 mod clocks;
 pub mod fleet;
