@@ -22,6 +22,7 @@ mod order_routes;
 mod prune;
 mod relay;
 mod replica;
+mod tracking_links;
 
 use std::path::Path;
 

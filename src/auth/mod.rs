@@ -7,6 +7,7 @@ mod ending;
 pub mod key_cache;
 mod refusal;
 pub mod role_words;
+pub mod tracking_links;
 
 use std::sync::Arc;
 
