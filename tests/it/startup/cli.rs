@@ -237,8 +237,8 @@ async fn place_prints_what_comes_next() {
         text.contains(ID) && text.contains("PENDING (version 1)"),
         "{text}"
     );
-    let link = "\nlink    https://shop.example/track/AWsx\n";
-    assert!(text.contains(link), "{text}");
+    let told = "\nlink    https://shop.example/track/AWsx\n";
+    assert!(text.contains(told), "{text}");
     let hint = format!("watch {ID} --since 0 --url {url}\n");
     assert!(text.ends_with(&hint), "{text}");
     let with_password = url.replace("http://", "http://u:hunter2@");
