@@ -23,6 +23,7 @@ mod prune;
 mod relay;
 mod replica;
 mod servers;
+mod tracking_links;
 
 use std::path::Path;
 

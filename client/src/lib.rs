@@ -20,6 +20,7 @@ mod status;
 mod timestamp;
 #[cfg(feature = "tls")]
 mod tls;
+mod tracking_views;
 mod transport;
 mod write_options;
 
@@ -42,6 +43,7 @@ pub use problem::{FieldError, Problem};
 pub use retry::RetryPolicy;
 pub use status::Status;
 pub use timestamp::Timestamp;
+pub use tracking_views::{Stage, TrackedItem, TrackingLink, TrackingView};
 pub use write_options::WriteOptions;
 
 #[cfg(test)]

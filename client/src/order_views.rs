@@ -90,6 +90,10 @@ pub struct OrderView {
     /// Where the courier is, while IN_TRANSIT and known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub courier: Option<CourierView>,
+    /// The tracking link, in the answer to a placement only: where whoever has it follows the order. Missing where
+    /// there are no tracking links.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking_url: Option<String>,
 }
 
 /// Where a courier was seen.

@@ -11,6 +11,7 @@ use super::error::Error;
 use super::order_views::{HistoryView, OrderContent, OrderView, Position};
 use super::page::{Page, PageRequest};
 use super::status::Status;
+use super::tracking_views::{TrackingLink, TrackingView};
 use super::transport::Ask;
 use super::write_options::WriteOptions;
 
@@ -69,6 +70,20 @@ impl Client {
     /// Every change of an order, oldest first.
     pub async fn history(&self, id: Uuid) -> Result<Answer<HistoryView>, Error> {
         self.read(self.order_url(id, &["history"])).await
+    }
+
+    /// The tracking link of an order, for whoever is to follow it. `tracking-link-not-found` where there are none, and
+    /// once the order's has ended.
+    pub async fn tracking_link(&self, id: Uuid) -> Result<Answer<TrackingLink>, Error> {
+        self.read(self.order_url(id, &["tracking-link"])).await
+    }
+
+    /// The order of a tracking link, as whoever has the link sees it. It needs no credential. `link` may be the whole
+    /// link or what stands after its last slash.
+    pub async fn tracking(&self, link: &str) -> Result<Answer<TrackingView>, Error> {
+        let token = link.rsplit('/').next().unwrap_or_default();
+        self.read(self.join(&["api", "v1", "tracking", token]))
+            .await
     }
 
     /// Takes an order's step to `status`. The step to the status that it already has is a success.

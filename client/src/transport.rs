@@ -138,7 +138,7 @@ impl Transport {
         let answer = self.ask(ask).await?;
         match serde_json::from_slice(answer.body()) {
             Ok(value) => Ok(answer.with(value)),
-            Err(_) => Err(Error::foreign(url.as_str(), answer.status(), answer.body())),
+            Err(_) => Err(Error::foreign(shown(&url), answer.status(), answer.body())),
         }
     }
 
@@ -213,7 +213,7 @@ fn refusal(url: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> E
     let moved = text(LOCATION).filter(|_| status.is_redirection());
     let moved = moved.map(|to| format!("moved to {to}"));
     let body = moved.as_deref().map_or(body, str::as_bytes);
-    let mut error = Error::foreign(url.as_str(), status.as_u16(), body);
+    let mut error = Error::foreign(shown(url), status.as_u16(), body);
     if let Error::Foreign {
         retry_after_seconds,
         ..
@@ -222,6 +222,14 @@ fn refusal(url: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> E
         *retry_after_seconds = after;
     }
     error
+}
+
+/// `url` as an error may show it: without the token of a tracking link, which is a credential.
+fn shown(url: &Url) -> &str {
+    let whole = url.as_str();
+    let tracking = "/api/v1/tracking/";
+    let at = whole.find(tracking).map(|at| at + tracking.len());
+    at.map_or(whole, |at| &whole[..at])
 }
 
 /// Whether another attempt may help and does no harm.

@@ -104,6 +104,11 @@ impl Order {
         self.log.last().map_or(Timestamp(0), |entry| entry.at)
     }
 
+    /// When it reached its final status; no change follows that.
+    pub fn final_at(&self) -> Option<Timestamp> {
+        self.status().is_final().then(|| self.updated_at())
+    }
+
     /// Why, once REJECTED or CANCELLED.
     pub fn reason(&self) -> Option<&str> {
         self.log.last().and_then(|entry| entry.reason.as_deref())

@@ -15,6 +15,7 @@ pub mod router;
 pub mod server;
 mod server_limits;
 pub mod service;
+mod shown_path;
 pub mod site_policy;
 pub mod state;
 mod streams;

@@ -39,6 +39,8 @@ pub enum Code {
     OrderNotFound,
     /// No such item.
     ItemNotFound,
+    /// No such tracking link, or it has ended.
+    TrackingLinkNotFound,
     /// The order has no reservation.
     ReservationNotFound,
     /// No such replica.
@@ -124,7 +126,7 @@ const fn facts(
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::MalformedJson,
         Self::UnreadableBody,
         Self::InvalidParameter,
@@ -138,6 +140,7 @@ impl Code {
         Self::Forbidden,
         Self::NotFound,
         Self::OrderNotFound,
+        Self::TrackingLinkNotFound,
         Self::ItemNotFound,
         Self::ReservationNotFound,
         Self::NodeNotFound,
@@ -220,6 +223,8 @@ impl Code {
                 "Look for the path in /api/v1/openapi.json."),
             Self::OrderNotFound => facts(S::NOT_FOUND, "order-not-found", "There is no such order",
                 "Check the order's id."),
+            Self::TrackingLinkNotFound => facts(S::NOT_FOUND, "tracking-link-not-found", "There is no such tracking link",
+                "Open the link as it was given. It ends 24 hours after the order's end. Whoever may read the order gets its link by GET /api/v1/orders/{id}/tracking-link, if the operator has set TRACKOPS_TRACKING_KEYS."),
             Self::ItemNotFound => facts(S::NOT_FOUND, "item-not-found", "There is no such item",
                 "Check the SKU, or set its stock by PUT."),
             Self::ReservationNotFound => facts(S::NOT_FOUND, "reservation-not-found", "The order has no reservation",

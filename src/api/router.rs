@@ -26,7 +26,7 @@ use super::guard::{self, guarded, open_to_all};
 use super::openapi::{self, Document};
 use super::probes::readiness::Readiness;
 use super::state::{ApiState, InventoryState, ManagementState};
-use super::track::TrackState;
+use super::track::{TrackState, TrackingState};
 use super::{admin, documents, inventory, orders, probes, track};
 use crate::ports::orders::Orders;
 use crate::ports::outbox::Outbox;
@@ -54,6 +54,10 @@ fn order_routes() -> OpenApiRouter<Arc<ApiState>> {
         .routes(guarded(
             &[(Method::GET, ReadOrders)],
             routes!(orders::get_history),
+        ))
+        .routes(guarded(
+            &[(Method::GET, ReadOrders)],
+            routes!(orders::get_tracking_link),
         ))
         .routes(guarded(
             &[(Method::PUT, Advance)],
@@ -84,6 +88,19 @@ fn track_routes() -> OpenApiRouter<TrackState> {
             &[(Method::GET, ReadOrders)],
             routes!(track::events::stream_order_events),
         ))
+}
+
+/// The order role's public routes for whoever has a tracking link. The token in the path is the credential.
+pub fn tracking_routes(state: TrackingState) -> Router {
+    served(link_routes()).with_state(state)
+}
+
+fn link_routes() -> OpenApiRouter<TrackingState> {
+    OpenApiRouter::new()
+        .routes(open_to_all(routes!(track::get_tracking::get_tracking)))
+        .routes(open_to_all(routes!(
+            track::stream_tracking::stream_tracking_events
+        )))
 }
 
 /// The inventory role's public routes.
@@ -264,6 +281,7 @@ static DOCUMENT: LazyLock<FixedDocument> = LazyLock::new(|| {
     let all = [
         order_routes().into_openapi(),
         track_routes().into_openapi(),
+        link_routes().into_openapi(),
         inventory_routes().into_openapi(),
         problem_page_routes().into_openapi(),
         openapi_routes().into_openapi(),

@@ -22,6 +22,7 @@ use super::audited::Act;
 use super::guard::Unknown;
 use super::problem::Problem;
 use super::problem_code::Code;
+use super::shown_path::shown_path;
 use super::site_policy::SitePolicy;
 use super::{audited, cors, credential, request_head, site_policy, unread};
 use crate::auth::Auth;
@@ -61,6 +62,7 @@ impl ApiService {
     /// Answers one request. `local`: the address at which the client has reached this process.
     pub async fn handle(&self, request: Request<Body>, local: Option<IpAddr>) -> Response {
         let uri = request.uri().clone();
+        let path = shown_path(uri.path());
         let (method, version) = (request.method().clone(), request.version());
         let watched = tracing::enabled!(Level::DEBUG).then(Instant::now);
 
@@ -77,7 +79,7 @@ impl ApiService {
                 let request = self.identified(request).await;
                 caller = request.extensions().get::<Caller>().cloned();
                 let act = Act::of(&self.auth.audit, &request);
-                let response = self.route(request, &method, uri.path()).await;
+                let response = self.route(request, &method, path).await;
                 if let Some(act) = act {
                     act.ended(&response);
                 }
@@ -87,13 +89,13 @@ impl ApiService {
         };
         let response = with_options(response);
         let response = if method == Method::OPTIONS {
-            options(response, uri.path())
+            options(response, path)
         } else {
             response
         };
         let audit = &self.auth.audit;
-        audited::denial(audit, caller.as_ref(), &method, uri.path(), &response);
-        let mut response = in_form(response, &method, uri.path());
+        audited::denial(audit, caller.as_ref(), &method, path, &response);
+        let mut response = in_form(response, &method, path);
         if let Some(unwanted) = unwanted {
             unwanted.settle(&mut response).await;
         }
@@ -125,7 +127,7 @@ impl ApiService {
         }
         if let Some(start) = watched {
             let micros = start.elapsed().as_micros();
-            tracing::debug!(%method, path = uri.path(), status = status.as_u16(), micros, "answered");
+            tracing::debug!(%method, path, status = status.as_u16(), micros, "answered");
         }
         response
     }
@@ -153,11 +155,14 @@ impl ApiService {
         let mut asked = Request::new(Body::empty());
         *asked.method_mut() = Method::OPTIONS;
         *asked.uri_mut() = uri.clone();
-        let answer = self.route(asked, &Method::OPTIONS, uri.path()).await;
+        let answer = self
+            .route(asked, &Method::OPTIONS, shown_path(uri.path()))
+            .await;
         let allow = answer.headers().get(header::ALLOW);
         allow.is_some_and(|allow| allow.to_str().is_ok_and(|allow| allow.contains("POST")))
     }
 
+    /// Routes the request. `path` is its path as it may be shown.
     async fn route(&self, request: Request<Body>, method: &Method, path: &str) -> Response {
         let cors = self.cors.as_ref().filter(|_| cors::is_for_cors(&request));
         let mut router = cors.unwrap_or(&self.router).clone();

@@ -8,6 +8,7 @@ use super::admin::cluster_admin::ClusterAdmin;
 use super::admin::dead_letter_admin::DeadLetterAdmin;
 use super::admin::{AccessAdmin, SagaAdmin};
 use super::probes::readiness::Readiness;
+use crate::auth::tracking_links::TrackingLinks;
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
 use crate::ports::orders::Orders;
@@ -23,6 +24,8 @@ pub struct ApiState {
     pub journal: Arc<dyn Journal>,
     /// Time and new ids.
     pub clock: Arc<dyn Clock>,
+    /// Makes the tracking links of orders.
+    pub links: TrackingLinks,
 }
 
 /// The state of the inventory role's public routes.

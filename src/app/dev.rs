@@ -24,7 +24,7 @@ use super::core::{self, CoreParts, MembershipFactory};
 use super::late_bound::LateBoundOrders;
 use super::lifecycle::{DEV_STOP, Ending, Lifecycle};
 use super::listeners::{HttpListener, Port};
-use super::{checks, dead_letter_admin, exposure, order_routes};
+use super::{checks, dead_letter_admin, exposure, order_routes, tracking_links};
 use crate::actors::settings::Settings;
 use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::{Need, Readiness};
@@ -83,6 +83,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         Arc::clone(&journal),
         Arc::clone(&clock) as _,
         &access.auth,
+        tracking_links::of_dev(&config.access, &args.data_dir, Arc::clone(&clock) as _)?,
         &config,
     );
     let routes = routes.merge(inventory_routes(&store));

@@ -21,7 +21,7 @@ use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::{HttpListener, Port};
 use super::order_routes::{self, LiveConnections};
 use super::replica::Deposed;
-use super::{checks, dead_letter_admin, servers};
+use super::{checks, dead_letter_admin, servers, tracking_links};
 use crate::actors::settings::Settings;
 use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::Readiness;
@@ -86,6 +86,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         Arc::clone(&adapters.journal),
         Arc::clone(&adapters.clock) as _,
         &access.auth,
+        tracking_links::of_role(&config.access, Arc::clone(&adapters.clock) as _)?,
         &config,
     );
     let management_routes = router::management_routes(ManagementState {

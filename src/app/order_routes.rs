@@ -11,8 +11,9 @@ use super::late_bound::LateBoundOrders;
 use super::listeners::HttpListener;
 use crate::api::router;
 use crate::api::state::ApiState;
-use crate::api::track::{self, TrackState};
+use crate::api::track::{self, TrackState, TrackingState};
 use crate::auth::Auth;
+use crate::auth::tracking_links::TrackingLinks;
 use crate::config::Config;
 use crate::ports::clock::Clock;
 use crate::ports::journal::Journal;
@@ -31,6 +32,7 @@ pub(super) fn routes(
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     auth: &Auth,
+    links: TrackingLinks,
     config: &Config,
 ) -> (Router, LiveConnections) {
     let stop = CancellationToken::new();
@@ -43,9 +45,15 @@ pub(super) fn routes(
         orders: Arc::clone(orders) as _,
         journal,
         clock,
+        links: links.clone(),
+    };
+    let tracking = TrackingState {
+        live: state.clone(),
+        links,
     };
     let routes = router::public_order_routes(api)
         .merge(router::live_routes(state))
+        .merge(router::tracking_routes(tracking))
         .merge(router::document_routes(config.http.docs));
     (routes, LiveConnections { stop, open })
 }

@@ -8,6 +8,7 @@ mod identify;
 pub mod key_cache;
 mod refusal;
 pub mod role_words;
+pub mod tracking_links;
 
 pub use self::ending::Ending;
 pub use self::identify::Auth;

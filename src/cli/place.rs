@@ -11,7 +11,7 @@ use super::place_args::PlaceArgs;
 use super::program;
 use super::server::Server;
 use super::target::DEFAULT_URL;
-use super::text::{json_line, money};
+use super::text::{json_line, money, printable};
 use super::watch::{Watch, follow};
 
 /// Places an order, and follows it if `--watch` is set.
@@ -38,6 +38,9 @@ pub async fn place(args: &PlaceArgs, output: &mut Output) -> Result<ExitCode, Cl
             view.version,
             money(view.total_amount, &view.content.currency),
         ))?;
+        if let Some(link) = &view.tracking_url {
+            output.line(&format!("link    {}", printable(link)))?;
+        }
         if !args.watch {
             output.line(&format!(
                 "watch   {}",

@@ -18,5 +18,6 @@ pub(crate) mod samples;
 pub mod stock;
 pub mod stored;
 pub mod trace;
+pub mod tracking;
 pub mod view;
 pub mod whole;

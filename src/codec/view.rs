@@ -161,12 +161,25 @@ pub fn with_position(view: &Bytes, position: Option<Position>) -> Bytes {
         lon: position.lon,
         at: position.at,
     };
-    let Some(open) = view.strip_suffix(b"}") else {
-        return view.clone();
+    with_field(view, "courier", &courier)
+}
+
+/// Adds the tracking link to a rendered view.
+pub fn with_tracking_url(view: &Bytes, url: &str) -> Bytes {
+    with_field(view, "trackingUrl", &url)
+}
+
+/// Adds a field to an object that has others.
+fn with_field(object: &Bytes, name: &str, value: &impl Serialize) -> Bytes {
+    let Some(open) = object.strip_suffix(b"}") else {
+        return object.clone();
     };
     let mut json = open.to_vec();
-    json.extend_from_slice(b",\"courier\":");
-    json.extend_from_slice(&serde_json::to_vec(&courier).unwrap_or_default());
+    json.extend_from_slice(b",\"");
+    json.extend_from_slice(name.as_bytes());
+    json.extend_from_slice(b"\":");
+    // Plain strings and numbers: writing them to memory has no way to fail.
+    json.extend_from_slice(&serde_json::to_vec(value).unwrap_or_default());
     json.push(b'}');
     json.into()
 }

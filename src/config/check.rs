@@ -3,8 +3,8 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::error::ConfigError;
-use super::mask;
-use super::values::{Config, OrdersConfig, StoresConfig};
+use super::values::{AccessConfig, Config, OrdersConfig, StoresConfig};
+use super::{mask, tracking_keys};
 
 /// Ranges and forms that hold for every role.
 pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
@@ -44,6 +44,7 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "auth",
         "must be open or required, or empty for the role's",
     )?;
+    tracking(&config.access, rule)?;
     super::links::check(&config.replica, rule)?;
     rule(
         (300..=60_000).contains(&config.replica.lease_ms),
@@ -86,6 +87,29 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         matches!(config.log.log_format.as_str(), "text" | "json"),
         "log_format",
         "must be text or json",
+    )
+}
+
+/// Tracking links.
+fn tracking(
+    access: &AccessConfig,
+    rule: impl Fn(bool, &'static str, &str) -> Result<(), ConfigError>,
+) -> Result<(), ConfigError> {
+    rule(
+        tracking_keys::parse(&access.tracking_keys).is_some(),
+        "tracking_keys",
+        "must be id:secret,id:secret with different ids of 1 to 8 visible ASCII characters, and secrets of at least 16",
+    )?;
+    let url = access.tracking_base_url.as_str();
+    let after = url.strip_prefix("https://").or(url.strip_prefix("http://"));
+    let is_base = |after: &str| {
+        let is_visible = after.bytes().all(|byte| byte.is_ascii_graphic());
+        is_visible && !after.starts_with('/') && !after.is_empty() && !after.contains(['?', '#'])
+    };
+    rule(
+        url.is_empty() || after.is_some_and(is_base),
+        "tracking_base_url",
+        "must be a URL such as https://shop.example, without a query",
     )
 }
 
@@ -316,6 +340,39 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn what_tracking_links_need_is_named() {
+        let refusal = |keys: &str, url: &str| {
+            let mut config = Config::load(None, &Flags::default()).expect("defaults are valid");
+            config.access.tracking_keys = keys.into();
+            config.access.tracking_base_url = url.into();
+            let error = values(&config).err().map(|error| error.to_string());
+            assert!(
+                error
+                    .as_ref()
+                    .is_none_or(|error| !error.contains("hunter2"))
+            );
+            error
+        };
+        let key = "k2:hunter2-hunter2-";
+        for url in ["", "https://shop.example", "http://localhost:3000/shop/"] {
+            assert_eq!(refusal(key, url), None, "{url}");
+        }
+        for url in [
+            "shop.example",
+            "https://",
+            "https:///x",
+            "https://a?b",
+            "ftp://a",
+            "https://a b",
+        ] {
+            let refused = refusal(key, url).expect(url);
+            assert!(refused.starts_with("tracking_base_url"), "{refused}");
+        }
+        let refused = refusal("k2:hunter2", "").expect("too short");
+        assert!(refused.starts_with("tracking_keys"), "{refused}");
     }
 
     #[test]

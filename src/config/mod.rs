@@ -12,12 +12,14 @@ mod mask;
 #[cfg(test)]
 mod parsing_tests;
 mod show;
+pub mod tracking_keys;
 mod values;
 
 pub use default_file::DEFAULT_FILE;
 pub use environment::Misspelt;
 pub use error::ConfigError;
 pub use load::Flags;
+pub use tracking_keys::TrackingKey;
 pub use values::{
     AccessConfig, Config, HttpConfig, LiveConfig, LogConfig, OrdersConfig, ReplicaConfig,
     StoresConfig,

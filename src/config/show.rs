@@ -22,6 +22,11 @@ impl Config {
             ("shutdown_ms", http.shutdown_ms.to_string()),
             ("unready_notice_ms", http.unready_notice_ms.to_string()),
             ("auth", text(&self.access.auth)),
+            (
+                "tracking_keys",
+                text(mask::hidden(&self.access.tracking_keys)),
+            ),
+            ("tracking_base_url", text(&self.access.tracking_base_url)),
             ("node_id", text(&self.replica.node_id)),
             ("lease_ms", self.replica.lease_ms.to_string()),
             ("link_tls_cert", text(&self.replica.link_tls_cert)),

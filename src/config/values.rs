@@ -59,6 +59,10 @@ pub struct HttpConfig {
 pub struct AccessConfig {
     /// `open`, `required`, or empty for the role's.
     pub auth: String,
+    /// `id:secret,id:secret`; see [`tracking_keys::parse`](super::tracking_keys::parse).
+    pub tracking_keys: SecretString,
+    /// What goes before `/track/…`; empty for nothing.
+    pub tracking_base_url: String,
 }
 
 impl AccessConfig {

@@ -1,16 +1,18 @@
 //! The queue between the hub and one socket or stream: a [`Backlog`] that the hub pushes into and the socket
 //! takes from. It ends its subscriptions when it is dropped. Pushing never waits.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::Notify;
 use trackops_domain::ids::{OrderId, Version};
+use trackops_domain::order::Order;
+use trackops_domain::time::Timestamp;
 
 use super::backlog::{Backlog, BrokenSequence, Frame, FrameKind, Next, QueueLimits};
-use crate::codec::live;
+use crate::codec::{live, tracking};
 use crate::ports::live::{LiveHub, LiveItem, LiveListener};
 use crate::telemetry::names;
 
@@ -19,8 +21,20 @@ pub struct Queue {
     id: u64,
     limits: QueueLimits,
     hub: Arc<dyn LiveHub>,
+    shows: Shows,
     backlog: Mutex<Backlog>,
     wake: Notify,
+    /// When the order reached its final status, if it is followed by its tracking link.
+    final_at: OnceLock<Timestamp>,
+}
+
+/// What frames show of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shows {
+    /// Everything.
+    Order,
+    /// What whoever has its tracking link may see.
+    Tracking,
 }
 
 /// The client follows as many orders as it may.
@@ -40,13 +54,24 @@ pub(super) fn session_id() -> u64 {
 impl Queue {
     /// A queue with these limits.
     pub fn with_limits(hub: Arc<dyn LiveHub>, limits: QueueLimits) -> Arc<Self> {
+        Self::new(hub, limits, Shows::Order)
+    }
+
+    /// A queue of the frames that whoever has an order's tracking link may see.
+    pub fn of_tracking(hub: Arc<dyn LiveHub>, limits: QueueLimits) -> Arc<Self> {
+        Self::new(hub, limits, Shows::Tracking)
+    }
+
+    fn new(hub: Arc<dyn LiveHub>, limits: QueueLimits, shows: Shows) -> Arc<Self> {
         metrics::gauge!(names::LIVE_SESSIONS).increment(1);
         Arc::new(Self {
             id: session_id(),
             limits,
             hub,
+            shows,
             backlog: Mutex::default(),
             wake: Notify::new(),
+            final_at: OnceLock::new(),
         })
     }
 
@@ -89,7 +114,10 @@ impl Queue {
         Ok(Some(Frame {
             kind: FrameKind::Snapshot,
             version: Some(order.version()),
-            json: live::snapshot(&order, position),
+            json: match self.shows {
+                Shows::Order => live::snapshot(&order, position),
+                Shows::Tracking => tracking::snapshot(&order, position),
+            },
             committed: None,
         }))
     }
@@ -100,6 +128,56 @@ impl Queue {
         // frame that was taken meanwhile only costs a check.
         while self.backlog.lock().is_empty() {
             self.wake.notified().await;
+        }
+    }
+
+    /// When an order that is followed by its tracking link reached its final status, if it has.
+    pub fn final_at(&self) -> Option<Timestamp> {
+        self.final_at.get().copied()
+    }
+
+    /// `item` with a frame that shows no more than a tracking link does.
+    fn reduced(&self, item: LiveItem) -> LiveItem {
+        match item {
+            LiveItem::Update {
+                order,
+                version,
+                frame: _,
+                committed,
+            } => {
+                self.note_end(&order);
+                match tracking::update(&order, version) {
+                    Some(frame) => LiveItem::Update {
+                        order,
+                        version,
+                        frame,
+                        committed,
+                    },
+                    None => LiveItem::Snapshot {
+                        order,
+                        position: None,
+                    },
+                }
+            }
+            LiveItem::Snapshot { order, position } => {
+                self.note_end(&order);
+                LiveItem::Snapshot { order, position }
+            }
+            LiveItem::Location {
+                order,
+                position,
+                frame: _,
+            } => LiveItem::Location {
+                order,
+                position,
+                frame: tracking::location(position),
+            },
+        }
+    }
+
+    fn note_end(&self, order: &Order) {
+        if let Some(at) = order.final_at() {
+            let _ = self.final_at.set(at);
         }
     }
 
@@ -115,6 +193,10 @@ impl LiveListener for Queue {
     }
 
     fn deliver(&self, item: LiveItem) {
+        let item = match self.shows {
+            Shows::Order => item,
+            Shows::Tracking => self.reduced(item),
+        };
         self.backlog.lock().push(item, &self.limits);
         self.wake.notify_one();
     }

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::server::{ID, Server, ok, problem, view};
 use crate::{
-    Admin, Client, DeadLetterId, Error, OrderFilter, PageRequest, Position, Status, Timestamp,
-    WriteOptions,
+    Admin, Client, DeadLetterId, Error, OrderFilter, PageRequest, Position, RetryPolicy, Status,
+    Timestamp, WriteOptions,
 };
 
 fn id() -> Uuid {
@@ -103,6 +103,42 @@ async fn an_order_goes_its_way() {
     assert_eq!(sent[4].body, json!({"reason": "rain"}));
     let made = [&sent[3].key, &sent[4].key].map(|key| key.as_deref().expect("a key"));
     assert_ne!(made[0], made[1], "a key for each call");
+}
+
+#[tokio::test]
+async fn an_order_is_followed_by_its_link() {
+    let tracked = json!({"status": "IN_TRANSIT", "version": 4, "city": "Berlin",
+        "stages": [{"status": "PENDING", "at": "2026-01-31T12:00:00.000Z"}],
+        "items": [{"sku": "A", "quantity": 2}], "extra": "a newer field",
+        "courier": {"lat": 52.5, "lon": 13.4, "at": "2026-01-31T12:00:00.000Z"}});
+    let server = Server::start([
+        ok(&json!({"trackingUrl": "https://shop.example/track/AWsx_-"})),
+        ok(&tracked),
+        ok(&tracked),
+        (502, Vec::new(), "bad gateway".into()),
+    ])
+    .await;
+    let client = Client::builder(&server.url).retry(RetryPolicy::none());
+    let client = client.build().expect("a client");
+    let link = client.tracking_link(id()).await.expect("a link").value;
+    for link in [&*link.tracking_url, "AWsx_-"] {
+        let shown = client.tracking(link).await.expect("shown").value;
+        assert_eq!(
+            (shown.status, shown.items[0].quantity),
+            (Status::InTransit, 2)
+        );
+    }
+    // The token is a credential: an error doesn't tell it.
+    let error = client.tracking("AWsx_-").await.expect_err("a proxy's");
+    let told = format!("{error} {error:?}");
+    assert!(
+        told.contains("/api/v1/tracking/") && !told.contains("AWsx"),
+        "{told}"
+    );
+    let targets: Vec<_> = server.sent().into_iter().map(|sent| sent.target).collect();
+    let order = format!("/api/v1/orders/{ID}/tracking-link");
+    let tracking = "/api/v1/tracking/AWsx_-";
+    assert_eq!(targets, [&*order, tracking, tracking, tracking]);
 }
 
 #[tokio::test]

@@ -52,10 +52,27 @@ pub fn shown(status: StatusCode, version: Version, view: Bytes) -> Response {
     response
 }
 
-/// The answer to a command or a placement that succeeded.
-pub fn done(status: StatusCode, done: &Done) -> Response {
-    let rendered = view::with_position(&view::of_done(done), done.position);
-    let mut response = shown(status, done.order.version(), rendered);
+/// The answer to a command that succeeded.
+pub fn done(done: &Done) -> Response {
+    shown_done(StatusCode::OK, done, rendered(done))
+}
+
+/// The answer to a placement that succeeded, with the order's tracking link if it has one.
+pub fn placed(done: &Done, tracking_url: Option<&str>) -> Response {
+    let view = rendered(done);
+    let view = match tracking_url {
+        Some(url) => view::with_tracking_url(&view, url),
+        None => view,
+    };
+    shown_done(StatusCode::CREATED, done, view)
+}
+
+fn rendered(done: &Done) -> Bytes {
+    view::with_position(&view::of_done(done), done.position)
+}
+
+fn shown_done(status: StatusCode, done: &Done, view: Bytes) -> Response {
+    let mut response = shown(status, done.order.version(), view);
     if done.replayed {
         mark_replayed(&mut response);
     }
@@ -123,5 +140,5 @@ pub async fn command(
     };
     let answer = state.orders.execute(request).await;
     let answer = answer.map_err(|error| Problem::from(error).narrowed_to(&caller))?;
-    Ok(done(StatusCode::OK, &answer))
+    Ok(done(&answer))
 }

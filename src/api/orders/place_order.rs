@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
+use serde::Serialize;
 use trackops_domain::ids::OrderId;
+use utoipa::ToSchema;
 
 use super::answer;
 use super::order_draft::OrderDraft;
@@ -21,6 +23,19 @@ use crate::codec::view::OrderView;
 use crate::model::order_request::{PlaceKey, PlaceRequest, keyed_order_id};
 use crate::ports::orders::OrdersExt as _;
 
+/// An order that was just placed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlacedView {
+    /// The order.
+    #[serde(flatten)]
+    pub order: OrderView,
+    /// Where whoever has this link follows the order, without any other credential, until 24 hours after its end.
+    /// Missing where there are no tracking links.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracking_url: Option<String>,
+}
+
 /// Place an order.
 ///
 /// Answered after the order is durable. With an `Idempotency-Key`, a repeat of the same body gives
@@ -31,7 +46,7 @@ use crate::ports::orders::OrdersExt as _;
         description = "1 to 255 visible ASCII characters")),
     request_body = OrderDraft,
     responses(
-        (status = 201, description = "Placed", body = OrderView, headers(
+        (status = 201, description = "Placed", body = PlacedView, headers(
             ("Location" = String, description = "Where the order is"),
             ("ETag" = String, description = "The version in quotes"),
             ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
@@ -74,7 +89,8 @@ pub async fn place_order(
             traceparent: Some(traceparent(&parts.headers)),
         })
         .await?;
-    let mut response = answer::done(StatusCode::CREATED, &done);
+    let tracking_url = state.links.url(done.order.id);
+    let mut response = answer::placed(&done, tracking_url.as_deref());
     response
         .headers_mut()
         .insert(header::LOCATION, location(done.order.id));

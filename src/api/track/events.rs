@@ -21,6 +21,7 @@ use trackops_domain::ids::{OrderId, Version};
 
 use super::messages::problem_message;
 use super::state::{ConnectionPermit, TrackState};
+use super::tracking_link;
 use crate::api::caller::By;
 use crate::api::error_answers::ReadErrors;
 use crate::api::etag;
@@ -28,6 +29,7 @@ use crate::api::params::{OrderPath, Query, invalid};
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
 use crate::auth::Ending;
+use crate::auth::tracking_links::TrackingLinks;
 use crate::live::backlog::{Frame, FrameKind};
 use crate::live::queue::Queue;
 use crate::telemetry::names;
@@ -70,40 +72,85 @@ pub async fn stream_order_events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     etag::refuse_all(&headers)?;
-    let since = match last_event_id(&headers)? {
-        Some(version) => Some(version),
-        None => since_parameter(&uri)?,
+    let source = Source {
+        caller: &caller,
+        order,
+        since: since(&headers, &uri)?,
+        ending: state.ending(&headers),
+        links: None,
     };
-    match open(state, &caller, &headers, order, since).await {
-        Err(problem) => match problem.passes_after() {
-            Some(wait) => Ok(not_now(&problem.at(uri.path()), order, wait)),
-            None => Err(problem),
-        },
-        opened => opened,
+    begun(open(state, source).await, uri.path(), Some(order))
+}
+
+/// What a stream shows.
+pub(super) struct Source<'a> {
+    /// To whom.
+    pub caller: &'a Caller,
+    /// Of which order.
+    pub order: OrderId,
+    /// After which version.
+    pub since: Option<Version>,
+    /// The stream ends with the credential: the client comes back with another.
+    pub ending: Option<Ending>,
+    /// Set for an order that is followed by its tracking link: the stream shows no more than a link does, and ends
+    /// with it.
+    pub links: Option<TrackingLinks>,
+}
+
+/// The version that the client has.
+pub(super) fn since(headers: &HeaderMap, uri: &Uri) -> Result<Option<Version>, Problem> {
+    match last_event_id(headers)? {
+        Some(version) => Ok(Some(version)),
+        None => since_parameter(uri),
     }
 }
 
-async fn open(
-    state: TrackState,
-    caller: &Caller,
-    headers: &HeaderMap,
-    order: OrderId,
-    since: Option<Version>,
+/// The answer of a stream that was `opened`, or that couldn't be opened. What will pass is an event of the stream.
+pub(super) fn begun(
+    opened: Result<Response, Problem>,
+    path: &str,
+    order: Option<OrderId>,
 ) -> Result<Response, Problem> {
+    opened.or_else(|problem| match problem.passes_after() {
+        Some(wait) => Ok(not_now(&problem.at(path), order, wait)),
+        None => Err(problem),
+    })
+}
+
+/// Opens the stream.
+pub(super) async fn open(state: TrackState, source: Source<'_>) -> Result<Response, Problem> {
+    let Source {
+        caller,
+        order,
+        since,
+        ending,
+        links,
+    } = source;
     let place = state.admit()?;
-    let queue = Queue::with_limits(Arc::clone(&state.hub), state.limits.queue);
+    let (hub, limits) = (Arc::clone(&state.hub), state.limits.queue);
+    let queue = match links {
+        Some(_) => Queue::of_tracking(hub, limits),
+        None => Queue::with_limits(hub, limits),
+    };
     queue
         .follow(order, since)
         .map_err(|e| Problem::new(Code::TooManySubscriptions, e.to_string()))?;
     let current = state
         .subscribe(caller, order, since, Arc::clone(&queue))
         .await?;
+    if links
+        .as_ref()
+        .is_some_and(|links| links.has_ended(&current))
+    {
+        return Err(tracking_link::not_found());
+    }
     if current.status().is_final() && since == Some(current.version()) {
         // Tells the browser to stop coming back.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let events = Events {
-        ending: state.ending(headers),
+        ending,
+        links,
         queue,
         push_duration: metrics::histogram!(names::LIVE_PUSH_DURATION),
         unwritten: SmallVec::new(),
@@ -117,7 +164,7 @@ async fn open(
 }
 
 /// A stream that only says why the order can't be followed just now, and when to come back.
-fn not_now(problem: &Problem, order: OrderId, wait: Duration) -> Response {
+fn not_now(problem: &Problem, order: Option<OrderId>, wait: Duration) -> Response {
     let mut text = retry(wait).into_bytes();
     text.extend_from_slice(b"event: problem\ndata: ");
     text.extend_from_slice(&problem_message(problem, order));
@@ -172,6 +219,8 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Version>, Problem> {
 struct Events {
     /// The stream ends with the credential: the client comes back with another.
     ending: Option<Ending>,
+    /// As in [`Source::links`].
+    links: Option<TrackingLinks>,
     queue: Arc<Queue>,
     state: TrackState,
     push_duration: Histogram,
@@ -200,11 +249,19 @@ impl Events {
                 () = self.state.shutdown.cancelled() => return None,
                 Some(_) = OptionFuture::from(self.ending.as_mut().map(Ending::ended)) => return None,
                 () = tokio::time::sleep(self.state.limits.keep_alive) => {
+                    if self.has_link_ended() {
+                        return None;
+                    }
                     return Some((Ok(Bytes::from_static(b": keep-alive\n\n")), self));
                 }
             }
         }
         None
+    }
+
+    fn has_link_ended(&self) -> bool {
+        let links = self.links.as_ref();
+        links.is_some_and(|links| links.has_ended_after(self.queue.final_at()))
     }
 
     /// Lets the connection write the frames that it has, and records how long each took. The connection asks

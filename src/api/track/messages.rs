@@ -133,8 +133,8 @@ pub fn error_message(problem: &Problem, order: Option<OrderId>) -> Bytes {
 }
 
 /// The `problem` message of a stream. It isn't called `error` because browsers have an event of that name.
-pub fn problem_message(problem: &Problem, order: OrderId) -> Bytes {
-    message("problem", problem, Some(order))
+pub fn problem_message(problem: &Problem, order: Option<OrderId>) -> Bytes {
+    message("problem", problem, order)
 }
 
 fn message(kind: &'static str, problem: &Problem, order: Option<OrderId>) -> Bytes {

@@ -5,3 +5,4 @@ pub(crate) mod live_support;
 mod track;
 mod track_events;
 pub(crate) mod track_support;
+mod tracking_events;

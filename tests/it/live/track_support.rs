@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::{Extension, Router};
@@ -13,16 +14,20 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
-use trackops::api::router::live_routes;
-use trackops::api::track::{Limits, TrackState};
+use trackops::api::router::{live_routes, tracking_routes};
+use trackops::api::track::{Limits, TrackState, TrackingState};
 use trackops::auth::Auth;
 use trackops::auth::audit::AuditLog;
+use trackops::auth::tracking_links::TrackingLinks;
+use trackops::config::tracking_keys;
 use trackops::live::hub::Hub;
-use trackops::ports::clock::SystemClock;
+use trackops::ports::clock::{Clock, SystemClock, uuid_v7_at};
 use trackops_domain::access::Caller;
 use trackops_domain::ids::OrderId;
+use trackops_domain::time::Timestamp;
+use uuid::Uuid;
 
-use crate::live::live_support::TestOrders;
+use crate::live::live_support::{SOMEWHERE, TestOrders};
 use crate::support::wait::until;
 
 /// Longer than anything here takes, shorter than a person's patience.
@@ -31,8 +36,32 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Small, so that the kernel's buffers don't hide a slow reader.
 const KERNEL_BUFFER_BYTES: u32 = 8 * 1024;
 
+/// Stands still at the orders' first moment until a test puts it forward.
+#[derive(Default)]
+pub struct StillClock(AtomicI64);
+
+impl StillClock {
+    pub fn put_forward(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).expect("a short time");
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for StillClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(SOMEWHERE.at.0 + self.0.load(Ordering::SeqCst))
+    }
+
+    fn uuid_v7(&self) -> Uuid {
+        uuid_v7_at(self.now())
+    }
+}
+
 pub struct Server {
     pub address: SocketAddr,
+    /// The clock of tracking links.
+    pub clock: Arc<StillClock>,
+    pub links: TrackingLinks,
     pub hub: Arc<Hub>,
     pub orders: Arc<TestOrders>,
     pub state: TrackState,
@@ -66,12 +95,21 @@ impl Server {
             .expect("binds");
         let listener = socket.listen(128).expect("listens");
         let address = listener.local_addr().expect("is bound");
-        let routes = routes(state.clone());
+        let clock = Arc::new(StillClock::default());
+        let keys = tracking_keys::parse(&"k1:of the tests only".into()).expect("keys");
+        let links = TrackingLinks::new(&keys, "", Arc::clone(&clock) as _);
+        let tracking = TrackingState {
+            live: state.clone(),
+            links: links.clone(),
+        };
+        let routes = routes(state.clone()).merge(tracking_routes(tracking));
         let service =
             axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned());
         tokio::spawn(service.into_future());
         Self {
             address,
+            clock,
+            links,
             hub,
             orders,
             state,
@@ -93,6 +131,13 @@ impl Server {
 
     pub fn events_url(&self, order: impl std::fmt::Display) -> String {
         format!("http://{}/api/v1/orders/{order}/events", self.address)
+    }
+
+    /// Where the events of an order's tracking link are.
+    pub fn tracking_url(&self, order: OrderId) -> String {
+        let url = self.links.url(order).expect("a link");
+        let token = url.strip_prefix("/track/").expect("a path");
+        format!("http://{}/api/v1/tracking/{token}/events", self.address)
     }
 
     /// Waits until so many sockets and streams are open or about to be.

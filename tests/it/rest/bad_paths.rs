@@ -95,6 +95,7 @@ async fn what_is_not_there_is_a_404() {
             "/admin/v1/dead-letters/ORDER_CREATED/0/9".into(),
             "dead-letter-not-found",
         ),
+        (format!("{NO_ORDER}/tracking-link"), "order-not-found"),
         ("/api/v1/nothing".into(), "not-found"),
         ("/api/v1/orders/".into(), "not-found"),
         ("/docs/nothing.js".into(), "not-found"),

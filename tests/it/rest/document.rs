@@ -54,7 +54,11 @@ async fn every_route_is_in_the_document() {
             methods.insert("HEAD".into());
         }
         let answer = api.send("TRACE", path, &[], Body::empty()).await;
-        answer.problem(405, "method-not-allowed", path);
+        // Without the token.
+        let shown = path
+            .strip_suffix("/{token}/events")
+            .or(path.strip_suffix("/{token}"));
+        answer.problem(405, "method-not-allowed", shown.unwrap_or(path));
         let allowed = answer
             .header("allow")
             .expect("Allow")

@@ -23,5 +23,6 @@ mod raw;
 mod server;
 mod sites;
 mod support;
+mod tracking;
 mod typed_client;
 mod unread;

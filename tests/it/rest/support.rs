@@ -19,11 +19,13 @@ use trackops::api::router;
 use trackops::api::service::ApiService;
 use trackops::api::site_policy::SitePolicy;
 use trackops::api::state::{ApiState, InventoryState, ManagementState};
-use trackops::api::track::TrackState;
+use trackops::api::track::{TrackState, TrackingState};
 use trackops::auth::Auth;
 use trackops::auth::api_key::{self, NewKey};
 use trackops::auth::audit::AuditLog;
 use trackops::auth::key_cache::KeyCache;
+use trackops::auth::tracking_links::TrackingLinks;
+use trackops::config::tracking_keys;
 use trackops::embedded::Embedded;
 use trackops::embedded::cache::MemoryCache;
 use trackops::live::hub::Hub;
@@ -48,6 +50,9 @@ use crate::actors::rig::{self, Ports};
 
 /// An order that waits longer is stuck.
 pub const STUCK_AFTER: Duration = Duration::from_mins(5);
+
+/// The keys of tracking links.
+pub const TRACKING_KEYS: &str = "k1:of the tests only";
 
 /// The API of all roles on one port, as `dev` serves it: on a node with all shards and on stores in a folder of
 /// their own. No relay carries messages.
@@ -97,22 +102,25 @@ pub struct Answer {
 impl Api {
     /// Answers to every name.
     pub async fn new() -> Self {
-        let any_host = SitePolicy::new(&["*".to_owned()], &[]);
-        Self::of(any_host.expect("it stands for every name")).await
+        Self::of(any_host()).await
     }
 
     /// Asks everybody for a key.
     pub async fn with_keys() -> Self {
-        let any_host = SitePolicy::new(&["*".to_owned()], &[]);
-        Self::start(any_host.expect("it stands for every name"), true).await
+        Self::start(any_host(), true, TRACKING_KEYS).await
+    }
+
+    /// Signs tracking links with the first of `keys`, and reads those of all.
+    pub async fn with_tracking_keys(keys: &str) -> Self {
+        Self::start(any_host(), false, keys).await
     }
 
     /// Answers to the names and pages of `policy`.
     pub async fn of(policy: SitePolicy) -> Self {
-        Self::start(policy, false).await
+        Self::start(policy, false, TRACKING_KEYS).await
     }
 
-    async fn start(policy: SitePolicy, is_required: bool) -> Self {
+    async fn start(policy: SitePolicy, is_required: bool, keys: &str) -> Self {
         let dir = Scratch::new("rest").expect("a folder");
         let clock = Arc::new(LeapingClock::default());
         let store = Embedded::open(dir.path(), clock.clone()).await;
@@ -136,10 +144,12 @@ impl Api {
         let dead_letters = Arc::new(FakeDeadLetters::default());
         let cluster = Arc::new(Cluster::default());
         let readiness = Readiness::new();
+        let links = links(keys, clock.clone());
         let public = ApiState {
             orders: orders.clone(),
             journal: store.journal(),
             clock: clock.clone(),
+            links: links.clone(),
         };
         let management = ManagementState {
             readiness: readiness.clone(),
@@ -171,8 +181,13 @@ impl Api {
             Auth::open(audit)
         };
         let live = TrackState::new(orders.clone(), hub, auth.clone(), CancellationToken::new());
+        let tracking = TrackingState {
+            live: live.clone(),
+            links,
+        };
         let routes = router::public_order_routes(public)
             .merge(router::live_routes(live))
+            .merge(router::tracking_routes(tracking))
             .merge(router::public_inventory_routes(stocked))
             .merge(router::management_routes(management))
             .merge(router::document_routes(true));
@@ -309,6 +324,17 @@ impl Api {
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.json()["id"].as_str().expect("an id").to_owned()
     }
+}
+
+fn any_host() -> SitePolicy {
+    let policy = SitePolicy::new(&["*".to_owned()], &[]);
+    policy.expect("it stands for every name")
+}
+
+/// The tracking links of these keys.
+pub fn links(keys: &str, clock: Arc<dyn Clock>) -> TrackingLinks {
+    let keys = tracking_keys::parse(&keys.into()).expect("keys");
+    TrackingLinks::new(&keys, "https://shop.example", clock)
 }
 
 impl Drop for Api {

@@ -116,6 +116,14 @@ async fn orders_are_called_by_type() {
         shown.courier.expect("on its way").lat.to_bits(),
         52.52_f64.to_bits()
     );
+    let link = whole(client.tracking_link(id).await.expect("a link"));
+    let tracked = client.tracking(&link.tracking_url).await;
+    let tracked = whole(tracked.expect("shown"));
+    assert_eq!(
+        (tracked.status, tracked.stages.len()),
+        (Status::InTransit, 4)
+    );
+    assert!(tracked.courier.is_some(), "on its way");
     let history = whole(client.history(id).await.expect("a history"));
     assert_eq!(history.items.len(), 4);
     assert_eq!(history.items[3].courier_id.as_deref(), Some("anna"));

@@ -56,6 +56,7 @@ async fn place_order(headers: HeaderMap, Json(body): Json<Value>) -> axum::respo
         return problem(StatusCode::UNPROCESSABLE_ENTITY, &errors).into_response();
     }
     let mut body = view("PENDING", 1, body);
+    body["trackingUrl"] = "https://shop.example/track/AWsx".into();
     body["sentKey"] = headers
         .get("idempotency-key")
         .and_then(|key| key.to_str().ok())
@@ -236,6 +237,8 @@ async fn place_prints_what_comes_next() {
         text.contains(ID) && text.contains("PENDING (version 1)"),
         "{text}"
     );
+    let told = "\nlink    https://shop.example/track/AWsx\n";
+    assert!(text.contains(told), "{text}");
     let hint = format!("watch {ID} --since 0 --url {url}\n");
     assert!(text.ends_with(&hint), "{text}");
     let with_password = url.replace("http://", "http://u:hunter2@");
