@@ -63,9 +63,9 @@ pub(super) fn never(order: &Order, request: &CommandRequest) -> OrdersError {
 /// that instead.
 pub(super) fn refused(request: &CommandRequest, rejection: Rejection) -> OrdersError {
     let Rejection { current, wanted } = rejection;
-    if !may_ever(request) {
-        OrdersError::Forbidden { current, wanted }
-    } else {
+    if may_ever(request) {
         rejection.into()
+    } else {
+        OrdersError::Forbidden { current, wanted }
     }
 }
