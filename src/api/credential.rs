@@ -34,6 +34,7 @@ pub fn of(headers: &HeaderMap) -> Result<Option<Cow<'_, str>>, Refusal> {
         && (1..=BYTES_MAX).contains(&credential.len())
         && !credential.contains([' ', ','])
         && values.next().is_none();
+    let is_one = is_one && of_protocols(headers)?.is_none();
     is_one
         .then_some(Some(Cow::Borrowed(credential)))
         .ok_or(Refusal::Malformed)
@@ -116,6 +117,19 @@ mod tests {
         for bad in bad {
             assert_eq!(read(bad), Err(Refusal::Malformed), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn two_credentials_are_one_too_many() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        let protocols = HeaderValue::from_static("trackops.v1, trackops.bearer.dGtfYQ");
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocols);
+        headers.insert(
+            header::AUTHORIZATION,
+            HeaderValue::from_static("Bearer tk_a"),
+        );
+        assert_eq!(of(&headers), Err(Refusal::Malformed));
     }
 
     #[test]

@@ -33,6 +33,8 @@ struct Inner {
 pub enum Denied {
     /// No credential where one is needed, or one that isn't valid.
     Credential,
+    /// A page of another origin asks.
+    Origin,
     /// The role may not use the route.
     Role,
     /// The order isn't the caller's.
@@ -46,6 +48,7 @@ impl Denied {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Credential => "credential",
+            Self::Origin => "origin",
             Self::Role => "role",
             Self::NotTheirs => "not-theirs",
             Self::Step => "step",

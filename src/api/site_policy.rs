@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use thiserror::Error;
 
-use super::problem::Problem;
+use super::problem::{Denied, Problem};
 use super::problem_code::Code;
 
 /// A configured name or origin that can't be one.
@@ -211,6 +211,7 @@ fn foreign_origin() -> Problem {
         Code::ForeignOrigin,
         "a page of another origin may not do this: an operator can add it to cors_allowed_origins",
     )
+    .denied(Denied::Origin)
 }
 
 /// The refusal of such a `POST`.

@@ -156,7 +156,7 @@ fn open_ports(config: &Config, args: &DevArgs) -> anyhow::Result<(Port, Option<P
     let (http, is_protected) = (&config.http, config.access.is_required(false));
     anyhow::ensure!(
         !(args.demo && is_protected),
-        "the shop of --demo has no key: let it go, or set auth to open"
+        "the shop of --demo has no key: leave --demo out, or set auth to open"
     );
     let public = Port::open(&http.listen, 8080, "--listen", http)?;
     let mut addresses = vec![(public.addr(), "--listen")];

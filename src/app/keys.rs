@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
+use trackops_domain::access::Role;
+use trackops_domain::ids::ShopId;
 use trackops_domain::time::Timestamp;
 
 use super::servers;
-use crate::auth::api_key::{self, NewKey};
+use crate::auth::api_key::{self, NewKey, Presented};
 use crate::auth::role_words::{self, RoleWords};
 use crate::cli::keys_args::{CreateArgs, KeysArgs, KeysCommand};
 use crate::codec::rfc3339;
@@ -57,7 +59,7 @@ async fn work(store: &dyn AccessStore, command: &KeysCommand) -> anyhow::Result<
 async fn create(store: &dyn AccessStore, args: &CreateArgs) -> anyhow::Result<()> {
     anyhow::ensure!(
         role_words::is_name(&args.name),
-        "--name must be 1 to 64 visible ASCII characters"
+        "--name must be 1 to 64 visible ASCII characters without a colon, and not anonymous"
     );
     let words = RoleWords {
         role: &args.role,
@@ -112,10 +114,26 @@ fn line(key: &ApiKey, now: Timestamp) -> String {
         (None, Some(end)) => format!("until {}", rfc3339::format(end)),
         (None, None) => "for ever".into(),
     };
-    format!("{}  {:<10}{}  {state}", key.id, key.role.name(), key.name)
+    let scope = match &key.role {
+        Role::Customer(id) => format!(" ({id})"),
+        Role::Kitchen(shops) => {
+            let shops: Vec<_> = shops.iter().map(ShopId::as_str).collect();
+            format!(" ({})", shops.join(" "))
+        }
+        Role::Courier(id) => format!(" ({id})"),
+        Role::Service | Role::Operator | Role::Viewer => String::new(),
+    };
+    let role = key.role.name();
+    format!("{}  {role:<10}{}{scope}  {state}", key.id, key.name)
 }
 
 async fn revoke(store: &dyn AccessStore, id: &str) -> anyhow::Result<()> {
+    // Whoever has found a key somewhere has the whole of it. It is not repeated.
+    let id = Presented::parse(id).map_or(id, |key| key.id);
+    anyhow::ensure!(
+        api_key::is_id(id),
+        "a key's id has 16 hexadecimal digits: the part between the underscores"
+    );
     let revoked = store.revoke_key(id, SystemClock.now()).await?;
     anyhow::ensure!(revoked, "there is no key {id}");
     keep(store, "keys revoke", id).await?;

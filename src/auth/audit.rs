@@ -147,7 +147,9 @@ async fn gather(
     while let Ok(entry) = entries.try_recv() {
         gathered.add(entry);
     }
-    gathered.kinds.into_values().collect()
+    let mut gathered: Vec<_> = gathered.kinds.into_values().collect();
+    gathered.sort_by_key(|entry| entry.at);
+    gathered
 }
 
 type Kind = (String, String, String, String);

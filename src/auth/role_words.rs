@@ -105,9 +105,13 @@ impl RoleWords<'_> {
     }
 }
 
-/// Whether a key may have this name: 1 to 64 visible ASCII characters.
+/// Whether a key may have this name: 1 to 64 visible ASCII characters without a colon, and not the name of
+/// everybody.
 pub fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
+    let is_sound = name
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b':');
+    (1..=64).contains(&name.len()) && is_sound && name != "anonymous"
 }
 
 #[cfg(test)]

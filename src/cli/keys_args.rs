@@ -43,7 +43,7 @@ pub enum KeysCommand {
     List,
     /// End a key
     Revoke {
-        /// The public part of the key, between the underscores
+        /// The public part of the key, between the underscores; or the whole key
         id: String,
     },
 }

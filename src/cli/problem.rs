@@ -35,6 +35,12 @@ pub fn particulars(problem: &Problem) -> Vec<String> {
         }
         None => {}
     }
+    if problem.status == 401 {
+        lines.push(
+            "give a key by TRACKOPS_API_KEY or --api-key-file; `trackops keys create` makes one"
+                .into(),
+        );
+    }
     if let Some(seconds) = problem.retry_after_seconds {
         lines.push(format!("try again in {seconds} s"));
     }

@@ -29,7 +29,7 @@ pub struct Target {
 /// Who a client command says it is.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Credential {
-    /// An API key or access token, in a file [env: `TRACKOPS_API_KEY` has it directly]
+    /// An API key in a file, instead of that in `TRACKOPS_API_KEY`
     #[arg(
         long,
         value_name = "FILE",
@@ -51,7 +51,12 @@ impl Credential {
             name: file.display().to_string(),
             source,
         })?;
-        Ok(Some(read.trim().into()))
+        let key = read.trim();
+        if key.is_empty() {
+            let name = file.display();
+            return Err(CliError::Usage(format!("{name} has no key in it")));
+        }
+        Ok(Some(key.into()))
     }
 }
 

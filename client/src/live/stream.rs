@@ -61,6 +61,11 @@ pub enum LiveEvent {
     Reconnected,
 }
 
+/// Whether the server takes the caller's credential for none, or lets the caller do nothing.
+fn is_denied(error: &Error) -> bool {
+    matches!(error, Error::Refused(problem) if matches!(problem.status, 401 | 403))
+}
+
 /// Live events of some orders. It does nothing while nobody waits in [`next`](Self::next): a reader that stays
 /// away is left by the server.
 pub struct LiveStream {
@@ -170,6 +175,8 @@ impl LiveStream {
                         self.state = State::Open(connection);
                         return Some(Ok(LiveEvent::Reconnected));
                     }
+                    // The credential has ended, and another try is no other credential.
+                    Err(error @ Error::Refused(_)) if is_denied(&error) => return Some(Err(error)),
                     Err(error) if self.pause() => return Some(Ok(LiveEvent::StillLost(error))),
                     Err(error) => return Some(Err(error)),
                 },

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
-use trackops_domain::access::Role;
+use trackops_domain::access::{Caller, Role};
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
@@ -29,7 +29,7 @@ use crate::model::access::ApiKey;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyBody {
-    /// Whose it is: 1 to 64 visible ASCII characters, shown in the history of orders.
+    /// Whose it is: 1 to 64 visible ASCII characters without a colon, and not `anonymous`; shown in the history of orders.
     #[schema(example = "till-3")]
     pub name: String,
     /// `customer`, `kitchen`, `courier`, `service`, `operator` or `viewer`.
@@ -189,12 +189,7 @@ pub async fn make_key(
         let detail = "a key can't be shown twice, so making one can't be repeated: leave it out";
         return Err(Problem::new(Code::InvalidIdempotencyKey, detail));
     }
-    if caller.is_anonymous() {
-        // A key that anybody has made would still open everything once everybody needs one.
-        let detail =
-            "where nobody has to prove an identity, keys are made by `trackops keys create`";
-        return Err(Problem::new(Code::Forbidden, detail).denied(Denied::Role));
-    }
+    refuse_anonymous(&caller)?;
     let now = admin.clock.now();
     let by = caller.by().to_string();
     let check = |body: KeyBody| new_key(body, by, now);
@@ -228,11 +223,13 @@ pub async fn make_key(
 )]
 pub async fn revoke_key(
     State(admin): State<AccessAdmin>,
+    By(caller): By,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Private<KeyView>, Problem> {
     etag::refuse_all(&headers)?;
     idempotency_key(&headers)?;
+    refuse_anonymous(&caller)?;
     let unknown = || Problem::new(Code::KeyNotFound, "no key has this id");
     if !api_key::is_id(&id) {
         return Err(unknown());
@@ -244,6 +241,16 @@ pub async fn revoke_key(
     Ok(private(KeyView::of(key)))
 }
 
+/// What anybody has made or revoked would still count once everybody needs a key.
+fn refuse_anonymous(caller: &Caller) -> Result<(), Problem> {
+    if !caller.is_anonymous() {
+        return Ok(());
+    }
+    let detail =
+        "where nobody has to prove an identity, keys are made and revoked by `trackops keys`";
+    Err(Problem::new(Code::Forbidden, detail).denied(Denied::Role))
+}
+
 fn new_key(body: KeyBody, created_by: String, now: Timestamp) -> Result<NewKey, Vec<FieldError>> {
     let mut errors = Vec::new();
     let mut refuse = |pointer: &str, detail: &str| {
@@ -253,7 +260,10 @@ fn new_key(body: KeyBody, created_by: String, now: Timestamp) -> Result<NewKey, 
         });
     };
     if !role_words::is_name(&body.name) {
-        refuse("/name", "must be 1 to 64 visible ASCII characters");
+        refuse(
+            "/name",
+            "must be 1 to 64 visible ASCII characters without a colon, and not anonymous",
+        );
     }
     let words = RoleWords {
         role: &body.role,

@@ -73,7 +73,7 @@ pub async fn place_order(
     };
     let (placed, hash) = json::read_checked(&parts.headers, body, check).await?;
     if !caller.may_place_for(placed.customer) {
-        let detail = "a customer places orders for itself only: leave customerId out";
+        let detail = "a customer places orders for itself only: customerId is its own, or left out";
         return Err(Problem::new(Code::Forbidden, detail).denied(Denied::Role));
     }
     let key = key.zip(hash).map(|(key, body)| PlaceKey {

@@ -1,13 +1,14 @@
 //! A `dev` that asks everybody for a key: made on the command line, used by the commands and on sockets, and
 //! revoked while it is in use.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -75,6 +76,20 @@ async fn say(socket: &mut Socket, message: &Value) {
     socket.send(text).await.expect("is sent");
 }
 
+/// A command that follows the order, and has shown something of it.
+async fn watch(id: &str, environment: &[(&str, &str)]) -> Child {
+    let mut watching = Command::new(program());
+    watching.args(["watch", id, "--until-final"]);
+    watching.envs(environment.iter().copied());
+    watching.stdout(Stdio::piped()).kill_on_drop(true);
+    let mut watching = watching.spawn().expect("it runs");
+    let shown = BufReader::new(watching.stdout.take().expect("piped"));
+    let first = timeout(PATIENCE, shown.lines().next_line()).await;
+    let first = first.expect("in time").expect("sound");
+    assert!(first.is_some(), "nothing was shown");
+    watching
+}
+
 #[tokio::test]
 async fn a_key_opens_and_ends_everything() {
     let folder = fresh_folder(&fresh_tag());
@@ -102,6 +117,11 @@ async fn a_key_opens_and_ends_everything() {
         let status = answer.status().as_u16();
         (status, answer.json::<Value>().await.expect("JSON"))
     };
+    // In stock, so that the order stays open.
+    let stock = http.put(format!("{base}/api/v1/inventory/items/PIZZA-MARGHERITA"));
+    let stocked = stock.bearer_auth(&operator).json(&json!({"onHand": 10}));
+    let stocked = stocked.send().await.expect("an answer");
+    assert_eq!(stocked.status().as_u16(), 200);
     let customer = Uuid::from_u128(0xa);
     let body = json!({"name": "ann", "role": "customer", "customerId": customer});
     let (status, made) = post(&operator, "/admin/v1/keys", &body).await;
@@ -151,6 +171,9 @@ async fn a_key_opens_and_ends_everything() {
     };
     assert_eq!(problem["problem"]["code"], "forbidden");
 
+    // A command that follows the order ends with the key, instead of coming back with it again and again.
+    let mut watching = watch(id, &[url, ("TRACKOPS_API_KEY", ann.as_str())]).await;
+
     let path = format!("/admin/v1/keys/{ann_id}/revoke");
     let (status, revoked) = post(&operator, &path, &json!({})).await;
     assert_eq!(status, 200, "{revoked}");
@@ -164,6 +187,9 @@ async fn a_key_opens_and_ends_everything() {
         }
     };
     assert_eq!(u16::from(close.code), 4401);
+    let ended = timeout(PATIENCE, watching.wait()).await;
+    let ended = ended.expect("it gives up").expect("it ran");
+    assert_eq!(ended.code(), Some(1));
     let (status, _) = post(&ann, "/api/v1/orders", &order).await;
     assert_eq!(status, 401);
     let log = role.log();
