@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use sha2::Sha256;
 use trackops_domain::access::{Caller, Principal, Role, Subject};
 use trackops_domain::time::Timestamp;
@@ -56,12 +56,11 @@ pub fn create(new: NewKey, now: Timestamp) -> (ApiKey, SecretString) {
     (key, text)
 }
 
-/// A key as its holder sends it.
-#[derive(Debug)]
+/// A key as its holder sends it. It has no `Debug`, which would show the secret.
 pub struct Presented<'a> {
     /// Which key.
     pub id: &'a str,
-    secret: SecretString,
+    secret: &'a str,
 }
 
 impl<'a> Presented<'a> {
@@ -69,16 +68,13 @@ impl<'a> Presented<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
         let is_secret = secret.len() == SECRET_CHARS && secret.is_ascii();
-        (is_id(id) && is_secret).then(|| Self {
-            id,
-            secret: secret.into(),
-        })
+        (is_id(id) && is_secret).then_some(Self { id, secret })
     }
 
     /// Whether this is the stored `key`, and it is valid at `now`. The secret is compared in constant time, and
     /// before anything else is told of the key.
     pub fn check(&self, key: &ApiKey, now: Timestamp) -> Result<(), Refusal> {
-        mac(&key.salt, self.secret.expose_secret())
+        mac(&key.salt, self.secret)
             .verify_slice(&key.mac)
             .map_err(|_| Refusal::Unknown)?;
         if key.revoked_at.is_some() {
@@ -113,6 +109,8 @@ fn mac(salt: &[u8; 16], secret: &str) -> Hmac<Sha256> {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     fn made(expires_at: Option<Timestamp>) -> (ApiKey, String) {

@@ -27,18 +27,3 @@ pub enum Refusal {
     #[error("keys can't be checked: their database is away")]
     Unavailable,
 }
-
-impl Refusal {
-    /// The name in metrics and audit rows.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Malformed => "malformed",
-            Self::NoKey => "no-key",
-            Self::Unknown => "unknown",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}

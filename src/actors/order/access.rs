@@ -2,7 +2,6 @@
 
 use trackops_domain::access::{Caller, Facts};
 use trackops_domain::command::Command;
-use trackops_domain::decide::Rejection;
 use trackops_domain::order::Order;
 
 use crate::model::order_request::CommandRequest;
@@ -46,26 +45,13 @@ pub(super) fn may_step(order: &Order, request: &CommandRequest) -> Result<(), Or
     }
 }
 
-/// Whether the caller may take such a step from any status.
-pub(super) fn may_ever(request: &CommandRequest) -> bool {
-    let wanted = request.command.asks_for();
-    wanted.is_none_or(|(to, _)| request.caller.ever_steps_to(to))
-}
-
-/// The refusal of a step that the caller may never take, and that the order has taken already.
-pub(super) fn never(order: &Order, request: &CommandRequest) -> OrdersError {
-    let current = order.status();
-    let wanted = request.command.asks_for().map_or(current, |(to, _)| to);
-    OrdersError::Forbidden { current, wanted }
-}
-
-/// The refusal of a step that the order's status doesn't allow. A caller who may never take such a step is told
-/// that instead.
-pub(super) fn refused(request: &CommandRequest, rejection: Rejection) -> OrdersError {
-    let Rejection { current, wanted } = rejection;
-    if may_ever(request) {
-        rejection.into()
-    } else {
-        OrdersError::Forbidden { current, wanted }
+/// An error if the caller may not take such a step from any status: told before whether `order`'s allows it.
+pub(super) fn may_ever(order: &Order, request: &CommandRequest) -> Result<(), OrdersError> {
+    match request.command.asks_for() {
+        Some((wanted, _)) if !request.caller.ever_steps_to(wanted) => Err(OrdersError::Forbidden {
+            current: order.status(),
+            wanted,
+        }),
+        _ => Ok(()),
     }
 }

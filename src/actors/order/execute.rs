@@ -41,6 +41,10 @@ pub(super) async fn execute(
             current: order.version(),
         });
     }
+    if let Err(forbidden) = access::may_ever(&order, &request) {
+        state.under_lease()?;
+        return Err(forbidden);
+    }
     let context = Arc::clone(&state.context);
     let origin = Origin {
         command: request.id,
@@ -51,11 +55,7 @@ pub(super) async fn execute(
     match decision {
         Err(rejection) => {
             state.under_lease()?;
-            Err(access::refused(&request, rejection))
-        }
-        Ok(Decision::Unchanged) if !access::may_ever(&request) => {
-            state.under_lease()?;
-            Err(access::never(&order, &request))
+            Err(rejection.into())
         }
         Ok(Decision::Unchanged) if request.keyed => remember(state, &order, &request).await,
         Ok(Decision::Unchanged) => {

@@ -202,7 +202,7 @@ async fn a_step_that_the_role_may_not_take_says_what_it_may() {
 async fn keys_are_made_listed_and_revoked_and_all_is_kept() {
     let api = Api::with_keys().await;
     let operator = api.key("ops", Role::Operator).await;
-    let viewer = api.key("desk", Role::Viewer).await;
+    let viewer = api.key("looker", Role::Viewer).await;
     let auth = [("authorization", operator.as_str())];
     let body = json!({"name": "till", "role": "kitchen", "shops": ["north"]});
     let made = api.json_with("POST", "/admin/v1/keys", &auth, &body).await;

@@ -160,7 +160,7 @@ async fn every_role_gets_what_its_row_says() {
         ("courier", api.key("bike", Role::Courier(courier)).await),
         ("service", service.clone()),
         ("operator", api.key("ops", Role::Operator).await),
-        ("viewer", api.key("desk", Role::Viewer).await),
+        ("viewer", api.key("looker", Role::Viewer).await),
     ];
     let mut seen = Vec::new();
     for operation in Operation::all(&api).await {
