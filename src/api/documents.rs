@@ -1,40 +1,9 @@
-//! The API's pages for people: one for each problem code, and Swagger UI, which renders the OpenAPI document
-//! of [`super::openapi`].
+//! Swagger UI, which renders the OpenAPI document of [`super::openapi`] for people.
 
-use std::fmt::Write as _;
-
-use axum::extract::Path;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
-use super::error_answers::ReadErrors;
-use super::fixed_document::{self, FixedDocument};
-use super::problem::Problem;
-use super::problem_code::Code;
-
-/// What a problem code means and what to do about it.
-#[utoipa::path(
-    get, path = "/problems/{code}", tag = "documents",
-    params(("code" = String, Path, description = "The `code` of a problem")),
-    responses((status = 200, description = "A page in Markdown", body = String,
-        content_type = "text/markdown"), ReadErrors)
-)]
-pub async fn get_problem_page(
-    Path(name): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let code = Code::parse(&name)
-        .ok_or_else(|| Problem::new(Code::NotFound, "there is no problem of that code"))?;
-    let facts = code.facts();
-    let mut page = String::new();
-    // Writing to a String has no way to fail.
-    let _ = write!(
-        page,
-        "# {}\n\n`{}`, status {}\n\n{}\n",
-        facts.title, facts.code, facts.status, facts.advice
-    );
-    FixedDocument::new("text/markdown; charset=utf-8", page).answer(&headers)
-}
+use super::fixed_document;
 
 /// What a page of Swagger UI may load and do. All its scripts and styles are files of ours, but for one inline
 /// style of its logo, which stands here by its hash. Its style sheet has images as `data:`, and it calls the

@@ -20,6 +20,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use super::error_answers;
 use super::problem::{Denied, Problem};
 use super::problem_code::Code;
+use super::route_times::{Reached, RouteTimes};
 
 /// The name of the security scheme in the OpenAPI document.
 pub const SCHEME: &str = "bearer";
@@ -41,19 +42,23 @@ where
     S: Clone + Send + Sync + 'static,
 {
     let (schemas, mut paths, methods) = routes;
+    let mut known = Vec::with_capacity(N);
     for (path, item) in &mut paths.paths {
-        let mut count = 0;
         for (method, operation) in operations(item) {
             let rule = rules.iter().find(|(of, _)| *of == method);
             assert!(rule.is_some(), "{method} {path} has no rule");
-            count += 1;
+            known.push(Rule {
+                times: RouteTimes::new(path, &method),
+                method,
+                action: rule.map(|(_, action)| *action),
+            });
             let nothing: [&str; 0] = [];
             operation.security = Some(vec![SecurityRequirement::new(SCHEME, nothing)]);
             error_answers::guarded(operation);
         }
-        assert_eq!(count, N, "a rule of {path} has no method");
+        assert_eq!(known.len(), N, "a rule of {path} has no method");
     }
-    let methods = methods.route_layer(GuardLayer(rules.to_vec().leak()));
+    let methods = methods.route_layer(GuardLayer(known.leak()));
     (schemas, paths, methods)
 }
 
@@ -63,11 +68,18 @@ where
     S: Clone + Send + Sync + 'static,
 {
     let (schemas, mut paths, methods) = routes;
-    for item in paths.paths.values_mut() {
-        for (_, operation) in operations(item) {
+    let mut known = Vec::new();
+    for (path, item) in &mut paths.paths {
+        for (method, operation) in operations(item) {
             operation.security = Some(Vec::new());
+            known.push(Rule {
+                times: RouteTimes::new(path, &method),
+                method,
+                action: None,
+            });
         }
     }
+    let methods = methods.route_layer(GuardLayer(known.leak()));
     (schemas, paths, methods)
 }
 
@@ -105,8 +117,16 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
         .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
+/// What one method of a path does. Routes live as long as the process.
+struct Rule {
+    method: Method,
+    /// `None` if everybody may.
+    action: Option<Action>,
+    times: RouteTimes,
+}
+
 #[derive(Clone, Copy)]
-struct GuardLayer(&'static [(Method, Action)]);
+struct GuardLayer(&'static [Rule]);
 
 impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
@@ -121,7 +141,7 @@ impl<S> Layer<S> for GuardLayer {
 
 #[derive(Clone)]
 struct Guard<S> {
-    rules: &'static [(Method, Action)],
+    rules: &'static [Rule],
     inner: S,
 }
 
@@ -152,13 +172,17 @@ impl<S> Guard<S> {
             head if head == Method::HEAD => &Method::GET,
             method => method,
         };
-        let rule = self.rules.iter().find(|(of, _)| of == method);
+        let rule = self.rules.iter().find(|rule| rule.method == method);
         // The path doesn't take this method, and says so itself.
-        let (_, action) = rule?;
+        let rule = rule?;
         let extensions = request.extensions();
+        if let Some(reached) = extensions.get::<Reached>() {
+            reached.note(&rule.times);
+        }
+        let action = rule.action?;
         match (extensions.get::<Caller>(), extensions.get::<Unknown>()) {
-            (Some(caller), _) if caller.may(*action) => None,
-            (Some(caller), _) => Some(forbidden(caller, *action)),
+            (Some(caller), _) if caller.may(action) => None,
+            (Some(caller), _) => Some(forbidden(caller, action)),
             (None, Some(Unknown(problem))) => Some(problem.clone()),
             (None, None) => Some(Problem::new(Code::InternalError, "nobody knows who asks")),
         }

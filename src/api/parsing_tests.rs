@@ -19,6 +19,7 @@ use super::inventory::{AdjustmentBody, OnHandBody};
 use super::orders::{CancelBody, LocationBody, StatusBody};
 use super::params::Query;
 use super::problem_code::Code;
+use super::request_headers::Trace;
 use super::track::messages::{self, Wanted};
 use super::{cursor, etag, json, request_head, request_headers, shape};
 use crate::codec::content::ContentV1;
@@ -183,7 +184,11 @@ proptest! {
         if let Ok(Some(key)) = request_headers::idempotency_key(&keys) {
             prop_assert!((1..=255).contains(&key.len()));
         }
-        let passed_on = request_headers::traceparent(&headers(&"traceparent".parse().expect("a name"), values));
+        let mut request = Request::new(());
+        *request.headers_mut() = headers(&"traceparent".parse().expect("a name"), values);
+        let trace = Trace::of(&mut request);
+        prop_assert_eq!(trace.id().len(), 32);
+        let passed_on = request_headers::traceparent(request.extensions());
         prop_assert_eq!(passed_on.len(), trace::LEN);
     }
 

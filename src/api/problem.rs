@@ -26,6 +26,8 @@ struct Inner {
     headers: HeaderMap,
     /// Set if a rule of who may do what is the reason.
     denied: Option<Denied>,
+    /// For the log, not for the caller.
+    cause: Option<String>,
 }
 
 /// Why a caller was denied something; for audit and metrics, not for the caller.
@@ -60,7 +62,8 @@ impl Denied {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProblemBody {
-    /// `/problems/<code>`: a page that says what to do.
+    /// The URL of a page that says what to do: `/problems/<code>`, with `problem_base_url` before it if that is
+    /// configured.
     #[serde(rename = "type")]
     pub kind: String,
     /// The same for every occurrence of a code.
@@ -75,6 +78,10 @@ pub struct ProblemBody {
     pub code: &'static str,
     /// The path of the request.
     pub instance: String,
+    /// The request's trace (W3C Trace Context), 32 hexadecimal digits: what to tell an operator. Absent in
+    /// messages of a socket.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub trace_id: Box<str>,
     /// The fields that break a rule.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
@@ -105,6 +112,7 @@ impl Problem {
             detail: detail.into(),
             code: facts.code,
             instance: String::new(),
+            trace_id: Box::default(),
             errors: Vec::new(),
             current_status: None,
             allowed: None,
@@ -116,6 +124,7 @@ impl Problem {
             body,
             headers: HeaderMap::new(),
             denied: None,
+            cause: None,
         }))
     }
 
@@ -201,6 +210,32 @@ impl Problem {
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);
+        self
+    }
+
+    /// Adds what has led to it, which is for the log alone.
+    #[must_use]
+    pub fn caused_by(mut self, cause: String) -> Self {
+        self.0.cause = Some(cause);
+        self
+    }
+
+    /// What has led to it, if that is more than the caller is told.
+    pub fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
+    /// Adds the request's trace.
+    #[must_use]
+    pub fn traced(mut self, trace_id: &str) -> Self {
+        self.0.body.trace_id = trace_id.into();
+        self
+    }
+
+    /// Makes the URL of its page absolute: `base` goes before it. Empty for none.
+    #[must_use]
+    pub fn with_page_at(mut self, base: &str) -> Self {
+        self.0.body.kind.insert_str(0, base);
         self
     }
 

@@ -117,18 +117,14 @@ impl From<OutboxError> for Problem {
     }
 }
 
-/// A dependency can't be reached. The failure is handled here, so it is logged here; the client learns only
-/// which dependency it is.
+/// A dependency can't be reached. The client learns only which dependency it is.
 pub fn unavailable(error: &dyn std::error::Error) -> Problem {
-    tracing::warn!(
-        error = causes(error),
-        "request failed, a dependency is away"
-    );
-    Problem::new(Code::Unavailable, error.to_string()).retry_after(RETRY_AFTER)
+    Problem::new(Code::Unavailable, error.to_string())
+        .retry_after(RETRY_AFTER)
+        .caused_by(causes(error))
 }
 
-/// A fault of ours. It is handled here, so it is logged here.
+/// A fault of ours.
 pub fn internal(error: &dyn std::error::Error) -> Problem {
-    tracing::error!(error = causes(error), "request failed");
-    Problem::new(Code::InternalError, error.to_string())
+    Problem::new(Code::InternalError, error.to_string()).caused_by(causes(error))
 }

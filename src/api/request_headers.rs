@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request};
 use axum::response::Response;
 
 use super::problem::Problem;
@@ -49,15 +49,37 @@ pub fn mark_replayed(response: &mut Response) {
     response.headers_mut().insert(IDEMPOTENCY_REPLAYED, yes);
 }
 
-/// The trace context to pass on; a new one for a request without. A malformed one counts as none (W3C Trace
-/// Context, 3.2). One of a later version is passed on as version 00, without the fields that the later
-/// version appends.
-pub fn traceparent(headers: &HeaderMap) -> Arc<str> {
-    let sent = headers.get(TRACEPARENT).and_then(|sent| sent.to_str().ok());
-    match sent.filter(|text| is_traceparent(text)) {
-        Some(text) => format!("00{}", &text[2..trace::LEN]).into(),
-        None => trace::root(),
+/// The trace context of a request (W3C Trace Context).
+#[derive(Clone, Debug)]
+pub struct Trace(Arc<str>);
+
+impl Trace {
+    /// That of the request, for which one is made if it has none. Handlers find it in the request. A malformed one
+    /// counts as none (3.2). One of a later version is passed on as version 00, without the fields that the later
+    /// version appends.
+    pub fn of<B>(request: &mut Request<B>) -> Self {
+        let sent = request.headers().get(TRACEPARENT);
+        let sent = sent.and_then(|sent| sent.to_str().ok());
+        let trace = Self(match sent.filter(|text| is_traceparent(text)) {
+            Some(text) => format!("00{}", &text[2..trace::LEN]).into(),
+            None => trace::root(),
+        });
+        request.extensions_mut().insert(trace.clone());
+        trace
     }
+
+    /// The trace's id.
+    pub fn id(&self) -> &str {
+        self.0.get(3..35).unwrap_or_default()
+    }
+}
+
+/// The trace context to pass on.
+pub fn traceparent(extensions: &Extensions) -> Arc<str> {
+    // Only a test has requests that the service hasn't seen.
+    extensions
+        .get::<Trace>()
+        .map_or_else(trace::root, |trace| Arc::clone(&trace.0))
 }
 
 fn is_traceparent(text: &str) -> bool {
@@ -84,25 +106,33 @@ fn is_traceparent(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// What handlers pass on of a request with this header.
+    fn passed_on(sent: Option<&str>) -> Arc<str> {
+        let mut request = Request::new(());
+        if let Some(sent) = sent {
+            let sent = sent.parse().expect("a header");
+            request.headers_mut().insert(TRACEPARENT, sent);
+        }
+        let trace = Trace::of(&mut request);
+        let passed_on = traceparent(request.extensions());
+        assert_eq!(passed_on.split('-').nth(1), Some(trace.id()));
+        passed_on
+    }
+
     #[test]
     fn a_request_without_a_trace_begins_one() {
-        let mut headers = HeaderMap::new();
-        let (one, other) = (traceparent(&headers), traceparent(&headers));
+        let (one, other) = (passed_on(None), passed_on(None));
         assert!(is_traceparent(&one) && is_traceparent(&other), "{one}");
         assert_ne!(one, other);
-        headers.insert(TRACEPARENT, one.parse().expect("a header"));
-        assert_eq!(traceparent(&headers), one);
-        headers.insert(TRACEPARENT, "00-none".parse().expect("a header"));
-        assert!(is_traceparent(&traceparent(&headers)));
+        assert_eq!(passed_on(Some(&one)), one);
+        assert!(is_traceparent(&passed_on(Some("00-none"))));
     }
 
     #[test]
     fn what_a_later_version_appends_is_not_passed_on() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let later = format!("{}-{}", good.replacen("00", "cc", 1), "x".repeat(10_000));
-        let mut headers = HeaderMap::new();
-        headers.insert(TRACEPARENT, later.parse().expect("a header"));
-        assert_eq!(&*traceparent(&headers), good);
+        assert_eq!(&*passed_on(Some(&later)), good);
     }
 
     #[test]

@@ -27,7 +27,7 @@ use super::openapi::{self, Document};
 use super::probes::readiness::Readiness;
 use super::state::{ApiState, InventoryState, ManagementState};
 use super::track::{TrackState, TrackingState};
-use super::{admin, documents, inventory, orders, probes, track};
+use super::{admin, documents, inventory, orders, probes, problem_pages, track};
 use crate::ports::orders::Orders;
 use crate::ports::outbox::Outbox;
 
@@ -134,7 +134,9 @@ pub fn problem_routes() -> Router {
 }
 
 fn problem_page_routes() -> OpenApiRouter {
-    OpenApiRouter::new().routes(open_to_all(routes!(documents::get_problem_page)))
+    OpenApiRouter::new()
+        .routes(open_to_all(routes!(problem_pages::list_problem_pages)))
+        .routes(open_to_all(routes!(problem_pages::get_problem_page)))
 }
 
 /// The OpenAPI document, its pages for people if `has_ui`, and the front page; once on every public listener.

@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
@@ -14,14 +13,17 @@ use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Vers
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use metrics::Counter;
+use tokio::time::Instant;
 use tower::Service as _;
-use tracing::Level;
 use trackops_domain::access::Caller;
 
 use super::audited::Act;
+use super::failure_log::{self, Failed, FailureLog};
 use super::guard::Unknown;
 use super::problem::Problem;
 use super::problem_code::Code;
+use super::request_headers::Trace;
+use super::route_times::{Reached, RouteTimes};
 use super::shown_path::shown_path;
 use super::site_policy::SitePolicy;
 use super::{audited, cors, credential, request_head, site_policy, unread};
@@ -42,12 +44,21 @@ pub struct ApiService {
     cors: Option<Router>,
     policy: Arc<SitePolicy>,
     auth: Auth,
-    answers: Arc<[Counter; 5]>,
+    /// Goes before the path of a problem's page.
+    problem_base_url: Arc<str>,
+    common: Arc<Common>,
+}
+
+/// What all requests share.
+struct Common {
+    answers: [Counter; 5],
+    others: RouteTimes,
+    failures: FailureLog,
 }
 
 impl ApiService {
-    /// Serves `router` to the names and pages of `policy`, and to callers who `auth` finds to be somebody. Must be made after the metrics recorder is
-    /// installed, else it counts nothing.
+    /// Serves `router` to the names and pages of `policy`, and to callers who `auth` finds to be somebody. Must be
+    /// made after the metrics recorder is installed, else it counts nothing.
     pub fn new(router: Router, policy: SitePolicy, auth: Auth) -> Self {
         let class = |class| metrics::counter!(names::HTTP_REQUESTS, "class" => class);
         Self {
@@ -55,16 +66,32 @@ impl ApiService {
             router,
             policy: Arc::new(policy),
             auth,
-            answers: Arc::new(["1xx", "2xx", "3xx", "4xx", "5xx"].map(class)),
+            problem_base_url: "".into(),
+            common: Arc::new(Common {
+                answers: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
+                others: RouteTimes::of_others(),
+                failures: FailureLog::default(),
+            }),
         }
     }
 
+    /// The same, with absolute URLs of the problems' pages, which begin with `base`.
+    #[must_use]
+    pub fn with_problem_pages_at(mut self, base: &str) -> Self {
+        self.problem_base_url = base.trim_end_matches('/').into();
+        self
+    }
+
     /// Answers one request. `local`: the address at which the client has reached this process.
-    pub async fn handle(&self, request: Request<Body>, local: Option<IpAddr>) -> Response {
+    pub async fn handle(&self, mut request: Request<Body>, local: Option<IpAddr>) -> Response {
+        let start = Instant::now();
         let uri = request.uri().clone();
         let path = shown_path(uri.path());
         let (method, version) = (request.method().clone(), request.version());
-        let watched = tracing::enabled!(Level::DEBUG).then(Instant::now);
+        let trace = Trace::of(&mut request);
+        let request_id = failure_log::request_id(request.headers()).map(str::to_owned);
+        let reached = Reached::default();
+        request.extensions_mut().insert(reached.clone());
 
         let (request, unwanted) = unread::lend(request);
         let checked =
@@ -95,7 +122,13 @@ impl ApiService {
         };
         let audit = &self.auth.audit;
         audited::denial(audit, caller.as_ref(), &method, path, &response);
-        let mut response = in_form(response, &method, path);
+        let failed = Failed {
+            method: &method,
+            path,
+            trace_id: trace.id(),
+            request_id: request_id.as_deref(),
+        };
+        let mut response = self.in_form(response, failed);
         if let Some(unwanted) = unwanted {
             unwanted.settle(&mut response).await;
         }
@@ -122,13 +155,14 @@ impl ApiService {
 
         let status = response.status();
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
-        if let Some(counter) = self.answers.get(class) {
+        if let Some(counter) = self.common.answers.get(class) {
             counter.increment(1);
         }
-        if let Some(start) = watched {
-            let micros = start.elapsed().as_micros();
-            tracing::debug!(%method, path, status = status.as_u16(), micros, "answered");
-        }
+        let took = start.elapsed();
+        let times = reached.times().unwrap_or(&self.common.others);
+        times.record(status, took);
+        let micros = took.as_micros();
+        tracing::debug!(%method, path, status = status.as_u16(), micros, "answered");
         response
     }
 
@@ -172,6 +206,31 @@ impl ApiService {
             Ok(Err(never)) => absurd(never),
             Err(panic) => panicked(method, path, &*panic),
         }
+    }
+
+    /// Completes a problem by what only the request tells, turns any other error (the router's own 404 and 405,
+    /// an extractor's refusal) into a problem, and logs a failure.
+    fn in_form(&self, mut response: Response, failed: Failed<'_>) -> Response {
+        let status = response.status();
+        if !status.is_client_error() && !status.is_server_error() {
+            return response;
+        }
+        let problem = response
+            .extensions_mut()
+            .remove::<Problem>()
+            .unwrap_or_else(|| of_status(&response, failed.method, failed.path));
+        if status.is_server_error() {
+            self.common.failures.failed(failed, status, &problem);
+        }
+        let problem = problem.at(failed.path).traced(failed.trace_id);
+        let mut formed = problem.with_page_at(&self.problem_base_url).into_response();
+        for (name, value) in response.headers() {
+            let of_body = [header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name);
+            if !of_body {
+                formed.headers_mut().insert(name, value.clone());
+            }
+        }
+        formed
     }
 }
 
@@ -225,27 +284,6 @@ fn panicked(method: &Method, path: &str, panic: &(dyn std::any::Any + Send)) -> 
         .unwrap_or("no message");
     tracing::error!(%method, path, panic = text, "a handler panicked");
     Problem::new(Code::InternalError, "the request handler failed").into_response()
-}
-
-/// Puts `instance` into a problem, and turns any other error (the router's own 404 and 405, an extractor's
-/// refusal) into a problem.
-fn in_form(mut response: Response, method: &Method, path: &str) -> Response {
-    let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
-        return response;
-    }
-    let problem = response
-        .extensions_mut()
-        .remove::<Problem>()
-        .unwrap_or_else(|| of_status(&response, method, path));
-    let mut formed = problem.at(path).into_response();
-    for (name, value) in response.headers() {
-        let of_body = [header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name);
-        if !of_body {
-            formed.headers_mut().insert(name, value.clone());
-        }
-    }
-    formed
 }
 
 fn of_status(response: &Response, method: &Method, path: &str) -> Problem {

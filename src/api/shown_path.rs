@@ -1,8 +1,10 @@
 //! The path of a request as it may be shown: in logs, in the audit and in problems. A tracking link's token is a
 //! credential, so it is in none of them.
 
-/// `path` without the token of a tracking link and all that follows. A link that was typed by hand in other letters, or
-/// with a slash too many, still has a token in it.
+use percent_encoding::percent_decode_str;
+
+/// `path` without the token of a tracking link and all that follows. A link that was typed by hand in other letters, with
+/// a slash too many or with letters in percent-encoding still has a token in it.
 pub fn shown_path(path: &str) -> &str {
     let mut at = 0;
     let mut names = path.split('/').filter_map(|name| {
@@ -12,7 +14,11 @@ pub fn shown_path(path: &str) -> &str {
     });
     let mut next = |expected: &[&str]| {
         let (name, end) = names.next()?;
-        let is_one = expected.iter().any(|one| name.eq_ignore_ascii_case(one));
+        let decoded = percent_decode_str(name);
+        let is_one = expected.iter().any(|one| {
+            let same = |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other);
+            decoded.clone().count() == one.len() && decoded.clone().zip(one.bytes()).all(same)
+        });
         is_one.then_some((name, end))
     };
     let is_api = |(name, _): &(&str, usize)| name.eq_ignore_ascii_case("api");
@@ -41,6 +47,12 @@ mod tests {
             ("/api//v1/tracking/SECRET", "/api//v1/tracking"),
             ("/Track/SECRET", "/Track"),
             ("/API/V1/Tracking/SECRET", "/API/V1/Tracking"),
+            ("/api/v1/%74racking/SECRET", "/api/v1/%74racking"),
+            (
+                "/%61pi/v%31/%54rackin%67/SECRET",
+                "/%61pi/v%31/%54rackin%67",
+            ),
+            ("/tr%61ck/SECRET", "/tr%61ck"),
         ] {
             assert_eq!(shown_path(path), shown);
         }
@@ -62,6 +74,8 @@ mod tests {
             "/api/v1/inventory/items/track/adjustments",
             "/admin/v1/track/x",
             "/docs/track/x",
+            "/%2574rack/x",
+            "/trac%/x",
         ] {
             assert_eq!(shown_path(path), path);
         }

@@ -25,6 +25,7 @@ pub(super) struct HttpListener {
 pub(super) struct Port {
     server: Server,
     policy: SitePolicy,
+    problem_base_url: String,
 }
 
 impl Port {
@@ -47,6 +48,7 @@ impl Port {
             &list(&http.cors_allowed_origins),
         );
         Ok(Self {
+            problem_base_url: http.problem_base_url.clone(),
             policy: policy.context("allowed_hosts and cors_allowed_origins")?,
             server: Server::bind(addr, flag)?.limits(limits(http)),
         })
@@ -60,7 +62,8 @@ impl Port {
     /// Serves `router`. Once stopped, connections that are open after `grace` are cut.
     pub fn serve(self, router: Router, auth: Auth, grace: Duration) -> HttpListener {
         let (addr, until) = (self.addr(), Until::default());
-        let service = ApiService::new(router, self.policy, auth);
+        let service = ApiService::new(router, self.policy, auth)
+            .with_problem_pages_at(&self.problem_base_url);
         let served = tokio::spawn(self.server.serve(service, until.clone(), grace));
         HttpListener {
             addr,

@@ -14,6 +14,7 @@ impl Config {
             ("allowed_hosts", text(&http.allowed_hosts)),
             ("cors_allowed_origins", text(&http.cors_allowed_origins)),
             ("docs", http.docs.to_string()),
+            ("problem_base_url", text(&http.problem_base_url)),
             (
                 "http_connections_max",
                 http.http_connections_max.to_string(),

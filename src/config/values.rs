@@ -44,6 +44,8 @@ pub struct HttpConfig {
     pub cors_allowed_origins: String,
     /// Whether `/docs` is there.
     pub docs: bool,
+    /// What goes before the path of a problem's page; empty for nothing.
+    pub problem_base_url: String,
     /// Open connections at most.
     pub http_connections_max: usize,
     /// See the default file; milliseconds.

@@ -15,7 +15,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 #[rustfmt::skip]
-const ALL: [(Kind, &str, &str); 44] = [
+const ALL: [(Kind, &str, &str); 45] = [
     (Gauge, n::ORDERS_LIVE, "Live order actors."),
     (Gauge, n::ORDERS_LIVE_BYTES, "What live orders weigh, beside what an actor takes."),
     (Counter, n::ORDERS_REFUSED, "Requests refused for want of room, by reason."),
@@ -57,6 +57,7 @@ const ALL: [(Kind, &str, &str); 44] = [
     (Counter, n::INVARIANT_VIOLATIONS, "Broken invariants: defects."),
     (Counter, n::PRUNED_ROWS, "Old rows removed, by table."),
     (Counter, n::HTTP_REQUESTS, "HTTP requests answered, by class of status."),
+    (Histogram, n::HTTP_REQUEST_DURATION, "A request's head to its answer's, by route, method and class of status."),
     (Gauge, n::HTTP_CONNECTIONS, "Open HTTP connections."),
     (Counter, n::AUTH_DENIED, "Requests that were denied, by reason."),
     (Counter, n::AUDIT_LOST, "Audit entries that could not be kept."),

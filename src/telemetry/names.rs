@@ -66,6 +66,9 @@ pub const INVARIANT_VIOLATIONS: &str = "trackops_invariant_violations_total";
 pub const PRUNED_ROWS: &str = "trackops_pruned_rows_total";
 /// HTTP requests answered, by `class` of status (`2xx`).
 pub const HTTP_REQUESTS: &str = "trackops_http_requests_total";
+/// Time from a request's head to its answer's, by `route` (`/api/v1/orders/{id}`; `other` for none), `method` (`HEAD`
+/// counts as `GET`) and `class` of status.
+pub const HTTP_REQUEST_DURATION: &str = "trackops_http_request_duration_seconds";
 /// Open HTTP connections (gauge).
 pub const HTTP_CONNECTIONS: &str = "trackops_http_connections";
 /// Requests that were denied, by `reason`.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -107,12 +108,13 @@ pub struct CommandHeaders<'a> {
 
 impl<'a> CommandHeaders<'a> {
     /// Reads the headers of a request; 400 if one of them makes no sense here.
-    pub fn of(headers: &'a HeaderMap) -> Result<Self, Problem> {
+    pub fn of(parts: &'a Parts) -> Result<Self, Problem> {
+        let headers = &parts.headers;
         etag::refuse(headers, &header::IF_NONE_MATCH)?;
         Ok(Self {
             key: idempotency_key(headers)?,
             if_match: etag::if_match(headers)?,
-            traceparent: traceparent(headers),
+            traceparent: traceparent(&parts.extensions),
         })
     }
 }

@@ -51,7 +51,7 @@ pub async fn cancel_order(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let headers = CommandHeaders::of(&parts.headers)?;
+    let headers = CommandHeaders::of(&parts)?;
     let body: CancelBody = json::read_or_default(&parts.headers, body).await?;
     let reason = reason(body.reason)?;
     answer::command(&state, caller, id, headers, Command::Cancel { reason }).await

@@ -86,7 +86,7 @@ pub async fn place_order(
             content: Arc::new(placed),
             key,
             caller,
-            traceparent: Some(traceparent(&parts.headers)),
+            traceparent: Some(traceparent(&parts.extensions)),
         })
         .await?;
     let tracking_url = state.links.url(done.order.id);

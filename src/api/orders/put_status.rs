@@ -55,7 +55,7 @@ pub async fn put_status(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let headers = CommandHeaders::of(&parts.headers)?;
+    let headers = CommandHeaders::of(&parts)?;
     let body: StatusBody = json::read(&parts.headers, body).await?;
     let wanted = Status::parse(&body.status).ok_or_else(|| {
         let names = Status::ALL.map(Status::as_str).join(", ");

@@ -78,6 +78,7 @@ const ROWS: &[(&str, &str)] = &[
     ("GET /api/v1/tracking/{token}/events", ".........."),
     ("GET /livez", ".........."),
     ("GET /metrics", ".........."),
+    ("GET /problems", ".........."),
     ("GET /problems/{code}", ".........."),
     ("GET /readyz", ".........."),
     ("GET /startupz", ".........."),

@@ -25,7 +25,7 @@ const OF_NO_PERSON: [&str; 12] = [
     "/api/v1/openapi.json",
     "/livez",
     "/metrics",
-    "/problems/",
+    "/problems",
     "/readyz",
     "/startupz",
 ];

@@ -46,6 +46,7 @@ async fn head_is_get_without_the_body() {
         "/api/v1/inventory/items",
         "/api/v1/inventory/items/NONE",
         "/api/v1/openapi.json",
+        "/problems",
         "/problems/not-found",
         "/docs",
         "/docs/",

@@ -11,6 +11,7 @@ mod conditions;
 mod document;
 mod doubles;
 mod every_route;
+mod failures;
 mod head_method;
 mod heads;
 mod http2;

@@ -361,8 +361,12 @@ impl Answer {
             self.header("content-type"),
             Some("application/problem+json")
         );
-        let problem = self.json();
+        let mut problem = self.json();
         assert_eq!(problem["code"], code, "{problem}");
+        // Every answer has another.
+        let trace = problem.as_object_mut().and_then(|it| it.remove("traceId"));
+        let trace = trace.as_ref().and_then(Value::as_str);
+        assert!(trace.is_some_and(is_trace_id), "{trace:?}");
         assert_eq!(problem["status"], status);
         assert_eq!(problem["type"], format!("/problems/{code}"));
         assert_eq!(problem["instance"], instance);
@@ -378,6 +382,10 @@ impl Answer {
         );
         problem
     }
+}
+
+fn is_trace_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The order of the vocabulary.

@@ -11,7 +11,7 @@ use crate::support::stream::EventStream;
 use crate::support::wait::until;
 
 /// The list of names as it is published, without the prefix.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "orders_live",
     "order_commands_total",
     "order_command_duration_seconds",
@@ -35,6 +35,7 @@ const NAMES: [&str; 24] = [
     "live_conflated_total",
     "saga_duration_seconds",
     "saga_stuck",
+    "http_request_duration_seconds",
     "invariant_violations_total",
 ];
 
@@ -59,6 +60,11 @@ async fn every_metric_is_there_and_described() {
     }
     while socket.next().await["status"] != "PREPARING" {}
     report_nonsense(&deployment).await;
+    let unknown = format!("{}/api/v1/orders/{}", client.to.order, uuid::Uuid::nil());
+    let missing = reqwest::get(unknown).await.expect("an answer");
+    assert_eq!(missing.status(), 404);
+    let nowhere = reqwest::get(format!("{}/nowhere", client.to.order)).await;
+    assert_eq!(nowhere.expect("an answer").status(), 404);
 
     let shown = until("every name is shown", || async {
         let to = &client.to;
@@ -94,6 +100,17 @@ async fn every_metric_is_there_and_described() {
     let each = (1..=8).map(|n| format!("I{n}\"}} 0"));
     assert!(each.clone().eq(invariants.into_iter().map(str::to_owned)));
     assert!(shown.contains("saga_duration_seconds_bucket{outcome=\"CONFIRMED\",le=\"300\"}"));
+    for labels in [
+        r#"route="/api/v1/orders",method="POST",class="2xx""#,
+        r#"route="/api/v1/orders/{id}",method="GET",class="4xx""#,
+        r#"route="/api/v1/orders/{id}/status",method="PUT",class="2xx""#,
+        r#"route="/api/v1/track",method="GET",class="1xx""#,
+        r#"route="/metrics",method="GET",class="2xx""#,
+        r#"route="other",method="other",class="4xx""#,
+    ] {
+        let line = format!("trackops_http_request_duration_seconds_count{{{labels}}} ");
+        assert!(shown.contains(&line), "{line}");
+    }
     let pushed = "trackops_live_push_duration_seconds_count ";
     let pushed = shown.lines().find_map(|line| line.strip_prefix(pushed));
     let pushed: u32 = pushed.and_then(|n| n.parse().ok()).expect("a count");
