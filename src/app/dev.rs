@@ -32,7 +32,7 @@ use crate::api::router;
 use crate::api::state::{InventoryState, ManagementState};
 use crate::auth::Auth;
 use crate::cli::args::DevArgs;
-use crate::cli::banner;
+use crate::cli::banner::{self, Running};
 use crate::config::Config;
 use crate::demo::{self, DemoSettings};
 use crate::embedded::Embedded;
@@ -120,8 +120,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
     if running.is_some() {
         readiness.set_started();
         let management = management.as_ref().map(HttpListener::addr);
-        let banner = banner::banner(listener.addr(), management, &args.data_dir, args.demo);
-        print!("{banner}");
+        print_banner(&config, &args, listener.addr(), management);
     }
     life.stopped().await;
 
@@ -168,6 +167,24 @@ fn open_ports(config: &Config, args: &DevArgs) -> anyhow::Result<(Port, Option<P
     }
     exposure::check(&addresses, is_protected || args.expose_unprotected)?;
     Ok((public, management))
+}
+
+/// Tells the person who has started it what to do next.
+fn print_banner(
+    config: &Config,
+    args: &DevArgs,
+    listen: SocketAddr,
+    management: Option<SocketAddr>,
+) {
+    let banner = banner::banner(Running {
+        listen,
+        management,
+        data_dir: &args.data_dir,
+        demo: args.demo,
+        has_docs: config.http.docs,
+        needs_key: config.access.is_required(false),
+    });
+    print!("{banner}");
 }
 
 /// Serves the management routes on a port of their own, if there is one, while the rest starts; else merges them into

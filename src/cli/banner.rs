@@ -7,26 +7,53 @@ use super::place_args::DEFAULT_SKU;
 use super::program::{path, quoted};
 use super::target::DEFAULT_URL;
 
-/// The text for a `dev` that listens on `listen`, on `management` if operations have an address of their own,
-/// and keeps its data in `data_dir`.
-pub fn banner(
-    listen: SocketAddr,
-    management: Option<SocketAddr>,
-    data_dir: &Path,
-    demo: bool,
-) -> String {
-    let operations = management.map_or_else(String::new, |addr| {
+/// A `dev` that runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Running<'a> {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where operations have an address of their own.
+    pub management: Option<SocketAddr>,
+    /// Where its data is.
+    pub data_dir: &'a Path,
+    /// Whether the shop is at work.
+    pub demo: bool,
+    /// Whether `/docs` is there.
+    pub has_docs: bool,
+    /// Whether everybody needs a key.
+    pub needs_key: bool,
+}
+
+/// The text.
+pub fn banner(running: Running<'_>) -> String {
+    let operations = running.management.map_or_else(String::new, |addr| {
         format!("  operations                 {}/admin/v1\n", url(addr))
     });
-    let url = url(listen);
+    let demo = running.demo;
+    let url = url(running.listen);
+    let page = if running.has_docs {
+        format!("page                       {url}/docs")
+    } else {
+        format!("document                   {url}/api/v1/openapi.json")
+    };
     let program = path();
     let target = if url == DEFAULT_URL {
         String::new()
     } else {
         format!(" --url {url}")
     };
-    let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.into());
-    let rest = if demo {
+    let data_dir =
+        std::path::absolute(running.data_dir).unwrap_or_else(|_| running.data_dir.into());
+    let rest = if running.needs_key {
+        format!(
+            "  make a key                 {program} keys create --name me --role service --data-dir {}\n  \
+             use it                     export TRACKOPS_API_KEY=tk_…\n  \
+             place an order             {program} place{target}\n\n\
+             Everybody needs a key here. Keys of a data directory are made while no `dev` runs on it, or by\n\
+             an operator's key at {url}/admin/v1/keys.\n",
+            quoted(&data_dir.display().to_string())
+        )
+    } else if demo {
         let list = quoted(&format!("{url}/api/v1/orders?limit=3"));
         format!(
             "  place an order, follow it  {program} place --watch{target}\n  \
@@ -48,7 +75,7 @@ pub fn banner(
     };
     format!(
         "\nTrackOps is running; Ctrl-C stops it.\n\n  \
-         page                       {url}/docs\n\
+         {page}\n\
          {operations}  \
          data                       {}\n\n\
          To paste into another terminal:\n\n{rest}",
@@ -72,7 +99,41 @@ mod tests {
 
     fn lines(listen: &str, demo: bool) -> String {
         let listen = listen.parse().expect("an address");
-        banner(listen, None, Path::new("data"), demo)
+        banner(Running {
+            listen,
+            demo,
+            ..dev()
+        })
+    }
+
+    fn dev() -> Running<'static> {
+        Running {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            management: None,
+            data_dir: Path::new("data"),
+            demo: false,
+            has_docs: true,
+            needs_key: false,
+        }
+    }
+
+    #[test]
+    fn where_keys_are_needed_it_says_how_to_get_one() {
+        let text = banner(Running {
+            needs_key: true,
+            has_docs: false,
+            ..dev()
+        });
+        assert!(
+            text.contains("keys create --name me --role service --data-dir "),
+            "{text}"
+        );
+        assert!(text.contains("TRACKOPS_API_KEY"), "{text}");
+        assert!(
+            text.contains("http://127.0.0.1:8080/api/v1/openapi.json\n"),
+            "{text}"
+        );
+        assert!(!text.contains("/docs"), "{text}");
     }
 
     #[test]
@@ -95,9 +156,10 @@ mod tests {
 
     #[test]
     fn an_address_for_operations_is_named() {
-        let addr = |text: &str| text.parse().expect("an address");
-        let operations = Some(addr("127.0.0.1:9080"));
-        let text = banner(addr("127.0.0.1:8080"), operations, Path::new("data"), true);
+        let text = banner(Running {
+            management: Some("127.0.0.1:9080".parse().expect("an address")),
+            ..dev()
+        });
         assert!(
             text.contains("\n  operations                 http://127.0.0.1:9080/admin/v1\n  data "),
             "{text}"

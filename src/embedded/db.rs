@@ -108,7 +108,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
         dir: dir.into(),
         source,
     };
-    std::fs::create_dir_all(dir).map_err(unusable)?;
+    make_private(dir).map_err(unusable)?;
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -120,6 +120,15 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { dir: dir.into() }),
         Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
+}
+
+/// Makes the folder if it isn't there. What is in it has addresses of people, so nobody else may enter it.
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
 }
 
 fn writer_options(path: &PathBuf) -> SqliteConnectOptions {
