@@ -81,6 +81,11 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "retention_days",
         "must be 0 to 36500",
     )?;
+    rule(
+        is_base_url(&config.http.problem_base_url),
+        "problem_base_url",
+        BASE_URL,
+    )?;
     kafka_security(&config.stores, rule)?;
     orders(&config.orders, rule)?;
     rule(
@@ -100,17 +105,26 @@ fn tracking(
         "tracking_keys",
         "must be id:secret,id:secret with different ids of 1 to 8 visible ASCII characters, and secrets of at least 16",
     )?;
-    let url = access.tracking_base_url.as_str();
+    rule(
+        is_base_url(&access.tracking_base_url),
+        "tracking_base_url",
+        BASE_URL,
+    )
+}
+
+/// The form of what goes before a path.
+const BASE_URL: &str =
+    "must be a URL such as https://shop.example, without a user, a query or a fragment";
+
+/// Whether `url` has that form, or is empty.
+fn is_base_url(url: &str) -> bool {
     let after = url.strip_prefix("https://").or(url.strip_prefix("http://"));
     let is_base = |after: &str| {
         let is_visible = after.bytes().all(|byte| byte.is_ascii_graphic());
-        is_visible && !after.starts_with('/') && !after.is_empty() && !after.contains(['?', '#'])
+        let has_host = !after.is_empty() && !after.starts_with(['/', ':']);
+        is_visible && has_host && !after.contains(['?', '#', '@'])
     };
-    rule(
-        url.is_empty() || after.is_some_and(is_base),
-        "tracking_base_url",
-        "must be a URL such as https://shop.example, without a query",
-    )
+    url.is_empty() || after.is_some_and(is_base)
 }
 
 /// Actors and saga.
@@ -169,13 +183,18 @@ fn kafka_security(
         "kafka_security_protocol",
         "must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
     )?;
+    let is_sasl = protocol.starts_with("SASL");
+    let mechanism = stores.kafka_sasl_mechanism.as_str();
     rule(
-        cfg!(feature = "tls") || protocol == "PLAINTEXT",
+        cfg!(feature = "tls") || !protocol.ends_with("SSL"),
         "kafka_security_protocol",
         &format!("{protocol} needs a build with the feature `tls`"),
     )?;
-    let is_sasl = protocol.starts_with("SASL");
-    let mechanism = stores.kafka_sasl_mechanism.as_str();
+    rule(
+        cfg!(feature = "tls") || !mechanism.starts_with("SCRAM"),
+        "kafka_sasl_mechanism",
+        &format!("{mechanism} needs a build with the feature `tls`"),
+    )?;
     let known = matches!(mechanism, "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512");
     rule(
         if is_sasl { known } else { mechanism.is_empty() },
@@ -418,10 +437,16 @@ mod tests {
                 "set",
             );
         } else {
-            for protocol in ["SSL", "SASL_PLAINTEXT", "SASL_SSL"] {
+            for protocol in ["SSL", "SASL_SSL"] {
                 let refusal = refusal(protocol, "PLAIN", "hunter2");
                 names(refusal, "kafka_security_protocol", "feature `tls`");
             }
+            names(
+                refusal("SASL_PLAINTEXT", "SCRAM-SHA-512", "hunter2"),
+                "kafka_sasl_mechanism",
+                "feature `tls`",
+            );
+            assert_eq!(refusal("SASL_PLAINTEXT", "PLAIN", "hunter2"), None);
         }
     }
 

@@ -3,6 +3,7 @@
 mod cli;
 mod demo_command;
 mod dev_command;
+mod kafka_acls;
 mod keys;
 mod metrics;
 mod shutdown;

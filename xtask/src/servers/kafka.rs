@@ -76,6 +76,11 @@ impl KafkaLaunch {
         let properties = TLS_PROPERTIES
             .replace("@TLS_PORT@", &port.to_string())
             .replace("@PEM@", &pem.to_string_lossy());
+        Self::add_properties(dir, &properties)
+    }
+
+    /// Puts `properties` after [`PROPERTIES`].
+    pub(super) fn add_properties(dir: &Path, properties: &str) -> Result<()> {
         fs::create_dir_all(dir)?;
         fs::write(dir.join(MORE_PROPERTIES), properties).context("write more properties")
     }

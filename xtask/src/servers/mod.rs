@@ -15,6 +15,7 @@
 
 mod guard;
 mod kafka;
+mod kafka_acls;
 mod kafka_jars;
 mod locate;
 mod nginx;
@@ -31,6 +32,7 @@ mod user;
 mod wait;
 
 pub use kafka::{Kafka, KafkaLaunch};
+pub use kafka_acls::{Operation as AclOperation, Resource as AclResource, Right, allow};
 pub use kafka_jars::ensure as ensure_kafka_jars;
 pub use locate::{find_on_path, find_postgres_program, find_server_program};
 pub use nginx::{Nginx, NginxLaunch, PORT_WORD as NGINX_PORT_WORD};
