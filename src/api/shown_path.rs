@@ -12,21 +12,23 @@ pub fn shown_path(path: &str) -> &str {
         at = end + 1;
         (!name.is_empty()).then_some((name, end))
     });
-    let mut next = |expected: &[&str]| {
+    // The end of the next name, if it is one of those.
+    let mut next = |expected: &[&'static str]| {
         let (name, end) = names.next()?;
-        let decoded = percent_decode_str(name);
-        let is_one = expected.iter().any(|one| {
-            let same = |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other);
-            decoded.clone().count() == one.len() && decoded.clone().zip(one.bytes()).all(same)
-        });
-        is_one.then_some((name, end))
+        let found = expected.iter().find(|word| is_word(name, word))?;
+        Some((*found, end))
     };
-    let is_api = |(name, _): &(&str, usize)| name.eq_ignore_ascii_case("api");
     let link = match next(&["track", "api"]) {
-        Some(first) if is_api(&first) => next(&["v1"]).and_then(|_| next(&["tracking", "track"])),
+        Some(("api", _)) => next(&["v1"]).and_then(|_| next(&["tracking", "track"])),
         first => first,
     };
     link.map_or(path, |(_, end)| &path[..end])
+}
+
+/// Whether `name`, decoded, is `word` in any letters.
+fn is_word(name: &str, word: &str) -> bool {
+    let letters = percent_decode_str(name).map(|byte| byte.to_ascii_lowercase());
+    letters.eq(word.bytes())
 }
 
 #[cfg(test)]
