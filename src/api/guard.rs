@@ -1,5 +1,5 @@
 //! Which kind of thing each route does, and the refusal of callers whose role may not do it. A router with a
-//! route that has no rule isn't built. Leaves proving an identity to [`crate::auth`], and whose an order is to
+//! route that has no rule isn't built; by its rule a route also has its class of limits. Leaves proving an identity to [`crate::auth`], and whose an order is to
 //! the order's owner.
 
 use std::convert::Infallible;
@@ -18,17 +18,17 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::error_answers;
+use super::limit_layer::{Classes, LimitLayer, class_of};
 use super::problem::{Denied, Problem};
 use super::problem_code::Code;
+use super::unknown::Unknown;
+use crate::limits::Class;
 
 /// The name of the security scheme in the OpenAPI document.
 pub const SCHEME: &str = "bearer";
 
-/// Why a request has no caller: its credential was refused, or there is none.
-#[derive(Clone, Debug)]
-pub struct Unknown(pub Problem);
-
-/// Lets through to `routes`, which are the methods of one path, whoever may do what `rules` says of the method.
+/// Lets through to `routes`, which are the methods of one path, whoever may do what `rules` says of the method. Each
+/// method counts in the class of its action.
 ///
 /// # Panics
 ///
@@ -40,6 +40,36 @@ pub fn guarded<S, const N: usize>(
 where
     S: Clone + Send + Sync + 'static,
 {
+    guarded_as(Class::of, rules, routes)
+}
+
+/// As [`guarded`], for routes by which orders are followed: they count as such.
+///
+/// # Panics
+///
+/// As [`guarded`].
+pub fn followed<S, const N: usize>(
+    rules: &[(Method, Action); N],
+    routes: UtoipaMethodRouter<S>,
+) -> UtoipaMethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    guarded_as(|_| Some(Class::Subscribe), rules, routes)
+}
+
+fn guarded_as<S, const N: usize>(
+    class: impl Fn(Action) -> Option<Class>,
+    rules: &[(Method, Action); N],
+    routes: UtoipaMethodRouter<S>,
+) -> UtoipaMethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let classes = rules
+        .iter()
+        .map(|(of, action)| (of.clone(), class(*action)));
+    let classes = classes.collect::<Vec<_>>().leak();
     let (schemas, mut paths, methods) = routes;
     for (path, item) in &mut paths.paths {
         let mut count = 0;
@@ -50,15 +80,20 @@ where
             let nothing: [&str; 0] = [];
             operation.security = Some(vec![SecurityRequirement::new(SCHEME, nothing)]);
             error_answers::guarded(operation);
+            if class_of(classes, &method).is_some() {
+                error_answers::limited(operation);
+            }
         }
         assert_eq!(count, N, "a rule of {path} has no method");
     }
-    let methods = methods.route_layer(GuardLayer(rules.to_vec().leak()));
+    let guard = GuardLayer(rules.to_vec().leak());
+    // One layer of two, because each costs a request an allocation. The first is the outer one.
+    let methods = methods.route_layer((LimitLayer(Classes::Guarded(classes)), guard));
     (schemas, paths, methods)
 }
 
-/// Lets everybody through to `routes`, also without a credential.
-pub fn open_to_all<S>(routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S>
+/// Lets everybody through to `routes`, also without a credential. They count in `class`; `None` has no limit.
+pub fn open_to_all<S>(class: Option<Class>, routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S>
 where
     S: Clone + Send + Sync + 'static,
 {
@@ -66,8 +101,15 @@ where
     for item in paths.paths.values_mut() {
         for (_, operation) in operations(item) {
             operation.security = Some(Vec::new());
+            if class.is_some() {
+                error_answers::limited(operation);
+            }
         }
     }
+    let methods = match class {
+        Some(_) => methods.route_layer(LimitLayer(Classes::Open(class))),
+        None => methods,
+    };
     (schemas, paths, methods)
 }
 

@@ -3,14 +3,18 @@
 
 mod audited;
 mod caller;
+pub mod client_address;
 pub mod client_stream;
 mod connection;
 mod connection_h2;
 mod cors;
+pub mod counted;
 mod credential;
 mod guard;
+mod limit_layer;
 mod linger;
 mod opening;
+mod per_address;
 pub mod router;
 pub mod server;
 mod server_limits;
@@ -19,6 +23,8 @@ mod shown_path;
 pub mod site_policy;
 pub mod state;
 mod streams;
+mod too_many;
+mod unknown;
 
 pub mod admin;
 pub mod inventory;

@@ -81,7 +81,9 @@ impl LimitsConfig {
         let usual = |index: usize| if is_required { USUAL[index] } else { "off" };
         let set = self.of_people();
         rates(std::array::from_fn(|index| {
-            Some(set[index]).filter(|text| !text.is_empty()).unwrap_or(usual(index))
+            Some(set[index])
+                .filter(|text| !text.is_empty())
+                .unwrap_or(usual(index))
         }))
     }
 
@@ -119,8 +121,7 @@ impl LimitsConfig {
 
 fn rates(texts: [&str; 5]) -> Rates {
     // The configuration is checked before it is used.
-    let [place, write, read, subscribe, positions] =
-        texts.map(|text| Rate::parse(text).flatten());
+    let [place, write, read, subscribe, positions] = texts.map(|text| Rate::parse(text).flatten());
     Rates {
         place,
         write,
@@ -176,19 +177,34 @@ mod tests {
     #[test]
     fn a_limit_that_is_none_is_named() {
         for (key, set) in [
-            ("limit_place", (|limits: &mut LimitsConfig| limits.limit_place = "0".into()) as fn(&mut LimitsConfig)),
-            ("limit_positions", |limits| limits.limit_positions = "60/day".into()),
-            ("service_limit_read", |limits| limits.service_limit_read = String::new()),
+            (
+                "limit_place",
+                (|limits: &mut LimitsConfig| limits.limit_place = "0".into())
+                    as fn(&mut LimitsConfig),
+            ),
+            ("limit_positions", |limits| {
+                limits.limit_positions = "60/day".into()
+            }),
+            ("service_limit_read", |limits| {
+                limits.service_limit_read = String::new()
+            }),
             ("trusted_proxies", |limits| limits.trusted_proxies = 17),
         ] {
             let mut limits = config();
             set(&mut limits);
             let rule = |holds: bool, key: &'static str, rule: &str| {
                 let rule = rule.to_owned();
-                if holds { Ok(()) } else { Err(ConfigError::Rule { key, rule }) }
+                if holds {
+                    Ok(())
+                } else {
+                    Err(ConfigError::Rule { key, rule })
+                }
             };
             let error = check(&limits, rule).expect_err(key).to_string();
-            assert!(error.starts_with(key) && error.contains("must be"), "{error}");
+            assert!(
+                error.starts_with(key) && error.contains("must be"),
+                "{error}"
+            );
         }
     }
 }

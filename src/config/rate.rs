@@ -66,10 +66,7 @@ impl Rate {
     fn is_possible(&self) -> bool {
         let interval = self.interval_us();
         let refill = interval.saturating_mul(u64::from(self.burst));
-        self.count > 0
-            && self.burst > 0
-            && interval >= INTERVAL_US_MIN
-            && refill <= REFILL_US_MAX
+        self.count > 0 && self.burst > 0 && interval >= INTERVAL_US_MIN && refill <= REFILL_US_MAX
     }
 }
 
@@ -122,7 +119,11 @@ mod tests {
 
     #[test]
     fn the_interval_is_never_shorter_than_the_rate() {
-        for (text, interval) in [("7/s", 142_858), ("60/min", 1_000_000), ("1/h", 3_600_000_000)] {
+        for (text, interval) in [
+            ("7/s", 142_858),
+            ("60/min", 1_000_000),
+            ("1/h", 3_600_000_000),
+        ] {
             let rate = Rate::parse(text).flatten().expect(text);
             assert_eq!(rate.interval_us(), interval, "{text}");
         }

@@ -29,10 +29,7 @@ impl Config {
             ("tracking_base_url", text(&self.access.tracking_base_url)),
         ];
         rows.extend([
-            (
-                "trusted_proxies",
-                self.limits.trusted_proxies.to_string(),
-            ),
+            ("trusted_proxies", self.limits.trusted_proxies.to_string()),
             (
                 "connections_per_address_max",
                 self.limits.connections_per_address_max.to_string(),

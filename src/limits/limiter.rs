@@ -293,7 +293,9 @@ impl RateLimiter {
 impl Inner {
     fn now_us(&self) -> u64 {
         // From 1 on, because 0 stands for no time.
-        u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX).saturating_add(1)
+        u64::try_from(self.origin.elapsed().as_micros())
+            .unwrap_or(u64::MAX)
+            .saturating_add(1)
     }
 
     fn policy(&self, class: Class, caller: Option<&Caller>) -> Option<&Arc<Policy>> {
@@ -366,7 +368,11 @@ impl Inner {
         self.probe_at_us.store(next, Ordering::Relaxed);
         if let Some(repeats) = self.troubles.failed(Instant::now()) {
             let count = repeats.count;
-            tracing::warn!(error, count, "limits can't be shared: each replica takes its part");
+            tracing::warn!(
+                error,
+                count,
+                "limits can't be shared: each replica takes its part"
+            );
         }
     }
 }

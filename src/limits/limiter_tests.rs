@@ -167,7 +167,10 @@ async fn what_is_said_of_the_wait_is_true() {
             };
             assert_eq!((standing.remaining, standing.full_in_s), (0, 20));
             advance(wait.saturating_sub(Duration::from_micros(2))).await;
-            assert!(!is_admitted(&limiter, Some(&ann), here(1)).await, "too early");
+            assert!(
+                !is_admitted(&limiter, Some(&ann), here(1)).await,
+                "too early"
+            );
             advance(Duration::from_micros(2)).await;
             assert!(is_admitted(&limiter, Some(&ann), here(1)).await);
         }

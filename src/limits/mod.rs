@@ -14,5 +14,5 @@ mod table;
 pub use self::address::Address;
 pub use self::class::Class;
 pub use self::gcra::{Gcra, Pace};
-pub use self::limiter::{Decision, RateLimiter, Settings, Verdict};
+pub use self::limiter::{Decision, Pending, RateLimiter, Settings, Verdict};
 pub use self::policy::Standing;

@@ -68,7 +68,10 @@ impl World {
             purse.drawn(&self.policy, share, self.now, granted, full_in);
         }
         let held = purse.count(self.now);
-        assert!(held <= self.policy.chunk, "{held} tokens are more than a chunk");
+        assert!(
+            held <= self.policy.chunk,
+            "{held} tokens are more than a chunk"
+        );
     }
 
     /// A request whose draw arrives at once; whether it was admitted.
