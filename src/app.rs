@@ -15,6 +15,7 @@ mod inventory;
 mod keys;
 mod late_bound;
 mod lifecycle;
+mod limits;
 mod listeners;
 mod migrate;
 mod order;

@@ -13,6 +13,7 @@ pub mod ports;
 pub mod actors;
 pub mod auth;
 pub mod inventory;
+pub mod limits;
 pub mod live;
 pub mod messaging;
 pub mod outbox;

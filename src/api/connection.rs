@@ -2,7 +2,6 @@
 //! it ends or the server stops. Leaves HTTP/2 to [`super::connection_h2`].
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,10 +22,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::client_address::Ends;
 use super::client_stream::{ClientStream, RequestPhase};
 use super::connection_h2::Http2;
 use super::linger::linger;
 use super::opening::{Opening, Protocol};
+use super::per_address::AddressPermit;
 use super::problem::Problem;
 use super::problem_code::Code;
 use super::server_limits::{FIRST_REQUEST_MAX, HEAD_BYTES_MAX, Limits};
@@ -48,6 +49,8 @@ pub struct Connection {
     pub cut: CancellationToken,
     /// Its connection permit, held until the connection ends.
     pub slot: OwnedSemaphorePermit,
+    /// Its place among those of its address. A socket that it becomes holds it until that ends.
+    pub place: Arc<AddressPermit>,
 }
 
 impl Connection {
@@ -95,17 +98,17 @@ impl Connection {
     }
 
     async fn serve_http2(self, stream: TcpStream, opening: Opening) {
-        let _slot = self.slot;
+        let (_slot, _place) = (self.slot, self.place);
         let turns = RequestPhase::default();
         // It stays the server's turn: only the frames tell heads from bodies.
         turns.answer();
-        let local = stream.local_addr().ok().map(|addr| addr.ip());
+        let ends = ends(&stream);
         let (write_limit, head_limit) = (self.limits.write_timeout, self.limits.head_timeout);
         let stream = ClientStream::new(stream, write_limit, head_limit, turns).after(opening);
         let served = Http2 {
             service: self.service,
             limits: self.limits,
-            local,
+            ends,
             closing: self.closing,
             stop: self.stop,
             cut: self.cut,
@@ -119,12 +122,13 @@ impl Connection {
         let (limits, cut) = (self.limits, self.cut);
         let (write_limit, head_limit) = (limits.write_timeout, limits.head_timeout);
         let turns = RequestPhase::default();
-        let local = stream.local_addr().ok().map(|addr| addr.ip());
+        let ends = ends(&stream);
         let stream =
             ClientStream::new(stream, write_limit, head_limit, turns.clone()).after(opening);
         let answering = Arc::new(Answering {
             service: self.service,
-            local,
+            ends,
+            place: self.place,
             closing: self.closing,
             stop: self.stop.clone(),
             turns,
@@ -187,8 +191,9 @@ impl Connection {
 /// Answers the requests of one connection.
 struct Answering {
     service: ApiService,
-    /// Where the client has reached this process.
-    local: Option<IpAddr>,
+    ends: Ends,
+    /// Its place among those of its address.
+    place: Arc<AddressPermit>,
     closing: CancellationToken,
     stop: CancellationToken,
     turns: RequestPhase,
@@ -204,15 +209,15 @@ struct Answering {
 impl Answering {
     async fn answer(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         self.begun.cancel();
         self.turns.answer();
         let upgrade = request.extensions().get::<OnUpgrade>().cloned();
-        let mut response = self
-            .service
-            .handle(request.map(Body::new), self.local)
-            .await;
+        if request.headers().contains_key(header::UPGRADE) {
+            request.extensions_mut().insert(Arc::clone(&self.place));
+        }
+        let mut response = self.service.handle(request.map(Body::new), self.ends).await;
         if response.extensions().get::<Unread>().is_some() {
             self.has_unread.store(true, Ordering::Relaxed);
             *self.upgrade.lock() = upgrade;
@@ -266,6 +271,13 @@ impl End {
         if is_timed_out || is_misread || self.has_unread {
             linger(&mut stream).await;
         }
+    }
+}
+
+fn ends(stream: &TcpStream) -> Ends {
+    Ends {
+        local: stream.local_addr().ok().map(|addr| addr.ip()),
+        peer: stream.peer_addr().ok().map(|addr| addr.ip()),
     }
 }
 

@@ -4,7 +4,6 @@
 //! wanted to stop. A slow head holds up the answer to the ping, and so ends the connection.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::client_address::Ends;
 use super::client_stream::ClientStream;
 use super::linger::{LINGER_MAX, linger};
 use super::server_limits::{FIRST_REQUEST_MAX, HEAD_BYTES_MAX, Limits};
@@ -49,8 +49,8 @@ pub struct Http2 {
     pub service: ApiService,
     /// Its bounds.
     pub limits: Limits,
-    /// Where the client has reached this process.
-    pub local: Option<IpAddr>,
+    /// Its ends.
+    pub ends: Ends,
     /// Cancelled when the stop is near.
     pub closing: CancellationToken,
     /// Cancelled at the stop.
@@ -67,12 +67,12 @@ impl Http2 {
         let streams = Streams::new(ended, self.limits.write_timeout);
         let begun = CancellationToken::new();
         {
-            let (service, local) = (Arc::new(self.service), self.local);
+            let (service, ends) = (Arc::new(self.service), self.ends);
             let mut connection = pin!(builder(&streams, &self.limits).serve_connection(
                 TokioIo::new(&mut stream),
                 service_fn(|request| {
                     begun.cancel();
-                    answer(Arc::clone(&service), request, local)
+                    answer(Arc::clone(&service), request, ends)
                 }),
             ));
             let mut leaving = pin!(leaving(&self.closing, &self.stop, &begun));
@@ -125,9 +125,9 @@ fn builder(streams: &Streams, limits: &Limits) -> http2::Builder<Streams> {
 async fn answer(
     service: Arc<ApiService>,
     request: Request<Incoming>,
-    local: Option<IpAddr>,
+    ends: Ends,
 ) -> Result<Response<Paced>, Infallible> {
-    let response = service.handle(request.map(Body::new), local).await;
+    let response = service.handle(request.map(Body::new), ends).await;
     Ok(response.map(Paced::new))
 }
 

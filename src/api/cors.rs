@@ -20,7 +20,14 @@ const ASKED_HEADERS: [&str; 7] = [
 ];
 
 /// The headers that such a page may read beside the usual ones.
-const SHOWN_HEADERS: [&str; 4] = ["etag", "location", "retry-after", "idempotency-replayed"];
+const SHOWN_HEADERS: [&str; 6] = [
+    "etag",
+    "location",
+    "retry-after",
+    "idempotency-replayed",
+    "ratelimit",
+    "ratelimit-policy",
+];
 
 /// How long a browser remembers what it may ask.
 const PREFLIGHT_MAX_AGE: Duration = Duration::from_mins(10);

@@ -33,6 +33,17 @@ pub fn guarded(operation: &mut Operation) {
     }
 }
 
+/// What every operation that limits count answers to those over their limit.
+const LIMITED: (&str, &str) = (
+    "429",
+    "Over a limit (`rate-limited`); see `Retry-After`, `RateLimit` and `RateLimit-Policy`",
+);
+
+/// Adds it to `operation`.
+pub fn limited(operation: &mut Operation) {
+    operation.responses.responses.extend(problems(&[LIMITED]));
+}
+
 /// The error answers that every operation has.
 pub struct AnyErrors;
 

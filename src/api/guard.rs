@@ -1,5 +1,5 @@
 //! Which kind of thing each route does, and the refusal of callers whose role may not do it. A router with a
-//! route that has no rule isn't built. Leaves proving an identity to [`crate::auth`], and whose an order is to
+//! route that has no rule isn't built; by its rule a route also has its class of limits. Leaves proving an identity to [`crate::auth`], and whose an order is to
 //! the order's owner.
 
 use std::convert::Infallible;
@@ -18,18 +18,18 @@ use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::error_answers;
+use super::limit_layer::{Classes, LimitLayer, class_of};
 use super::problem::{Denied, Problem};
 use super::problem_code::Code;
-use super::route_times::{Reached, RouteTimes};
+use super::route_times::{RouteTimes, TimedLayer};
+use super::unknown::Unknown;
+use crate::limits::Class;
 
 /// The name of the security scheme in the OpenAPI document.
 pub const SCHEME: &str = "bearer";
 
-/// Why a request has no caller: its credential was refused, or there is none.
-#[derive(Clone, Debug)]
-pub struct Unknown(pub Problem);
-
-/// Lets through to `routes`, which are the methods of one path, whoever may do what `rules` says of the method.
+/// Lets through to `routes`, which are the methods of one path, whoever may do what `rules` says of the method. Each
+/// method counts in the class of its action.
 ///
 /// # Panics
 ///
@@ -41,45 +41,77 @@ pub fn guarded<S, const N: usize>(
 where
     S: Clone + Send + Sync + 'static,
 {
+    guarded_as(Class::of, rules, routes)
+}
+
+/// As [`guarded`], for routes by which orders are followed: they count as such.
+///
+/// # Panics
+///
+/// As [`guarded`].
+pub fn followed<S, const N: usize>(
+    rules: &[(Method, Action); N],
+    routes: UtoipaMethodRouter<S>,
+) -> UtoipaMethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    guarded_as(|_| Some(Class::Subscribe), rules, routes)
+}
+
+fn guarded_as<S, const N: usize>(
+    class: impl Fn(Action) -> Option<Class>,
+    rules: &[(Method, Action); N],
+    routes: UtoipaMethodRouter<S>,
+) -> UtoipaMethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let classes = rules
+        .iter()
+        .map(|(of, action)| (of.clone(), class(*action)));
+    let classes = classes.collect::<Vec<_>>().leak();
     let (schemas, mut paths, methods) = routes;
-    let mut known = Vec::with_capacity(N);
+    let mut times = Vec::with_capacity(N);
     for (path, item) in &mut paths.paths {
         for (method, operation) in operations(item) {
             let rule = rules.iter().find(|(of, _)| *of == method);
             assert!(rule.is_some(), "{method} {path} has no rule");
-            known.push(Rule {
-                times: RouteTimes::new(path, &method),
-                method,
-                action: rule.map(|(_, action)| *action),
-            });
+            times.push(RouteTimes::new(path, &method));
             let nothing: [&str; 0] = [];
             operation.security = Some(vec![SecurityRequirement::new(SCHEME, nothing)]);
             error_answers::guarded(operation);
+            if class_of(classes, &method).is_some() {
+                error_answers::limited(operation);
+            }
         }
-        assert_eq!(known.len(), N, "a rule of {path} has no method");
+        assert_eq!(times.len(), N, "a rule of {path} has no method");
     }
-    let methods = methods.route_layer(GuardLayer(known.leak()));
+    let guard = GuardLayer(rules.to_vec().leak());
+    let timed = TimedLayer(times.leak());
+    // One layer of three, because each costs a request an allocation. The first is the outermost.
+    let methods = methods.route_layer((timed, LimitLayer(Classes::Guarded(classes)), guard));
     (schemas, paths, methods)
 }
 
-/// Lets everybody through to `routes`, also without a credential.
-pub fn open_to_all<S>(routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S>
+/// Lets everybody through to `routes`, also without a credential. They count in `class`; `None` has no limit.
+pub fn open_to_all<S>(class: Option<Class>, routes: UtoipaMethodRouter<S>) -> UtoipaMethodRouter<S>
 where
     S: Clone + Send + Sync + 'static,
 {
     let (schemas, mut paths, methods) = routes;
-    let mut known = Vec::new();
+    let mut times = Vec::new();
     for (path, item) in &mut paths.paths {
         for (method, operation) in operations(item) {
             operation.security = Some(Vec::new());
-            known.push(Rule {
-                times: RouteTimes::new(path, &method),
-                method,
-                action: None,
-            });
+            times.push(RouteTimes::new(path, &method));
+            if class.is_some() {
+                error_answers::limited(operation);
+            }
         }
     }
-    let methods = methods.route_layer(GuardLayer(known.leak()));
+    let timed = TimedLayer(times.leak());
+    let methods = methods.route_layer((timed, LimitLayer(Classes::Open(class))));
     (schemas, paths, methods)
 }
 
@@ -117,16 +149,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
         .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// What one method of a path does. Routes live as long as the process.
-struct Rule {
-    method: Method,
-    /// `None` if everybody may.
-    action: Option<Action>,
-    times: RouteTimes,
-}
-
 #[derive(Clone, Copy)]
-struct GuardLayer(&'static [Rule]);
+struct GuardLayer(&'static [(Method, Action)]);
 
 impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
@@ -141,7 +165,7 @@ impl<S> Layer<S> for GuardLayer {
 
 #[derive(Clone)]
 struct Guard<S> {
-    rules: &'static [Rule],
+    rules: &'static [(Method, Action)],
     inner: S,
 }
 
@@ -172,17 +196,13 @@ impl<S> Guard<S> {
             head if head == Method::HEAD => &Method::GET,
             method => method,
         };
-        let rule = self.rules.iter().find(|rule| rule.method == method);
+        let rule = self.rules.iter().find(|(of, _)| of == method);
         // The path doesn't take this method, and says so itself.
-        let rule = rule?;
+        let (_, action) = rule?;
         let extensions = request.extensions();
-        if let Some(reached) = extensions.get::<Reached>() {
-            reached.note(&rule.times);
-        }
-        let action = rule.action?;
         match (extensions.get::<Caller>(), extensions.get::<Unknown>()) {
-            (Some(caller), _) if caller.may(action) => None,
-            (Some(caller), _) => Some(forbidden(caller, action)),
+            (Some(caller), _) if caller.may(*action) => None,
+            (Some(caller), _) => Some(forbidden(caller, *action)),
             (None, Some(Unknown(problem))) => Some(problem.clone()),
             (None, None) => Some(Problem::new(Code::InternalError, "nobody knows who asks")),
         }

@@ -3,15 +3,19 @@
 
 mod audited;
 mod caller;
+pub mod client_address;
 pub mod client_stream;
 mod connection;
 mod connection_h2;
 mod cors;
+pub mod counted;
 mod credential;
 mod failure_log;
 mod guard;
+mod limit_layer;
 mod linger;
 mod opening;
+mod per_address;
 mod route_times;
 pub mod router;
 pub mod server;
@@ -21,6 +25,8 @@ mod shown_path;
 pub mod site_policy;
 pub mod state;
 mod streams;
+mod too_many;
+mod unknown;
 
 pub mod admin;
 pub mod inventory;

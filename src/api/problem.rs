@@ -24,6 +24,8 @@ struct Inner {
     code: Code,
     body: ProblemBody,
     headers: HeaderMap,
+    /// When to come back at the earliest, in whole seconds.
+    passes_after: Option<Duration>,
     /// Set if a rule of who may do what is the reason.
     denied: Option<Denied>,
     /// For the log, not for the caller.
@@ -123,6 +125,7 @@ impl Problem {
             code,
             body,
             headers: HeaderMap::new(),
+            passes_after: None,
             denied: None,
             cause: None,
         }))
@@ -193,17 +196,25 @@ impl Problem {
         self
     }
 
-    /// Adds `Retry-After`, in whole seconds, at least one (RFC 9110 has no fractions).
+    /// Adds `Retry-After`, in whole seconds, at least one (RFC 9110 has no fractions). A 503 says up to twice as
+    /// much: it goes to many clients at once, and they must not come back together.
     #[must_use]
-    pub fn retry_after(self, wait: Duration) -> Self {
+    pub fn retry_after(mut self, wait: Duration) -> Self {
         let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        self.header(header::RETRY_AFTER, HeaderValue::from(whole.max(1)))
+        let base = whole.max(1);
+        self.0.passes_after = Some(Duration::from_secs(base));
+        let is_for_many = self.0.code.facts().status == StatusCode::SERVICE_UNAVAILABLE;
+        let told = if is_for_many {
+            rand::random_range(base..=base.saturating_mul(2))
+        } else {
+            base
+        };
+        self.header(header::RETRY_AFTER, HeaderValue::from(told))
     }
 
-    /// When to come back, if the refusal will pass.
+    /// When to come back at the earliest, if the refusal will pass.
     pub fn passes_after(&self) -> Option<Duration> {
-        let wait = self.0.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-        wait.parse().ok().map(Duration::from_secs)
+        self.0.passes_after
     }
 
     /// Adds a header.
@@ -282,5 +293,37 @@ impl IntoResponse for Problem {
         // The service finds it here and renders it again with `instance`.
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn told(code: Code, wait: Duration) -> BTreeSet<u64> {
+        let told = (0..1000).map(|_| {
+            let problem = Problem::new(code, "later").retry_after(wait);
+            let response = problem.into_response();
+            let value = &response.headers()[header::RETRY_AFTER];
+            value.to_str().expect("digits").parse().expect("seconds")
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn those_who_are_sent_away_together_come_back_apart() {
+        let wait = Duration::from_millis(2_100);
+        assert_eq!(told(Code::Overloaded, wait), (3..=6).collect());
+        assert_eq!(told(Code::Unavailable, Duration::ZERO), (1..=2).collect());
+        let over = Problem::new(Code::Overloaded, "later").retry_after(wait);
+        assert_eq!(over.passes_after(), Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_limit_says_exactly_when() {
+        let wait = Duration::from_millis(2_100);
+        assert_eq!(told(Code::RateLimited, wait), [3].into());
     }
 }

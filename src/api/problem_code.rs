@@ -77,6 +77,8 @@ pub enum Code {
     UpgradeRequired,
     /// A live connection follows as many orders as it may.
     TooManySubscriptions,
+    /// The caller is over a limit.
+    RateLimited,
     /// Any other fault of the request.
     BadRequest,
     /// A fault of ours.
@@ -126,7 +128,7 @@ const fn facts(
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::MalformedJson,
         Self::UnreadableBody,
         Self::InvalidParameter,
@@ -160,6 +162,7 @@ impl Code {
         Self::IdempotencyKeyReused,
         Self::UpgradeRequired,
         Self::TooManySubscriptions,
+        Self::RateLimited,
         Self::BadRequest,
         Self::InternalError,
         Self::NotImplemented,
@@ -263,6 +266,8 @@ impl Code {
                 "Open it as a WebSocket (RFC 6455)."),
             Self::TooManySubscriptions => facts(S::TOO_MANY_REQUESTS, "too-many-subscriptions", "The connection follows too many orders",
                 "Unsubscribe from orders that are done, or open another connection."),
+            Self::RateLimited => facts(S::TOO_MANY_REQUESTS, "rate-limited", "Too many requests",
+                "Repeat after the seconds in Retry-After, and ask more slowly: RateLimit-Policy says how often."),
             Self::BadRequest => facts(S::BAD_REQUEST, "bad-request", "The request can't be understood",
                 "Compare the request with /api/v1/openapi.json."),
             Self::InternalError => facts(S::INTERNAL_SERVER_ERROR, "internal-error", "The server failed",

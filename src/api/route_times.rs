@@ -2,10 +2,13 @@
 //! the time and the status only around it: a request carries a note from the one to the other.
 
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use metrics::Histogram;
+use tower::{Layer, Service};
 
 use crate::telemetry::names;
 
@@ -16,25 +19,26 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 #[derive(Debug)]
 pub struct RouteTimes {
     route: String,
-    method: String,
+    /// Of which method these are; `None` for others.
+    method: Option<Method>,
     classes: [OnceLock<Histogram>; 5],
 }
 
 impl RouteTimes {
     /// Those of `method` at `route`, which is a path with its parameters in braces.
     pub fn new(route: &str, method: &Method) -> Self {
-        Self::named(route, method.as_str())
+        Self::named(route, Some(method.clone()))
     }
 
     /// Those of requests that reach no route of the API: a wrong path or method, a foreign `Host`, a page.
     pub fn of_others() -> Self {
-        Self::named("other", "other")
+        Self::named("other", None)
     }
 
-    fn named(route: &str, method: &str) -> Self {
+    fn named(route: &str, method: Option<Method>) -> Self {
         Self {
             route: route.to_owned(),
-            method: method.to_owned(),
+            method,
             classes: Default::default(),
         }
     }
@@ -49,7 +53,8 @@ impl RouteTimes {
     }
 
     fn histogram(&self, class: &'static str) -> Histogram {
-        let (route, method) = (self.route.clone(), self.method.clone());
+        let method = self.method.as_ref().map_or("other", Method::as_str);
+        let (route, method) = (self.route.clone(), method.to_owned());
         metrics::histogram!(names::HTTP_REQUEST_DURATION,
             "route" => route, "method" => method, "class" => class)
     }
@@ -60,14 +65,53 @@ impl RouteTimes {
 pub struct Reached(Arc<OnceLock<&'static RouteTimes>>);
 
 impl Reached {
-    /// Says that the request has reached the route of `times`.
-    pub fn note(&self, times: &'static RouteTimes) {
-        // A request reaches one route.
-        let _ = self.0.set(times);
-    }
-
     /// The times of the route, if the request has reached one.
     pub fn times(&self) -> Option<&'static RouteTimes> {
         self.0.get().copied()
+    }
+}
+
+/// Notes which route a request has reached: one of those of a path, by its method.
+#[derive(Clone, Copy, Debug)]
+pub struct TimedLayer(pub &'static [RouteTimes]);
+
+impl<S> Layer<S> for TimedLayer {
+    type Service = Timed<S>;
+
+    fn layer(&self, inner: S) -> Timed<S> {
+        let TimedLayer(methods) = *self;
+        Timed { methods, inner }
+    }
+}
+
+/// See [`TimedLayer`].
+#[derive(Clone, Debug)]
+pub struct Timed<S> {
+    methods: &'static [RouteTimes],
+    inner: S,
+}
+
+impl<S: Service<Request>> Service<Request> for Timed<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> S::Future {
+        let method = match request.method() {
+            head if head == Method::HEAD => &Method::GET,
+            method => method,
+        };
+        let mut known = self.methods.iter();
+        if let Some(Reached(reached)) = request.extensions().get()
+            && let Some(times) = known.find(|times| times.method.as_ref() == Some(method))
+        {
+            // A request reaches one route.
+            let _ = reached.set(times);
+        }
+        self.inner.call(request)
     }
 }

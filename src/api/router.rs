@@ -22,12 +22,14 @@ use super::admin::cluster_admin::ClusterAdmin;
 use super::admin::dead_letter_admin::DeadLetterAdmin;
 use super::admin::{AccessAdmin, SagaAdmin};
 use super::fixed_document::FixedDocument;
-use super::guard::{self, guarded, open_to_all};
+use super::guard::{self, followed, guarded, open_to_all};
+use super::limit_layer::{Classes, LimitLayer};
 use super::openapi::{self, Document};
 use super::probes::readiness::Readiness;
 use super::state::{ApiState, InventoryState, ManagementState};
 use super::track::{TrackState, TrackingState};
 use super::{admin, documents, inventory, orders, probes, problem_pages, track};
+use crate::limits::Class;
 use crate::ports::orders::Orders;
 use crate::ports::outbox::Outbox;
 
@@ -80,11 +82,11 @@ pub fn live_routes(state: TrackState) -> Router {
 
 fn track_routes() -> OpenApiRouter<TrackState> {
     OpenApiRouter::new()
-        .routes(guarded(
+        .routes(followed(
             &[(Method::GET, ReadOrders)],
             routes!(track::socket::open_socket),
         ))
-        .routes(guarded(
+        .routes(followed(
             &[(Method::GET, ReadOrders)],
             routes!(track::events::stream_order_events),
         ))
@@ -97,10 +99,14 @@ pub fn tracking_routes(state: TrackingState) -> Router {
 
 fn link_routes() -> OpenApiRouter<TrackingState> {
     OpenApiRouter::new()
-        .routes(open_to_all(routes!(track::get_tracking::get_tracking)))
-        .routes(open_to_all(routes!(
-            track::stream_tracking::stream_tracking_events
-        )))
+        .routes(open_to_all(
+            Some(Class::Read),
+            routes!(track::get_tracking::get_tracking),
+        ))
+        .routes(open_to_all(
+            Some(Class::Subscribe),
+            routes!(track::stream_tracking::stream_tracking_events),
+        ))
 }
 
 /// The inventory role's public routes.
@@ -135,8 +141,14 @@ pub fn problem_routes() -> Router {
 
 fn problem_page_routes() -> OpenApiRouter {
     OpenApiRouter::new()
-        .routes(open_to_all(routes!(problem_pages::list_problem_pages)))
-        .routes(open_to_all(routes!(problem_pages::get_problem_page)))
+        .routes(open_to_all(
+            Some(Class::Read),
+            routes!(problem_pages::list_problem_pages),
+        ))
+        .routes(open_to_all(
+            Some(Class::Read),
+            routes!(problem_pages::get_problem_page),
+        ))
 }
 
 /// The OpenAPI document, its pages for people if `has_ui`, and the front page; once on every public listener.
@@ -145,21 +157,32 @@ pub fn document_routes(has_ui: bool) -> Router {
     if has_ui {
         documents.merge(ui_routes())
     } else {
-        documents.route("/", get(|| async { Redirect::temporary(openapi::PATH) }))
+        documents.merge(read(
+            Router::new().route("/", get(|| async { Redirect::temporary(openapi::PATH) })),
+        ))
     }
 }
 
 fn openapi_routes() -> OpenApiRouter<FixedDocument> {
-    OpenApiRouter::new().routes(open_to_all(routes!(openapi::get_openapi)))
+    OpenApiRouter::new().routes(open_to_all(
+        Some(Class::Read),
+        routes!(openapi::get_openapi),
+    ))
 }
 
 /// Swagger UI. `/` leads to it, until there are pages.
 fn ui_routes() -> Router {
     // Without this it would ask a server elsewhere whether the document is valid.
     let config = Config::new([openapi::PATH]).validator_url("none");
-    Router::from(SwaggerUi::new("/docs").config(config))
+    let pages = Router::from(SwaggerUi::new("/docs").config(config))
         .route_layer(middleware::map_response(documents::guard_ui))
-        .route("/", get(|| async { Redirect::temporary("/docs/") }))
+        .route("/", get(|| async { Redirect::temporary("/docs/") }));
+    read(pages)
+}
+
+/// Counts what isn't in the document as reads.
+fn read(pages: Router) -> Router {
+    pages.route_layer(LimitLayer(Classes::Open(Some(Class::Read))))
 }
 
 /// The management listener's routes without [`problem_routes`]. Routes of what the role doesn't have are left
@@ -191,13 +214,13 @@ pub fn management_routes(state: ManagementState) -> Router {
 
 fn probe_routes() -> OpenApiRouter<Arc<Readiness>> {
     OpenApiRouter::new()
-        .routes(open_to_all(routes!(probes::get_livez)))
-        .routes(open_to_all(routes!(probes::get_readyz)))
-        .routes(open_to_all(routes!(probes::get_startupz)))
+        .routes(open_to_all(None, routes!(probes::get_livez)))
+        .routes(open_to_all(None, routes!(probes::get_readyz)))
+        .routes(open_to_all(None, routes!(probes::get_startupz)))
 }
 
 fn metrics_routes() -> OpenApiRouter<PrometheusHandle> {
-    OpenApiRouter::new().routes(open_to_all(routes!(probes::get_metrics)))
+    OpenApiRouter::new().routes(open_to_all(None, routes!(probes::get_metrics)))
 }
 
 fn actor_routes() -> OpenApiRouter<Arc<dyn Orders>> {

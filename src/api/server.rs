@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
+use super::per_address::PerAddress;
 use super::service::ApiService;
+use super::too_many;
 use crate::telemetry::names;
 
 pub use super::server_limits::Limits;
@@ -31,6 +33,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const LATECOMER_MAX: Duration = Duration::from_millis(10);
 /// A stopping listener is closed after this at the latest, however many connections come.
 const LATECOMERS_MAX: Duration = Duration::from_millis(100);
+
+/// Connections beyond the bound of their address that are told so at the same time. Each takes a second at most.
+const REFUSALS_MAX: usize = 64;
 
 /// Why a listener can't be opened.
 #[derive(Debug, Error)]
@@ -128,7 +133,23 @@ impl Server {
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         let open = metrics::gauge!(names::HTTP_CONNECTIONS);
-        let serve = |stream, slot| {
+        let places = PerAddress::new(
+            self.limits.connections_per_address_max,
+            self.limits.counts_loopback,
+        );
+        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+        let serve = |stream: TcpStream, peer: SocketAddr, slot| {
+            let Some(place) = places.admit(peer.ip()) else {
+                too_many::counted();
+                // Beyond the bound a connection is closed without a word.
+                if let Ok(refusal) = Arc::clone(&refusals).try_acquire_owned() {
+                    connections.spawn(async move {
+                        too_many::refuse(stream).await;
+                        drop(refusal);
+                    });
+                }
+                return;
+            };
             let connection = Connection {
                 service: service.clone(),
                 limits: self.limits,
@@ -136,6 +157,7 @@ impl Server {
                 stop: until.stop.clone(),
                 cut: cut.clone(),
                 slot,
+                place: Arc::new(place),
             };
             let open = open.clone();
             connections.spawn(async move {
@@ -144,8 +166,8 @@ impl Server {
                 open.decrement(1);
             });
         };
-        while let Some((stream, slot)) = self.accept(&slots, &until.stop).await {
-            serve(stream, slot);
+        while let Some((stream, peer, slot)) = self.accept(&slots, &until.stop).await {
+            serve(stream, peer, slot);
         }
         // Closing the listener makes the kernel reset the connections in the backlog, and it has accepted
         // those.
@@ -155,7 +177,7 @@ impl Server {
                 break;
             };
             match timeout(LATECOMER_MAX, self.listener.accept()).await {
-                Ok(Ok((stream, _))) => serve(stream, slot),
+                Ok(Ok((stream, peer))) => serve(stream, peer, slot),
                 Ok(Err(error)) if is_of_one_connection(&error) => {}
                 _ => break,
             }
@@ -180,13 +202,13 @@ impl Server {
         &self,
         slots: &Arc<Semaphore>,
         stop: &CancellationToken,
-    ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let accepted = async {
             // Nobody closes the semaphore, so it always grants in the end.
             let slot = Arc::clone(slots).acquire_owned().await.ok()?;
             loop {
                 match self.listener.accept().await {
-                    Ok((stream, _)) => return Some((stream, slot)),
+                    Ok((stream, peer)) => return Some((stream, peer, slot)),
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => {
                         tracing::warn!(%error, "can't accept connections for a moment");

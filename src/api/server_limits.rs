@@ -18,6 +18,10 @@ pub struct Limits {
     /// Open connections, event streams among them; more wait in the backlog. A WebSocket counts until it is
     /// upgraded.
     pub connections_max: usize,
+    /// Open connections of one address, upgraded ones among them; 0 for any number.
+    pub connections_per_address_max: usize,
+    /// Whether those of loopback have that bound too.
+    pub counts_loopback: bool,
     /// How long a request's head may take, from its first byte on.
     pub head_timeout: Duration,
     /// How long a connection may be idle.
@@ -39,6 +43,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 20_000,
+            connections_per_address_max: 1000,
+            counts_loopback: false,
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),

@@ -3,7 +3,6 @@
 //! middlewares because each of those costs an allocation a request.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -18,14 +17,16 @@ use tower::Service as _;
 use trackops_domain::access::Caller;
 
 use super::audited::Act;
+use super::client_address::Ends;
+use super::counted::{Counted, Limited};
 use super::failure_log::{self, Failed, FailureLog};
-use super::guard::Unknown;
 use super::problem::Problem;
 use super::problem_code::Code;
 use super::request_headers::Trace;
 use super::route_times::{Reached, RouteTimes};
 use super::shown_path::shown_path;
 use super::site_policy::SitePolicy;
+use super::unknown::Unknown;
 use super::{audited, cors, credential, request_head, site_policy, unread};
 use crate::auth::Auth;
 use crate::telemetry::names;
@@ -44,6 +45,7 @@ pub struct ApiService {
     cors: Option<Router>,
     policy: Arc<SitePolicy>,
     auth: Auth,
+    limited: Option<Limited>,
     /// Goes before the path of a problem's page.
     problem_base_url: Arc<str>,
     common: Arc<Common>,
@@ -66,6 +68,7 @@ impl ApiService {
             router,
             policy: Arc::new(policy),
             auth,
+            limited: None,
             problem_base_url: "".into(),
             common: Arc::new(Common {
                 answers: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(class),
@@ -82,8 +85,15 @@ impl ApiService {
         self
     }
 
-    /// Answers one request. `local`: the address at which the client has reached this process.
-    pub async fn handle(&self, mut request: Request<Body>, local: Option<IpAddr>) -> Response {
+    /// With limits of how much each caller may ask.
+    #[must_use]
+    pub fn limited(mut self, limited: Option<Limited>) -> Self {
+        self.limited = limited;
+        self
+    }
+
+    /// Answers one request, which came over a connection of these `ends`.
+    pub async fn handle(&self, mut request: Request<Body>, ends: Ends) -> Response {
         let start = Instant::now();
         let uri = request.uri().clone();
         let path = shown_path(uri.path());
@@ -93,17 +103,18 @@ impl ApiService {
         let reached = Reached::default();
         request.extensions_mut().insert(reached.clone());
 
-        let (request, unwanted) = unread::lend(request);
+        let (mut request, unwanted) = unread::lend(request);
         let checked =
-            request_head::check(&request).and_then(|()| self.policy.check(&request, local));
+            request_head::check(&request).and_then(|()| self.policy.check(&request, ends.local));
         let is_simple = checked.is_ok() && site_policy::is_simple_post(&request);
-        let mut caller = None;
+        let (mut caller, limited) = (None, self.limited.as_ref());
+        let counted = limited.map(|limited| limited.count(&mut request, ends.peer));
         let response = match checked {
             Ok(()) if is_simple && self.takes_post(&uri).await => {
                 site_policy::simple_post().into_response()
             }
             Ok(()) => {
-                let request = self.identified(request).await;
+                let request = self.identified(request, counted.as_ref()).await;
                 caller = request.extensions().get::<Caller>().cloned();
                 let act = Act::of(&self.auth.audit, &request);
                 let response = self.route(request, &method, path).await;
@@ -129,6 +140,9 @@ impl ApiService {
             request_id: request_id.as_deref(),
         };
         let mut response = self.in_form(response, failed);
+        if let Some(counted) = counted {
+            counted.add_fields(response.headers_mut());
+        }
         if let Some(unwanted) = unwanted {
             unwanted.settle(&mut response).await;
         }
@@ -167,9 +181,24 @@ impl ApiService {
     }
 
     /// The request with its caller, or why it has none. The guard of the route asks for it.
-    async fn identified(&self, mut request: Request<Body>) -> Request<Body> {
+    async fn identified(
+        &self,
+        mut request: Request<Body>,
+        counted: Option<&Counted>,
+    ) -> Request<Body> {
         let caller = match credential::of(request.headers()) {
-            Ok(credential) => self.auth.identify(credential.as_deref()).await,
+            Ok(credential) => {
+                let credential = credential.as_deref();
+                // A flood of guesses doesn't reach the database, and whose key is in memory is let through.
+                let refused = counted
+                    .filter(|_| self.auth.has_to_look_up(credential))
+                    .and_then(Counted::refuse_lookup);
+                if let Some(problem) = refused {
+                    request.extensions_mut().insert(Unknown(problem));
+                    return request;
+                }
+                self.auth.identify(credential).await
+            }
             // Where nobody needs a credential a broken one is no worse than none.
             Err(refusal) if self.auth.is_required() => Err(refusal),
             Err(_) => self.auth.identify(None).await,

@@ -54,6 +54,16 @@ impl LateBoundClusterAdmin {
         self.0.store(Some(Arc::new(ClusterAdapter(parts))));
     }
 
+    /// How many replicas are alive, this one included; 1 before it has joined.
+    pub fn alive(&self) -> u32 {
+        let parts = self.0.load();
+        let count = parts.as_ref().map(|adapter| {
+            let view = adapter.0.directory.view();
+            view.nodes.iter().filter(|node| node.is_live()).count()
+        });
+        count.map_or(1, |count| u32::try_from(count).unwrap_or(u32::MAX).max(1))
+    }
+
     /// Whether this replica can serve nobody: it owns nothing, and reaches no owner.
     pub fn is_cut_off(&self) -> bool {
         self.0

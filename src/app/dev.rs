@@ -24,7 +24,7 @@ use super::core::{self, CoreParts, MembershipFactory};
 use super::late_bound::LateBoundOrders;
 use super::lifecycle::{DEV_STOP, Ending, Lifecycle};
 use super::listeners::{HttpListener, Port};
-use super::{checks, dead_letter_admin, exposure, order_routes, tracking_links};
+use super::{checks, dead_letter_admin, exposure, limits, order_routes, tracking_links};
 use crate::actors::settings::Settings;
 use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::{Need, Readiness};
@@ -111,7 +111,8 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         let (answering, clock) = (Arc::clone(&orders) as _, Arc::clone(&clock) as _);
         Consumer::start(Arc::clone(&bus), answering, clock, NODE, &life)
     });
-    let listener = port.serve(routes, access.auth.clone(), limit / 2);
+    let limited = limits::of_one(&config, &access.auth);
+    let listener = port.serve(routes, access.auth.clone(), limited, limit / 2);
     let others = Others::start(&store, &bus, clock, limit, &life);
     if args.demo {
         let stop = others.stop.clone();
@@ -157,11 +158,11 @@ fn open_ports(config: &Config, args: &DevArgs) -> anyhow::Result<(Port, Option<P
         !(args.demo && is_protected),
         "the shop of --demo has no key: leave --demo out, or set auth to open"
     );
-    let public = Port::open(&http.listen, 8080, "--listen", http)?;
+    let public = Port::open(&http.listen, 8080, "--listen", config)?;
     let mut addresses = vec![(public.addr(), "--listen")];
     let mut management = None;
     if !http.management_listen.is_empty() {
-        let port = Port::open(&http.management_listen, 9080, MANAGEMENT, http)?;
+        let port = Port::open(&http.management_listen, 9080, MANAGEMENT, config)?;
         addresses.push((port.addr(), MANAGEMENT));
         management = Some(port);
     }
@@ -200,7 +201,10 @@ fn apart(
         None => (public.merge(management), None),
         Some(port) => {
             let management = management.merge(router::problem_routes());
-            (public, Some(port.serve(management, auth.clone(), grace)))
+            (
+                public,
+                Some(port.serve(management, auth.clone(), None, grace)),
+            )
         }
     }
 }

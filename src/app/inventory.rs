@@ -8,7 +8,7 @@ use trackops_cluster::vital::Vital;
 use super::access::Access;
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::Port;
-use super::{checks, dead_letter_admin, servers};
+use super::{checks, dead_letter_admin, limits, servers};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::{InventoryState, ManagementState};
@@ -34,12 +34,12 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     )?;
     let kafka = Arc::new(servers::open_bus(&config)?);
     let bus: Arc<dyn Bus> = Arc::clone(&kafka) as _;
-    let public = Port::open(&config.http.listen, 8081, "--listen", &config.http)?;
+    let public = Port::open(&config.http.listen, 8081, "--listen", &config)?;
     let management = Port::open(
         &config.http.management_listen,
         9081,
         "TRACKOPS_MANAGEMENT_LISTEN",
-        &config.http,
+        &config,
     )?;
 
     let stock: Arc<dyn StockStore> = Arc::new(database.stock());
@@ -74,9 +74,11 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let management = management.serve(
         management_routes.merge(router::problem_routes()),
         access.auth.clone(),
+        None,
         limit / 16,
     );
-    let public = public.serve(public_routes, access.auth.clone(), limit / 2);
+    let limited = limits::of_inventory(&config, &access.auth).await?;
+    let public = public.serve(public_routes, access.auth.clone(), limited, limit / 2);
     tracing::info!(public = %public.addr(), management = %management.addr(), "role inventory");
 
     let consumer_stop = CancellationToken::new();

@@ -7,11 +7,12 @@ use anyhow::Context as _;
 use axum::Router;
 use tokio::task::JoinHandle;
 
+use crate::api::counted::Limited;
 use crate::api::server::{Limits, Server, Stopped, Until};
 use crate::api::service::ApiService;
 use crate::api::site_policy::SitePolicy;
 use crate::auth::Auth;
-use crate::config::HttpConfig;
+use crate::config::Config;
 
 /// A listener that serves.
 pub(super) struct HttpListener {
@@ -34,8 +35,9 @@ impl Port {
         configured: &str,
         port: u16,
         flag: &'static str,
-        http: &HttpConfig,
+        config: &Config,
     ) -> anyhow::Result<Self> {
+        let http = &config.http;
         let addr = if configured.is_empty() {
             SocketAddr::from(([127, 0, 0, 1], port))
         } else {
@@ -50,7 +52,7 @@ impl Port {
         Ok(Self {
             problem_base_url: http.problem_base_url.clone(),
             policy: policy.context("allowed_hosts and cors_allowed_origins")?,
-            server: Server::bind(addr, flag)?.limits(limits(http)),
+            server: Server::bind(addr, flag)?.limits(limits(config)),
         })
     }
 
@@ -59,11 +61,18 @@ impl Port {
         self.server.local_addr()
     }
 
-    /// Serves `router`. Once stopped, connections that are open after `grace` are cut.
-    pub fn serve(self, router: Router, auth: Auth, grace: Duration) -> HttpListener {
+    /// Serves `router`, with limits for its callers if there are any. Once stopped, connections that are open after `grace` are cut.
+    pub fn serve(
+        self,
+        router: Router,
+        auth: Auth,
+        limited: Option<Limited>,
+        grace: Duration,
+    ) -> HttpListener {
         let (addr, until) = (self.addr(), Until::default());
         let service = ApiService::new(router, self.policy, auth)
-            .with_problem_pages_at(&self.problem_base_url);
+            .with_problem_pages_at(&self.problem_base_url)
+            .limited(limited);
         let served = tokio::spawn(self.server.serve(service, until.clone(), grace));
         HttpListener {
             addr,
@@ -73,10 +82,16 @@ impl Port {
     }
 }
 
-fn limits(http: &HttpConfig) -> Limits {
+fn limits(config: &Config) -> Limits {
+    let limits = &config.limits;
     Limits {
-        connections_max: http.http_connections_max,
-        idle_timeout: Duration::from_millis(http.http_idle_ms),
+        connections_max: config.http.http_connections_max,
+        connections_per_address_max: match limits.trusted_proxies {
+            0 => limits.connections_per_address_max,
+            // Every connection is a proxy's.
+            _ => 0,
+        },
+        idle_timeout: Duration::from_millis(config.http.http_idle_ms),
         ..Limits::default()
     }
 }
@@ -113,11 +128,18 @@ impl HttpListener {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Flags};
+    use crate::config::Flags;
 
     #[test]
     fn the_default_keys_are_the_default_limits() {
         let config = Config::load(None, &Flags::default()).expect("defaults are valid");
-        assert_eq!(limits(&config.http), Limits::default());
+        assert_eq!(limits(&config), Limits::default());
+    }
+
+    #[test]
+    fn the_connections_of_a_proxy_have_no_bound() {
+        let mut config = Config::load(None, &Flags::default()).expect("defaults are valid");
+        config.limits.trusted_proxies = 1;
+        assert_eq!(limits(&config).connections_per_address_max, 0);
     }
 }

@@ -21,7 +21,7 @@ use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::{HttpListener, Port};
 use super::order_routes::{self, LiveConnections};
 use super::replica::Deposed;
-use super::{checks, dead_letter_admin, servers, tracking_links};
+use super::{checks, dead_letter_admin, limits, servers, tracking_links};
 use crate::actors::settings::Settings;
 use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::Readiness;
@@ -34,6 +34,7 @@ use crate::ports::bus::Bus;
 use crate::ports::cache::Cache;
 use crate::ports::groups::Groups;
 use crate::ports::journal::Journal;
+use crate::ports::tokens::TokenStore;
 use crate::postgres::{Database, Kind};
 use crate::redis::{RedisCache, RedisSettings};
 use crate::retention;
@@ -47,12 +48,12 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     telemetry::zeros_of_orders();
     let limit = config.http.shutdown(ROLE_STOP);
     let life = Lifecycle::start(limit)?;
-    let public = Port::open(&config.http.listen, 8080, "--listen", &config.http)?;
+    let public = Port::open(&config.http.listen, 8080, "--listen", &config)?;
     let management = Port::open(
         &config.http.management_listen,
         9080,
         "TRACKOPS_MANAGEMENT_LISTEN",
-        &config.http,
+        &config,
     )?;
     let link_listener = LinkListener::open(&config.replica).await?;
     let adapters = Adapters::open(&config).await?;
@@ -106,9 +107,16 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let management = management.serve(
         management_routes.merge(router::problem_routes()),
         access.auth.clone(),
+        None,
         limit / 16,
     );
-    let public = public.serve(public_routes, access.auth.clone(), limit / 2);
+    let limited = limits::of_replica(
+        &config,
+        &access.auth,
+        Arc::clone(&adapters.tokens),
+        Arc::clone(&cluster_view),
+    );
+    let public = public.serve(public_routes, access.auth.clone(), limited, limit / 2);
     tracing::info!(public = %public.addr(), management = %management.addr(), "role order");
 
     let mut replica = Replica {
@@ -302,6 +310,7 @@ struct Adapters {
     bus: Arc<dyn Bus>,
     groups: Arc<dyn Groups>,
     cache: Arc<dyn Cache>,
+    tokens: Arc<dyn TokenStore>,
     clock: Arc<ClusterClock>,
     journal: Arc<dyn Journal>,
 }
@@ -319,6 +328,7 @@ impl Adapters {
             database,
             groups: Arc::clone(&bus) as _,
             bus,
+            tokens: Arc::new(cache.tokens()),
             cache,
             clock: ClusterClock::new(),
         })

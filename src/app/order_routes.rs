@@ -39,6 +39,7 @@ pub(super) fn routes(
     let mut state = TrackState::new(Arc::clone(orders) as _, hub, auth.clone(), stop.clone());
     let mut limits = track::Limits::default();
     limits.queue.orders = config.live.subscriptions_max;
+    limits.subscriptions_max = config.live.subscriptions_total_max;
     state.limits = Arc::new(limits);
     let open = state.connections.clone();
     let api = ApiState {
@@ -80,5 +81,7 @@ mod tests {
         let config = Config::load(None, &Flags::default()).expect("defaults are valid");
         let limits = track::Limits::default();
         assert_eq!(config.live.subscriptions_max, limits.queue.orders);
+        let all = config.live.subscriptions_total_max;
+        assert_eq!(all, limits.subscriptions_max);
     }
 }

@@ -8,7 +8,7 @@ use trackops_cluster::vital::Vital;
 use super::access::{Access, Unless};
 use super::lifecycle::{Ending, Lifecycle, ROLE_STOP};
 use super::listeners::Port;
-use super::{checks, dead_letter_admin, servers};
+use super::{checks, dead_letter_admin, limits, servers};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
 use crate::api::state::ManagementState;
@@ -33,12 +33,12 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         &config.stores,
     )?;
     let bus: Arc<dyn Bus> = Arc::new(servers::open_bus(&config)?);
-    let public = Port::open(&config.http.listen, 8082, "--listen", &config.http)?;
+    let public = Port::open(&config.http.listen, 8082, "--listen", &config)?;
     let management = Port::open(
         &config.http.management_listen,
         9082,
         "TRACKOPS_MANAGEMENT_LISTEN",
-        &config.http,
+        &config,
     )?;
 
     let outboxes: Vec<Arc<dyn Outbox>> =
@@ -69,11 +69,13 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let management = management.serve(
         management_routes.merge(router::problem_routes()),
         access.auth.clone(),
+        None,
         limit / 16,
     );
     let public = public.serve(
         router::document_routes(config.http.docs),
         access.auth.clone(),
+        limits::of_one(&config, &access.auth),
         limit / 4,
     );
     tracing::info!(public = %public.addr(), management = %management.addr(), "role relay");

@@ -42,6 +42,14 @@ impl Auth {
         matches!(self.who, Who::Required(_))
     }
 
+    /// Whether the database has to be asked about this credential.
+    pub fn has_to_look_up(&self, credential: Option<&str>) -> bool {
+        match (&self.who, credential) {
+            (Who::Required(keys), Some(credential)) => keys.has_to_look_up(credential),
+            _ => false,
+        }
+    }
+
     /// The caller whose credential this is.
     pub async fn identify(&self, credential: Option<&str>) -> Result<Caller, Refusal> {
         match &self.who {

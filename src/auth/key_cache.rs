@@ -109,6 +109,11 @@ impl KeyCache {
         self.revision.subscribe()
     }
 
+    /// Whether the database has to be asked whose key `text` is.
+    pub fn has_to_look_up(&self, text: &str) -> bool {
+        Presented::parse(text).is_some_and(|presented| !self.keys.contains_key(presented.id))
+    }
+
     /// Whose key `text` is.
     pub async fn identify(self: &Arc<Self>, text: &str) -> Result<Proven, Refusal> {
         let presented = Presented::parse(text).ok_or(Refusal::NoKey)?;

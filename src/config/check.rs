@@ -45,6 +45,7 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "must be open or required, or empty for the role's",
     )?;
     tracking(&config.access, rule)?;
+    super::limits::check(&config.limits, rule)?;
     super::links::check(&config.replica, rule)?;
     rule(
         (300..=60_000).contains(&config.replica.lease_ms),
@@ -74,6 +75,11 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
     rule(
         config.live.subscriptions_max > 0,
         "subscriptions_max",
+        "must be at least 1",
+    )?;
+    rule(
+        config.live.subscriptions_total_max > 0,
+        "subscriptions_total_max",
         "must be at least 1",
     )?;
     rule(

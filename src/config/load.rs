@@ -49,6 +49,7 @@ impl Config {
         Ok(Self {
             http: layers::part(table)?,
             access: layers::part(table)?,
+            limits: layers::part(table)?,
             replica: layers::part(table)?,
             stores: layers::part(table)?,
             orders: layers::part(table)?,

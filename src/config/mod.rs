@@ -6,11 +6,13 @@ mod default_file;
 mod environment;
 mod error;
 mod layers;
+pub mod limits;
 mod links;
 mod load;
 mod mask;
 #[cfg(test)]
 mod parsing_tests;
+pub mod rate;
 mod show;
 pub mod tracking_keys;
 mod values;
@@ -18,7 +20,9 @@ mod values;
 pub use default_file::DEFAULT_FILE;
 pub use environment::Misspelt;
 pub use error::ConfigError;
+pub use limits::{LimitsConfig, Rates};
 pub use load::Flags;
+pub use rate::Rate;
 pub use tracking_keys::TrackingKey;
 pub use values::{
     AccessConfig, Config, HttpConfig, LiveConfig, LogConfig, OrdersConfig, ReplicaConfig,

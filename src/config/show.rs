@@ -8,7 +8,7 @@ impl Config {
     pub fn show(&self) -> String {
         let (http, stores, orders) = (&self.http, &self.stores, &self.orders);
         let text = |value: &str| format!("{value:?}");
-        let rows: Vec<(&str, String)> = vec![
+        let mut rows: Vec<(&str, String)> = vec![
             ("listen", text(&http.listen)),
             ("management_listen", text(&http.management_listen)),
             ("allowed_hosts", text(&http.allowed_hosts)),
@@ -28,6 +28,17 @@ impl Config {
                 text(mask::hidden(&self.access.tracking_keys)),
             ),
             ("tracking_base_url", text(&self.access.tracking_base_url)),
+        ];
+        rows.extend([
+            ("trusted_proxies", self.limits.trusted_proxies.to_string()),
+            (
+                "connections_per_address_max",
+                self.limits.connections_per_address_max.to_string(),
+            ),
+        ]);
+        let limits = self.limits.limits();
+        rows.extend(limits.map(|(key, limit)| (key, text(limit))));
+        rows.extend([
             ("node_id", text(&self.replica.node_id)),
             ("lease_ms", self.replica.lease_ms.to_string()),
             ("link_tls_cert", text(&self.replica.link_tls_cert)),
@@ -93,9 +104,13 @@ impl Config {
             ("writer_lanes", orders.writer_lanes.to_string()),
             ("retention_days", stores.retention_days.to_string()),
             ("subscriptions_max", self.live.subscriptions_max.to_string()),
+            (
+                "subscriptions_total_max",
+                self.live.subscriptions_total_max.to_string(),
+            ),
             ("log", text(&self.log.log)),
             ("log_format", text(&self.log.log_format)),
-        ];
+        ]);
         let mut shown = String::new();
         for (key, value) in rows {
             shown.extend([key, " = ", &value, "\n"]);

@@ -9,6 +9,7 @@ use trackops_cluster::ShardCount;
 
 use super::environment::Misspelt;
 use super::layers;
+use super::limits::LimitsConfig;
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Who may do what.
     pub access: AccessConfig,
+    /// How much one caller may have.
+    pub limits: LimitsConfig,
     /// Who this replica is.
     pub replica: ReplicaConfig,
     /// PostgreSQL, Kafka, Redis.
@@ -186,6 +189,8 @@ impl OrdersConfig {
 pub struct LiveConfig {
     /// Orders that one socket may follow.
     pub subscriptions_max: usize,
+    /// Orders that all sockets and streams may follow.
+    pub subscriptions_total_max: usize,
 }
 
 /// Logs.

@@ -95,6 +95,16 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether `order` is followed.
+    pub fn follows(&self, order: OrderId) -> bool {
+        self.backlog.lock().follows(order)
+    }
+
+    /// How many orders are followed.
+    pub fn followed_count(&self) -> usize {
+        self.backlog.lock().followed_count()
+    }
+
     /// Ends the subscription to `order`: none of its frames is taken after this.
     pub fn unfollow(&self, order: OrderId) {
         self.hub.detach(order, self.id);

@@ -13,3 +13,4 @@ pub mod outbox;
 pub mod retention;
 pub mod sagas;
 pub mod stock;
+pub mod tokens;

@@ -1,6 +1,7 @@
 //! The cache port: one script call per batch of views, one `MGET` per read, positions in a GEO index.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use redis::{Cmd, cmd};
@@ -9,6 +10,7 @@ use trackops_domain::ids::OrderId;
 use super::failure::RedisFailure;
 use super::link::Link;
 use super::settings::{RedisConfigError, RedisSettings};
+use super::tokens::RedisTokens;
 use super::{entry, position, scripts};
 use crate::model::position::Position;
 use crate::ports::cache::{Cache, CacheEntry, CacheError};
@@ -22,7 +24,7 @@ const GEO_LAT_MAX: f64 = 85.051_128_78;
 /// Redis as the cache. Every call gives up after the response time-out, and at once while there is
 /// no connection. One instance, no cluster: a batch is one script call with many keys.
 pub struct RedisCache {
-    link: Link,
+    link: Arc<Link>,
     settings: RedisSettings,
 }
 
@@ -30,8 +32,13 @@ impl RedisCache {
     /// Tries to connect once, for at most the connect time-out. An unreachable Redis is no error: connecting
     /// is retried in the background for as long as this value lives.
     pub async fn connect(settings: RedisSettings) -> Result<Self, RedisConfigError> {
-        let link = Link::open(&settings).await?;
+        let link = Arc::new(Link::open(&settings).await?);
         Ok(Self { link, settings })
+    }
+
+    /// The tokens that replicas share, over the same connection.
+    pub fn tokens(&self) -> RedisTokens {
+        RedisTokens::over(Arc::clone(&self.link), self.settings.prefix.clone())
     }
 
     fn key(&self, kind: &str, order: OrderId) -> String {

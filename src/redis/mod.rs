@@ -1,4 +1,4 @@
-//! The cache port on Redis. Leaves to the cache gate whether an entry may be trusted, and to the
+//! The ports of the cache and of shared tokens on Redis. Leaves to the cache gate whether an entry may be trusted, and to the
 //! configuration where the URL comes from.
 
 mod cache;
@@ -10,7 +10,9 @@ mod parsing_tests;
 mod position;
 mod scripts;
 mod settings;
+mod tokens;
 
 pub use cache::RedisCache;
 pub use failure::RedisFailure;
 pub use settings::{RedisConfigError, RedisSettings};
+pub use tokens::RedisTokens;

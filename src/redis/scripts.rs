@@ -2,7 +2,7 @@
 //! the server has forgotten them.
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, RedisResult};
+use redis::{Cmd, FromRedisValue, RedisResult};
 
 /// A script and its SHA-1, by which it is called.
 #[derive(Debug)]
@@ -11,6 +11,8 @@ pub(super) struct Scripts {
     pub(super) put: redis::Script,
     /// Keeps a courier's position: see [`PUT_POSITION`].
     pub(super) put_position: redis::Script,
+    /// Draws tokens: see [`DRAW`].
+    pub(super) draw: redis::Script,
 }
 
 /// How many bytes of a stored entry [`PUT`] compares.
@@ -59,17 +61,35 @@ redis.call('EXPIRE', KEYS[1], keep)
 redis.call('EXPIRE', KEYS[2], keep)
 return 1";
 
+/// KEYS: the bucket. ARGV: microseconds from one token to the next, how many a full bucket holds, how many are
+/// wanted. Answers how many are granted, and microseconds until the bucket is full. The key holds the time at which
+/// it is full, and goes then. The clock is Redis' own; what a clock that went back, or a larger limit, has left
+/// counts as an empty bucket.
+const DRAW: &str = "
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local interval, wanted = tonumber(ARGV[1]), tonumber(ARGV[3])
+local room = interval * ARGV[2]
+local used = math.min(math.max(tonumber(redis.call('GET', KEYS[1]) or 0) - now, 0), room)
+local granted = math.min(math.floor((room - used) / interval), wanted)
+if granted > 0 then
+  used = used + granted * interval
+  redis.call('SET', KEYS[1], string.format('%.0f', now + used), 'PX', math.ceil(used / 1000))
+end
+return {granted, used}";
+
 impl Scripts {
     pub(super) fn new() -> Self {
         Self {
             put: redis::Script::new(PUT),
             put_position: redis::Script::new(PUT_POSITION),
+            draw: redis::Script::new(DRAW),
         }
     }
 
-    /// Loads both scripts into the server.
+    /// Loads the scripts into the server.
     pub(super) async fn load(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
-        for script in [&self.put, &self.put_position] {
+        for script in [&self.put, &self.put_position, &self.draw] {
             let _: String = script.prepare_invoke().load_async(connection).await?;
         }
         Ok(())
@@ -82,10 +102,19 @@ impl Scripts {
         connection: &mut MultiplexedConnection,
         call: &Cmd,
     ) -> RedisResult<()> {
-        match call.exec_async(connection).await {
+        self.query(connection, call).await
+    }
+
+    /// As [`Self::call`], for an answer.
+    pub(super) async fn query<T: FromRedisValue>(
+        &self,
+        connection: &mut MultiplexedConnection,
+        call: &Cmd,
+    ) -> RedisResult<T> {
+        match call.query_async(connection).await {
             Err(error) if error.code() == Some("NOSCRIPT") => {
                 self.load(connection).await?;
-                call.exec_async(connection).await
+                call.query_async(connection).await
             }
             outcome => outcome,
         }

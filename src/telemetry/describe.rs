@@ -15,7 +15,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 #[rustfmt::skip]
-const ALL: [(Kind, &str, &str); 45] = [
+const ALL: [(Kind, &str, &str); 51] = [
     (Gauge, n::ORDERS_LIVE, "Live order actors."),
     (Gauge, n::ORDERS_LIVE_BYTES, "What live orders weigh, beside what an actor takes."),
     (Counter, n::ORDERS_REFUSED, "Requests refused for want of room, by reason."),
@@ -60,6 +60,12 @@ const ALL: [(Kind, &str, &str); 45] = [
     (Histogram, n::HTTP_REQUEST_DURATION, "A request's head to its answer's, by route, method and class of status."),
     (Gauge, n::HTTP_CONNECTIONS, "Open HTTP connections."),
     (Counter, n::AUTH_DENIED, "Requests that were denied, by reason."),
+    (Counter, n::RATE_ADMITTED, "Requests that a limit has let through, by class."),
+    (Counter, n::RATE_LIMITED, "Requests over a limit, by class."),
+    (Counter, n::LIMIT_DRAWS, "Draws of tokens that replicas share, by outcome."),
+    (Gauge, n::LIMIT_PURSES, "Callers and addresses whose limits are in memory."),
+    (Counter, n::BOUND_REACHED, "Connections and subscriptions beyond a bound, by bound."),
+    (Gauge, n::LIVE_SUBSCRIPTIONS, "Orders that sockets and streams follow."),
     (Counter, n::AUDIT_LOST, "Audit entries that could not be kept."),
 ];
 

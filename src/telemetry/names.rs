@@ -73,5 +73,17 @@ pub const HTTP_REQUEST_DURATION: &str = "trackops_http_request_duration_seconds"
 pub const HTTP_CONNECTIONS: &str = "trackops_http_connections";
 /// Requests that were denied, by `reason`.
 pub const AUTH_DENIED: &str = "trackops_auth_denied_total";
+/// Requests that a limit has let through, by `class`.
+pub const RATE_ADMITTED: &str = "trackops_rate_admitted_total";
+/// Requests over a limit, by `class`.
+pub const RATE_LIMITED: &str = "trackops_rate_limited_total";
+/// Draws of tokens that replicas share, by `outcome`.
+pub const LIMIT_DRAWS: &str = "trackops_limit_draws_total";
+/// Callers and addresses whose limits are in memory (gauge).
+pub const LIMIT_PURSES: &str = "trackops_limit_purses";
+/// Connections and subscriptions beyond a bound, by `bound`.
+pub const BOUND_REACHED: &str = "trackops_bound_reached_total";
+/// Orders that sockets and streams follow (gauge).
+pub const LIVE_SUBSCRIPTIONS: &str = "trackops_live_subscriptions";
 /// Audit entries that could not be kept.
 pub const AUDIT_LOST: &str = "trackops_audit_lost_total";

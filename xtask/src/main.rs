@@ -28,7 +28,7 @@ cargo xtask test -- args          everything; args go to `cargo test`
 cargo xtask tidy                  formatting, lints, import table, headers, sizes
 cargo xtask bench [what] [options]
                                   place, lifecycle, push, memory, cluster, embedded, whole, sustained,
-                                  soak, or all but the last two
+                                  soak, or all but the last two; limits (needs no servers, takes no options)
     --before PATH                 whole, sustained: another release build of trackops, in turns with this
     --rates 200,1000,3000         whole: orders a second
     --seconds 11                  whole: how long each rate is measured

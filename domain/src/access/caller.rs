@@ -19,7 +19,7 @@ pub struct Principal {
 }
 
 /// The name of a principal, and who gave it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// Who vouches for the name; empty for nobody. Two issuers may give the same name to different people.
     pub issuer: Arc<str>,

@@ -21,6 +21,7 @@ use trackops_domain::ids::{OrderId, Version};
 
 use super::messages::problem_message;
 use super::state::{ConnectionPermit, TrackState};
+use super::subscriptions::Subscriptions;
 use super::tracking_link;
 use crate::api::caller::By;
 use crate::api::error_answers::ReadErrors;
@@ -127,6 +128,8 @@ pub(super) async fn open(state: TrackState, source: Source<'_>) -> Result<Respon
         links,
     } = source;
     let place = state.admit()?;
+    let mut subscriptions = state.subscriptions();
+    subscriptions.add()?;
     let (hub, limits) = (Arc::clone(&state.hub), state.limits.queue);
     let queue = match links {
         Some(_) => Queue::of_tracking(hub, limits),
@@ -155,6 +158,7 @@ pub(super) async fn open(state: TrackState, source: Source<'_>) -> Result<Respon
         push_duration: metrics::histogram!(names::LIVE_PUSH_DURATION),
         unwritten: SmallVec::new(),
         _place: place,
+        _subscriptions: subscriptions,
         state,
     };
     // The first chunk also makes a proxy in between pass on the head at once.
@@ -227,6 +231,7 @@ struct Events {
     /// The commit times of the frames that were given to the connection and may not be written yet.
     unwritten: SmallVec<[Instant; 4]>,
     _place: ConnectionPermit,
+    _subscriptions: Subscriptions,
 }
 
 impl Events {

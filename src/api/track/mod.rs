@@ -10,6 +10,7 @@ pub mod messages;
 pub mod socket;
 mod state;
 pub mod stream_tracking;
+mod subscriptions;
 mod tracking_link;
 
 pub use limits::Limits;

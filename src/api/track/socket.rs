@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::SinkExt as _;
@@ -26,13 +26,17 @@ use trackops_domain::ids::{OrderId, Version};
 
 use super::messages::{ClientMessage, Wanted, error_message, parse};
 use super::state::TrackState;
+use super::subscriptions::Subscriptions;
 use crate::api::audited;
 use crate::api::caller::By;
+use crate::api::counted::Counted;
 use crate::api::credential;
 use crate::api::error_answers::ReadErrors;
+use crate::api::per_address::AddressPermit;
 use crate::api::problem::{Problem, ProblemBody};
 use crate::api::problem_code::Code;
 use crate::auth::{Ending, Refusal};
+use crate::limits::Class;
 use crate::live::queue::Queue;
 use crate::telemetry::names;
 
@@ -82,11 +86,15 @@ pub async fn open_socket(
     State(state): State<TrackState>,
     By(caller): By,
     headers: HeaderMap,
+    extensions: Extensions,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|rejection| refused(&rejection))?;
     let place = state.admit()?;
     let ending = state.ending(&headers);
+    let counted = extensions.get::<Counted>().cloned();
+    // The connection ends for the server with its upgrade, and goes on counting for its address.
+    let of_address = extensions.get::<Arc<AddressPermit>>().cloned();
     let response = upgrade
         .protocols([credential::PROTOCOL])
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -95,8 +103,13 @@ pub async fn open_socket(
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(FRAME_BYTES_MAX)
         .on_upgrade(move |socket| async move {
-            Connection::new(socket, state, caller, ending).run().await;
-            drop(place);
+            let session = Session {
+                caller,
+                counted,
+                ending,
+            };
+            Connection::new(socket, state, session).run().await;
+            drop((place, of_address));
         });
     Ok(response)
 }
@@ -147,11 +160,21 @@ impl End {
 /// A subscription under way; it resolves to the order and the outcome.
 type Subscribing = BoxFuture<'static, (OrderId, Result<(), Problem>)>;
 
+/// On whose behalf a socket is open.
+struct Session {
+    caller: Caller,
+    /// Counts what is asked, where anything has a limit.
+    counted: Option<Counted>,
+    ending: Option<Ending>,
+}
+
 struct Connection {
     socket: WebSocket,
     state: TrackState,
     caller: Caller,
+    counted: Option<Counted>,
     ending: Option<Ending>,
+    subscriptions: Subscriptions,
     queue: Arc<Queue>,
     push_duration: Histogram,
     /// While it is set, nothing more is read.
@@ -160,9 +183,16 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(socket: WebSocket, state: TrackState, caller: Caller, ending: Option<Ending>) -> Self {
+    fn new(socket: WebSocket, state: TrackState, session: Session) -> Self {
+        let Session {
+            caller,
+            counted,
+            ending,
+        } = session;
         Self {
             socket,
+            counted,
+            subscriptions: state.subscriptions(),
             queue: Queue::with_limits(Arc::clone(&state.hub), state.limits.queue),
             push_duration: metrics::histogram!(names::LIVE_PUSH_DURATION),
             subscribing: None,
@@ -209,7 +239,7 @@ impl Connection {
                 Some((order, outcome)) = OptionFuture::from(self.subscribing.as_mut()) => {
                     self.subscribing = None;
                     if let Err(problem) = outcome {
-                        self.queue.unfollow(order);
+                        self.unfollow(order);
                         self.write_problem(problem, Some(order)).await?;
                     }
                 }
@@ -242,19 +272,36 @@ impl Connection {
             Ok(ClientMessage::Authenticate(credential)) => {
                 return self.renew(credential.expose_secret()).await;
             }
-            Ok(ClientMessage::Order(order, Wanted::Unsubscribe)) => self.queue.unfollow(order),
+            Ok(ClientMessage::Order(order, Wanted::Unsubscribe)) => self.unfollow(order),
             Ok(ClientMessage::Order(order, Wanted::Subscribe { since })) => {
-                match self.queue.follow(order, since) {
+                match self.follow(order, since).await {
                     Ok(()) => self.subscribing = Some(self.subscribe(order, since)),
-                    Err(error) => {
-                        let problem = Problem::new(Code::TooManySubscriptions, error.to_string());
-                        return self.write_problem(problem, Some(order)).await;
-                    }
+                    Err(problem) => return self.write_problem(problem, Some(order)).await,
                 }
             }
             Err(problem) => return self.write_problem(problem, None).await,
         }
         Ok(())
+    }
+
+    /// Follows `order`, as far as the limits and bounds go. A refusal leaves what was followed before.
+    async fn follow(&mut self, order: OrderId, since: Option<Version>) -> Result<(), Problem> {
+        if let Some(counted) = &self.counted {
+            let counted = counted.admit_further(Class::Subscribe, &self.caller);
+            counted.await?;
+        }
+        if !self.queue.follows(order) {
+            self.subscriptions.add()?;
+        }
+        self.queue.follow(order, since).map_err(|error| {
+            self.subscriptions.shrink_to(self.queue.followed_count());
+            Problem::new(Code::TooManySubscriptions, error.to_string())
+        })
+    }
+
+    fn unfollow(&mut self, order: OrderId) {
+        self.queue.unfollow(order);
+        self.subscriptions.shrink_to(self.queue.followed_count());
     }
 
     fn subscribe(&self, order: OrderId, since: Option<Version>) -> Subscribing {

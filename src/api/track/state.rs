@@ -15,6 +15,7 @@ use trackops_domain::ids::{OrderId, Version};
 use trackops_domain::order::Order;
 
 use super::limits::Limits;
+use super::subscriptions::Subscriptions;
 use crate::api::credential;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
@@ -42,6 +43,8 @@ pub struct TrackState {
     pub limits: Arc<Limits>,
     /// How many of `limits.connections_max` are open or about to be.
     admitted: Arc<AtomicUsize>,
+    /// How many orders all connections follow.
+    followed: Arc<AtomicUsize>,
 }
 
 /// A permit for one socket or stream, from its admission to its end.
@@ -78,6 +81,7 @@ impl TrackState {
             connections: TaskTracker::new(),
             limits: Arc::new(Limits::default()),
             admitted: Arc::default(),
+            followed: Arc::default(),
         }
     }
 
@@ -122,6 +126,11 @@ impl TrackState {
     pub(super) fn ending(&self, headers: &HeaderMap) -> Option<Ending> {
         let credential = credential::of(headers).ok().flatten()?;
         Ending::of(&self.auth, &credential)
+    }
+
+    /// The subscriptions of a new connection.
+    pub(super) fn subscriptions(&self) -> Subscriptions {
+        Subscriptions::new(Arc::clone(&self.followed), self.limits.subscriptions_max)
     }
 
     /// A permit for another connection. A connection takes its permit before any other work, so that

@@ -27,3 +27,4 @@ pub mod stock;
 mod stock_items;
 mod stock_sums;
 pub mod support;
+mod tokens;

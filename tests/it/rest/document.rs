@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request};
 use serde_json::Value;
+use trackops::api::client_address::Ends;
 use trackops::api::problem_code::Code;
 use trackops::api::router;
 use trackops::api::service::ApiService;
@@ -143,7 +144,7 @@ async fn without_the_pages_the_front_page_leads_to_the_document() {
     let status = async |path: &str| {
         let request = Request::get(path).header("host", "x");
         let request = request.body(Body::empty()).expect("a sound request");
-        let answer = service.handle(request, None).await;
+        let answer = service.handle(request, Ends::default()).await;
         let location = answer.headers().get("location").cloned();
         (answer.status().as_u16(), location)
     };

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use trackops::api::client_address::Ends;
 use trackops::api::problem_code::Code;
 use trackops::api::router;
 use trackops::api::service::ApiService;
@@ -77,7 +78,7 @@ async fn the_type_is_absolute_where_a_base_is_configured() {
         let service = service.clone().with_problem_pages_at(base);
         let request = Request::get("/nowhere").header("host", "x");
         let request = request.body(Body::empty()).expect("a request");
-        let answer = service.handle(request, None).await.into_body();
+        let answer = service.handle(request, Ends::default()).await.into_body();
         let body = answer.collect().await.expect("a body").to_bytes();
         let problem: Value = serde_json::from_slice(&body).expect("JSON");
         assert_eq!(problem["type"], kind);

@@ -18,6 +18,8 @@ mod http2;
 mod http2_bounds;
 mod http2_support;
 mod inventory;
+mod limits;
+mod limits_live;
 mod operations;
 mod orders;
 mod raw;

@@ -1,5 +1,6 @@
 //! A whole API over a real node and real stores, and requests to it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -14,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use trackops::actors::node::Node;
 use trackops::actors::settings::Settings;
 use trackops::api::admin::{AccessAdmin, SagaAdmin};
+use trackops::api::client_address::Ends;
+use trackops::api::counted::Limited;
 use trackops::api::probes::readiness::Readiness;
 use trackops::api::router;
 use trackops::api::service::ApiService;
@@ -25,9 +28,10 @@ use trackops::auth::api_key::{self, NewKey};
 use trackops::auth::audit::AuditLog;
 use trackops::auth::key_cache::KeyCache;
 use trackops::auth::tracking_links::TrackingLinks;
-use trackops::config::tracking_keys;
+use trackops::config::{Rates, tracking_keys};
 use trackops::embedded::Embedded;
 use trackops::embedded::cache::MemoryCache;
+use trackops::limits::{self, RateLimiter};
 use trackops::live::hub::Hub;
 use trackops::model::order_request::CommandRequest;
 use trackops::ports::clock::{Clock, SystemClock, uuid_v7_at};
@@ -66,6 +70,8 @@ pub struct Api {
     pub dead_letters: Arc<FakeDeadLetters>,
     pub cluster: Arc<Cluster>,
     pub readiness: Arc<Readiness>,
+    /// Who has connected, for limits.
+    pub peer: Option<IpAddr>,
     stop: CancellationToken,
     // Last: what has files in it, ends before.
     _dir: Scratch,
@@ -201,7 +207,24 @@ impl Api {
             dead_letters,
             cluster,
             readiness,
+            peer: None,
             _dir: dir,
+        }
+    }
+
+    /// With these limits of people and addresses, behind `proxies` proxies.
+    pub fn limited(mut self, people: Rates, proxies: u32) -> Self {
+        let settings = limits::Settings::new(people, Rates::default());
+        let limiter = RateLimiter::new(settings);
+        let limited = limiter.map(|limiter| Limited { limiter, proxies });
+        self.service = self.service.clone().limited(limited);
+        self
+    }
+
+    fn ends(&self) -> Ends {
+        Ends {
+            local: None,
+            peer: self.peer,
         }
     }
 
@@ -272,7 +295,7 @@ impl Api {
             request = request.header(*name, *value);
         }
         let request = request.body(body.into()).expect("a sound request");
-        let response = self.service.handle(request, None).await;
+        let response = self.service.handle(request, self.ends()).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.expect("a whole body").to_bytes();
         Answer {
@@ -295,7 +318,24 @@ impl Api {
             request = request.header(name, value);
         }
         let request = request.body(body).expect("a sound request");
-        self.service.handle(request, None).await.status()
+        self.service.handle(request, self.ends()).await.status()
+    }
+
+    /// Where the caller stands with its limit: a stream has no end.
+    pub async fn fields(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Option<String> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from("{}")).expect("a sound request");
+        let response = self.service.handle(request, self.ends()).await;
+        let field = response.headers().get("ratelimit")?;
+        Some(field.to_str().expect("visible").to_owned())
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -378,7 +418,7 @@ impl Answer {
         }
         assert_eq!(
             self.header("retry-after").is_some(),
-            status == 503 && !code.starts_with("not-")
+            (status == 503 && !code.starts_with("not-")) || code == "rate-limited"
         );
         problem
     }

@@ -14,13 +14,14 @@ const UNIT_SKIPPED: [&str; 3] = [
 ];
 
 /// The same for the integration tests; and those that take minutes.
-const IT_SKIPPED: [&str; 17] = [
+const IT_SKIPPED: [&str; 18] = [
     "cluster::processes::",
     "cluster::replicas::",
     "contract::cache::",
     "contract::kafka::",
     "contract::postgres",
     "contract::redis_failover::",
+    "contract::tokens::",
     "faults::",
     "saga::consumers::",
     "saga::fulfilment::",
@@ -77,6 +78,8 @@ pub fn own_servers(program: &str) -> &'static [&'static str] {
         ],
         "redis-server" => &[
             "contract::redis_failover::",
+            "contract::tokens::a_redis_that_hangs",
+            "contract::tokens::without_redis",
             "faults::outage::everything_works_while_redis_is_away",
         ],
         _ => &[],
