@@ -7,17 +7,22 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 
-use super::error_answers::ReadErrors;
+use super::error_answers::refusals;
 use super::fixed_document::{self, FixedDocument};
+use super::parameters;
 use super::problem::Problem;
 use super::problem_code::Code;
 
+refusals!(Refusals = PARAMETERS, UNCONDITIONAL, CONDITIONS; NotFound);
+
 /// What a problem code means and what to do about it.
 #[utoipa::path(
-    get, path = "/problems/{code}", tag = "documents",
-    params(("code" = String, Path, description = "The `code` of a problem")),
+    get, path = "/problems/{code}", tag = "documents", operation_id = "getProblemPage",
+    params(parameters::CodeOfPath, parameters::IfNoneMatch),
     responses((status = 200, description = "A page in Markdown", body = String,
-        content_type = "text/markdown"), ReadErrors)
+        content_type = "text/markdown", headers(("ETag"), ("Cache-Control"))),
+        (status = 304, description = "The client has this page", headers(("ETag"), ("Cache-Control"))),
+        Refusals)
 )]
 pub async fn get_problem_page(
     Path(name): Path<String>,

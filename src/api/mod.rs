@@ -28,10 +28,14 @@ pub mod track;
 
 pub mod documents;
 mod error_answers;
+mod headers;
 pub mod openapi;
+pub mod parameters;
 pub mod problem;
 pub mod problem_code;
 mod problem_of;
+mod schemas;
+pub mod served;
 
 mod body;
 mod body_budget;
