@@ -5,6 +5,11 @@ pub fn is_country(code: &str) -> bool {
     ASSIGNED.binary_search(&code).is_ok()
 }
 
+/// All that are assigned.
+pub const fn codes() -> &'static [&'static str] {
+    &ASSIGNED
+}
+
 /// The officially assigned code elements of ISO 3166-1 alpha-2, 249 of them, as the ISO Online Browsing
 /// Platform lists them and tzdata's `iso3166.tab` repeats them. A table, as for the currencies: a crate
 /// would bring names, numbers and subdivisions that nobody needs. Reserved and user-assigned codes (UK,

@@ -13,6 +13,11 @@ impl Currency {
         ACTIVE.contains(&text).then_some(Self(code))
     }
 
+    /// All codes in use.
+    pub const fn codes() -> &'static [&'static str] {
+        ACTIVE
+    }
+
     /// The three letters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("XXX")

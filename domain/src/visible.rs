@@ -22,6 +22,22 @@ fn is_visible(char: char) -> bool {
     !is_blank && !char.is_whitespace() && !char.is_control()
 }
 
+/// First and last code point of each range that has no visible character. Ranges may overlap.
+pub fn blank() -> impl Iterator<Item = (u32, u32)> {
+    SPACES.into_iter().chain(BLANK)
+}
+
+/// First and last of each range of white space and controls.
+const SPACES: [(u32, u32); 7] = [
+    (0x0000, 0x0020),
+    (0x007F, 0x00A0),
+    (0x1680, 0x1680),
+    (0x2000, 0x200A),
+    (0x202F, 0x202F),
+    (0x205F, 0x205F),
+    (0x3000, 0x3000),
+];
+
 /// First and last of each range, ascending: the code points that are `Default_Ignorable_Code_Point` in
 /// Unicode 16.0's `DerivedCoreProperties.txt`, the other format characters (general category Cf) except
 /// the visible ones, private use and non-characters, and the Braille pattern without dots.
@@ -57,6 +73,15 @@ const BLANK: [(u32, u32); 26] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ranges_are_what_nobody_sees() {
+        for char in '\0'..=char::MAX {
+            let code = u32::from(char);
+            let is_blank = blank().any(|(first, last)| (first..=last).contains(&code));
+            assert_eq!(is_blank, !is_visible(char), "U+{code:04X}");
+        }
+    }
 
     #[test]
     fn a_text_needs_one_character_that_is_seen() {

@@ -12,6 +12,9 @@ use crate::codec::rfc3339;
 /// The longest cursor, in bytes before encoding: a SKU, or a dead letter of the topic with the longest name.
 const BYTES_MAX: usize = 96;
 
+/// The longest cursor as it is sent.
+pub const CHARS_MAX: usize = 2 * BYTES_MAX;
+
 /// Bytes of an order's cursor: milliseconds and id.
 const ORDER_BYTES: usize = 8 + 16;
 
@@ -111,7 +114,7 @@ fn encode(bytes: &[u8]) -> String {
 
 fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) || digits.len() > 2 * BYTES_MAX {
+    if !digits.len().is_multiple_of(2) || digits.len() > CHARS_MAX {
         return None;
     }
     let nibble = |digit: u8| match digit {

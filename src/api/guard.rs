@@ -80,7 +80,7 @@ where
             times.push(RouteTimes::new(path, &method));
             let nothing: [&str; 0] = [];
             operation.security = Some(vec![SecurityRequirement::new(SCHEME, nothing)]);
-            error_answers::guarded(operation);
+            error_answers::guarded(operation, method != Method::GET);
             if class_of(classes, &method).is_some() {
                 error_answers::limited(operation);
             }

@@ -36,11 +36,15 @@ pub mod track;
 
 pub mod documents;
 mod error_answers;
+mod headers;
 pub mod openapi;
+pub mod parameters;
 pub mod problem;
 pub mod problem_code;
 mod problem_of;
 pub mod problem_pages;
+mod schemas;
+pub mod served;
 
 mod body;
 mod body_budget;

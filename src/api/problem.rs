@@ -1,6 +1,8 @@
 //! The one form of every error: `application/problem+json` (RFC 9457). The status of each code is in
 //! [`super::problem_code`]; [`super::service`], which knows the path, fills in `instance`.
 
+use crate::api::schemas::{ProblemCode, UriReference};
+use crate::codec::schema::{Count, OrderStatus};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -63,22 +65,26 @@ impl Denied {
 /// A problem as sent.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Problem)]
 pub struct ProblemBody {
     /// The URL of a page that says what to do: `/problems/<code>`, with `problem_base_url` before it if that is
     /// configured.
     #[serde(rename = "type")]
+    #[schema(value_type = UriReference)]
     pub kind: String,
     /// The same for every occurrence of a code.
     #[schema(value_type = String)]
     pub title: &'static str,
     /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
     /// What is wrong this time.
     pub detail: String,
     /// Stable, for programs.
-    #[schema(value_type = String)]
+    #[schema(value_type = ProblemCode)]
     pub code: &'static str,
     /// The path of the request.
+    #[schema(value_type = UriReference)]
     pub instance: String,
     /// The request's trace (W3C Trace Context), 32 hexadecimal digits: what to tell an operator. Absent in
     /// messages of a socket.
@@ -89,17 +95,19 @@ pub struct ProblemBody {
     pub errors: Vec<FieldError>,
     /// A refused step: where the order stands.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<OrderStatus>, nullable = false)]
     pub current_status: Option<&'static str>,
     /// A refused step: what a client may do instead.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(value_type = Option<Vec<OrderStatus>>, nullable = false)]
     pub allowed: Option<Vec<&'static str>>,
     /// Less on hand than is reserved: how many are reserved.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Count>, nullable = false)]
     pub reserved: Option<u64>,
     /// Not ready: what every check found.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub checks: Option<Vec<CheckView>>,
 }
 

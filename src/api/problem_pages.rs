@@ -10,8 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-use super::error_answers::ReadErrors;
+use super::error_answers::refusals;
 use super::fixed_document::FixedDocument;
+use super::parameters;
 use super::problem::Problem;
 use super::problem_code::Code;
 
@@ -28,11 +29,17 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
+refusals!(IndexRefusals = UNCONDITIONAL, CONDITIONS);
+refusals!(PageRefusals = PARAMETERS, UNCONDITIONAL, CONDITIONS; NotFound);
+
 /// Every problem code, with its status and title.
 #[utoipa::path(
-    get, path = "/problems", tag = "documents",
+    get, path = "/problems", tag = "documents", operation_id = "listProblems",
+    params(parameters::IfNoneMatch),
     responses((status = 200, description = "A page in Markdown, or in HTML if `Accept` names it",
-        content((String = "text/markdown"), (String = "text/html"))), ReadErrors)
+        content((String = "text/markdown"), (String = "text/html")), headers(("ETag"), ("Cache-Control"))),
+        (status = 304, description = "The client has this page", headers(("ETag"), ("Cache-Control"))),
+        IndexRefusals)
 )]
 pub async fn list_problem_pages(headers: HeaderMap) -> Result<Response, Problem> {
     let mut page = Page::new(&headers, "Problems");
@@ -45,10 +52,12 @@ pub async fn list_problem_pages(headers: HeaderMap) -> Result<Response, Problem>
 
 /// What a problem code means and what to do about it.
 #[utoipa::path(
-    get, path = "/problems/{code}", tag = "documents",
-    params(("code" = String, Path, description = "The `code` of a problem")),
+    get, path = "/problems/{code}", tag = "documents", operation_id = "getProblemPage",
+    params(parameters::CodeOfPath, parameters::IfNoneMatch),
     responses((status = 200, description = "A page in Markdown, or in HTML if `Accept` names it",
-        content((String = "text/markdown"), (String = "text/html"))), ReadErrors)
+        content((String = "text/markdown"), (String = "text/html")), headers(("ETag"), ("Cache-Control"))),
+        (status = 304, description = "The client has this page", headers(("ETag"), ("Cache-Control"))),
+        PageRefusals)
 )]
 pub async fn get_problem_page(
     Path(name): Path<String>,

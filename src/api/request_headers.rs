@@ -19,7 +19,7 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The longest key, in bytes.
-const KEY_BYTES_MAX: usize = 255;
+pub const KEY_BYTES_MAX: usize = 255;
 
 /// The idempotency key, if there is one; 400 if it is not 1 to 255 visible ASCII characters or occurs twice.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {

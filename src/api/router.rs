@@ -1,7 +1,7 @@
 //! Every route, named once: the OpenAPI document comes from the same lists that the routers do. Leaves to
 //! `app.rs` which of these routers a process serves, and on which listener.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::http::Method;
 use axum::response::Redirect;
@@ -12,8 +12,6 @@ use trackops_domain::access::Action::{
     Advance, Cancel, Locate, Place, ReadAdmin, ReadOrders, ReadReservations, ReadStock, WriteAdmin,
     WriteStock,
 };
-use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -22,10 +20,11 @@ use super::admin::cluster_admin::ClusterAdmin;
 use super::admin::dead_letter_admin::DeadLetterAdmin;
 use super::admin::{AccessAdmin, SagaAdmin};
 use super::fixed_document::FixedDocument;
-use super::guard::{self, followed, guarded, open_to_all};
+use super::guard::{followed, guarded, open_to_all};
 use super::limit_layer::{Classes, LimitLayer};
-use super::openapi::{self, Document};
+use super::openapi;
 use super::probes::readiness::Readiness;
+use super::served::Served;
 use super::state::{ApiState, InventoryState, ManagementState};
 use super::track::{TrackState, TrackingState};
 use super::{admin, documents, inventory, orders, probes, problem_pages, track};
@@ -33,14 +32,9 @@ use crate::limits::Class;
 use crate::ports::orders::Orders;
 use crate::ports::outbox::Outbox;
 
-/// The routes without their document.
-fn served<S: Clone + Send + Sync + 'static>(routes: OpenApiRouter<S>) -> Router<S> {
-    guard::checked(routes).0
-}
-
 /// The order role's public routes.
-pub fn public_order_routes(state: ApiState) -> Router {
-    served(order_routes()).with_state(Arc::new(state))
+pub fn public_order_routes(state: ApiState) -> Served {
+    Served::new(order_routes(), Arc::new(state))
 }
 
 fn order_routes() -> OpenApiRouter<Arc<ApiState>> {
@@ -76,8 +70,8 @@ fn order_routes() -> OpenApiRouter<Arc<ApiState>> {
 }
 
 /// The order role's public routes that watch orders live.
-pub fn live_routes(state: TrackState) -> Router {
-    served(track_routes()).with_state(state)
+pub fn live_routes(state: TrackState) -> Served {
+    Served::new(track_routes(), state)
 }
 
 fn track_routes() -> OpenApiRouter<TrackState> {
@@ -93,8 +87,8 @@ fn track_routes() -> OpenApiRouter<TrackState> {
 }
 
 /// The order role's public routes for whoever has a tracking link. The token in the path is the credential.
-pub fn tracking_routes(state: TrackingState) -> Router {
-    served(link_routes()).with_state(state)
+pub fn tracking_routes(state: TrackingState) -> Served {
+    Served::new(link_routes(), state)
 }
 
 fn link_routes() -> OpenApiRouter<TrackingState> {
@@ -110,8 +104,8 @@ fn link_routes() -> OpenApiRouter<TrackingState> {
 }
 
 /// The inventory role's public routes.
-pub fn public_inventory_routes(state: InventoryState) -> Router {
-    served(inventory_routes()).with_state(Arc::new(state))
+pub fn public_inventory_routes(state: InventoryState) -> Served {
+    Served::new(inventory_routes(), Arc::new(state))
 }
 
 fn inventory_routes() -> OpenApiRouter<Arc<InventoryState>> {
@@ -135,8 +129,8 @@ fn inventory_routes() -> OpenApiRouter<Arc<InventoryState>> {
 }
 
 /// The pages that an error's `type` links to; once on every listener.
-pub fn problem_routes() -> Router {
-    served(problem_page_routes())
+fn problem_routes() -> Served {
+    Served::new(problem_page_routes(), ())
 }
 
 fn problem_page_routes() -> OpenApiRouter {
@@ -151,9 +145,11 @@ fn problem_page_routes() -> OpenApiRouter {
         ))
 }
 
-/// The OpenAPI document, its pages for people if `has_ui`, and the front page; once on every public listener.
-pub fn document_routes(has_ui: bool) -> Router {
-    let documents = problem_routes().merge(served(openapi_routes()).with_state(DOCUMENT.clone()));
+/// What a public listener serves: `routes`, their documents, its pages for people if `has_ui`, and the front page.
+///
+/// `is_open`: nobody needs a credential.
+pub fn public(routes: Served, is_open: bool, has_ui: bool) -> Router {
+    let documents = documented(routes, is_open);
     if has_ui {
         documents.merge(ui_routes())
     } else {
@@ -161,6 +157,24 @@ pub fn document_routes(has_ui: bool) -> Router {
             Router::new().route("/", get(|| async { Redirect::temporary(openapi::PATH) })),
         ))
     }
+}
+
+/// What a management listener serves: `routes` and their documents. `is_open` as for [`public`].
+pub fn management(routes: Served, is_open: bool) -> Router {
+    documented(routes, is_open)
+}
+
+/// `routes` with their OpenAPI document and the pages that an error's `type` links to.
+fn documented(routes: Served, is_open: bool) -> Router {
+    let routes = routes.merge(problem_routes());
+    let mut described = routes.document().clone();
+    described.merge(openapi_routes().into_openapi());
+    // Plain JSON: writing it to memory has no way to fail.
+    let json =
+        serde_json::to_string_pretty(&openapi::rendered(described, is_open)).unwrap_or_default();
+    let document = FixedDocument::new("application/json", json);
+    let documents = Served::new(openapi_routes(), document);
+    routes.merge(documents).into_router()
 }
 
 fn openapi_routes() -> OpenApiRouter<FixedDocument> {
@@ -185,29 +199,27 @@ fn read(pages: Router) -> Router {
     pages.route_layer(LimitLayer(Classes::Open(Some(Class::Read))))
 }
 
-/// The management listener's routes without [`problem_routes`]. Routes of what the role doesn't have are left
-/// out.
-pub fn management_routes(state: ManagementState) -> Router {
-    let mut routes = served(probe_routes())
-        .with_state(state.readiness)
-        .merge(served(metrics_routes()).with_state(state.metrics));
+/// The routes of a role's operations. Those of what the role doesn't have are left out.
+pub fn management_routes(state: ManagementState) -> Served {
+    let mut routes = Served::new(probe_routes(), state.readiness)
+        .merge(Served::new(metrics_routes(), state.metrics));
     if let Some(orders) = state.orders {
-        routes = routes.merge(served(actor_routes()).with_state(orders));
+        routes = routes.merge(Served::new(actor_routes(), orders));
     }
     if let Some(admin) = state.cluster {
-        routes = routes.merge(served(cluster_routes()).with_state(admin));
+        routes = routes.merge(Served::new(cluster_routes(), admin));
     }
     if let Some(admin) = state.sagas {
-        routes = routes.merge(served(saga_routes()).with_state(admin));
+        routes = routes.merge(Served::new(saga_routes(), admin));
     }
     if !state.outboxes.is_empty() {
-        routes = routes.merge(served(outbox_routes()).with_state(state.outboxes.into()));
+        routes = routes.merge(Served::new(outbox_routes(), state.outboxes.into()));
     }
     if let Some(admin) = state.access {
-        routes = routes.merge(served(access_routes()).with_state(admin));
+        routes = routes.merge(Served::new(access_routes(), admin));
     }
     if let Some(admin) = state.dead_letters {
-        routes = routes.merge(served(dead_letter_routes()).with_state(admin));
+        routes = routes.merge(Served::new(dead_letter_routes(), admin));
     }
     routes
 }
@@ -301,28 +313,42 @@ fn dead_letter_routes() -> OpenApiRouter<Arc<dyn DeadLetterAdmin>> {
         ))
 }
 
-/// The document of every role's routes as JSON, rendered once.
-static DOCUMENT: LazyLock<FixedDocument> = LazyLock::new(|| {
-    let all = [
-        order_routes().into_openapi(),
-        track_routes().into_openapi(),
-        link_routes().into_openapi(),
-        inventory_routes().into_openapi(),
-        problem_page_routes().into_openapi(),
-        openapi_routes().into_openapi(),
-        probe_routes().into_openapi(),
-        metrics_routes().into_openapi(),
-        actor_routes().into_openapi(),
-        cluster_routes().into_openapi(),
-        saga_routes().into_openapi(),
-        outbox_routes().into_openapi(),
-        access_routes().into_openapi(),
-        dead_letter_routes().into_openapi(),
-    ];
-    let document = all
-        .into_iter()
-        .fold(Document::openapi(), OpenApi::merge_from);
-    // A document without maps of odd keys always has a JSON form.
-    let json = document.to_pretty_json().unwrap_or_default();
-    FixedDocument::new("application/json", json)
-});
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn of(routes: utoipa::openapi::OpenApi) -> (Vec<String>, Value) {
+        let document = openapi::rendered(routes, false);
+        let paths = document["paths"].as_object().expect("paths");
+        (paths.keys().cloned().collect(), document)
+    }
+
+    /// What a listener doesn't serve its document doesn't have.
+    #[test]
+    fn a_document_has_what_its_listener_serves() {
+        let (paths, document) = of(order_routes().into_openapi());
+        assert!(paths.iter().all(|path| path.starts_with("/api/v1/orders")));
+        assert!(document["components"]["schemas"]["Shard"].is_null());
+        assert_eq!(document["tags"].as_array().map(Vec::len), Some(1));
+        let (paths, document) = of(actor_routes().into_openapi());
+        assert!(
+            paths
+                .iter()
+                .all(|path| path.starts_with("/admin/v1/actors"))
+        );
+        let schemas = &document["components"]["schemas"];
+        assert!(schemas["Actor"].is_object() && schemas["OrderDraft"].is_null());
+    }
+
+    #[test]
+    fn a_credential_is_optional_where_nobody_needs_one() {
+        let security = |is_open| {
+            let document = openapi::rendered(order_routes().into_openapi(), is_open);
+            document["paths"]["/api/v1/orders"]["get"]["security"].clone()
+        };
+        assert_eq!(security(false), serde_json::json!([{"bearer": []}]));
+        assert_eq!(security(true), serde_json::json!([{}, {"bearer": []}]));
+    }
+}

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -165,8 +165,15 @@ impl Comparison {
         }
     }
 
-    /// The schema that a reference names; any other schema unchanged.
+    /// The schema that a reference names, and of what may be null the schema of the rest; any other schema
+    /// unchanged.
     fn resolve(&self, schema: &Value) -> Value {
+        if let Some(choice) = schema["oneOf"].as_array() {
+            let rest = choice.iter().find(|one| one["type"] != "null");
+            let mut rest = rest.map_or(Value::Null, |rest| self.resolve(rest));
+            rest["type"] = json!([rest["type"], "null"]);
+            return rest;
+        }
         let name = schema["$ref"]
             .as_str()
             .and_then(|path| path.rsplit('/').next());

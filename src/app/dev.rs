@@ -29,6 +29,7 @@ use crate::actors::settings::Settings;
 use crate::api::admin::SagaAdmin;
 use crate::api::probes::readiness::{Need, Readiness};
 use crate::api::router;
+use crate::api::served::Served;
 use crate::api::state::{InventoryState, ManagementState};
 use crate::auth::Auth;
 use crate::cli::args::DevArgs;
@@ -103,6 +104,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         management_port,
         &access.auth,
         limit / 16,
+        config.http.docs,
     );
 
     let parts = core_parts(&store, journal, &clock, hub, cluster_view);
@@ -191,20 +193,23 @@ fn print_banner(
 /// Serves the management routes on a port of their own, if there is one, while the rest starts; else merges them into
 /// the public ones.
 fn apart(
-    public: Router,
-    management: Router,
+    public: Served,
+    management: Served,
     port: Option<Port>,
     auth: &Auth,
     grace: Duration,
+    has_ui: bool,
 ) -> (Router, Option<HttpListener>) {
+    let is_open = !auth.is_required();
     match port {
-        None => (public.merge(management), None),
+        None => (
+            router::public(public.merge(management), is_open, has_ui),
+            None,
+        ),
         Some(port) => {
-            let management = management.merge(router::problem_routes());
-            (
-                public,
-                Some(port.serve(management, auth.clone(), None, grace)),
-            )
+            let management = router::management(management, is_open);
+            let management = port.serve(management, auth.clone(), None, grace);
+            (router::public(public, is_open, has_ui), Some(management))
         }
     }
 }
@@ -291,7 +296,7 @@ fn readiness(store: &Embedded) -> Arc<Readiness> {
 }
 
 /// The routes that the role `inventory` serves on a port of its own.
-fn inventory_routes(store: &Embedded) -> Router {
+fn inventory_routes(store: &Embedded) -> Served {
     router::public_inventory_routes(InventoryState {
         stock: store.stock(),
     })

@@ -59,8 +59,8 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     ));
     let public_routes = router::public_inventory_routes(InventoryState {
         stock: Arc::clone(&stock),
-    })
-    .merge(router::document_routes(config.http.docs));
+    });
+    let public_routes = router::public(public_routes, !access.auth.is_required(), config.http.docs);
     let management_routes = router::management_routes(ManagementState {
         readiness: Arc::clone(&readiness),
         metrics,
@@ -72,7 +72,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         dead_letters: Some(dead_letter_admin::of(DeadLetters::new(Arc::clone(&bus)))),
     });
     let management = management.serve(
-        management_routes.merge(router::problem_routes()),
+        router::management(management_routes, !access.auth.is_required()),
         access.auth.clone(),
         None,
         limit / 16,

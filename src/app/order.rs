@@ -105,7 +105,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         dead_letters: Some(dead_letter_admin::of(letters)),
     });
     let management = management.serve(
-        management_routes.merge(router::problem_routes()),
+        router::management(management_routes, !access.auth.is_required()),
         access.auth.clone(),
         None,
         limit / 16,
@@ -116,7 +116,12 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         Arc::clone(&adapters.tokens),
         Arc::clone(&cluster_view),
     );
-    let public = public.serve(public_routes, access.auth.clone(), limited, limit / 2);
+    let public = public.serve(
+        router::public(public_routes, !access.auth.is_required(), config.http.docs),
+        access.auth.clone(),
+        limited,
+        limit / 2,
+    );
     tracing::info!(public = %public.addr(), management = %management.addr(), "role order");
 
     let mut replica = Replica {

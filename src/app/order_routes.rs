@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::late_bound::LateBoundOrders;
 use super::listeners::HttpListener;
 use crate::api::router;
+use crate::api::served::Served;
 use crate::api::state::ApiState;
 use crate::api::track::{self, TrackState, TrackingState};
 use crate::auth::Auth;
@@ -34,7 +34,7 @@ pub(super) fn routes(
     auth: &Auth,
     links: TrackingLinks,
     config: &Config,
-) -> (Router, LiveConnections) {
+) -> (Served, LiveConnections) {
     let stop = CancellationToken::new();
     let mut state = TrackState::new(Arc::clone(orders) as _, hub, auth.clone(), stop.clone());
     let mut limits = track::Limits::default();
@@ -54,8 +54,7 @@ pub(super) fn routes(
     };
     let routes = router::public_order_routes(api)
         .merge(router::live_routes(state))
-        .merge(router::tracking_routes(tracking))
-        .merge(router::document_routes(config.http.docs));
+        .merge(router::tracking_routes(tracking));
     (routes, LiveConnections { stop, open })
 }
 

@@ -11,6 +11,7 @@ use super::listeners::Port;
 use super::{checks, dead_letter_admin, limits, servers};
 use crate::api::probes::readiness::Readiness;
 use crate::api::router;
+use crate::api::served::Served;
 use crate::api::state::ManagementState;
 use crate::config::Config;
 use crate::messaging::dead_letters::DeadLetters;
@@ -67,13 +68,17 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         dead_letters: Some(dead_letter_admin::of(DeadLetters::new(Arc::clone(&bus)))),
     });
     let management = management.serve(
-        management_routes.merge(router::problem_routes()),
+        router::management(management_routes, !access.auth.is_required()),
         access.auth.clone(),
         None,
         limit / 16,
     );
     let public = public.serve(
-        router::document_routes(config.http.docs),
+        router::public(
+            Served::default(),
+            !access.auth.is_required(),
+            config.http.docs,
+        ),
         access.auth.clone(),
         limits::of_one(&config, &access.auth),
         limit / 4,

@@ -18,7 +18,7 @@ const ISSUER: &str = "trackops";
 const PREFIX: &str = "tk_";
 
 /// Hexadecimal digits.
-const ID_CHARS: usize = 16;
+pub const ID_CHARS: usize = 16;
 
 /// Base64url of 32 bytes.
 const SECRET_CHARS: usize = 43;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::ports::journal::LIST_SHOPS_MAX;
 
 /// The most shops of one kitchen: as many as one list can have.
-const SHOPS_MAX: usize = LIST_SHOPS_MAX;
+pub const SHOPS_MAX: usize = LIST_SHOPS_MAX;
 
 /// A role and its scope as given.
 #[derive(Clone, Copy, Debug)]
@@ -105,13 +105,16 @@ impl RoleWords<'_> {
     }
 }
 
+/// The longest name of a key, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
 /// Whether a key may have this name: 1 to 64 visible ASCII characters without a colon, and not the name of
 /// everybody.
 pub fn is_name(name: &str) -> bool {
     let is_sound = name
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && byte != b':');
-    (1..=64).contains(&name.len()) && is_sound && name != "anonymous"
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && is_sound && name != "anonymous"
 }
 
 #[cfg(test)]

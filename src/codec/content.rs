@@ -2,6 +2,10 @@
 //! version 1 of each. A client's order is checked by every rule, and every field that breaks one is named. An
 //! order that was accepted once is read by the rules of the first version.
 
+use crate::codec::schema::{
+    AddressText, CodeText, CountryCode, CurrencyCode, InstructionsText, Latitude, Longitude, Price,
+    Quantity, ShopName, SkuName,
+};
 use serde::{Deserialize, Serialize};
 use trackops_domain::country::is_country;
 use trackops_domain::ids::{CustomerId, ShopId, Sku};
@@ -15,63 +19,76 @@ use super::{object, whole};
 /// The content of an order.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OrderContent)]
 pub struct ContentV1 {
     /// Who orders.
     pub customer_id: uuid::Uuid,
     /// ISO 4217 code, e.g. `EUR`.
+    #[schema(value_type = CurrencyCode)]
     pub currency: String,
     /// 1 to 100 lines.
     #[serde(deserialize_with = "object::many")]
+    #[schema(min_items = 1, max_items = 100)]
     pub items: Vec<ItemV1>,
     /// Where to deliver.
     #[serde(deserialize_with = "object::one")]
     pub address: AddressV1,
     /// For the courier; at most 1,000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<InstructionsText>)]
     pub delivery_instructions: Option<String>,
     /// The shop that prepares it; 1 to 64 visible ASCII characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ShopName>)]
     pub shop_id: Option<String>,
 }
 
 /// One line.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OrderLine)]
 pub struct ItemV1 {
     /// 1 to 64 visible ASCII characters; not `.` or `..`, which no URL can name.
+    #[schema(value_type = SkuName)]
     pub sku: String,
     /// 1 to 10,000.
     #[serde(deserialize_with = "whole::read")]
-    #[schema(minimum = 1, maximum = 10_000)]
+    #[schema(value_type = Quantity)]
     pub quantity: i64,
     /// Price of one in minor units, 0 to 1,000,000,000.
     #[serde(deserialize_with = "whole::read")]
-    #[schema(minimum = 0, maximum = 1_000_000_000)]
+    #[schema(value_type = Price)]
     pub unit_price: i64,
 }
 
 /// An address. Its lines need a character that is seen.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Address)]
 pub struct AddressV1 {
     /// Street and number, 1 to 200 characters.
+    #[schema(value_type = AddressText)]
     pub street: String,
     /// City, 1 to 200 characters.
+    #[schema(value_type = AddressText)]
     pub city: String,
     /// Postal code, 1 to 32 characters.
+    #[schema(value_type = CodeText)]
     pub postal_code: String,
     /// ISO 3166-1 alpha-2 code that is assigned, e.g. `DE`.
+    #[schema(value_type = CountryCode)]
     pub country: String,
     /// Degrees, WGS 84; together with `lon` or not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = -90, maximum = 90)]
+    #[schema(value_type = Option<Latitude>)]
     pub lat: Option<f64>,
     /// Degrees, WGS 84.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = -180, maximum = 180)]
+    #[schema(value_type = Option<Longitude>)]
     pub lon: Option<f64>,
     /// Phone of the recipient, at most 32 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<CodeText>)]
     pub phone: Option<String>,
 }
 

@@ -15,6 +15,7 @@ pub mod rfc3339;
 pub mod role;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod schema;
 pub mod stock;
 pub mod stored;
 pub mod trace;

@@ -1,6 +1,7 @@
 //! What a tracking link shows of an order: enough to follow it, and nothing of who ordered, who acted and where
 //! exactly it goes. Each field is named here, so what an order gains later isn't shown by itself.
 
+use crate::codec::schema::{OrderStatus, OrderVersion, Quantity, ReasonText, SkuName, Time};
 use bytes::Bytes;
 use serde::Serialize;
 use trackops_domain::ids::Version;
@@ -16,10 +17,13 @@ use crate::model::position::Position;
 /// An order as whoever has its tracking link sees it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = TrackedOrder)]
 pub struct TrackingView {
     /// Where it stands.
+    #[schema(value_type = OrderStatus)]
     pub status: String,
     /// Number of committed changes; 1 as placed.
+    #[schema(value_type = OrderVersion)]
     pub version: u32,
     /// The statuses that it has had, oldest first.
     pub stages: Vec<StageView>,
@@ -29,29 +33,36 @@ pub struct TrackingView {
     pub city: String,
     /// Why, once REJECTED or CANCELLED.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ReasonText>, nullable = false)]
     pub reason: Option<String>,
     /// Where the courier is, while IN_TRANSIT and known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub courier: Option<CourierView>,
 }
 
 /// A status that an order has had.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = OrderStage)]
 pub struct StageView {
     /// The status.
+    #[schema(value_type = OrderStatus)]
     pub status: String,
     /// Since when.
     #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = Time)]
     pub at: Timestamp,
 }
 
 /// A line of an order, without its price.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = TrackedLine)]
 pub struct TrackedItemView {
     /// What.
+    #[schema(value_type = SkuName)]
     pub sku: String,
     /// How many.
+    #[schema(value_type = Quantity)]
     pub quantity: i64,
 }
 

@@ -1,5 +1,8 @@
 //! The view of an order as REST, sockets and the cache show it, and its history.
 
+use crate::codec::schema::{
+    CourierName, Latitude, Longitude, OrderStatus, OrderVersion, ReasonText, Sum, Time,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use trackops_domain::access::{Caller, Facts};
@@ -16,47 +19,57 @@ use crate::model::position::Position;
 /// An order as shown.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Order)]
 pub struct OrderView {
     /// The order's id.
     pub id: uuid::Uuid,
     /// Where it stands.
+    #[schema(value_type = OrderStatus)]
     pub status: String,
     /// Number of committed changes; 1 as placed.
+    #[schema(value_type = OrderVersion)]
     pub version: u32,
     /// What was ordered.
     #[serde(flatten)]
     pub content: ContentV1,
     /// Sum of the items in minor units.
+    #[schema(value_type = Sum)]
     pub total_amount: i64,
     /// When it was placed.
     #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = Time)]
     pub created_at: Timestamp,
     /// When it last changed.
     #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = Time)]
     pub updated_at: Timestamp,
     /// Why, once REJECTED or CANCELLED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ReasonText>, nullable = false)]
     pub reason: Option<String>,
     /// Who takes it to the customer: the courier that was named last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<CourierName>, nullable = false)]
     pub courier_id: Option<String>,
     /// Where the courier is, while IN_TRANSIT and known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub courier: Option<CourierView>,
 }
 
 /// A courier's position as shown.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = CourierPosition)]
 pub struct CourierView {
     /// Degrees, WGS 84.
+    #[schema(value_type = Latitude)]
     pub lat: f64,
     /// Degrees, WGS 84.
+    #[schema(value_type = Longitude)]
     pub lon: f64,
     /// When.
     #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = Time)]
     pub at: Timestamp,
 }
 
@@ -65,14 +78,17 @@ pub struct CourierView {
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
     /// The version that the change led to.
+    #[schema(value_type = OrderVersion)]
     pub version: u32,
     /// The status before; null for the first.
+    #[schema(value_type = Option<OrderStatus>, required)]
     pub previous_status: Option<String>,
     /// The status after.
+    #[schema(value_type = OrderStatus)]
     pub status: String,
     /// When.
     #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = Time)]
     pub at: Timestamp,
     /// On whose behalf.
     pub by: String,
@@ -80,9 +96,11 @@ pub struct HistoryEntry {
     pub command_id: uuid::Uuid,
     /// Why, for REJECTED and CANCELLED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ReasonText>, nullable = false)]
     pub reason: Option<String>,
     /// The courier that was named with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<CourierName>, nullable = false)]
     pub courier_id: Option<String>,
 }
 

@@ -69,6 +69,9 @@ pub struct History {
     pub age: Option<Duration>,
 }
 
+/// The states of an order's actor.
+pub const ACTOR_STATES: [&str; 4] = ["live", "passive", "restarting", "quarantined"];
+
 /// A report on one order's actor, for operations.
 #[derive(Clone, Debug)]
 pub struct ActorReport {

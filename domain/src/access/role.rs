@@ -33,6 +33,11 @@ pub struct Facts<'a> {
 }
 
 impl Role {
+    /// The names of all roles.
+    pub const NAMES: [&'static str; 6] = [
+        "customer", "kitchen", "courier", "service", "operator", "viewer",
+    ];
+
     /// The name in history, logs and on the wire.
     pub const fn name(&self) -> &'static str {
         match self {

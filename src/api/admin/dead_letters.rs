@@ -1,5 +1,6 @@
 //! `/admin/v1/dead-letters`: list, show, send again.
 
+use crate::codec::schema::{Time, TopicName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,8 +16,9 @@ use super::dead_letter_admin::{
 };
 use super::private::{Private, private};
 use crate::api::cursor;
-use crate::api::error_answers::{ActionErrors, ReadErrors};
+use crate::api::error_answers::refusals;
 use crate::api::etag;
+use crate::api::parameters;
 use crate::api::params::{self, LIMIT_MAX, Query};
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
@@ -28,6 +30,7 @@ const _: () = assert!(LIST_MAX == LIMIT_MAX as usize, "a page is a page");
 /// A page of dead letters.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DeadLetterPage)]
 pub struct DeadLetterList {
     /// By topic, partition and offset.
     pub items: Vec<DeadLetterView>,
@@ -39,10 +42,12 @@ pub struct DeadLetterList {
 /// A message that could not be handled.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DeadLetter)]
 pub struct DeadLetterView {
     /// Its place, as in the path: `<topic>/<partition>/<offset>`.
     pub id: String,
     /// The topic that it came from.
+    #[schema(value_type = TopicName)]
     pub topic: String,
     /// Partition of the dead-letter topic.
     pub partition: i32,
@@ -61,7 +66,7 @@ pub struct DeadLetterView {
     /// The consumer group that could not handle it.
     pub group: String,
     /// When it was parked.
-    #[schema(format = DateTime)]
+    #[schema(value_type = Time)]
     pub parked_at: String,
     /// Where it first stood, if it had been sent again before.
     #[schema(required)]
@@ -78,6 +83,7 @@ pub struct DeadLetterView {
 
 /// A place in a topic.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLetterOrigin)]
 pub struct OriginView {
     /// The partition.
     pub partition: i32,
@@ -87,8 +93,10 @@ pub struct OriginView {
 
 /// A dead letter that was sent again.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ResentDeadLetter)]
 pub struct SentView {
     /// The topic that it went to.
+    #[schema(value_type = TopicName)]
     pub topic: String,
 }
 
@@ -149,14 +157,13 @@ impl<S: Send + Sync> FromRequestParts<S> for LetterPath {
     }
 }
 
+refusals!(ListRefusals = LIST);
+
 /// List dead letters.
 #[utoipa::path(
-    get, path = "/admin/v1/dead-letters", tag = "operations",
-    params(("topic" = Option<String>, Query, description = "Only of this topic, without `.dlq`"),
-        ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
-            minimum = 1, maximum = 200)),
-    responses((status = 200, description = "Dead letters", body = DeadLetterList), ReadErrors)
+    get, path = "/admin/v1/dead-letters", tag = "operations", operation_id = "listDeadLetters",
+    params(parameters::Topic, parameters::Cursor, parameters::Limit),
+    responses((status = 200, description = "Dead letters", body = DeadLetterList), ListRefusals)
 )]
 pub async fn list_dead_letters(
     State(admin): State<Arc<dyn DeadLetterAdmin>>,
@@ -175,13 +182,13 @@ pub async fn list_dead_letters(
     }))
 }
 
+refusals!(ShowRefusals = PARAMETERS; DeadLetterNotFound, Unavailable);
+
 /// Show a dead letter.
 #[utoipa::path(
-    get, path = "/admin/v1/dead-letters/{topic}/{partition}/{offset}", tag = "operations",
-    params(("topic" = String, Path, description = "The topic, without `.dlq`"),
-        ("partition" = i32, Path, description = "Partition of the dead-letter topic"),
-        ("offset" = i64, Path, description = "Offset there")),
-    responses((status = 200, description = "The dead letter", body = DeadLetterView), ReadErrors)
+    get, path = "/admin/v1/dead-letters/{topic}/{partition}/{offset}", tag = "operations", operation_id = "getDeadLetter",
+    params(parameters::LetterTopic, parameters::LetterPartition, parameters::LetterOffset),
+    responses((status = 200, description = "The dead letter", body = DeadLetterView), ShowRefusals)
 )]
 pub async fn get_dead_letter(
     State(admin): State<Arc<dyn DeadLetterAdmin>>,
@@ -194,14 +201,14 @@ pub async fn get_dead_letter(
     Ok(private(letter.into()))
 }
 
+refusals!(SendRefusals = PARAMETERS, UNCONDITIONAL, UNUSED_KEY; DeadLetterNotFound, ContentLeftOut, Unavailable);
+
 /// Publish a dead letter to its topic again.
 #[utoipa::path(
-    post, path = "/admin/v1/dead-letters/{topic}/{partition}/{offset}/send", tag = "operations",
-    params(("topic" = String, Path, description = "The topic, without `.dlq`"),
-        ("partition" = i32, Path, description = "Partition of the dead-letter topic"),
-        ("offset" = i64, Path, description = "Offset there")),
+    post, path = "/admin/v1/dead-letters/{topic}/{partition}/{offset}/send", tag = "operations", operation_id = "resendDeadLetter",
+    params(parameters::LetterTopic, parameters::LetterPartition, parameters::LetterOffset, parameters::IdempotencyKey),
     responses((status = 200, description = "The bus has acknowledged it", body = SentView),
-        ActionErrors)
+        SendRefusals)
 )]
 pub async fn send_dead_letter(
     State(admin): State<Arc<dyn DeadLetterAdmin>>,

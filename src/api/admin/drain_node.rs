@@ -10,14 +10,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::cluster_admin::ClusterAdmin;
-use crate::api::error_answers::ActionErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
+use crate::api::parameters;
 use crate::api::params;
 use crate::api::problem::Problem;
 use crate::api::request_headers::idempotency_key;
 
 /// A replica that gives its shards away.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NodeDrain)]
 pub struct DrainView {
     /// The node id.
     pub node: String,
@@ -25,12 +27,14 @@ pub struct DrainView {
     pub draining: bool,
 }
 
+refusals!(Refusals = PARAMETERS, UNCONDITIONAL, UNUSED_KEY; NodeNotFound, Unavailable);
+
 /// Let a replica give its shards to the others. They move one after another; `/admin/v1/shards` shows
 /// how far it is. It holds until the replica is started again.
 #[utoipa::path(
-    post, path = "/admin/v1/cluster/nodes/{node}/drain", tag = "operations",
-    params(("node" = String, Path, description = "The node id")),
-    responses((status = 200, description = "It drains, now or before", body = DrainView), ActionErrors)
+    post, path = "/admin/v1/cluster/nodes/{node}/drain", tag = "operations", operation_id = "drainNode",
+    params(parameters::NodeId, parameters::IdempotencyKey),
+    responses((status = 200, description = "It drains, now or before", body = DrainView), Refusals)
 )]
 pub async fn drain_node(
     State(admin): State<Arc<dyn ClusterAdmin>>,

@@ -1,5 +1,7 @@
 //! `GET /admin/v1/actors/{orderId}`.
 
+use crate::api::schemas::ActorState;
+use crate::codec::schema::Time;
 use std::sync::Arc;
 
 use axum::Json;
@@ -8,7 +10,8 @@ use serde::Serialize;
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
+use crate::api::parameters;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::codec::rfc3339;
@@ -18,11 +21,12 @@ use crate::ports::orders::{Orders, OrdersExt};
 /// An order's actor as operations sees it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Actor)]
 pub struct ActorView {
     /// The order.
     pub order_id: uuid::Uuid,
     /// `live`, `passive`, `restarting` or `quarantined`.
-    #[schema(value_type = String, example = "live")]
+    #[schema(value_type = ActorState)]
     pub state: &'static str,
     /// The order's shard.
     pub shard: u16,
@@ -42,12 +46,13 @@ pub struct ActorView {
 
 /// A failure of an actor.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ActorFailure)]
 pub struct LastErrorView {
     /// What it said.
     pub message: String,
     /// When.
     #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = Time)]
     pub at: Timestamp,
 }
 
@@ -68,11 +73,13 @@ impl ActorView {
     }
 }
 
+refusals!(Refusals = ORDER);
+
 /// Show an order's actor: state, mailbox, restarts, last error.
 #[utoipa::path(
-    get, path = "/admin/v1/actors/{orderId}", tag = "operations",
-    params(("orderId" = uuid::Uuid, Path, description = "The order")),
-    responses((status = 200, description = "The actor", body = ActorView), ReadErrors)
+    get, path = "/admin/v1/actors/{orderId}", tag = "operations", operation_id = "getActor",
+    params(parameters::OrderIdOfPath),
+    responses((status = 200, description = "The actor", body = ActorView), Refusals)
 )]
 pub async fn get_actor(
     State(orders): State<Arc<dyn Orders>>,

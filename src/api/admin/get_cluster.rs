@@ -1,5 +1,7 @@
 //! `GET /admin/v1/cluster`.
 
+use crate::api::schemas::LinkState;
+use crate::codec::schema::Time;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use utoipa::ToSchema;
 use super::cluster_admin::{
     ClusterAdmin, ClusterAdminError, ClusterState, LinkReport, NodeLife, NodeState,
 };
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
 use crate::api::problem_of;
@@ -21,6 +23,7 @@ use crate::codec::rfc3339;
 /// The cluster as the replica that is asked knows it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Cluster)]
 pub struct ClusterView {
     /// The replica that is asked.
     pub me: NodeLifeView,
@@ -36,6 +39,7 @@ pub struct ClusterView {
 /// One life of a node.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = NodeLife)]
 pub struct NodeLifeView {
     /// The node id.
     pub node: String,
@@ -46,6 +50,7 @@ pub struct NodeLifeView {
 /// A replica.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Node)]
 pub struct NodeView {
     /// The node id.
     pub node: String,
@@ -65,6 +70,7 @@ pub struct NodeView {
 /// A link to another replica.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = NodeLink)]
 pub struct LinkView {
     /// The other's node id.
     pub peer: String,
@@ -73,11 +79,11 @@ pub struct LinkView {
     /// Where it is reached.
     pub address: String,
     /// `up`, `connecting` or `down`.
-    #[schema(value_type = String, example = "up")]
+    #[schema(value_type = LinkState)]
     pub standing: &'static str,
     /// Since when.
     #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = Time)]
     pub since: Timestamp,
     /// Calls that wait for an answer.
     pub calls_in_flight: usize,
@@ -149,10 +155,12 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+refusals!(Refusals =; Unavailable);
+
 /// Show the replicas and the links between them.
 #[utoipa::path(
-    get, path = "/admin/v1/cluster", tag = "operations",
-    responses((status = 200, description = "Replicas and links", body = ClusterView), ReadErrors)
+    get, path = "/admin/v1/cluster", tag = "operations", operation_id = "getCluster",
+    responses((status = 200, description = "Replicas and links", body = ClusterView), Refusals)
 )]
 pub async fn get_cluster(
     State(admin): State<Arc<dyn ClusterAdmin>>,

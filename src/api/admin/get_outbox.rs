@@ -1,5 +1,6 @@
 //! `GET /admin/v1/outbox`.
 
+use crate::api::schemas::OutboxName;
 use std::sync::Arc;
 
 use axum::Json;
@@ -7,7 +8,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::problem::Problem;
 use crate::ports::outbox::Outbox;
 
@@ -21,9 +22,10 @@ pub struct OutboxList {
 /// How much waits in an outbox.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Outbox)]
 pub struct OutboxView {
     /// `orders` or `inventory`.
-    #[schema(value_type = String, example = "orders")]
+    #[schema(value_type = OutboxName)]
     pub name: &'static str,
     /// Messages that the bus has not acknowledged yet; beyond 10,000 an estimate.
     pub pending: u64,
@@ -36,10 +38,12 @@ pub struct OutboxView {
     pub set_aside: u64,
 }
 
+refusals!(Refusals =; Unavailable);
+
 /// Show how much waits in the outboxes.
 #[utoipa::path(
-    get, path = "/admin/v1/outbox", tag = "operations",
-    responses((status = 200, description = "The outboxes", body = OutboxList), ReadErrors)
+    get, path = "/admin/v1/outbox", tag = "operations", operation_id = "getOutboxes",
+    responses((status = 200, description = "The outboxes", body = OutboxList), Refusals)
 )]
 pub async fn get_outbox(
     State(outboxes): State<Arc<[Arc<dyn Outbox>]>>,

@@ -8,16 +8,19 @@ use axum::extract::{Path, State};
 
 use super::cluster_admin::ClusterAdmin;
 use super::list_shards::ShardView;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
+use crate::api::parameters;
 use crate::api::params;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
 
+refusals!(Refusals = PARAMETERS; ShardNotFound, Unavailable);
+
 /// Show who owns a shard.
 #[utoipa::path(
-    get, path = "/admin/v1/shards/{n}", tag = "operations",
-    params(("n" = u16, Path, description = "The shard's number, from 0")),
-    responses((status = 200, description = "The shard", body = ShardView), ReadErrors)
+    get, path = "/admin/v1/shards/{n}", tag = "operations", operation_id = "getShard",
+    params(parameters::ShardNumber),
+    responses((status = 200, description = "The shard", body = ShardView), Refusals)
 )]
 pub async fn get_shard(
     State(admin): State<Arc<dyn ClusterAdmin>>,

@@ -1,5 +1,7 @@
 //! API keys for operations: `/admin/v1/keys`.
 
+use crate::api::schemas::{ApiKeyId, KeyName};
+use crate::codec::schema::{CallerRole, CourierName, ShopName, Time};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
@@ -13,7 +15,8 @@ use super::access_admin::AccessAdmin;
 use super::private::{Private, private};
 use crate::api::audited::AuditTarget;
 use crate::api::caller::By;
-use crate::api::error_answers::{ReadErrors, WriteErrors};
+use crate::api::error_answers::refusals;
+use crate::api::parameters;
 use crate::api::params::Query;
 use crate::api::problem::{Denied, Problem};
 use crate::api::problem_code::Code;
@@ -28,51 +31,60 @@ use crate::model::access::ApiKey;
 /// A new key.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ApiKeyDraft)]
 pub struct KeyBody {
     /// Whose it is: 1 to 64 visible ASCII characters without a colon, and not `anonymous`; shown in the history of orders.
-    #[schema(example = "till-3")]
+    #[schema(value_type = KeyName, example = "till-3")]
     pub name: String,
     /// `customer`, `kitchen`, `courier`, `service`, `operator` or `viewer`.
-    #[schema(example = "kitchen")]
+    #[schema(value_type = CallerRole, example = "kitchen")]
     pub role: String,
     /// Of a kitchen: the shops whose orders it sees.
     #[serde(default)]
+    #[schema(value_type = Option<Vec<ShopName>>, min_items = 1, max_items = 16)]
     pub shops: Option<Vec<String>>,
     /// Of a customer: whose orders it sees.
     #[serde(default)]
     pub customer_id: Option<uuid::Uuid>,
     /// Of a courier: whose orders it sees.
     #[serde(default)]
+    #[schema(value_type = Option<CourierName>)]
     pub courier_id: Option<String>,
     /// From when on it isn't valid any more; for ever, unless given.
     #[serde(default)]
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<Time>)]
     pub expires_at: Option<String>,
 }
 
 /// A key as shown. What it opens with is shown once, when it is made.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ApiKey)]
 pub struct KeyView {
     /// The public part.
+    #[schema(value_type = ApiKeyId)]
     pub id: String,
     /// Whose it is.
+    #[schema(value_type = KeyName)]
     pub name: String,
     /// What it may do.
-    #[schema(value_type = String)]
+    #[schema(value_type = CallerRole)]
     pub role: &'static str,
     /// Of a kitchen.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<ShopName>>, nullable = false)]
     pub shops: Option<Vec<String>>,
     /// Of a customer.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub customer_id: Option<uuid::Uuid>,
     /// Of a courier.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<CourierName>, nullable = false)]
     pub courier_id: Option<String>,
     /// When it was made.
     #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = Time)]
     pub created_at: Timestamp,
     /// Who made it.
     pub created_by: String,
@@ -81,21 +93,23 @@ pub struct KeyView {
         serialize_with = "rfc3339::serialize_some",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<Time>, nullable = false)]
     pub expires_at: Option<Timestamp>,
     /// Since when it isn't valid any more, because it was revoked.
     #[serde(
         serialize_with = "rfc3339::serialize_some",
         skip_serializing_if = "Option::is_none"
     )]
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<Time>, nullable = false)]
     pub revoked_at: Option<Timestamp>,
 }
 
 /// A key that was just made.
 #[derive(Serialize, ToSchema)]
+#[schema(as = CreatedApiKey)]
 pub struct MadeKey {
     /// The key itself, shown this once: `tk_<id>_<secret>`.
+    #[schema(pattern = "^tk_[0-9a-f]{16}_[A-Za-z0-9_-]+$")]
     pub key: String,
     /// What is kept of it.
     #[serde(flatten)]
@@ -105,6 +119,7 @@ pub struct MadeKey {
 /// A page of keys.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ApiKeyPage)]
 pub struct KeyPage {
     /// By id.
     pub items: Vec<KeyView>,
@@ -137,13 +152,13 @@ impl KeyView {
     }
 }
 
+refusals!(ListRefusals = LIST, UNCONDITIONAL);
+
 /// List API keys, also those that aren't valid any more.
 #[utoipa::path(
-    get, path = "/admin/v1/keys", tag = "operations",
-    params(("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
-            minimum = 1, maximum = 200)),
-    responses((status = 200, description = "A page", body = KeyPage), ReadErrors)
+    get, path = "/admin/v1/keys", tag = "operations", operation_id = "listKeys",
+    params(parameters::Cursor, parameters::Limit),
+    responses((status = 200, description = "A page", body = KeyPage), ListRefusals)
 )]
 pub async fn list_keys(
     State(admin): State<AccessAdmin>,
@@ -169,14 +184,16 @@ pub async fn list_keys(
     }))
 }
 
+refusals!(MakeRefusals = UNCONDITIONAL, UNUSED_KEY, BODY; Unavailable);
+
 /// Make an API key.
 ///
 /// The answer has the key, and nothing else ever does: who loses it makes another one. So a repeat would be
 /// another key too, and an `Idempotency-Key` is refused.
 #[utoipa::path(
-    post, path = "/admin/v1/keys", tag = "operations",
+    post, path = "/admin/v1/keys", tag = "operations", operation_id = "createKey",
     request_body = KeyBody,
-    responses((status = 201, description = "Made", body = MadeKey), WriteErrors)
+    responses((status = 201, description = "Made", body = MadeKey), MakeRefusals)
 )]
 pub async fn make_key(
     State(admin): State<AccessAdmin>,
@@ -212,14 +229,16 @@ pub async fn make_key(
     Ok(response)
 }
 
+refusals!(RevokeRefusals = PARAMETERS, UNCONDITIONAL, UNUSED_KEY; KeyNotFound, Unavailable);
+
 /// Revoke an API key.
 ///
 /// It ends everywhere within two seconds, and so do the live connections that were opened with it. Revoking it
 /// again changes nothing.
 #[utoipa::path(
-    post, path = "/admin/v1/keys/{id}/revoke", tag = "operations",
-    params(("id" = String, Path, description = "The public part of the key")),
-    responses((status = 200, description = "The key", body = KeyView), ReadErrors)
+    post, path = "/admin/v1/keys/{id}/revoke", tag = "operations", operation_id = "revokeKey",
+    params(parameters::KeyId, parameters::IdempotencyKey),
+    responses((status = 200, description = "The key", body = KeyView), RevokeRefusals)
 )]
 pub async fn revoke_key(
     State(admin): State<AccessAdmin>,

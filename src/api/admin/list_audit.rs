@@ -1,5 +1,6 @@
 //! `GET /admin/v1/audit`.
 
+use crate::codec::schema::Time;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
@@ -8,7 +9,8 @@ use utoipa::ToSchema;
 
 use super::access_admin::AccessAdmin;
 use super::private::{Private, private};
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
+use crate::api::parameters;
 use crate::api::params::Query;
 use crate::api::problem::Problem;
 use crate::api::{cursor, etag};
@@ -29,10 +31,11 @@ pub struct AuditPage {
 /// Something that operations did, or that was denied.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AuditEntry)]
 pub struct AuditView {
     /// When; of several, when the first was.
     #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = Time)]
     pub at: Timestamp,
     /// Who: `role:name`, or `nobody`.
     pub who: String,
@@ -59,13 +62,13 @@ impl AuditView {
     }
 }
 
+refusals!(Refusals = LIST, UNCONDITIONAL);
+
 /// List what operations did and what was denied, newest first.
 #[utoipa::path(
-    get, path = "/admin/v1/audit", tag = "operations",
-    params(("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
-            minimum = 1, maximum = 200)),
-    responses((status = 200, description = "A page", body = AuditPage), ReadErrors)
+    get, path = "/admin/v1/audit", tag = "operations", operation_id = "listAudit",
+    params(parameters::Cursor, parameters::Limit),
+    responses((status = 200, description = "A page", body = AuditPage), Refusals)
 )]
 pub async fn list_audit(
     State(admin): State<AccessAdmin>,

@@ -1,5 +1,7 @@
 //! `GET /admin/v1/sagas`.
 
+use crate::api::schemas::SagaAwaits;
+use crate::codec::schema::{OrderStatus, Time};
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
@@ -10,7 +12,8 @@ use utoipa::ToSchema;
 
 use super::saga_admin::SagaAdmin;
 use crate::api::cursor;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
+use crate::api::parameters;
 use crate::api::params::{Query, invalid};
 use crate::api::problem::Problem;
 use crate::codec::rfc3339;
@@ -19,6 +22,7 @@ use crate::ports::sagas::{Stuck, Waiting, WaitingFilter};
 /// A page of the orders that wait for inventory.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SagaPage)]
 pub struct SagaList {
     /// The longest waiting first.
     pub items: Vec<SagaView>,
@@ -30,22 +34,23 @@ pub struct SagaList {
 /// An order that waits for inventory.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Saga)]
 pub struct SagaView {
     /// The order.
     pub order_id: uuid::Uuid,
     /// Its status.
-    #[schema(value_type = String, example = "PENDING")]
+    #[schema(value_type = OrderStatus)]
     pub status: &'static str,
     /// `reservation`, or `release` once it is cancelled.
-    #[schema(value_type = String, example = "reservation")]
+    #[schema(value_type = SagaAwaits)]
     pub awaits: &'static str,
     /// When the wait began.
     #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = Time)]
     pub since: Timestamp,
     /// When it is looked at next.
     #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = Time)]
     pub deadline: Timestamp,
     /// How often inventory was asked again.
     pub asked_again: u32,
@@ -67,15 +72,13 @@ impl SagaView {
     }
 }
 
+refusals!(Refusals = LIST);
+
 /// List the orders that wait for inventory, of all replicas, the longest waiting first.
 #[utoipa::path(
-    get, path = "/admin/v1/sagas", tag = "operations",
-    params(("state" = Option<String>, Query, description =
-            "`stuck`: only those that wait for too long, or whose deadline passes without effect"),
-        ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
-            minimum = 1, maximum = 200)),
-    responses((status = 200, description = "A page", body = SagaList), ReadErrors)
+    get, path = "/admin/v1/sagas", tag = "operations", operation_id = "listSagas",
+    params(parameters::SagaState, parameters::Cursor, parameters::Limit),
+    responses((status = 200, description = "A page", body = SagaList), Refusals)
 )]
 pub async fn list_sagas(
     State(admin): State<SagaAdmin>,

@@ -1,5 +1,6 @@
 //! `GET /admin/v1/shards`.
 
+use crate::api::schemas::ShardStanding;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::cluster_admin::{ClusterAdmin, ShardState};
 use super::get_cluster::NodeLifeView;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::problem::Problem;
 
 /// Every shard.
@@ -27,6 +28,7 @@ pub struct ShardList {
 
 /// How much a node owns.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NodeShards)]
 pub struct NodeShardsView {
     /// The node id.
     pub node: String,
@@ -37,6 +39,7 @@ pub struct NodeShardsView {
 /// A shard.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Shard)]
 pub struct ShardView {
     /// Its number.
     pub shard: u16,
@@ -55,11 +58,12 @@ pub struct ShardView {
 /// A shard on the replica that is asked.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LocalShard)]
 pub struct LocalShardView {
     /// `owned`, `held` (a move is under way, new work waits), `drained` (another may take it at any
     /// moment), `settling` (it finds out what became of a lost write) or `free` (another's, or
     /// nobody's).
-    #[schema(value_type = String, example = "owned")]
+    #[schema(value_type = ShardStanding)]
     pub standing: &'static str,
     /// Orders of it that are in memory as actors.
     pub live_actors: usize,
@@ -101,10 +105,12 @@ impl ShardList {
     }
 }
 
+refusals!(Refusals =; Unavailable);
+
 /// Show who owns which shard.
 #[utoipa::path(
-    get, path = "/admin/v1/shards", tag = "operations",
-    responses((status = 200, description = "Every shard", body = ShardList), ReadErrors)
+    get, path = "/admin/v1/shards", tag = "operations", operation_id = "listShards",
+    responses((status = 200, description = "Every shard", body = ShardList), Refusals)
 )]
 pub async fn list_shards(
     State(admin): State<Arc<dyn ClusterAdmin>>,

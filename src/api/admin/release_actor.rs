@@ -8,8 +8,9 @@ use axum::http::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::error_answers::ActionErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
+use crate::api::parameters;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::request_headers::idempotency_key;
@@ -18,6 +19,7 @@ use crate::ports::orders::{Orders, OrdersExt};
 /// An order that is in no quarantine.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ActorRelease)]
 pub struct ReleasedView {
     /// The order.
     pub order_id: uuid::Uuid,
@@ -25,12 +27,14 @@ pub struct ReleasedView {
     pub released: bool,
 }
 
+refusals!(Refusals = ORDER, UNCONDITIONAL, UNUSED_KEY);
+
 /// Let a quarantined order try again.
 #[utoipa::path(
-    post, path = "/admin/v1/actors/{orderId}/release", tag = "operations",
-    params(("orderId" = uuid::Uuid, Path, description = "The order")),
+    post, path = "/admin/v1/actors/{orderId}/release", tag = "operations", operation_id = "releaseActor",
+    params(parameters::OrderIdOfPath, parameters::IdempotencyKey),
     responses((status = 200, description = "Whether it was quarantined", body = ReleasedView),
-        ActionErrors)
+        Refusals)
 )]
 pub async fn release_actor(
     State(orders): State<Arc<dyn Orders>>,

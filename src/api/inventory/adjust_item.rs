@@ -1,5 +1,6 @@
 //! `POST /api/v1/inventory/items/{sku}/adjustments`.
 
+use crate::api::schemas::{AdjustmentReason, StockDelta};
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,7 +12,8 @@ use trackops_domain::stock::ON_HAND_MAX;
 use utoipa::ToSchema;
 
 use super::adjustment_view::AdjustmentView;
-use crate::api::error_answers::WriteErrors;
+use crate::api::error_answers::refusals;
+use crate::api::parameters;
 use crate::api::params::SkuPath;
 use crate::api::problem::Problem;
 use crate::api::request_headers::{idempotency_key, mark_replayed};
@@ -20,34 +22,34 @@ use crate::api::{etag, json};
 use crate::codec::content::FieldError;
 
 /// The longest reason, in characters: a line of text.
-const REASON_CHARS_MAX: usize = 200;
+pub const REASON_CHARS_MAX: usize = 200;
 
 /// An adjustment.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = StockAdjustmentDraft)]
 pub struct AdjustmentBody {
     /// How many more, or with a minus fewer; not 0.
-    #[schema(example = 5)]
+    #[schema(value_type = StockDelta, example = 5)]
     pub delta: i64,
     /// Why: 1 to 200 characters.
-    #[schema(example = "delivery 4711")]
+    #[schema(value_type = AdjustmentReason, example = "delivery 4711")]
     pub reason: String,
 }
+
+refusals!(Refusals = PARAMETERS, UNCONDITIONAL, KEY, BODY; ItemNotFound, BelowReserved, Unavailable);
 
 /// Add to what is on hand of an item, or take from it, in one step.
 ///
 /// Two that come at once both count, which two writes of a quantity don't.
 #[utoipa::path(
-    post, path = "/api/v1/inventory/items/{sku}/adjustments", tag = "inventory",
-    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters, and not `.` or `..`"),
-        ("Idempotency-Key" = Option<String>, Header,
-            description = "1 to 255 visible ASCII characters")),
+    post, path = "/api/v1/inventory/items/{sku}/adjustments", tag = "inventory", operation_id = "adjustStock",
+    params(parameters::SkuOfPath, parameters::IdempotencyKey),
     request_body = AdjustmentBody,
     responses(
         (status = 201, description = "The adjustment, and the item after it", body = AdjustmentView,
-            headers(
-                ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
-        WriteErrors)
+            headers(("Idempotency-Replayed"))),
+        Refusals)
 )]
 pub async fn adjust_item(
     State(state): State<Arc<InventoryState>>,

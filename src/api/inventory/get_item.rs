@@ -8,24 +8,25 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::item_etag;
 use super::item_view::ItemView;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
+use crate::api::parameters;
 use crate::api::params::SkuPath;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
 use crate::api::state::InventoryState;
 use crate::ports::stock::Condition;
 
+refusals!(Refusals = PARAMETERS, UNCONDITIONAL, CONDITIONS; ItemNotFound, Unavailable);
+
 /// Show an item's stock.
 #[utoipa::path(
-    get, path = "/api/v1/inventory/items/{sku}", tag = "inventory",
-    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters, and not `.` or `..`"),
-        ("If-None-Match" = Option<String>, Header, description = "ETags that the client has")),
+    get, path = "/api/v1/inventory/items/{sku}", tag = "inventory", operation_id = "getStockItem",
+    params(parameters::SkuOfPath, parameters::IfNoneMatch),
     responses(
-        (status = 200, description = "The item", body = ItemView, headers(
-            ("ETag" = String, description = "The version in quotes"))),
-        (status = 304, description = "The client has this version"),
-        ReadErrors)
+        (status = 200, description = "The item", body = ItemView, headers(("ETag"))),
+        (status = 304, description = "The client has this version", headers(("ETag"))),
+        Refusals)
 )]
 pub async fn get_item(
     State(state): State<Arc<InventoryState>>,

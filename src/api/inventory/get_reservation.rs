@@ -1,5 +1,7 @@
 //! `GET /api/v1/inventory/reservations/{orderId}`.
 
+use crate::api::schemas::ReservationState;
+use crate::codec::schema::{SkuName, Time};
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,8 +11,9 @@ use serde::Serialize;
 use trackops_domain::time::Timestamp;
 use utoipa::ToSchema;
 
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
+use crate::api::parameters;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
@@ -20,17 +23,18 @@ use crate::codec::rfc3339;
 /// An order's reservation.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Reservation)]
 pub struct ReservationBody {
     /// The order.
     pub order_id: uuid::Uuid,
     /// `RESERVED`, `FAILED`, `RELEASED`, `SHIPPED`, or `BARRED` if the cancellation came first.
-    #[schema(value_type = String, example = "RESERVED")]
+    #[schema(value_type = ReservationState)]
     pub state: &'static str,
     /// What is or was held; what was asked for, if it failed.
     pub items: Vec<ReservationLine>,
     /// When it last changed.
     #[serde(with = "rfc3339")]
-    #[schema(value_type = String, format = DateTime)]
+    #[schema(value_type = Time)]
     pub updated_at: Timestamp,
 }
 
@@ -38,16 +42,19 @@ pub struct ReservationBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ReservationLine {
     /// The stock keeping unit.
+    #[schema(value_type = SkuName)]
     pub sku: String,
     /// How many.
     pub quantity: u64,
 }
 
+refusals!(Refusals = PARAMETERS, UNCONDITIONAL; ReservationNotFound, Unavailable);
+
 /// Show an order's reservation.
 #[utoipa::path(
-    get, path = "/api/v1/inventory/reservations/{orderId}", tag = "inventory",
-    params(("orderId" = uuid::Uuid, Path, description = "The order")),
-    responses((status = 200, description = "The reservation", body = ReservationBody), ReadErrors)
+    get, path = "/api/v1/inventory/reservations/{orderId}", tag = "inventory", operation_id = "getReservation",
+    params(parameters::OrderIdOfPath),
+    responses((status = 200, description = "The reservation", body = ReservationBody), Refusals)
 )]
 pub async fn get_reservation(
     State(state): State<Arc<InventoryState>>,

@@ -9,7 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::adjustment_view::AdjustmentView;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
+use crate::api::parameters;
 use crate::api::params::{Query, SkuPath};
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
@@ -19,6 +20,7 @@ use crate::api::{cursor, etag};
 /// A page of adjustments.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = StockAdjustmentPage)]
 pub struct AdjustmentPage {
     /// Newest first.
     pub items: Vec<AdjustmentView>,
@@ -27,14 +29,13 @@ pub struct AdjustmentPage {
     pub next_cursor: Option<String>,
 }
 
+refusals!(Refusals = LIST, UNCONDITIONAL; ItemNotFound);
+
 /// List what was added to an item and taken from it, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/inventory/items/{sku}/adjustments", tag = "inventory",
-    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters, and not `.` or `..`"),
-        ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
-            minimum = 1, maximum = 200)),
-    responses((status = 200, description = "A page", body = AdjustmentPage), ReadErrors)
+    get, path = "/api/v1/inventory/items/{sku}/adjustments", tag = "inventory", operation_id = "listStockAdjustments",
+    params(parameters::SkuOfPath, parameters::Cursor, parameters::Limit),
+    responses((status = 200, description = "A page", body = AdjustmentPage), Refusals)
 )]
 pub async fn list_adjustments(
     State(state): State<Arc<InventoryState>>,

@@ -9,7 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::item_view::ItemView;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
+use crate::api::parameters;
 use crate::api::params::Query;
 use crate::api::problem::Problem;
 use crate::api::state::InventoryState;
@@ -18,6 +19,7 @@ use crate::api::{cursor, etag};
 /// A page of items.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = StockItemPage)]
 pub struct ItemPage {
     /// In order of SKU.
     pub items: Vec<ItemView>,
@@ -26,13 +28,13 @@ pub struct ItemPage {
     pub next_cursor: Option<String>,
 }
 
+refusals!(Refusals = LIST, UNCONDITIONAL);
+
 /// List the items and their stock, in order of SKU.
 #[utoipa::path(
-    get, path = "/api/v1/inventory/items", tag = "inventory",
-    params(("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
-            minimum = 1, maximum = 200)),
-    responses((status = 200, description = "A page", body = ItemPage), ReadErrors)
+    get, path = "/api/v1/inventory/items", tag = "inventory", operation_id = "listStockItems",
+    params(parameters::Cursor, parameters::Limit),
+    responses((status = 200, description = "A page", body = ItemPage), Refusals)
 )]
 pub async fn list_items(
     State(state): State<Arc<InventoryState>>,

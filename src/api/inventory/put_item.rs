@@ -1,5 +1,6 @@
 //! `PUT /api/v1/inventory/items/{sku}`.
 
+use crate::codec::schema::Count;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -10,8 +11,9 @@ use utoipa::ToSchema;
 
 use super::item_etag;
 use super::item_view::ItemView;
-use crate::api::error_answers::WriteErrors;
+use crate::api::error_answers::refusals;
 use crate::api::json;
+use crate::api::parameters;
 use crate::api::params::SkuPath;
 use crate::api::problem::Problem;
 use crate::api::request_headers::{idempotency_key, mark_replayed};
@@ -22,12 +24,15 @@ use crate::codec::whole;
 /// The new quantity.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = StockLevel)]
 pub struct OnHandBody {
     /// In the house, reserved or not; at least what is reserved.
     #[serde(deserialize_with = "whole::read")]
-    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_i64, example = 100)]
+    #[schema(value_type = Count, example = 100)]
     pub on_hand: i64,
 }
+
+refusals!(Refusals = PARAMETERS, CONDITIONS, KEY, BODY; PreconditionFailed, BelowReserved, Unavailable);
 
 /// Set how many of an item are on hand; creates the item.
 ///
@@ -35,20 +40,13 @@ pub struct OnHandBody {
 /// `If-Match`. To add or take, `POST …/adjustments`. A known `Idempotency-Key` is answered as the first
 /// time, whatever the conditions.
 #[utoipa::path(
-    put, path = "/api/v1/inventory/items/{sku}", tag = "inventory",
-    params(("sku" = String, Path, description = "1 to 64 visible ASCII characters, and not `.` or `..`"),
-        ("If-Match" = Option<String>, Header, description =
-            "Only if the item has one of these versions, or with `*` if there is one"),
-        ("If-None-Match" = Option<String>, Header, description =
-            "Only if the item has none of these versions, or with `*` if there is none"),
-        ("Idempotency-Key" = Option<String>, Header,
-            description = "1 to 255 visible ASCII characters")),
+    put, path = "/api/v1/inventory/items/{sku}", tag = "inventory", operation_id = "setStockLevel",
+    params(parameters::SkuOfPath, parameters::IfMatch, parameters::IfNoneMatch, parameters::IdempotencyKey),
     request_body = OnHandBody,
     responses(
-        (status = 200, description = "The item", body = ItemView, headers(
-            ("ETag" = String, description = "The version in quotes"),
-            ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
-        WriteErrors)
+        (status = 200, description = "The item", body = ItemView, headers(("ETag"),
+            ("Idempotency-Replayed"))),
+        Refusals)
 )]
 pub async fn put_item(
     State(state): State<Arc<InventoryState>>,

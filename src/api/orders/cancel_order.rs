@@ -1,5 +1,6 @@
 //! `POST /api/v1/orders/{id}/cancel`.
 
+use crate::codec::schema::ReasonText;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -12,8 +13,9 @@ use utoipa::ToSchema;
 
 use super::answer::{self, CommandHeaders};
 use crate::api::caller::By;
-use crate::api::error_answers::WriteErrors;
+use crate::api::error_answers::refusals;
 use crate::api::json;
+use crate::api::parameters;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::state::ApiState;
@@ -21,28 +23,27 @@ use crate::codec::view::OrderView;
 
 /// Why.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = OrderCancellation)]
 pub struct CancelBody {
     /// 1 to 500 characters, shown to everyone who watches; `cancelled` unless given.
     #[serde(default)]
-    #[schema(example = "changed my mind")]
+    #[schema(value_type = Option<ReasonText>, example = "changed my mind")]
     pub reason: Option<String>,
 }
+
+refusals!(Refusals = ORDER, UNCONDITIONAL, CONDITIONS, KEY, BODY, STEP; PreconditionFailed);
 
 /// Cancel an order and give back what was reserved for it.
 ///
 /// Cancelling a cancelled order changes nothing and is a success.
 #[utoipa::path(
-    post, path = "/api/v1/orders/{id}/cancel", tag = "orders",
-    params(("id" = uuid::Uuid, Path, description = "The order"),
-        ("If-Match" = Option<String>, Header, description = "ETags of which the order must have one"),
-        ("Idempotency-Key" = Option<String>, Header,
-            description = "1 to 255 visible ASCII characters")),
+    post, path = "/api/v1/orders/{id}/cancel", tag = "orders", operation_id = "cancelOrder",
+    params(parameters::OrderId, parameters::IfMatch, parameters::IdempotencyKey),
     request_body = CancelBody,
     responses(
-        (status = 200, description = "The cancelled order", body = OrderView, headers(
-            ("ETag" = String, description = "The version in quotes"),
-            ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
-        WriteErrors)
+        (status = 200, description = "The cancelled order", body = OrderView, headers(("ETag"),
+            ("Idempotency-Replayed"))),
+        Refusals)
 )]
 pub async fn cancel_order(
     State(state): State<Arc<ApiState>>,

@@ -10,8 +10,9 @@ use utoipa::ToSchema;
 
 use super::answer;
 use crate::api::caller::By;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
+use crate::api::parameters;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::state::ApiState;
@@ -21,6 +22,7 @@ use crate::ports::orders::OrdersExt as _;
 /// An order's history.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OrderHistory)]
 pub struct HistoryView {
     /// The order.
     pub order_id: uuid::Uuid,
@@ -28,15 +30,15 @@ pub struct HistoryView {
     pub items: Vec<HistoryEntry>,
 }
 
+refusals!(Refusals = ORDER, UNCONDITIONAL);
+
 /// Every version of an order: what, when, by whom.
 #[utoipa::path(
-    get, path = "/api/v1/orders/{id}/history", tag = "orders",
-    params(("id" = uuid::Uuid, Path, description = "The order")),
+    get, path = "/api/v1/orders/{id}/history", tag = "orders", operation_id = "getOrderHistory",
+    params(parameters::OrderId),
     responses(
-        (status = 200, description = "The history", body = HistoryView, headers(
-            ("Age" = Option<u64>, description =
-                "Seconds that the answer may be old: only while the database is away"))),
-        ReadErrors)
+        (status = 200, description = "The history", body = HistoryView, headers(("Age"))),
+        Refusals)
 )]
 pub async fn get_history(
     State(state): State<Arc<ApiState>>,

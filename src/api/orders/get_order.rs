@@ -8,33 +8,30 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::answer;
 use crate::api::caller::By;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
+use crate::api::parameters;
 use crate::api::params::OrderPath;
-use crate::api::problem::{Problem, ProblemBody};
+use crate::api::problem::Problem;
 use crate::api::state::ApiState;
 use crate::codec::view::{self, OrderView};
 use crate::model::orders_error::OrdersError;
 use crate::ports::orders::OrdersExt as _;
+
+refusals!(Refusals = ORDER, CONDITIONS; PreconditionFailed);
 
 /// Show an order.
 ///
 /// While a live position of the courier is shown the answer is never 304: the position changes
 /// without a new version.
 #[utoipa::path(
-    get, path = "/api/v1/orders/{id}", tag = "orders",
-    params(("id" = uuid::Uuid, Path, description = "The order"),
-        ("If-Match" = Option<String>, Header, description = "ETags of which the order must have one"),
-        ("If-None-Match" = Option<String>, Header, description = "ETags that the client has")),
+    get, path = "/api/v1/orders/{id}", tag = "orders", operation_id = "getOrder",
+    params(parameters::OrderId, parameters::IfMatch, parameters::IfNoneMatch),
     responses(
-        (status = 200, description = "The order", body = OrderView, headers(
-            ("ETag" = String, description = "The version in quotes"),
-            ("Age" = Option<u64>, description =
-                "Seconds that the answer may be old: only while the database is away"))),
-        (status = 304, description = "The client has this version"),
-        (status = 412, description = "`If-Match` names another version",
-            content_type = "application/problem+json", body = ProblemBody),
-        ReadErrors)
+        (status = 200, description = "The order", body = OrderView, headers(("ETag"),
+            ("Age"))),
+        (status = 304, description = "The client has this version", headers(("ETag"), ("Age"))),
+        Refusals)
 )]
 pub async fn get_order(
     State(state): State<Arc<ApiState>>,

@@ -10,8 +10,9 @@ use utoipa::ToSchema;
 
 use super::answer;
 use crate::api::caller::By;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
+use crate::api::parameters;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
@@ -21,20 +22,23 @@ use crate::ports::orders::OrdersExt as _;
 /// The tracking link of an order.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = TrackingLink)]
 pub struct TrackingLinkView {
     /// Where whoever has this link follows the order, without any other credential, until 24 hours after its end.
     pub tracking_url: String,
 }
 
+refusals!(Refusals = ORDER, UNCONDITIONAL; TrackingLinkNotFound);
+
 /// The tracking link of an order, for whoever is to follow it.
 ///
 /// 404 where there are no tracking links, and once the order's has ended.
 #[utoipa::path(
-    get, path = "/api/v1/orders/{id}/tracking-link", tag = "orders",
-    params(("id" = uuid::Uuid, Path, description = "The order")),
+    get, path = "/api/v1/orders/{id}/tracking-link", tag = "orders", operation_id = "getTrackingLink",
+    params(parameters::OrderId),
     responses(
         (status = 200, description = "The link", body = TrackingLinkView),
-        ReadErrors)
+        Refusals)
 )]
 pub async fn get_tracking_link(
     State(state): State<Arc<ApiState>>,

@@ -14,8 +14,9 @@ use utoipa::ToSchema;
 use super::answer;
 use crate::api::caller::By;
 use crate::api::cursor;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
+use crate::api::parameters;
 use crate::api::params::{self, Query};
 use crate::api::problem::Problem;
 use crate::api::state::ApiState;
@@ -33,18 +34,13 @@ pub struct OrderPage {
     pub next_cursor: Option<String>,
 }
 
+refusals!(Refusals = UNCONDITIONAL, LIST);
+
 /// List orders, newest first.
 #[utoipa::path(
-    get, path = "/api/v1/orders", tag = "orders",
-    params(("status" = Option<Vec<String>>, Query, style = Form, explode,
-            description = "Only of this status; repeated (`status=PENDING&status=CONFIRMED`), of any of these"),
-        ("customerId" = Option<uuid::Uuid>, Query, description = "Only of this customer"),
-        ("shopId" = Option<Vec<String>>, Query, style = Form, explode,
-            description = "Only of this shop; repeated (`shopId=north&shopId=south`, at most 16 times), of any of these"),
-        ("cursor" = Option<String>, Query, description = "`nextCursor` of the page before"),
-        ("limit" = Option<u32>, Query, description = "1 to 200; 50 unless given",
-            minimum = 1, maximum = 200)),
-    responses((status = 200, description = "A page", body = OrderPage), ReadErrors)
+    get, path = "/api/v1/orders", tag = "orders", operation_id = "listOrders",
+    params(parameters::Statuses, parameters::CustomerId, parameters::Shops, parameters::Cursor, parameters::Limit),
+    responses((status = 200, description = "A page", body = OrderPage), Refusals)
 )]
 pub async fn list_orders(
     State(state): State<Arc<ApiState>>,

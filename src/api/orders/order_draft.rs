@@ -1,5 +1,6 @@
 //! The body of a placement: an order's content, in which a customer needs no id.
 
+use crate::codec::schema::{CurrencyCode, InstructionsText, ShopName};
 use serde::{Deserialize, Serialize};
 use trackops_domain::access::{Caller, Role};
 use utoipa::ToSchema;
@@ -16,18 +17,22 @@ pub struct OrderDraft {
     #[serde(default)]
     pub customer_id: Option<Uuid>,
     /// ISO 4217 code, e.g. `EUR`.
+    #[schema(value_type = CurrencyCode)]
     pub currency: String,
     /// 1 to 100 lines.
     #[serde(deserialize_with = "object::many")]
+    #[schema(min_items = 1, max_items = 100)]
     pub items: Vec<ItemV1>,
     /// Where to deliver.
     #[serde(deserialize_with = "object::one")]
     pub address: AddressV1,
     /// For the courier; at most 1,000 characters.
     #[serde(default)]
+    #[schema(value_type = Option<InstructionsText>)]
     pub delivery_instructions: Option<String>,
     /// The shop that prepares it; 1 to 64 visible ASCII characters.
     #[serde(default)]
+    #[schema(value_type = Option<ShopName>)]
     pub shop_id: Option<String>,
 }
 

@@ -12,9 +12,10 @@ use utoipa::ToSchema;
 use super::answer;
 use super::order_draft::OrderDraft;
 use crate::api::caller::By;
-use crate::api::error_answers::WriteErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
 use crate::api::json;
+use crate::api::parameters;
 use crate::api::problem::{Denied, Problem};
 use crate::api::problem_code::Code;
 use crate::api::request_headers::{idempotency_key, traceparent};
@@ -26,6 +27,7 @@ use crate::ports::orders::OrdersExt as _;
 /// An order that was just placed.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PlacedOrder)]
 pub struct PlacedView {
     /// The order.
     #[serde(flatten)]
@@ -33,24 +35,25 @@ pub struct PlacedView {
     /// Where whoever has this link follows the order, without any other credential, until 24 hours after its end.
     /// Missing where there are no tracking links.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub tracking_url: Option<String>,
 }
+
+refusals!(Refusals = UNCONDITIONAL, KEY, BODY, ASKED; Forbidden);
 
 /// Place an order.
 ///
 /// Answered after the order is durable. With an `Idempotency-Key`, a repeat of the same body gives
 /// the first answer again; another body is refused.
 #[utoipa::path(
-    post, path = "/api/v1/orders", tag = "orders",
-    params(("Idempotency-Key" = Option<String>, Header,
-        description = "1 to 255 visible ASCII characters")),
+    post, path = "/api/v1/orders", tag = "orders", operation_id = "placeOrder",
+    params(parameters::IdempotencyKey),
     request_body = OrderDraft,
     responses(
-        (status = 201, description = "Placed", body = PlacedView, headers(
-            ("Location" = String, description = "Where the order is"),
-            ("ETag" = String, description = "The version in quotes"),
-            ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
-        WriteErrors)
+        (status = 201, description = "Placed", body = PlacedView, headers(("Location"),
+            ("ETag"),
+            ("Idempotency-Replayed"))),
+        Refusals)
 )]
 pub async fn place_order(
     State(state): State<Arc<ApiState>>,

@@ -1,5 +1,6 @@
 //! `PUT /api/v1/orders/{id}/location`.
 
+use crate::codec::schema::{Latitude, Longitude, Time};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,10 @@ use utoipa::ToSchema;
 
 use super::answer;
 use crate::api::caller::By;
-use crate::api::error_answers::WriteErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
 use crate::api::json;
+use crate::api::parameters;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::request_headers::{idempotency_key, mark_replayed};
@@ -33,19 +35,22 @@ const AGE_MAX: Duration = Duration::from_mins(10);
 
 /// Where the courier is.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = PositionReport)]
 pub struct LocationBody {
     /// Degrees, WGS 84.
-    #[schema(minimum = -90, maximum = 90)]
+    #[schema(value_type = Latitude)]
     pub lat: f64,
     /// Degrees, WGS 84.
-    #[schema(minimum = -180, maximum = 180)]
+    #[schema(value_type = Longitude)]
     pub lon: f64,
     /// When it was measured, RFC 3339: at most 10 minutes ago, and at most 30 seconds ahead of the
     /// server; now, unless given.
     #[serde(default)]
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<Time>)]
     pub at: Option<String>,
 }
+
+refusals!(Refusals = ORDER, UNCONDITIONAL, KEY, BODY; NotInTransit);
 
 /// Tell where the courier of an order is.
 ///
@@ -54,15 +59,12 @@ pub struct LocationBody {
 /// and changes nothing. A repeat under the same key changes nothing. Positions are not stored for good and neither
 /// are their keys: both are known while the replica has the order in memory.
 #[utoipa::path(
-    put, path = "/api/v1/orders/{id}/location", tag = "orders",
-    params(("id" = uuid::Uuid, Path, description = "The order"),
-        ("Idempotency-Key" = Option<String>, Header,
-            description = "1 to 255 visible ASCII characters; known while the order is active")),
+    put, path = "/api/v1/orders/{id}/location", tag = "orders", operation_id = "reportPosition",
+    params(parameters::OrderId, parameters::IdempotencyKey),
     request_body = LocationBody,
     responses(
-        (status = 204, description = "Taken", headers(
-            ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
-        WriteErrors)
+        (status = 204, description = "Taken", headers(("Idempotency-Replayed"))),
+        Refusals)
 )]
 pub async fn put_location(
     State(state): State<Arc<ApiState>>,

@@ -1,5 +1,6 @@
 //! `PUT /api/v1/orders/{id}/status`.
 
+use crate::codec::schema::{CourierName, OrderStatus};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -12,8 +13,9 @@ use utoipa::ToSchema;
 
 use super::answer::{self, CommandHeaders};
 use crate::api::caller::By;
-use crate::api::error_answers::WriteErrors;
+use crate::api::error_answers::refusals;
 use crate::api::json;
+use crate::api::parameters;
 use crate::api::params::OrderPath;
 use crate::api::problem::Problem;
 use crate::api::state::ApiState;
@@ -22,31 +24,31 @@ use crate::codec::view::OrderView;
 /// The step to take.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OrderStep)]
 pub struct StatusBody {
     /// The status to go to; `CANCELLED` means cancel.
-    #[schema(example = "PREPARING")]
+    #[schema(value_type = OrderStatus, example = "PREPARING")]
     pub status: String,
     /// Who takes the order to the customer; 1 to 64 visible ASCII characters. Only with `PREPARING` and
     /// `IN_TRANSIT`.
+    #[schema(value_type = Option<CourierName>)]
     pub courier_id: Option<String>,
 }
+
+refusals!(Refusals = ORDER, UNCONDITIONAL, CONDITIONS, KEY, BODY, STEP; PreconditionFailed);
 
 /// Take the next step of an order.
 ///
 /// The step to the status that the order already has changes nothing and is a success, also if it names another
 /// courier.
 #[utoipa::path(
-    put, path = "/api/v1/orders/{id}/status", tag = "orders",
-    params(("id" = uuid::Uuid, Path, description = "The order"),
-        ("If-Match" = Option<String>, Header, description = "ETags of which the order must have one"),
-        ("Idempotency-Key" = Option<String>, Header,
-            description = "1 to 255 visible ASCII characters")),
+    put, path = "/api/v1/orders/{id}/status", tag = "orders", operation_id = "advanceOrder",
+    params(parameters::OrderId, parameters::IfMatch, parameters::IdempotencyKey),
     request_body = StatusBody,
     responses(
-        (status = 200, description = "The order after the step", body = OrderView, headers(
-            ("ETag" = String, description = "The version in quotes"),
-            ("Idempotency-Replayed" = Option<String>, description = "`true` on a repeat"))),
-        WriteErrors)
+        (status = 200, description = "The order after the step", body = OrderView, headers(("ETag"),
+            ("Idempotency-Replayed"))),
+        Refusals)
 )]
 pub async fn put_status(
     State(state): State<Arc<ApiState>>,

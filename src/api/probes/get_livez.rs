@@ -1,5 +1,6 @@
 //! `GET /livez`.
 
+use crate::api::schemas::ProcessPhase;
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,16 +9,17 @@ use crate::api::error_answers::AnyErrors;
 
 /// The process answers.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProcessState)]
 pub struct AliveView {
     /// `alive`.
-    #[schema(value_type = String, example = "alive")]
+    #[schema(value_type = ProcessPhase)]
     pub status: &'static str,
 }
 
 /// Whether the process answers at all: nothing outside it is looked at, for a restart cures no
 /// dependency.
 #[utoipa::path(
-    get, path = "/livez", tag = "operations",
+    get, path = "/livez", tag = "operations", operation_id = "getLiveness",
     responses((status = 200, description = "Alive", body = AliveView),
         AnyErrors)
 )]

@@ -9,7 +9,7 @@ use crate::api::error_answers::AnyErrors;
 
 /// Metrics in the Prometheus text format.
 #[utoipa::path(
-    get, path = "/metrics", tag = "operations",
+    get, path = "/metrics", tag = "operations", operation_id = "getMetrics",
     responses((status = 200, description = "Metrics", body = String,
         content_type = "text/plain; version=0.0.4"),
         AnyErrors)

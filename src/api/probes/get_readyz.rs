@@ -1,5 +1,6 @@
 //! `GET /readyz`.
 
+use crate::api::schemas::ReadyStatus;
 use std::sync::Arc;
 
 use axum::Json;
@@ -9,27 +10,28 @@ use utoipa::ToSchema;
 
 use super::check_view::CheckView;
 use super::readiness::Readiness;
-use crate::api::error_answers::AnyErrors;
-use crate::api::problem::{Problem, ProblemBody};
+use crate::api::error_answers::refusals;
+use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
 
 /// Ready, perhaps with something away that requests can do without.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Readiness)]
 pub struct ReadyView {
     /// `ready` or `degraded`.
-    #[schema(value_type = String, example = "ready")]
+    #[schema(value_type = ReadyStatus)]
     pub status: &'static str,
     /// Every check.
     pub checks: Vec<CheckView>,
 }
 
+refusals!(Refusals =; NotReady);
+
 /// Whether requests should come here.
 #[utoipa::path(
-    get, path = "/readyz", tag = "operations",
+    get, path = "/readyz", tag = "operations", operation_id = "getReadiness",
     responses((status = 200, description = "Ready; what is away is named", body = ReadyView),
-        (status = 503, description = "Not ready, with the checks", body = ProblemBody,
-            content_type = "application/problem+json"),
-        AnyErrors)
+        Refusals)
 )]
 pub async fn get_readyz(
     State(readiness): State<Arc<Readiness>>,

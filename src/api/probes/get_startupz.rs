@@ -7,17 +7,17 @@ use axum::extract::State;
 
 use super::AliveView;
 use super::readiness::Readiness;
-use crate::api::error_answers::AnyErrors;
-use crate::api::problem::{Problem, ProblemBody};
+use crate::api::error_answers::refusals;
+use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
+
+refusals!(Refusals =; NotStarted);
 
 /// Whether the process has started.
 #[utoipa::path(
-    get, path = "/startupz", tag = "operations",
+    get, path = "/startupz", tag = "operations", operation_id = "getStartup",
     responses((status = 200, description = "Started", body = AliveView),
-        (status = 503, description = "Still starting", body = ProblemBody,
-            content_type = "application/problem+json"),
-        AnyErrors)
+        Refusals)
 )]
 pub async fn get_startupz(
     State(readiness): State<Arc<Readiness>>,

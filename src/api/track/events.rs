@@ -24,8 +24,9 @@ use super::state::{ConnectionPermit, TrackState};
 use super::subscriptions::Subscriptions;
 use super::tracking_link;
 use crate::api::caller::By;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
+use crate::api::parameters;
 use crate::api::params::{OrderPath, Query, invalid};
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
@@ -47,6 +48,8 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// long, so that the clients of a stopping replica don't all come back at once.
 const RECONNECT: Duration = Duration::from_secs(1);
 
+refusals!(Refusals = ORDER, UNCONDITIONAL, CONDITIONS);
+
 /// An order's snapshots, updates and courier positions as they come.
 ///
 /// Without `Last-Event-ID` it begins with a snapshot; with one, with the version after it. The
@@ -54,16 +57,14 @@ const RECONNECT: Duration = Duration::from_secs(1);
 /// event `problem`, and `retry` says when to come back: a browser's `EventSource` gives up for ever on any
 /// other answer. What won't pass, such as an unknown order, is an error as everywhere.
 #[utoipa::path(
-    get, path = "/api/v1/orders/{id}/events", tag = "live",
-    params(("id" = uuid::Uuid, Path, description = "The order"),
-        ("Last-Event-ID" = Option<u32>, Header, description = "The version that the client has"),
-        ("since" = Option<u32>, Query, description = "The same, where no header can be sent")),
+    get, path = "/api/v1/orders/{id}/events", tag = "live", operation_id = "streamOrderEvents",
+    params(parameters::OrderId, parameters::LastEventId, parameters::Since),
     responses(
         (status = 200, description =
             "Events `snapshot`, `update`, `location` and `problem`; `id` is the version, `data` one JSON object",
             content_type = "text/event-stream", body = String),
         (status = 204, description = "The client has the final version: nothing will follow"),
-        ReadErrors)
+        Refusals)
 )]
 pub async fn stream_order_events(
     State(state): State<TrackState>,

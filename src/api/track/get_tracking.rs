@@ -7,25 +7,26 @@ use trackops_domain::ids::OrderId;
 use trackops_domain::status::Status;
 
 use super::tracking_link::{TrackingState, caller, not_found, told};
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
 use crate::api::orders::answer;
+use crate::api::parameters;
 use crate::api::problem::Problem;
 use crate::codec::tracking::TrackingView;
 use crate::ports::orders::OrdersExt as _;
+
+refusals!(Refusals = UNCONDITIONAL; TrackingLinkNotFound, Unavailable);
 
 /// The order of a tracking link, as whoever has the link may see it.
 ///
 /// A link needs no other credential. One that is wrong, that has ended, or whose order isn't there any more is
 /// always the same 404.
 #[utoipa::path(
-    get, path = "/api/v1/tracking/{token}", tag = "orders",
-    params(("token" = String, Path, description = "What stands after `/track/` in the link")),
+    get, path = "/api/v1/tracking/{token}", tag = "orders", operation_id = "getTracking",
+    params(parameters::Token),
     responses(
-        (status = 200, description = "The order", body = TrackingView, headers(
-            ("Age" = Option<u64>, description =
-                "Seconds that the answer may be old: only while the database is away"))),
-        ReadErrors)
+        (status = 200, description = "The order", body = TrackingView, headers(("Age"))),
+        Refusals)
 )]
 pub async fn get_tracking(
     State(state): State<TrackingState>,

@@ -31,9 +31,9 @@ use crate::api::audited;
 use crate::api::caller::By;
 use crate::api::counted::Counted;
 use crate::api::credential;
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::per_address::AddressPermit;
-use crate::api::problem::{Problem, ProblemBody};
+use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
 use crate::auth::{Ending, Refusal};
 use crate::limits::Class;
@@ -68,19 +68,17 @@ const WRITE_BATCH: usize = 64;
 /// Pings without any sign of life after which the peer is given up.
 const UNANSWERED_PINGS_MAX: u8 = 2;
 
+refusals!(Refusals =; UpgradeRequired, ForeignOrigin, Overloaded, Unavailable);
+
 /// A WebSocket on which orders are followed.
 ///
 /// The client sends `{"type":"subscribe","orderId":…,"since":12}`,
 /// `{"type":"unsubscribe","orderId":…}` and `{"type":"authenticate","token":…}`; the server `snapshot`, `update`, `location` and `error`.
 #[utoipa::path(
-    get, path = "/api/v1/track", tag = "live",
+    get, path = "/api/v1/track", tag = "live", operation_id = "openTrackSocket",
     responses(
         (status = 101, description = "A WebSocket (RFC 6455)"),
-        (status = 403, description = "A page of another origin may not do this; see `cors_allowed_origins`",
-            content_type = "application/problem+json", body = ProblemBody),
-        (status = 426, description = "Not asked for as a WebSocket",
-            content_type = "application/problem+json", body = ProblemBody),
-        ReadErrors)
+        Refusals)
 )]
 pub async fn open_socket(
     State(state): State<TrackState>,

@@ -8,25 +8,26 @@ use trackops_domain::ids::{OrderId, Version};
 
 use super::events::{self, Source};
 use super::tracking_link::{SHOWN_PATH, TrackingState, caller, told};
-use crate::api::error_answers::ReadErrors;
+use crate::api::error_answers::refusals;
 use crate::api::etag;
+use crate::api::parameters;
 use crate::api::problem::Problem;
+
+refusals!(Refusals = PARAMETERS, UNCONDITIONAL, CONDITIONS; TrackingLinkNotFound, Unavailable);
 
 /// The snapshots, updates and courier positions of a tracking link's order as they come, as whoever has the link may see
 /// them.
 ///
 /// It begins, goes on and refuses as the stream of an order does. It ends when the link ends.
 #[utoipa::path(
-    get, path = "/api/v1/tracking/{token}/events", tag = "live",
-    params(("token" = String, Path, description = "What stands after `/track/` in the link"),
-        ("Last-Event-ID" = Option<u32>, Header, description = "The version that the client has"),
-        ("since" = Option<u32>, Query, description = "The same, where no header can be sent")),
+    get, path = "/api/v1/tracking/{token}/events", tag = "live", operation_id = "streamTrackingEvents",
+    params(parameters::Token, parameters::LastEventId, parameters::Since),
     responses(
         (status = 200, description =
             "Events `snapshot`, `update`, `location` and `problem`; `id` is the version, `data` one JSON object",
             content_type = "text/event-stream", body = String),
         (status = 204, description = "The client has the final version: nothing will follow"),
-        ReadErrors)
+        Refusals)
 )]
 pub async fn stream_tracking_events(
     State(state): State<TrackingState>,

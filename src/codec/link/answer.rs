@@ -16,7 +16,7 @@ use super::envelope::{LinkFormError, close, open, read};
 use super::error::ErrorV1;
 use super::order::{OrderV1, PositionV1, bytes_of, raw};
 use super::request::PeerV1;
-use crate::model::order_answer::{ActorReport, Done, History, OrderAnswer, Read};
+use crate::model::order_answer::{ACTOR_STATES, ActorReport, Done, History, OrderAnswer, Read};
 use crate::model::orders_error::OrdersError;
 use trackops_cluster::link::Peer;
 
@@ -254,8 +254,7 @@ impl ReportV1 {
     }
 
     fn read(self) -> ActorReport {
-        const STATES: [&str; 4] = ["live", "passive", "restarting", "quarantined"];
-        let known = STATES.into_iter().find(|state| *state == self.state);
+        let known = ACTOR_STATES.into_iter().find(|state| *state == self.state);
         ActorReport {
             state: known.unwrap_or("unknown"),
             shard: self.shard,

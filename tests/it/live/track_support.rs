@@ -69,7 +69,9 @@ pub struct Server {
 
 /// The live routes for anybody.
 pub fn routes(state: TrackState) -> Router {
-    live_routes(state).layer(Extension(Caller::anonymous()))
+    live_routes(state)
+        .into_router()
+        .layer(Extension(Caller::anonymous()))
 }
 
 impl Server {
@@ -102,7 +104,7 @@ impl Server {
             live: state.clone(),
             links: links.clone(),
         };
-        let routes = routes(state.clone()).merge(tracking_routes(tracking));
+        let routes = routes(state.clone()).merge(tracking_routes(tracking).into_router());
         let service =
             axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned());
         tokio::spawn(service.into_future());

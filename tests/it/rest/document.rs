@@ -9,11 +9,14 @@ use serde_json::Value;
 use trackops::api::client_address::Ends;
 use trackops::api::problem_code::Code;
 use trackops::api::router;
+use trackops::api::served::Served;
 use trackops::api::service::ApiService;
 use trackops::api::site_policy::SitePolicy;
 use trackops::auth::Auth;
 use trackops::auth::audit::AuditLog;
+use trackops::auth::role_words::SHOPS_MAX;
 use trackops::ports::clock::SystemClock;
+use trackops_domain::placed::limits;
 
 use super::support::{Api, still};
 
@@ -67,6 +70,47 @@ async fn every_route_is_in_the_document() {
             .map(str::to_owned);
         assert_eq!(allowed.collect::<BTreeSet<_>>(), methods, "{path}");
     }
+}
+
+/// Generators make functions and types of these names.
+#[tokio::test]
+async fn operations_and_schemas_have_good_names() {
+    let document = Api::new().await.get("/api/v1/openapi.json").await.json();
+    let mut names = BTreeSet::new();
+    let items = document["paths"].as_object().expect("paths").values();
+    for operation in items.flat_map(|item| item.as_object().expect("operations").values()) {
+        let name = operation["operationId"].as_str().expect("a name");
+        let is_camel = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.chars().all(|c| c.is_ascii_alphanumeric());
+        assert!(is_camel, "{name}");
+        assert!(names.insert(name), "{name} stands twice");
+        assert!(operation["responses"]["500"].is_object(), "{name}");
+    }
+    let schemas = document["components"]["schemas"]
+        .as_object()
+        .expect("schemas");
+    for (name, schema) in schemas {
+        let is_ours = ["View", "Body", "V1", "List"]
+            .iter()
+            .any(|end| name.ends_with(end));
+        assert!(
+            !is_ours || ["OutboxList", "ShardList"].contains(&&**name),
+            "{name}"
+        );
+        assert!(schema["description"].is_string(), "{name}");
+    }
+}
+
+/// The document takes most bounds from the constants that the server checks with. These it can't.
+#[tokio::test]
+async fn bounds_that_are_written_twice_agree() {
+    let document = Api::new().await.get("/api/v1/openapi.json").await.json();
+    let most = |form: &str, field: &str| {
+        document["components"]["schemas"][form]["properties"][field]["maxItems"].clone()
+    };
+    assert_eq!(most("OrderDraft", "items"), limits::ITEMS_MAX);
+    assert_eq!(most("OrderContent", "items"), limits::ITEMS_MAX);
+    assert_eq!(most("ApiKeyDraft", "shops"), SHOPS_MAX);
 }
 
 #[tokio::test]
@@ -140,7 +184,11 @@ async fn the_pages_for_people_are_there() {
 async fn without_the_pages_the_front_page_leads_to_the_document() {
     let any_host = SitePolicy::new(&["*".to_owned()], &[]).expect("it stands for every name");
     let nobody_asks = Auth::open(AuditLog::none(Arc::new(SystemClock)));
-    let service = ApiService::new(router::document_routes(false), any_host, nobody_asks);
+    let service = ApiService::new(
+        router::public(Served::default(), true, false),
+        any_host,
+        nobody_asks,
+    );
     let status = async |path: &str| {
         let request = Request::get(path).header("host", "x");
         let request = request.body(Body::empty()).expect("a sound request");

@@ -10,6 +10,7 @@ use serde_json::Value;
 use trackops::api::client_address::Ends;
 use trackops::api::problem_code::Code;
 use trackops::api::router;
+use trackops::api::served::Served;
 use trackops::api::service::ApiService;
 use trackops::api::site_policy::SitePolicy;
 use trackops::auth::Auth;
@@ -63,7 +64,8 @@ async fn a_problem_names_the_trace_of_its_request() {
 async fn the_type_is_absolute_where_a_base_is_configured() {
     let any_host = SitePolicy::new(&["*".to_owned()], &[]).expect("it stands for every name");
     let nobody_asks = Auth::open(AuditLog::none(Arc::new(SystemClock)));
-    let service = ApiService::new(router::problem_routes(), any_host, nobody_asks);
+    let routes = router::public(Served::default(), true, false);
+    let service = ApiService::new(routes, any_host, nobody_asks);
     for (base, kind) in [
         ("", "/problems/not-found"),
         (

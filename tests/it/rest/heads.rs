@@ -77,6 +77,7 @@ async fn a_method_or_request_line_that_nobody_knows_is_refused() {
     let line = |line: &str| format!("{line}\r\nHost: x\r\n\r\n");
     all_are(&[
         (line("BREW /livez HTTP/1.1"), 501, ENDS),
+        (line("QUERY /livez HTTP/1.1"), 405, GOES_ON),
         (line("get /livez HTTP/1.1"), 501, ENDS),
         (line("BREW /nothing HTTP/1.1"), 501, ENDS),
         (line("TRACE /livez HTTP/1.1"), 405, GOES_ON),

@@ -9,6 +9,7 @@ mod cluster;
 mod cluster_double;
 mod conditions;
 mod document;
+mod documented;
 mod doubles;
 mod every_route;
 mod failures;
