@@ -90,7 +90,11 @@ async fn an_address_has_so_many_connections_sockets_among_them() {
     let mut third = running.connect().await;
     let refused = rest(&mut third).await;
     assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
-    for part in ["application/problem+json", "retry-after: ", "\"code\":\"overloaded\""] {
+    for part in [
+        "application/problem+json",
+        "retry-after: ",
+        "\"code\":\"overloaded\"",
+    ] {
         assert!(refused.contains(part), "{part}: {refused}");
     }
     drop(socket);
