@@ -32,11 +32,11 @@ pub fn of(headers: &HeaderMap, peer: Option<IpAddr>, proxies: u32) -> Address {
 fn added(headers: &HeaderMap, skipped: usize) -> Option<IpAddr> {
     let values = headers.get_all(X_FORWARDED_FOR);
     // Several header lines are one list (RFC 9110, 5.3).
-    let from_the_right = values.iter().rev().flat_map(|value| {
+    let mut from_the_right = values.iter().rev().flat_map(|value| {
         let value = value.as_bytes();
         value.rsplit(|byte| *byte == b',')
     });
-    let text = from_the_right.skip(skipped).next()?;
+    let text = from_the_right.nth(skipped)?;
     parse(str::from_utf8(text).ok()?.trim())
 }
 
@@ -54,6 +54,8 @@ fn parse(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use axum::http::HeaderValue;
     use proptest::prelude::*;
 
@@ -104,7 +106,7 @@ mod tests {
             // Its own header comes first, and each proxy adds to it.
             let mut lines = said;
             for hop in 0..proxies {
-                lines.push_str(&format!(", 192.0.2.{hop}"));
+                let _ = write!(lines, ", 192.0.2.{hop}");
             }
             prop_assert_eq!(seen(&[&lines], proxies), "192.0.2.0");
             prop_assert_eq!(seen(&[&lines], 0), PEER);

@@ -183,10 +183,10 @@ mod tests {
                     as fn(&mut LimitsConfig),
             ),
             ("limit_positions", |limits| {
-                limits.limit_positions = "60/day".into()
+                limits.limit_positions = "60/day".into();
             }),
             ("service_limit_read", |limits| {
-                limits.service_limit_read = String::new()
+                limits.service_limit_read = String::new();
             }),
             ("trusted_proxies", |limits| limits.trusted_proxies = 17),
         ] {

@@ -11,9 +11,9 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// The shortest time from one request to the next, in microseconds: 10,000 requests a second. The time is kept in
-/// whole microseconds, so a rate is off by a hundredth at most.
-const INTERVAL_US_MIN: u64 = 100;
+/// The most in a second. The time from one request to the next is kept in whole microseconds, so a rate is off by a
+/// hundredth at most.
+const PER_SECOND_MAX: u32 = 10_000;
 /// The longest time in which a burst may fill again. Whoever has been silent for so long has the whole burst, so a
 /// limiter may forget it.
 pub const REFILL_US_MAX: u64 = 3_600_000_000;
@@ -24,10 +24,6 @@ pub(super) const FORM: &str = "must be off, or a rate such as 60/min burst 20: r
 
 impl Rate {
     /// `None` for a text that is no limit; `Some(None)` for `off`.
-    #[expect(
-        clippy::option_option,
-        reason = "no limit and a text that is none differ"
-    )]
     pub fn parse(text: &str) -> Option<Option<Self>> {
         let mut words = text.split_ascii_whitespace();
         let rate = match words.next()? {
@@ -64,9 +60,9 @@ impl Rate {
     }
 
     fn is_possible(&self) -> bool {
-        let interval = self.interval_us();
-        let refill = interval.saturating_mul(u64::from(self.burst));
-        self.count > 0 && self.burst > 0 && interval >= INTERVAL_US_MIN && refill <= REFILL_US_MAX
+        let refill = self.interval_us().saturating_mul(u64::from(self.burst));
+        let per_period_max = PER_SECOND_MAX * self.period_s;
+        (1..=per_period_max).contains(&self.count) && self.burst > 0 && refill <= REFILL_US_MAX
     }
 }
 

@@ -1,7 +1,8 @@
 //! The configuration in force as TOML, for a person. Leaves masking to [`super::mask`].
 
+use super::limits::LimitsConfig;
 use super::mask::{self, masked};
-use super::values::Config;
+use super::values::{Config, LiveConfig};
 
 impl Config {
     /// Every key with its value in force as TOML, secrets masked, in the order of the default file.
@@ -29,15 +30,7 @@ impl Config {
             ),
             ("tracking_base_url", text(&self.access.tracking_base_url)),
         ];
-        rows.extend([
-            ("trusted_proxies", self.limits.trusted_proxies.to_string()),
-            (
-                "connections_per_address_max",
-                self.limits.connections_per_address_max.to_string(),
-            ),
-        ]);
-        let limits = self.limits.limits();
-        rows.extend(limits.map(|(key, limit)| (key, text(limit))));
+        rows.extend(limits(&self.limits));
         rows.extend([
             ("node_id", text(&self.replica.node_id)),
             ("lease_ms", self.replica.lease_ms.to_string()),
@@ -103,11 +96,9 @@ impl Config {
             ),
             ("writer_lanes", orders.writer_lanes.to_string()),
             ("retention_days", stores.retention_days.to_string()),
-            ("subscriptions_max", self.live.subscriptions_max.to_string()),
-            (
-                "subscriptions_total_max",
-                self.live.subscriptions_total_max.to_string(),
-            ),
+        ]);
+        rows.extend(live(&self.live));
+        rows.extend([
             ("log", text(&self.log.log)),
             ("log_format", text(&self.log.log_format)),
         ]);
@@ -117,4 +108,23 @@ impl Config {
         }
         shown
     }
+}
+
+fn limits(limits: &LimitsConfig) -> impl Iterator<Item = (&'static str, String)> {
+    let connections = limits.connections_per_address_max.to_string();
+    let first = [
+        ("trusted_proxies", limits.trusted_proxies.to_string()),
+        ("connections_per_address_max", connections),
+    ];
+    let rates = limits.limits();
+    let rates = rates.map(|(key, limit)| (key, format!("{limit:?}")));
+    first.into_iter().chain(rates)
+}
+
+fn live(live: &LiveConfig) -> [(&'static str, String); 2] {
+    let all = live.subscriptions_total_max.to_string();
+    [
+        ("subscriptions_max", live.subscriptions_max.to_string()),
+        ("subscriptions_total_max", all),
+    ]
 }

@@ -23,8 +23,9 @@ impl From<IpAddr> for Address {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address),
             IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
+                let mut half = [0; 8];
+                half.copy_from_slice(&address.octets()[..8]);
+                Self::V6(half)
             }
         }
     }

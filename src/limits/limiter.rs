@@ -149,7 +149,7 @@ impl RateLimiter {
             return Decision::Unlimited;
         };
         let who = Who::of(caller, address);
-        let entry = inner.purses.entry(Key { class, who });
+        let entry = inner.purses.entry(&Key { class, who });
         match self.decide(&entry, policy) {
             Some(verdict) => Decision::Known(inner.counted(verdict)),
             None => Decision::Pending(Pending {
@@ -239,16 +239,12 @@ impl RateLimiter {
             }
             return Some(verdict);
         }
-        match spent {
-            Spent::Refused { wait_us } => {
-                let standing = policy.standing(purse.shared(), 0, now);
-                Some(Verdict::Refused(standing, Duration::from_micros(wait_us)))
-            }
-            _ => {
-                self.draw(store, entry, policy, purse, now);
-                None
-            }
+        if let Spent::Refused { wait_us } = spent {
+            let standing = policy.standing(purse.shared(), 0, now);
+            return Some(Verdict::Refused(standing, Duration::from_micros(wait_us)));
         }
+        self.draw(store, entry, policy, purse, now);
+        None
     }
 
     /// Draws in a task of its own, unless a draw is under way.

@@ -10,9 +10,9 @@ use trackops_domain::access::{Principal, Subject};
 use trackops_domain::ids::CustomerId;
 use uuid::Uuid;
 
-use super::super::gcra::Gcra;
 use super::*;
 use crate::config::Rate;
+use crate::limits::Gcra;
 use crate::ports::tokens::{Drawn, TokensError};
 
 /// One bucket for all, which may be away, or hang.

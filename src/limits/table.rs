@@ -1,5 +1,6 @@
 //! The purses of the callers that were here lately. Their number has a bound.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +57,8 @@ impl Who {
         let hash = hash.finalize();
         let mut bucket = format!("limit:{}:", class.as_str());
         for byte in &hash[..16] {
-            bucket.push_str(&format!("{byte:02x}"));
+            // Writing to a String has no way to fail.
+            let _ = write!(bucket, "{byte:02x}");
         }
         bucket
     }
@@ -105,13 +107,13 @@ impl Table {
     }
 
     /// The purse of `key`, a new one if it isn't there.
-    pub fn entry(&self, key: Key) -> Arc<Entry> {
-        if let Some(entry) = self.purses.get(&key) {
+    pub fn entry(&self, key: &Key) -> Arc<Entry> {
+        if let Some(entry) = self.purses.get(key) {
             return entry;
         }
         #[expect(clippy::cast_precision_loss, reason = "a hundred thousand at most")]
         self.gauge.set(self.purses.entry_count() as f64);
-        self.purses.get_with_by_ref(&key, || {
+        self.purses.get_with_by_ref(key, || {
             Arc::new(Entry {
                 purse: Mutex::default(),
                 changed: Notify::new(),
@@ -166,8 +168,8 @@ mod tests {
             who: Who::Address(Address::V4(Ipv4Addr::from_bits(number))),
         };
         for number in 0..100 {
-            table.entry(key(0));
-            table.entry(key(number));
+            table.entry(&key(0));
+            table.entry(&key(number));
             table.purses.run_pending_tasks();
             assert!(table.purses.entry_count() <= 10);
         }

@@ -217,8 +217,8 @@ impl Api {
     pub fn limited(mut self, people: Rates, proxies: u32) -> Self {
         let settings = limits::Settings::new(people, Rates::default());
         let limiter = RateLimiter::new(settings);
-        let limited = limiter.map(|limiter| Limited { limiter, proxies });
-        self.service = self.service.clone().limited(limited);
+        let counting = limiter.map(|limiter| Limited { limiter, proxies });
+        self.service = self.service.clone().limited(counting);
         self
     }
 
