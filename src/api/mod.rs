@@ -34,9 +34,11 @@ pub mod orders;
 pub mod probes;
 pub mod track;
 
+pub mod asyncapi;
 pub mod documents;
 mod error_answers;
 mod headers;
+mod message_schemas;
 pub mod openapi;
 pub mod parameters;
 pub mod problem;

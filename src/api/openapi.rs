@@ -14,6 +14,7 @@ use utoipa::{Modify, OpenApi, PartialSchema as _, ToSchema as _};
 
 use super::error_answers::refusals;
 use super::fixed_document::FixedDocument;
+use super::message_schemas::{Schemas, reference};
 use super::problem::{Problem, ProblemBody};
 use super::schemas::ProblemCode;
 use super::{guard, headers, parameters};
@@ -101,6 +102,7 @@ pub fn rendered(routes: OpenApiDocument, is_open: bool) -> Value {
     }
     // A document without maps of odd keys always has a JSON form.
     let mut document = serde_json::to_value(document).unwrap_or_default();
+    add_messages(&mut document);
     finish_headers(&mut document);
     finish_schemas(&mut document["components"]["schemas"]);
     if is_open {
@@ -130,6 +132,30 @@ fn finish_headers(document: &mut Value) {
     }
 }
 
+/// The schemas of the live messages, and which route has which.
+fn add_messages(document: &mut Value) {
+    let mut schemas = Schemas::default();
+    schemas.add_live();
+    for (name, schema) in schemas.into_map() {
+        let known = &mut document["components"]["schemas"][name];
+        if known.is_null() {
+            *known = schema;
+        }
+    }
+    for operation in operations(document) {
+        let (key, messages) = match operation["operationId"].as_str() {
+            Some("openTrackSocket") => (
+                "x-messages",
+                json!({"client": reference("ClientMessage"), "server": reference("SocketMessage")}),
+            ),
+            Some("streamOrderEvents") => ("x-event-data", reference("OrderEvent")),
+            Some("streamTrackingEvents") => ("x-event-data", reference("TrackingEvent")),
+            _ => continue,
+        };
+        operation[key] = messages;
+    }
+}
+
 /// What the types of the document can't say.
 fn finish_schemas(schemas: &mut Value) {
     let mut add = |name: &str, key: &str, rule: Value| {
@@ -138,10 +164,11 @@ fn finish_schemas(schemas: &mut Value) {
         }
     };
     add("StockDelta", "not", json!({"const": 0}));
-    let position = |kind: &str| json!({"lat": {"type": kind}, "lon": {"type": kind}});
-    let both = json!({"required": ["lat", "lon"], "properties": position("number")});
-    let neither = json!({"properties": position("null")});
-    add("Address", "anyOf", json!([both, neither]));
+    add(
+        "Address",
+        "dependentRequired",
+        json!({"lat": ["lon"], "lon": ["lat"]}),
+    );
 }
 
 /// Where `auth` is `open` a credential may be left out.

@@ -27,7 +27,7 @@ use super::probes::readiness::Readiness;
 use super::served::Served;
 use super::state::{ApiState, InventoryState, ManagementState};
 use super::track::{TrackState, TrackingState};
-use super::{admin, documents, inventory, orders, probes, problem_pages, track};
+use super::{admin, asyncapi, documents, inventory, orders, probes, problem_pages, track};
 use crate::limits::Class;
 use crate::ports::orders::Orders;
 use crate::ports::outbox::Outbox;
@@ -164,16 +164,18 @@ pub fn management(routes: Served, is_open: bool) -> Router {
     documented(routes, is_open)
 }
 
-/// `routes` with their OpenAPI document and the pages that an error's `type` links to.
+/// `routes` with their OpenAPI document, that of the messages, and the pages that an error's `type` links to.
 fn documented(routes: Served, is_open: bool) -> Router {
     let routes = routes.merge(problem_routes());
     let mut described = routes.document().clone();
     described.merge(openapi_routes().into_openapi());
+    described.merge(asyncapi_routes().into_openapi());
     // Plain JSON: writing it to memory has no way to fail.
     let json =
         serde_json::to_string_pretty(&openapi::rendered(described, is_open)).unwrap_or_default();
     let document = FixedDocument::new("application/json", json);
-    let documents = Served::new(openapi_routes(), document);
+    let documents = Served::new(openapi_routes(), document)
+        .merge(Served::new(asyncapi_routes(), asyncapi::DOCUMENT.clone()));
     routes.merge(documents).into_router()
 }
 
@@ -181,6 +183,13 @@ fn openapi_routes() -> OpenApiRouter<FixedDocument> {
     OpenApiRouter::new().routes(open_to_all(
         Some(Class::Read),
         routes!(openapi::get_openapi),
+    ))
+}
+
+fn asyncapi_routes() -> OpenApiRouter<FixedDocument> {
+    OpenApiRouter::new().routes(open_to_all(
+        Some(Class::Read),
+        routes!(asyncapi::get_asyncapi),
     ))
 }
 
@@ -314,41 +323,5 @@ fn dead_letter_routes() -> OpenApiRouter<Arc<dyn DeadLetterAdmin>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-
-    fn of(routes: utoipa::openapi::OpenApi) -> (Vec<String>, Value) {
-        let document = openapi::rendered(routes, false);
-        let paths = document["paths"].as_object().expect("paths");
-        (paths.keys().cloned().collect(), document)
-    }
-
-    /// What a listener doesn't serve its document doesn't have.
-    #[test]
-    fn a_document_has_what_its_listener_serves() {
-        let (paths, document) = of(order_routes().into_openapi());
-        assert!(paths.iter().all(|path| path.starts_with("/api/v1/orders")));
-        assert!(document["components"]["schemas"]["Shard"].is_null());
-        assert_eq!(document["tags"].as_array().map(Vec::len), Some(1));
-        let (paths, document) = of(actor_routes().into_openapi());
-        assert!(
-            paths
-                .iter()
-                .all(|path| path.starts_with("/admin/v1/actors"))
-        );
-        let schemas = &document["components"]["schemas"];
-        assert!(schemas["Actor"].is_object() && schemas["OrderDraft"].is_null());
-    }
-
-    #[test]
-    fn a_credential_is_optional_where_nobody_needs_one() {
-        let security = |is_open| {
-            let document = openapi::rendered(order_routes().into_openapi(), is_open);
-            document["paths"]["/api/v1/orders"]["get"]["security"].clone()
-        };
-        assert_eq!(security(false), serde_json::json!([{"bearer": []}]));
-        assert_eq!(security(true), serde_json::json!([{}, {"bearer": []}]));
-    }
-}
+#[path = "router_tests.rs"]
+mod tests;

@@ -5,45 +5,82 @@ use serde::Serialize;
 use trackops_domain::ids::{CourierId, OrderId, Version};
 use trackops_domain::order::Order;
 use trackops_domain::time::Timestamp;
+use utoipa::ToSchema;
 
 use super::rfc3339;
+use super::schema::{
+    CourierName, Latitude, Longitude, OrderStatus, OrderVersion, ReasonText, Time,
+};
 use super::view::OrderView;
 use crate::model::position::Position;
 
-#[derive(Serialize)]
-#[serde(
-    tag = "type",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+/// A message about an order that is followed.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "camelCase")]
 #[expect(
     clippy::large_enum_variant,
     reason = "lives on the stack for one encoding"
 )]
-enum ServerMessage<'a> {
+pub enum ServerMessage<'a> {
+    /// The whole order. Only a snapshot may skip versions.
     Snapshot {
+        /// The order.
+        #[serde(rename = "orderId")]
+        #[schema(value_type = uuid::Uuid)]
         order_id: OrderUuid,
+        /// Its version.
+        #[schema(value_type = OrderVersion)]
         version: u32,
+        /// The order as it is shown.
         order: OrderView,
     },
+    /// The next version of an order.
     Update {
+        /// The order.
+        #[serde(rename = "orderId")]
+        #[schema(value_type = uuid::Uuid)]
         order_id: OrderUuid,
+        /// The version that the change led to.
+        #[schema(value_type = OrderVersion)]
         version: u32,
+        /// The status before; null for the first version.
+        #[serde(rename = "previousStatus")]
+        #[schema(value_type = Option<OrderStatus>, required)]
         previous_status: Option<&'static str>,
+        /// The status after.
+        #[schema(value_type = OrderStatus)]
         status: &'static str,
+        /// When.
         #[serde(with = "rfc3339")]
+        #[schema(value_type = Time)]
         at: Timestamp,
+        /// On whose behalf.
         by: &'a str,
+        /// Why, for REJECTED and CANCELLED.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<ReasonText>, nullable = false)]
         reason: Option<&'a str>,
+        /// The courier that was named with it.
+        #[serde(rename = "courierId")]
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<CourierName>, nullable = false)]
         courier_id: Option<&'a str>,
     },
+    /// Where the courier is. A position has no version.
     Location {
+        /// The order.
+        #[serde(rename = "orderId")]
+        #[schema(value_type = uuid::Uuid)]
         order_id: OrderUuid,
+        /// Degrees, WGS 84.
+        #[schema(value_type = Latitude)]
         lat: f64,
+        /// Degrees, WGS 84.
+        #[schema(value_type = Longitude)]
         lon: f64,
+        /// When it was measured.
         #[serde(with = "rfc3339")]
+        #[schema(value_type = Time)]
         at: Timestamp,
     },
 }

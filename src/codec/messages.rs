@@ -9,78 +9,97 @@ use trackops_domain::ids::{MessageId, OrderId, Version};
 use trackops_domain::order::Order;
 use trackops_domain::saga::Intent;
 use trackops_domain::time::Timestamp;
+use utoipa::ToSchema;
 
 use super::message_id::{Publisher, message_id};
 use super::rfc3339;
+use super::schema::{OrderStatus, OrderVersion, SkuName, Time};
 use super::view::OrderView;
 use crate::model::outbox_row::{OutboxEntry, OutboxRow};
 use crate::model::topic::Topic;
 
 /// `ORDER_STATUS_UPDATED`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OrderStatusUpdated)]
 pub struct StatusUpdatedV1 {
     /// Which order.
     pub order_id: uuid::Uuid,
     /// Before.
+    #[schema(value_type = Option<OrderStatus>, required)]
     pub previous_status: Option<String>,
     /// After.
+    #[schema(value_type = OrderStatus)]
     pub status: String,
     /// The order's version after it.
+    #[schema(value_type = OrderVersion)]
     pub version: u32,
     /// When.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = Time)]
     pub at: Timestamp,
     /// On whose behalf.
     pub by: String,
     /// Why, for REJECTED and CANCELLED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
 }
 
 /// `ORDER_CANCELLED` and `ORDER_DELIVERED`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OrderEnded)]
 pub struct OrderEndedV1 {
     /// Which order.
     pub order_id: uuid::Uuid,
     /// The order's version.
+    #[schema(value_type = OrderVersion)]
     pub version: u32,
     /// When.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = Time)]
     pub at: Timestamp,
     /// Why, for a cancellation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
 }
 
 /// `INVENTORY_RESERVED`, `INVENTORY_RESERVATION_FAILED` and `INVENTORY_RELEASED`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = InventoryReply)]
 pub struct InventoryReplyV1 {
     /// Which order.
     pub order_id: uuid::Uuid,
     /// When it was decided.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = Time)]
     pub at: Timestamp,
     /// Why, for a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
     /// The SKUs that were short or unknown, for a failure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<SkuName>)]
     pub failed_items: Vec<String>,
 }
 
 /// `FULFILLMENT_UPDATES`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = FulfillmentUpdate)]
 pub struct FulfillmentUpdateV1 {
     /// Which order.
     pub order_id: uuid::Uuid,
     /// The step that was taken.
+    #[schema(value_type = OrderStatus)]
     pub status: String,
     /// When, by the sender's clock.
     #[serde(default)]
+    #[schema(value_type = Option<Time>)]
     pub at: Option<String>,
     /// Who says so.
     #[serde(default)]
@@ -173,17 +192,41 @@ fn payload(order: &Order, intent: Intent) -> Bytes {
     json.unwrap_or_default().into()
 }
 
+/// The headers of a published message, in their order; the last may be missing.
+pub const HEADERS: [&str; 10] = [
+    "ce_id",
+    "ce_source",
+    "ce_specversion",
+    "ce_type",
+    "ce_subject",
+    "ce_time",
+    "ce_dataschema",
+    "ce_orderversion",
+    "content-type",
+    "traceparent",
+];
+
+/// The attribute `source` of what the role `publisher` publishes.
+pub fn source(publisher: &str) -> String {
+    format!("/trackops/{publisher}")
+}
+
+/// The attribute `dataschema` of a message of `topic`.
+pub fn data_schema(topic: Topic) -> String {
+    format!("/schemas/{topic}/v1")
+}
+
 /// The `CloudEvents` headers (binary mode) of an outbox entry published by `source`.
 pub fn headers(entry: &OutboxEntry, source: &str) -> Vec<(&'static str, String)> {
     let row = &entry.row;
     let mut headers = vec![
         ("ce_id", row.id.to_string()),
-        ("ce_source", format!("/trackops/{source}")),
+        ("ce_source", self::source(source)),
         ("ce_specversion", "1.0".into()),
         ("ce_type", row.topic.as_str().into()),
         ("ce_subject", entry.order.to_string()),
         ("ce_time", rfc3339::format(row.at)),
-        ("ce_dataschema", format!("/schemas/{}/v1", row.topic)),
+        ("ce_dataschema", data_schema(row.topic)),
         ("ce_orderversion", row.version.to_string()),
         ("content-type", "application/json".into()),
     ];

@@ -1,7 +1,9 @@
 //! What a tracking link shows of an order: enough to follow it, and nothing of who ordered, who acted and where
 //! exactly it goes. Each field is named here, so what an order gains later isn't shown by itself.
 
-use crate::codec::schema::{OrderStatus, OrderVersion, Quantity, ReasonText, SkuName, Time};
+use crate::codec::schema::{
+    Latitude, Longitude, OrderStatus, OrderVersion, Quantity, ReasonText, SkuName, Time,
+};
 use bytes::Bytes;
 use serde::Serialize;
 use trackops_domain::ids::Version;
@@ -94,25 +96,46 @@ impl TrackingView {
     }
 }
 
-#[derive(Serialize)]
+/// A message about the order of a tracking link.
+#[derive(Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "camelCase")]
-enum TrackingMessage<'a> {
+pub enum TrackingMessage<'a> {
+    /// The whole order, as the link shows it. Only a snapshot may skip versions.
     Snapshot {
+        /// Its version.
+        #[schema(value_type = OrderVersion)]
         version: u32,
+        /// The order.
         order: TrackingView,
     },
+    /// The next version of the order.
     Update {
+        /// The version that the change led to.
+        #[schema(value_type = OrderVersion)]
         version: u32,
+        /// The status after.
+        #[schema(value_type = OrderStatus)]
         status: &'static str,
+        /// When.
         #[serde(with = "rfc3339")]
+        #[schema(value_type = Time)]
         at: Timestamp,
+        /// Why, for REJECTED and CANCELLED.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<ReasonText>, nullable = false)]
         reason: Option<&'a str>,
     },
+    /// Where the courier is. A position has no version.
     Location {
+        /// Degrees, WGS 84.
+        #[schema(value_type = Latitude)]
         lat: f64,
+        /// Degrees, WGS 84.
+        #[schema(value_type = Longitude)]
         lon: f64,
+        /// When it was measured.
         #[serde(with = "rfc3339")]
+        #[schema(value_type = Time)]
         at: Timestamp,
     },
 }

@@ -24,6 +24,7 @@ cargo xtask test NAME...          only tests that have a NAME in their path, wit
 cargo xtask test --quick [NAME...]
                                   what needs no servers, with formatting and text checks, in a few minutes
 cargo xtask test --tls            a build with the feature `tls`, on servers with certificates
+cargo xtask test --contract       other people's tools on the documents of the API and a running server
 cargo xtask test -- args          everything; args go to `cargo test`
 cargo xtask tidy                  formatting, lints, import table, headers, sizes
 cargo xtask bench [what] [options]

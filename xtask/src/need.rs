@@ -47,6 +47,18 @@ const BETWEEN: [Need; 2] = [
 
 const OPENSSL: [Need; 1] = [need("openssl", "openssl", None)];
 
+/// What runs the tools that read the API's documents.
+const CONTRACT_TOOLS: [Need; 3] = [
+    need("node", "nodejs", None),
+    need("npm", "npm", None),
+    need("python3", "python3 python3-venv", None),
+];
+
+/// What the contract tools run on: Node 20 or later, and Python 3.10 or later.
+pub fn contract_tools() -> Result<()> {
+    all_of(CONTRACT_TOOLS.iter())
+}
+
 /// What compiles the C in some crates (rdkafka, jemalloc, `SQLite`).
 pub fn compilers() -> Result<()> {
     all_of(COMPILERS.iter())

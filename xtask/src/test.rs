@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that has to hold before a change is good, the same here and in CI, or the
 //! part of it that [`request`] reads from the arguments. Servers start while the tests compile.
 
+mod contract;
 mod deny;
 mod report;
 mod request;
@@ -31,10 +32,14 @@ pub fn run(args: &[&str]) -> Result<()> {
     if stages.run("compilers", need::compilers) {
         match request {
             Request::Quick(_) => without_servers(&request, &mut stages, &mut report),
+            Request::Contract => {
+                stages.run("contract tools", contract::run);
+            }
             Request::Tls => with_tls(&request, &mut stages, &mut report),
             Request::Named(_) => with_servers(&request, &mut stages, &mut report),
             Request::Whole(_) => {
                 with_servers(&request, &mut stages, &mut report);
+                stages.run("contract tools", contract::run);
                 // Last: what they compile, nothing else waits for.
                 stages.run("clippy", tidy::run_clippy);
                 stages.run("clippy with tls", tidy::run_clippy_tls);

@@ -117,34 +117,79 @@ impl ClientBody {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ErrorMessage<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    order_id: Option<uuid::Uuid>,
-    problem: &'a ProblemBody,
+/// What a client may send, for the documents. [`ClientBody`] reads it, so that every field that is wrong is named.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum ClientForm {
+    /// Follow an order. The answer is a `snapshot`, or with `since` the versions after it.
+    Subscribe {
+        /// The order.
+        #[serde(rename = "orderId")]
+        order_id: uuid::Uuid,
+        /// The version that the client has; 0 for all of them.
+        since: Option<u32>,
+    },
+    /// Stop following an order.
+    Unsubscribe {
+        /// The order.
+        #[serde(rename = "orderId")]
+        order_id: uuid::Uuid,
+    },
+    /// Go on with another credential of the same caller.
+    Authenticate {
+        /// The credential.
+        #[schema(min_length = 1)]
+        token: String,
+    },
+}
+
+/// A refusal, as a socket and as a stream name it.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum RefusalMessage<'a> {
+    /// A message of the client was refused, or an order can't be followed; the socket stays open.
+    Error {
+        /// The order, if it is about one.
+        #[serde(rename = "orderId")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        order_id: Option<uuid::Uuid>,
+        /// Why.
+        #[schema(value_type = ProblemBody)]
+        problem: &'a ProblemBody,
+    },
+    /// The order can't be followed just now; the stream ends, and `retry` says when to come back.
+    Problem {
+        /// The order, unless it is followed by a tracking link.
+        #[serde(rename = "orderId")]
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        order_id: Option<uuid::Uuid>,
+        /// Why.
+        #[schema(value_type = ProblemBody)]
+        problem: &'a ProblemBody,
+    },
 }
 
 /// The `error` message of a socket for `problem`.
 pub fn error_message(problem: &Problem, order: Option<OrderId>) -> Bytes {
-    message("error", problem, order)
+    written(&RefusalMessage::Error {
+        order_id: order.map(|id| id.0),
+        problem: problem.body(),
+    })
 }
 
 /// The `problem` message of a stream. It isn't called `error` because browsers have an event of that name.
 pub fn problem_message(problem: &Problem, order: Option<OrderId>) -> Bytes {
-    message("problem", problem, order)
-}
-
-fn message(kind: &'static str, problem: &Problem, order: Option<OrderId>) -> Bytes {
-    let message = ErrorMessage {
-        kind,
+    written(&RefusalMessage::Problem {
         order_id: order.map(|id| id.0),
         problem: problem.body(),
-    };
+    })
+}
+
+fn written(message: &RefusalMessage<'_>) -> Bytes {
     // Plain strings and numbers: writing them to memory has no way to fail.
-    serde_json::to_vec(&message).unwrap_or_default().into()
+    serde_json::to_vec(message).unwrap_or_default().into()
 }
 
 #[cfg(test)]
@@ -159,6 +204,26 @@ mod tests {
         fn whatever_comes_is_answered(text in any::<String>(), shaped in "[\\[\\]{}\":,a-z0-9.-]{0,80}") {
             let _ = (parse(&text), parse(&shaped));
         }
+    }
+
+    #[test]
+    fn what_the_documents_have_is_read() {
+        let order_id = uuid::Uuid::from_u128(7);
+        let follow = |since| ClientForm::Subscribe { order_id, since };
+        let subscribe = |since: Option<u32>| Wanted::Subscribe {
+            since: since.map(Version),
+        };
+        let read = |form: &ClientForm| parse(&serde_json::to_string(form).expect("JSON"));
+        for since in [None, Some(0), Some(u32::MAX)] {
+            let about = read(&follow(since)).expect("is right").about();
+            assert_eq!(about, Some((OrderId(order_id), subscribe(since))));
+        }
+        let unsubscribe = ClientForm::Unsubscribe { order_id };
+        let about = read(&unsubscribe).expect("is right").about();
+        assert_eq!(about, Some((OrderId(order_id), Wanted::Unsubscribe)));
+        let token = "tk_a".into();
+        let renewed = read(&ClientForm::Authenticate { token }).expect("is right");
+        assert!(matches!(renewed, ClientMessage::Authenticate(_)));
     }
 
     #[test]

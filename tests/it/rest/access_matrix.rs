@@ -63,6 +63,7 @@ const ROWS: &[(&str, &str)] = &[
         "-xxxxxx..x",
     ),
     ("GET /api/v1/inventory/reservations/{orderId}", "-000000..."),
+    ("GET /api/v1/asyncapi.json", ".........."),
     ("GET /api/v1/openapi.json", ".........."),
     ("GET /api/v1/orders", "-........."),
     ("POST /api/v1/orders", "-..xxxx..x"),

@@ -72,6 +72,12 @@ async fn every_route_is_in_the_document() {
     }
 }
 
+#[tokio::test]
+async fn the_document_of_messages_is_as_reviewed() {
+    let document = Api::new().await.get("/api/v1/asyncapi.json").await.json();
+    insta::assert_json_snapshot!("asyncapi", still(document, &["/info/version"]));
+}
+
 /// Generators make functions and types of these names.
 #[tokio::test]
 async fn operations_and_schemas_have_good_names() {
@@ -211,7 +217,11 @@ async fn without_the_pages_the_front_page_leads_to_the_document() {
 #[tokio::test]
 async fn a_document_is_kept_and_asked_for_by_its_tag() {
     let api = Api::new().await;
-    for path in ["/api/v1/openapi.json", "/problems/not-found"] {
+    for path in [
+        "/api/v1/openapi.json",
+        "/api/v1/asyncapi.json",
+        "/problems/not-found",
+    ] {
         let whole = api.get(path).await;
         let tag = whole.header("etag").expect("a tag").to_owned();
         let kept = Some("max-age=3600, must-revalidate");

@@ -15,12 +15,13 @@ const NO_ORDER: &str = "0190a5c2-7b1e-7cc3-98c4-dc0c0c07398f";
 
 /// Where the paths of reads begin whose answers have no address, no name and no message in them. A cache may
 /// keep those, and ask each time whether they still hold.
-const OF_NO_PERSON: [&str; 12] = [
+const OF_NO_PERSON: [&str; 13] = [
     "/admin/v1/actors/",
     "/admin/v1/cluster",
     "/admin/v1/outbox",
     "/admin/v1/sagas",
     "/admin/v1/shards",
+    "/api/v1/asyncapi.json",
     "/api/v1/inventory/",
     "/api/v1/openapi.json",
     "/livez",

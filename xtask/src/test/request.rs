@@ -57,6 +57,8 @@ pub enum Request<'a> {
     Quick(Vec<&'a str>),
     /// What only a build with the feature `tls` can show.
     Tls,
+    /// Only what other people's programs make of the documents of the API.
+    Contract,
 }
 
 /// The tests that start a server of their own by this program.
@@ -97,9 +99,12 @@ impl<'a> Request<'a> {
         if args == ["--tls"] {
             return Ok(Self::Tls);
         }
+        if args == ["--contract"] {
+            return Ok(Self::Contract);
+        }
         if let Some(other) = options.iter().find(|option| **option != "--quick") {
             bail!(
-                "{other} is not an option of `cargo xtask test` here: it takes `--tls` alone, `--quick` or names of \
+                "{other} is not an option of `cargo xtask test` here: it takes `--tls` or `--contract` alone, `--quick` or names of \
                  tests, or `--` followed by arguments for `cargo test`"
             );
         }
@@ -113,7 +118,7 @@ impl<'a> Request<'a> {
     /// The names that were asked for.
     pub fn names(&self) -> &[&'a str] {
         match self {
-            Self::Whole(_) | Self::Tls => &[],
+            Self::Whole(_) | Self::Tls | Self::Contract => &[],
             Self::Named(names) | Self::Quick(names) => names,
         }
     }
@@ -130,6 +135,8 @@ impl<'a> Request<'a> {
                 args.extend(skipped.iter().flat_map(|name| ["--skip", name]));
                 vec![args]
             }
+            // It has no tests of cargo's.
+            Self::Contract => Vec::new(),
             Self::Named(names) => vec![[&WORKSPACE, ["--"].as_slice(), names].concat()],
             Self::Tls => {
                 let tls = ["--features", cargo::TLS, "--lib", "--test", "it", "--"];
@@ -169,6 +176,7 @@ mod tests {
         );
         assert_eq!(of(&["--quick"]), Request::Quick(vec![]));
         assert_eq!(of(&["--tls"]), Request::Tls);
+        assert_eq!(of(&["--contract"]), Request::Contract);
         assert_eq!(of(&["rest::", "--quick"]), Request::Quick(vec!["rest::"]));
         let cargo = ["--", "--test", "it", "kill", "--", "--nocapture"];
         assert_eq!(of(&cargo), Request::Whole(cargo[1..].to_vec()));
