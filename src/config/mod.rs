@@ -9,9 +9,11 @@ mod layers;
 mod links;
 mod load;
 mod mask;
+pub mod oidc;
 #[cfg(test)]
 mod parsing_tests;
 mod show;
+mod token_algorithm;
 pub mod tracking_keys;
 mod values;
 
@@ -19,6 +21,8 @@ pub use default_file::DEFAULT_FILE;
 pub use environment::Misspelt;
 pub use error::ConfigError;
 pub use load::Flags;
+pub use oidc::OidcIssuer;
+pub use token_algorithm::TokenAlgorithm;
 pub use tracking_keys::TrackingKey;
 pub use values::{
     AccessConfig, Config, HttpConfig, LiveConfig, LogConfig, OrdersConfig, ReplicaConfig,

@@ -15,7 +15,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 #[rustfmt::skip]
-const ALL: [(Kind, &str, &str); 44] = [
+const ALL: [(Kind, &str, &str); 47] = [
     (Gauge, n::ORDERS_LIVE, "Live order actors."),
     (Gauge, n::ORDERS_LIVE_BYTES, "What live orders weigh, beside what an actor takes."),
     (Counter, n::ORDERS_REFUSED, "Requests refused for want of room, by reason."),
@@ -60,6 +60,9 @@ const ALL: [(Kind, &str, &str); 44] = [
     (Gauge, n::HTTP_CONNECTIONS, "Open HTTP connections."),
     (Counter, n::AUTH_DENIED, "Requests that were denied, by reason."),
     (Counter, n::AUDIT_LOST, "Audit entries that could not be kept."),
+    (Counter, n::ACCESS_TOKENS, "Access tokens by outcome: known, verified, or why they were refused."),
+    (Counter, n::JWKS_FETCHES, "Fetches of an issuer's keys, by issuer and outcome."),
+    (Gauge, n::JWKS_AGE, "Age of an issuer's keys."),
 ];
 
 /// Describes every metric, and registers the invariants' counters, which every role has.
