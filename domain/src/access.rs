@@ -7,7 +7,7 @@ mod caller;
 mod role;
 
 pub use action::Action;
-pub use caller::{Caller, Principal, Subject};
+pub use caller::{Caller, Credential, KEY_ISSUER, Principal, Subject};
 pub use role::{Facts, Role};
 
 #[cfg(test)]

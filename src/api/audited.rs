@@ -33,8 +33,8 @@ pub fn denial(
 ) {
     let problem = response.extensions().get::<Problem>();
     if let Some(denied) = problem.and_then(Problem::denial) {
-        let who = caller.map(|caller| &**caller.by());
-        deny(audit, who, method.as_str(), path, denied);
+        let who = caller.map(Caller::audited);
+        deny(audit, who.as_deref(), method.as_str(), path, denied);
     }
 }
 
@@ -83,8 +83,8 @@ impl<'a> Act<'a> {
             Some(named) => format!("{} {named}", self.path),
             None => without_keys(&self.path),
         };
-        let who = self.caller.by();
-        self.audit.act(who, self.method.as_str(), &target, outcome);
+        let who = self.caller.audited();
+        self.audit.act(&who, self.method.as_str(), &target, outcome);
     }
 }
 
@@ -96,14 +96,12 @@ impl Drop for Act<'_> {
     }
 }
 
-/// A path may have a whole key in it by mistake.
+/// A path may have a whole key or token in it by mistake. The head of every token begins with `{"`, which is `eyJ`.
 fn without_keys(path: &str) -> String {
-    let parts = path.split('/').map(|part| {
-        if part.starts_with("tk_") {
-            "tk_…"
-        } else {
-            part
-        }
+    let parts = path.split('/').map(|part| match part.get(..3) {
+        Some("tk_") => "tk_…",
+        Some("eyJ") => "eyJ…",
+        _ => part,
     });
     parts.collect::<Vec<_>>().join("/")
 }
@@ -116,6 +114,8 @@ mod tests {
     fn a_key_in_a_path_is_left_out() {
         let path = "/admin/v1/keys/tk_0123456789abcdef_secret/revoke";
         assert_eq!(without_keys(path), "/admin/v1/keys/tk_…/revoke");
+        let path = "/api/v1/orders/eyJhbGciOiJFUzI1NiJ9.e30.c2ln";
+        assert_eq!(without_keys(path), "/api/v1/orders/eyJ…");
         assert_eq!(without_keys("/api/v1/orders"), "/api/v1/orders");
     }
 }

@@ -61,7 +61,7 @@ fn of_protocols(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 
 /// The answer to a request whose credential is refused. It tells nothing of what was asked for.
 pub fn refused(refusal: Refusal) -> Problem {
-    if refusal == Refusal::Unavailable {
+    if refusal.is_unknown_yet() {
         return Problem::new(Code::Unavailable, refusal.to_string())
             .retry_after(std::time::Duration::from_secs(1));
     }

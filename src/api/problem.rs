@@ -89,6 +89,7 @@ pub struct ProblemBody {
     /// The request's trace (W3C Trace Context), 32 hexadecimal digits: what to tell an operator. Absent in
     /// messages of a socket.
     #[serde(skip_serializing_if = "str::is_empty")]
+    #[schema(value_type = Option<String>, nullable = false, pattern = "^[0-9a-f]{32}$")]
     pub trace_id: Box<str>,
     /// The fields that break a rule.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -11,7 +11,10 @@ use crate::api::admin::AccessAdmin;
 use crate::auth::Auth;
 use crate::auth::audit::AuditLog;
 use crate::auth::key_cache::KeyCache;
-use crate::config::{AccessConfig, Config};
+use crate::auth::tokens::AccessTokens;
+use crate::auth::tokens::https::HttpsSource;
+use crate::auth::tokens::source::DocumentSource;
+use crate::config::{AccessConfig, Config, oidc};
 use crate::ports::access::AccessStore;
 use crate::ports::clock::Clock;
 use crate::postgres::Kind;
@@ -42,7 +45,7 @@ impl Access {
         unless: Unless,
         store: Option<Arc<dyn AccessStore>>,
         clock: Arc<dyn Clock>,
-    ) -> Self {
+    ) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
         let is_required = config.is_required(unless == Unless::Required);
         let admin = store.as_ref().map(|store| AccessAdmin {
@@ -59,21 +62,21 @@ impl Access {
         };
         let auth = match store.filter(|_| is_required) {
             Some(store) => {
-                let keys = KeyCache::new(store, clock);
+                let keys = KeyCache::new(store, Arc::clone(&clock));
                 tokio::spawn(Arc::clone(&keys).keep_fresh(stop.clone()));
-                Auth::required(keys, audit)
+                Auth::required(keys, tokens(config, clock, &stop)?, audit)
             }
             None => Auth::open(audit),
         };
         if !auth.is_required() && unless == Unless::Required {
             tracing::warn!("auth is open: whoever reaches the ports may do everything");
         }
-        Self {
+        Ok(Self {
             auth,
             admin,
             stop,
             keeping,
-        }
+        })
     }
 
     /// Starts a role that has no orders of its own: keys are in the orders' database.
@@ -86,7 +89,7 @@ impl Access {
         } else {
             None
         };
-        Ok(Self::start(&config.access, Unless::Required, store, clock))
+        Self::start(&config.access, Unless::Required, store, clock)
     }
 
     /// Stores what is still to be stored, at most until `end`.
@@ -98,4 +101,21 @@ impl Access {
             tracing::warn!("the last audit entries were not stored in time");
         }
     }
+}
+
+/// The checks of access tokens, if there is an issuer. Nobody waits for it here: keys are fetched in the background.
+fn tokens(
+    config: &AccessConfig,
+    clock: Arc<dyn Clock>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Arc<AccessTokens>>> {
+    let issuers = oidc::parse(&config.oidc_issuers).map_err(anyhow::Error::msg)?;
+    if issuers.is_empty() {
+        return Ok(None);
+    }
+    let source = HttpsSource::new().map_err(anyhow::Error::from_boxed)?;
+    let source: Arc<dyn DocumentSource> = Arc::new(source);
+    let tokens = AccessTokens::new(issuers, &source, clock);
+    tokens.keep_fresh(stop);
+    Ok(Some(tokens))
 }

@@ -74,7 +74,7 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
         Unless::Open,
         Some(store.access()),
         Arc::clone(&clock) as _,
-    );
+    )?;
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
     remove_daily(&store, config.stores.retention_days, &clock, &background);

@@ -72,7 +72,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         Unless::Required,
         Some(Arc::new(adapters.database.access())),
         Arc::clone(&adapters.clock) as _,
-    );
+    )?;
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
     tokio::spawn(retention::daily(

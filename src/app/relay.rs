@@ -54,7 +54,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
         Unless::Required,
         Some(Arc::new(orders.access())),
         Arc::new(SystemClock),
-    );
+    )?;
     let background = CancellationToken::new();
     tokio::spawn(prometheus::upkeep(metrics.clone(), background.clone()));
     let management_routes = router::management_routes(ManagementState {

@@ -6,16 +6,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::SecretString;
 use sha2::Sha256;
-use trackops_domain::access::{Caller, Principal, Role, Subject};
+use trackops_domain::access::{Caller, KEY_ISSUER, Principal, Role, Subject};
 use trackops_domain::time::Timestamp;
 
 use super::refusal::Refusal;
 use crate::model::access::ApiKey;
 
-/// Who vouches for the names of API keys.
-const ISSUER: &str = "trackops";
-
-const PREFIX: &str = "tk_";
+/// With what every key begins, and no access token.
+pub(super) const PREFIX: &str = "tk_";
 
 /// Hexadecimal digits.
 pub const ID_CHARS: usize = 16;
@@ -90,7 +88,7 @@ impl<'a> Presented<'a> {
 /// Whose key it is.
 pub fn holder(key: &ApiKey) -> Caller {
     let subject = Subject {
-        issuer: ISSUER.into(),
+        issuer: KEY_ISSUER.into(),
         name: key.name.as_str().into(),
     };
     Principal::new(subject, key.role.clone()).into()

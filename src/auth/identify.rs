@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use trackops_domain::access::Caller;
 
+use super::api_key;
 use super::audit::AuditLog;
 use super::key_cache::KeyCache;
+use super::proven::Proven;
 use super::refusal::Refusal;
+use super::tokens::AccessTokens;
 
 /// How a process finds out who somebody is, and where it keeps what was denied. Cheap to clone.
 #[derive(Clone)]
@@ -20,8 +23,40 @@ pub struct Auth {
 pub(super) enum Who {
     /// Nobody has to prove anything: everybody is this caller.
     Open(Caller),
-    /// Everybody needs a key.
-    Required(Arc<KeyCache>),
+    /// Everybody needs a credential.
+    Required(Credentials),
+}
+
+/// The credentials that are taken. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Credentials {
+    keys: Arc<KeyCache>,
+    /// `None` where no issuer is trusted.
+    tokens: Option<Arc<AccessTokens>>,
+}
+
+/// What checks a credential, by its form.
+pub(super) enum Checks<'a> {
+    Keys(&'a Arc<KeyCache>),
+    Tokens(&'a Arc<AccessTokens>),
+}
+
+impl Credentials {
+    /// What checks `credential`. Everything that has a key's prefix is a key: it goes to no issuer's checks.
+    pub(super) fn checks(&self, credential: &str) -> Checks<'_> {
+        match &self.tokens {
+            Some(tokens) if !credential.starts_with(api_key::PREFIX) => Checks::Tokens(tokens),
+            _ => Checks::Keys(&self.keys),
+        }
+    }
+
+    /// Whose `credential` is, and until when.
+    pub(super) async fn identify(&self, credential: &str) -> Result<Proven, Refusal> {
+        match self.checks(credential) {
+            Checks::Keys(keys) => keys.identify(credential).await,
+            Checks::Tokens(tokens) => tokens.identify(credential).await,
+        }
+    }
 }
 
 impl Auth {
@@ -31,9 +66,13 @@ impl Auth {
         Self { who, audit }
     }
 
-    /// Everybody needs a key.
-    pub fn required(keys: Arc<KeyCache>, audit: AuditLog) -> Self {
-        let who = Who::Required(keys);
+    /// Everybody needs a key, or an access token if some are taken.
+    pub fn required(
+        keys: Arc<KeyCache>,
+        tokens: Option<Arc<AccessTokens>>,
+        audit: AuditLog,
+    ) -> Self {
+        let who = Who::Required(Credentials { keys, tokens });
         Self { who, audit }
     }
 
@@ -45,7 +84,7 @@ impl Auth {
     /// Whether the database has to be asked about this credential.
     pub fn has_to_look_up(&self, credential: Option<&str>) -> bool {
         match (&self.who, credential) {
-            (Who::Required(keys), Some(credential)) => keys.has_to_look_up(credential),
+            (Who::Required(keys), Some(credential)) => keys.keys.has_to_look_up(credential),
             _ => false,
         }
     }
@@ -54,9 +93,10 @@ impl Auth {
     pub async fn identify(&self, credential: Option<&str>) -> Result<Caller, Refusal> {
         match &self.who {
             Who::Open(everybody) => Ok(everybody.clone()),
-            Who::Required(keys) => {
+            Who::Required(credentials) => {
                 let credential = credential.ok_or(Refusal::Missing)?;
-                keys.identify(credential).await.map(|proven| proven.caller)
+                let proven = credentials.identify(credential).await?;
+                Ok(proven.caller)
             }
         }
     }

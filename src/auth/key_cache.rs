@@ -16,6 +16,7 @@ use trackops_domain::access::Caller;
 use trackops_domain::time::Timestamp;
 
 use super::api_key::{self, Presented};
+use super::proven::Proven;
 use super::refusal::Refusal;
 use crate::model::access::ApiKey;
 use crate::ports::access::{AccessError, AccessStore};
@@ -65,14 +66,6 @@ pub struct KeyCache {
 struct Known {
     key: ApiKey,
     holder: Caller,
-}
-
-/// Who somebody is, and until when that is proven.
-pub struct Proven {
-    /// Who.
-    pub caller: Caller,
-    /// The end of the proof, if it has one.
-    pub until: Option<Timestamp>,
 }
 
 #[derive(Default)]

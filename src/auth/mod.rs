@@ -6,10 +6,15 @@ pub mod audit;
 mod ending;
 mod identify;
 pub mod key_cache;
+mod proven;
 mod refusal;
 pub mod role_words;
+mod token_fault;
+pub mod tokens;
 pub mod tracking_links;
 
 pub use self::ending::Ending;
 pub use self::identify::Auth;
+pub use self::proven::Proven;
 pub use self::refusal::Refusal;
+pub use self::token_fault::TokenFault;

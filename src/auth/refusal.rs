@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::token_fault::TokenFault;
+
 /// Why nobody is who they say they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
@@ -26,4 +28,22 @@ pub enum Refusal {
     /// The keys can't be read now, so nobody can tell.
     #[error("keys can't be checked: their database is away")]
     Unavailable,
+    /// It is an access token that proves nobody.
+    #[error(transparent)]
+    Token(#[from] TokenFault),
+    /// The keys of a token's issuer can't be had now, so nobody can tell.
+    #[error("access tokens can't be checked: their issuer is away")]
+    IssuerAway,
+}
+
+impl Refusal {
+    /// Whether nobody can tell now whose the credential is.
+    pub const fn is_unknown_yet(self) -> bool {
+        matches!(self, Self::Unavailable | Self::IssuerAway)
+    }
+
+    /// Whether the credential's time is over.
+    pub const fn is_end_of_time(self) -> bool {
+        matches!(self, Self::Expired | Self::Token(TokenFault::Expired))
+    }
 }

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::error::ConfigError;
 use super::values::{AccessConfig, Config, OrdersConfig, StoresConfig};
-use super::{mask, tracking_keys};
+use super::{mask, oidc, tracking_keys};
 
 /// Ranges and forms that hold for every role.
 pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
@@ -44,6 +44,9 @@ pub(super) fn values(config: &Config) -> Result<(), ConfigError> {
         "auth",
         "must be open or required, or empty for the role's",
     )?;
+    if let Err(broken) = oidc::parse(&config.access.oidc_issuers) {
+        rule(false, "oidc_issuers", &broken)?;
+    }
     tracking(&config.access, rule)?;
     super::limits::check(&config.limits, rule)?;
     super::links::check(&config.replica, rule)?;

@@ -24,6 +24,7 @@ impl Config {
             ("shutdown_ms", http.shutdown_ms.to_string()),
             ("unready_notice_ms", http.unready_notice_ms.to_string()),
             ("auth", text(&self.access.auth)),
+            ("oidc_issuers", text(&self.access.oidc_issuers)),
             (
                 "tracking_keys",
                 text(mask::hidden(&self.access.tracking_keys)),

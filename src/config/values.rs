@@ -64,6 +64,8 @@ pub struct HttpConfig {
 pub struct AccessConfig {
     /// `open`, `required`, or empty for the role's.
     pub auth: String,
+    /// One issuer a line; see [`oidc::parse`](super::oidc::parse).
+    pub oidc_issuers: String,
     /// `id:secret,id:secret`; see [`tracking_keys::parse`](super::tracking_keys::parse).
     pub tracking_keys: SecretString,
     /// What goes before `/track/…`; empty for nothing.

@@ -15,7 +15,7 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 #[rustfmt::skip]
-const ALL: [(Kind, &str, &str); 51] = [
+const ALL: [(Kind, &str, &str); 54] = [
     (Gauge, n::ORDERS_LIVE, "Live order actors."),
     (Gauge, n::ORDERS_LIVE_BYTES, "What live orders weigh, beside what an actor takes."),
     (Counter, n::ORDERS_REFUSED, "Requests refused for want of room, by reason."),
@@ -67,6 +67,9 @@ const ALL: [(Kind, &str, &str); 51] = [
     (Counter, n::BOUND_REACHED, "Connections and subscriptions beyond a bound, by bound."),
     (Gauge, n::LIVE_SUBSCRIPTIONS, "Orders that sockets and streams follow."),
     (Counter, n::AUDIT_LOST, "Audit entries that could not be kept."),
+    (Counter, n::ACCESS_TOKENS, "Access tokens by outcome: known, verified, or why they were refused."),
+    (Counter, n::JWKS_FETCHES, "Fetches of an issuer's keys, by issuer and outcome."),
+    (Gauge, n::JWKS_AGE, "Age of an issuer's keys."),
 ];
 
 /// Describes every metric, and registers the invariants' counters, which every role has.

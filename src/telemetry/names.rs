@@ -87,3 +87,9 @@ pub const BOUND_REACHED: &str = "trackops_bound_reached_total";
 pub const LIVE_SUBSCRIPTIONS: &str = "trackops_live_subscriptions";
 /// Audit entries that could not be kept.
 pub const AUDIT_LOST: &str = "trackops_audit_lost_total";
+/// Access tokens by `outcome`: `known` from before, `verified`, or why they were refused.
+pub const ACCESS_TOKENS: &str = "trackops_access_tokens_total";
+/// Fetches of an issuer's keys, by `issuer` and `outcome`.
+pub const JWKS_FETCHES: &str = "trackops_jwks_fetches_total";
+/// Age of an issuer's keys (gauge), by `issuer`; an hour is the most.
+pub const JWKS_AGE: &str = "trackops_jwks_age_seconds";

@@ -1,5 +1,6 @@
 //! Who asks.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::action::Action;
@@ -14,14 +15,41 @@ pub struct Principal {
     pub subject: Subject,
     /// What it may do.
     pub role: Role,
+    /// How that was proven.
+    pub credential: Credential,
     /// `role:subject`.
     by: Arc<str>,
 }
 
+/// How a principal has proven who it is. A tracking link proves nobody: it opens one order's reduced view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// Not at all: nobody has to.
+    None,
+    /// By an API key.
+    ApiKey,
+    /// By an access token of an OIDC issuer.
+    AccessToken,
+}
+
+impl Credential {
+    /// The kind of credential by which `issuer` vouches.
+    fn of(issuer: &str) -> Self {
+        match issuer {
+            "" => Self::None,
+            KEY_ISSUER => Self::ApiKey,
+            _ => Self::AccessToken,
+        }
+    }
+}
+
+/// Who vouches for the names of API keys. The issuer of an access token is a URL, and can't be this.
+pub const KEY_ISSUER: &str = "trackops";
+
 /// The name of a principal, and who gave it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subject {
-    /// Who vouches for the name; empty for nobody. Two issuers may give the same name to different people.
+    /// Who vouches for the name: [`KEY_ISSUER`], or the URL of an OIDC issuer; empty for nobody. Two issuers may give the same name to different people.
     pub issuer: Arc<str>,
     /// The name.
     pub name: Arc<str>,
@@ -31,7 +59,13 @@ impl Principal {
     /// Somebody of that name with that role.
     pub fn new(subject: Subject, role: Role) -> Self {
         let by = format!("{}:{}", role.name(), subject.name).into();
-        Self { subject, role, by }
+        let credential = Credential::of(&subject.issuer);
+        Self {
+            subject,
+            role,
+            credential,
+            by,
+        }
     }
 }
 
@@ -70,8 +104,7 @@ impl Caller {
 
     /// Whether it is everybody.
     pub fn is_anonymous(&self) -> bool {
-        let subject = self.subject();
-        subject.is_some_and(|subject| subject.issuer.is_empty())
+        self.credential() == Some(Credential::None)
     }
 
     /// Whether the caller may place an order for `customer`.
@@ -118,6 +151,25 @@ impl Caller {
         match self {
             Self::Internal(_) => None,
             Self::Principal(principal) => Some(&principal.subject),
+        }
+    }
+
+    /// How it was proven; `None` for TrackOps itself.
+    pub fn credential(&self) -> Option<Credential> {
+        match self {
+            Self::Internal(_) => None,
+            Self::Principal(principal) => Some(principal.credential),
+        }
+    }
+
+    /// The name in the audit: as in the history, and for an access token the issuer too. The names of two issuers,
+    /// and of keys, may be equal.
+    pub fn audited(&self) -> Cow<'_, str> {
+        match (self.credential(), self.subject()) {
+            (Some(Credential::AccessToken), Some(subject)) => {
+                Cow::Owned(format!("{} ({})", self.by(), subject.issuer))
+            }
+            _ => Cow::Borrowed(self.by()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Action, Caller, Facts, Principal, Role, Subject};
+use super::{Action, Caller, Credential, Facts, KEY_ISSUER, Principal, Role, Subject};
 use crate::ids::{CourierId, CustomerId, ShopId};
 use crate::status::Status;
 
@@ -140,4 +140,24 @@ fn an_internal_caller_may_everything_and_has_a_bare_name() {
     assert_eq!(&**anonymous.by(), "service:anonymous");
     assert!(!anonymous.is_scoped());
     assert!(Action::ALL.into_iter().all(|action| anonymous.may(action)));
+}
+
+#[test]
+fn the_issuer_says_by_which_credential_somebody_was_proven() {
+    let of = |issuer: &str| {
+        let subject = Subject {
+            issuer: issuer.into(),
+            name: "ann".into(),
+        };
+        Caller::from(Principal::new(subject, Role::Viewer))
+    };
+    let kind = |issuer: &str| of(issuer).credential();
+    assert_eq!(kind(""), Some(Credential::None));
+    assert_eq!(kind(KEY_ISSUER), Some(Credential::ApiKey));
+    let issuer = "https://id.example";
+    assert_eq!(kind(issuer), Some(Credential::AccessToken));
+    assert_eq!(Caller::Internal("relay".into()).credential(), None);
+    // Two issuers may give the same name, so the audit tells them apart.
+    assert_eq!(of(issuer).audited(), "viewer:ann (https://id.example)");
+    assert_eq!(of(KEY_ISSUER).audited(), "viewer:ann");
 }

@@ -35,7 +35,7 @@ use crate::api::error_answers::refusals;
 use crate::api::per_address::AddressPermit;
 use crate::api::problem::Problem;
 use crate::api::problem_code::Code;
-use crate::auth::{Ending, Refusal};
+use crate::auth::Ending;
 use crate::limits::Class;
 use crate::live::queue::Queue;
 use crate::telemetry::names;
@@ -228,7 +228,7 @@ impl Connection {
                 }
                 Some(refusal) = OptionFuture::from(self.ending.as_mut().map(Ending::ended)) => {
                     let reason = match refusal {
-                        Refusal::Expired => "the credential has expired",
+                        refusal if refusal.is_end_of_time() => "the credential has expired",
                         _ => "the credential was revoked",
                     };
                     return Err(End::close(CREDENTIAL_ENDED, reason));
@@ -352,9 +352,9 @@ impl Connection {
 
     async fn write_problem(&mut self, problem: Problem, order: Option<OrderId>) -> Result<(), End> {
         if let Some(denied) = problem.denial() {
-            let (audit, who) = (&self.state.auth.audit, self.caller.by());
+            let (audit, who) = (&self.state.auth.audit, self.caller.audited());
             let target = order.map_or_else(|| TRACK_PATH.to_owned(), |order| order.to_string());
-            audited::deny(audit, Some(who), "subscribe", &target, denied);
+            audited::deny(audit, Some(&who), "subscribe", &target, denied);
         }
         let message = text(error_message(&problem.at(TRACK_PATH), order));
         self.write(message).await

@@ -27,6 +27,7 @@ mod raw;
 mod server;
 mod sites;
 mod support;
+mod tokens;
 mod tracking;
 mod typed_client;
 mod unread;

@@ -51,6 +51,7 @@ use xtask::servers::Scratch;
 use super::cluster_double::Cluster;
 use super::documented;
 use super::doubles::{FailingOrders, FakeDeadLetters};
+use super::tokens::issuer::FakeIssuer;
 use crate::actors::rig::{self, Ports};
 
 /// An order that waits longer is stuck.
@@ -114,20 +115,30 @@ impl Api {
 
     /// Asks everybody for a key.
     pub async fn with_keys() -> Self {
-        Self::start(any_host(), true, TRACKING_KEYS).await
+        Self::start(any_host(), true, TRACKING_KEYS, None).await
     }
 
     /// Signs tracking links with the first of `keys`, and reads those of all.
     pub async fn with_tracking_keys(keys: &str) -> Self {
-        Self::start(any_host(), false, keys).await
+        Self::start(any_host(), false, keys, None).await
     }
 
     /// Answers to the names and pages of `policy`.
     pub async fn of(policy: SitePolicy) -> Self {
-        Self::start(policy, false, TRACKING_KEYS).await
+        Self::start(policy, false, TRACKING_KEYS, None).await
     }
 
-    async fn start(policy: SitePolicy, is_required: bool, keys: &str) -> Self {
+    /// Asks everybody for a key, or a token of `issuer`.
+    pub async fn with_issuer(issuer: Arc<FakeIssuer>) -> Self {
+        Self::start(any_host(), true, TRACKING_KEYS, Some(issuer)).await
+    }
+
+    async fn start(
+        policy: SitePolicy,
+        is_required: bool,
+        keys: &str,
+        issuer: Option<Arc<FakeIssuer>>,
+    ) -> Self {
         let dir = Scratch::new("rest").expect("a folder");
         let clock = Arc::new(LeapingClock::default());
         let store = Embedded::open(dir.path(), clock.clone()).await;
@@ -183,7 +194,12 @@ impl Api {
         let auth = if is_required {
             let keys = KeyCache::new(store.access(), clock.clone());
             tokio::spawn(Arc::clone(&keys).keep_fresh(stop.clone()));
-            Auth::required(keys, audit)
+            let tokens = issuer.map(|issuer| {
+                let tokens = issuer.tokens("", clock.clone());
+                tokens.keep_fresh(&stop);
+                tokens
+            });
+            Auth::required(keys, tokens, audit)
         } else {
             Auth::open(audit)
         };
