@@ -104,6 +104,7 @@ impl Issuer {
     /// Whether the issuer has signed `token`. For a key that isn't known the keys are fetched, if that is due.
     pub async fn check_signature(&self, token: &Compact<'_>) -> Result<(), Refusal> {
         let give_up = Instant::now() + WAIT;
+        let mut has_looked_again = false;
         loop {
             let mut ended = self.fetches.subscribe();
             let fetched = self.fetched.load_full();
@@ -116,6 +117,11 @@ impl Issuer {
                 None => {}
             }
             let is_coming = self.ask(has_keys);
+            if !is_coming && !has_looked_again {
+                // The fetch that was asked for may have ended since the look.
+                has_looked_again = true;
+                continue;
+            }
             if !is_coming || timeout_at(give_up, ended.changed()).await.is_err() {
                 let is_away = self.is_away.load(Ordering::Relaxed);
                 return Err(if has_keys && !is_away {
