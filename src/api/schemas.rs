@@ -8,6 +8,9 @@ use crate::auth::{api_key, role_words};
 use crate::codec::schema::{self, documented_type, matching, one_of};
 use crate::model::order_answer::ACTOR_STATES;
 
+/// The longest reason of an adjustment, in characters: a line of text.
+pub const REASON_CHARS_MAX: usize = 200;
+
 documented_type! {
     /// What went wrong, for programs. More may be added.
     ProblemCode = one_of(Code::ALL.map(|code| code.facts().code));
@@ -16,7 +19,7 @@ documented_type! {
     /// How many more of an item, or with a minus fewer; not 0.
     StockDelta = delta();
     /// Why stock was adjusted, in a line of text without control characters.
-    AdjustmentReason = matching(ONE_LINE, 1, super::inventory::REASON_CHARS_MAX);
+    AdjustmentReason = matching(ONE_LINE, 1, REASON_CHARS_MAX);
     /// Where a reservation stands; `BARRED` if the cancellation came before the order.
     ReservationState = one_of(Reservation::ALL.map(Reservation::as_str));
     /// What an order's actor does.

@@ -24,9 +24,9 @@ impl Default for Served {
 impl Served {
     /// `routes` on `state`.
     pub fn new<S: Clone + Send + Sync + 'static>(routes: OpenApiRouter<S>, state: S) -> Self {
-        let (router, document) = guard::checked(routes);
+        let (handlers, document) = guard::checked(routes);
         Self {
-            router: router.with_state(state),
+            router: handlers.with_state(state),
             document,
         }
     }

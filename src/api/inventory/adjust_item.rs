@@ -1,6 +1,6 @@
 //! `POST /api/v1/inventory/items/{sku}/adjustments`.
 
-use crate::api::schemas::{AdjustmentReason, StockDelta};
+use crate::api::schemas::{AdjustmentReason, REASON_CHARS_MAX, StockDelta};
 use std::sync::Arc;
 
 use axum::Json;
@@ -20,9 +20,6 @@ use crate::api::request_headers::{idempotency_key, mark_replayed};
 use crate::api::state::InventoryState;
 use crate::api::{etag, json};
 use crate::codec::content::FieldError;
-
-/// The longest reason, in characters: a line of text.
-pub const REASON_CHARS_MAX: usize = 200;
 
 /// An adjustment.
 #[derive(Debug, Deserialize, ToSchema)]

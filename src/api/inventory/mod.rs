@@ -10,7 +10,7 @@ mod list_adjustments;
 mod list_items;
 mod put_item;
 
-pub use adjust_item::{__path_adjust_item, AdjustmentBody, REASON_CHARS_MAX, adjust_item};
+pub use adjust_item::{__path_adjust_item, AdjustmentBody, adjust_item};
 pub use adjustment_view::AdjustmentView;
 pub use get_item::{__path_get_item, get_item};
 pub use get_reservation::{
