@@ -45,13 +45,13 @@ pub fn banner(running: Running<'_>) -> String {
     let data_dir =
         std::path::absolute(running.data_dir).unwrap_or_else(|_| running.data_dir.into());
     let rest = if running.needs_key {
+        let data_dir = quoted(&data_dir.display().to_string());
         format!(
-            "  make a key                 {program} keys create --name me --role service --data-dir {}\n  \
-             use it                     export TRACKOPS_API_KEY=tk_…\n  \
+            "  use a key                  export TRACKOPS_API_KEY=tk_…\n  \
              place an order             {program} place{target}\n\n\
-             Everybody needs a key here. Keys of a data directory are made while no `dev` runs on it, or by\n\
-             an operator's key at {url}/admin/v1/keys.\n",
-            quoted(&data_dir.display().to_string())
+             Everybody needs a key here. The first one is made while dev is stopped:\n\n  \
+             {program} keys create --name me --role operator --data-dir {data_dir}\n\n\
+             It may do everything, and make keys for others at {url}/admin/v1/keys.\n",
         )
     } else if demo {
         let list = quoted(&format!("{url}/api/v1/orders?limit=3"));
@@ -125,7 +125,7 @@ mod tests {
             ..dev()
         });
         assert!(
-            text.contains("keys create --name me --role service --data-dir "),
+            text.contains("keys create --name me --role operator --data-dir "),
             "{text}"
         );
         assert!(text.contains("TRACKOPS_API_KEY"), "{text}");

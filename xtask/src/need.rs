@@ -48,7 +48,8 @@ const BETWEEN: [Need; 2] = [
 const OPENSSL: [Need; 1] = [need("openssl", "openssl", None)];
 
 /// What runs the tools that read the API's documents.
-const CONTRACT_TOOLS: [Need; 3] = [
+const CONTRACT_TOOLS: [Need; 4] = [
+    need("chromium", "chromium", None),
     need("node", "nodejs", None),
     need("npm", "npm", None),
     need("python3", "python3 python3-venv", None),

@@ -1,5 +1,5 @@
 //! The stage "contract tools": other people's programs read the documents of a running `trackops dev` and use it as
-//! its documents say. The programs and their versions are in `tests/contract-tools/`; they are installed into the
+//! its documents say, and a browser does what pages may and may not do. The programs and their versions are in `tests/contract-tools/`; they are installed into the
 //! target folder, once for each change of that list.
 
 use std::fs::{self, File};
@@ -20,7 +20,8 @@ const READY_MAX: Duration = Duration::from_mins(1);
 const LISTS: [&str; 3] = ["package.json", "package-lock.json", "requirements.txt"];
 
 /// The files that the tools read.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
+    "browser.mjs",
     "client.ts",
     "hooks.py",
     "messages.mjs",
@@ -72,6 +73,12 @@ pub fn run() -> Result<()> {
             "examples,coverage,fuzzing",
             &document,
         ],
+    )?;
+    drop(server);
+    let program = Dev::program()?;
+    tools.run(
+        "node",
+        &["browser.mjs", &program.to_string_lossy(), "chromium"],
     )
 }
 
@@ -175,7 +182,7 @@ impl Dev {
         let data = Scratch::new("contract")?;
         let listen = format!("127.0.0.1:{}", free_port()?);
         let log = data.path().join("log");
-        let child = Command::new(cargo::target_dir()?.join("debug/trackops"))
+        let child = Command::new(Self::program()?)
             .args(["dev", "--listen", &listen, "--data-dir"])
             .arg(data.path().join("data"))
             .stdin(Stdio::null())
@@ -203,6 +210,10 @@ impl Dev {
             thread::sleep(Duration::from_millis(50));
         }
         Ok(dev)
+    }
+
+    fn program() -> Result<PathBuf> {
+        Ok(cargo::target_dir()?.join("debug/trackops"))
     }
 }
 
