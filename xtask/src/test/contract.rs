@@ -98,7 +98,7 @@ impl Tools {
             let read = |dir: &Path| fs::read(dir.join(name)).ok();
             read(&source) == read(&tools.dir)
         };
-        if !LISTS.iter().all(|name| is_same(&name)) {
+        if !LISTS.iter().all(is_same) {
             // Written last: an install that was interrupted begins again.
             fs::copy(source.join(LISTS[0]), tools.dir.join(LISTS[0]))?;
             fs::copy(source.join(LISTS[1]), tools.dir.join(LISTS[1]))?;
