@@ -3,6 +3,7 @@
 
 mod checks;
 mod cluster;
+mod credentials;
 mod embedded;
 mod following;
 mod lifecycle;
@@ -27,6 +28,8 @@ use crate::system::{Databases, Redis, Settings, show};
 pub enum What {
     /// Highest rate of placed orders, beside pgbench.
     Place,
+    /// What API keys and access tokens cost.
+    Credentials,
     /// Orders all the way to DELIVERED.
     Lifecycle,
     /// From commit to frame.
@@ -47,8 +50,9 @@ pub enum What {
     All,
 }
 
-const EACH: [What; 9] = [
+const EACH: [What; 10] = [
     What::Place,
+    What::Credentials,
     What::Lifecycle,
     What::Push,
     What::Memory,
@@ -72,6 +76,7 @@ pub async fn run(what: What, settings: &Settings, databases: &Databases) -> Resu
         eprintln!("== {}", name(each));
         let found = match each {
             What::Place => place::run(settings, databases).await,
+            What::Credentials => credentials::run(settings, databases).await,
             What::Lifecycle => lifecycle::run(settings, databases).await,
             What::Push => push::run(settings, databases).await,
             What::Memory => memory::run(settings, databases).await,
@@ -96,6 +101,7 @@ pub async fn run(what: What, settings: &Settings, databases: &Databases) -> Resu
 fn name(what: What) -> &'static str {
     match what {
         What::Place => "place",
+        What::Credentials => "credentials",
         What::Lifecycle => "lifecycle",
         What::Push => "push",
         What::Memory => "memory",

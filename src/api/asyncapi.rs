@@ -101,21 +101,23 @@ pub fn document() -> Value {
     parts.add_live_channel(
         "track",
         "/api/v1/track",
-        "One socket follows many orders",
+        "One socket follows many orders. A browser names its credential as a subprotocol: it asks for `trackops.v1` \
+         and `trackops.bearer.<the credential in base64url>`, and the server takes the first. Closed with 4401 when \
+         the credential has ended, with 1012 when the server stops",
         &live.socket,
         &live.client,
     );
     parts.add_live_channel(
         "orderEvents",
         "/api/v1/orders/{id}/events",
-        "One order as server-sent events",
+        "One order as server-sent events. `Last-Event-ID` or `since` is the version that the client has",
         &live.stream,
         &[],
     );
     parts.add_live_channel(
         "trackingEvents",
         "/api/v1/tracking/{token}/events",
-        "The order of a tracking link as server-sent events",
+        "The order of a tracking link as server-sent events. The link is the credential",
         &live.tracking,
         &[],
     );
@@ -145,11 +147,17 @@ pub fn document() -> Value {
             "bus": {"host": "{brokers}", "protocol": "kafka", "description": "The brokers of `kafka_brokers`",
                 "variables": {"brokers": {"default": "localhost:9092"}}},
             "api": {"host": "{listen}", "protocol": "http", "description": "The public listener of the role `order`",
-                "variables": {"listen": {"default": "localhost:8080"}}},
+                "variables": {"listen": {"default": "localhost:8080"}},
+                "security": [{"$ref": "#/components/securitySchemes/bearer"}]},
         },
         "channels": parts.channels,
         "operations": parts.operations,
-        "components": {"schemas": schemas, "messages": parts.messages},
+        "components": {
+            "schemas": schemas,
+            "messages": parts.messages,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer",
+                "description": "An API key, or an access token of an OIDC issuer. None is needed where `auth` is `open`"}},
+        },
     })
 }
 

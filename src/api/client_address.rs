@@ -1,5 +1,5 @@
-//! Where a request comes from. What a client says of itself in `X-Forwarded-For` counts for nothing: only what
-//! proxies have added that stand in front for certain.
+//! Where a request comes from. As long as only proxies connect, what a client says of itself in `X-Forwarded-For` counts
+//! for nothing: only what the proxies have added.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,8 +19,8 @@ pub struct Ends {
 }
 
 /// The client of a request that came over a connection of `peer` through `proxies` proxies, each of which adds the
-/// address of its own client to the end of the header. A request that has passed fewer, or whose address there
-/// can't be read, is its peer's: it has gone round the proxies.
+/// address of its own client to the end of the header. If the header has fewer addresses, or the one there can't be
+/// read, the client is the peer. A client that reaches this process past the proxies can choose its address.
 pub fn of(headers: &HeaderMap, peer: Option<IpAddr>, proxies: u32) -> Address {
     let forwarded = proxies
         .checked_sub(1)

@@ -111,7 +111,7 @@ pub(crate) use refusals;
 /// What every operation that limits count answers to those over their limit.
 const LIMITED: &[Code] = &[Code::RateLimited];
 
-/// Adds the refusal of those over a limit, and to each answer the fields that tell of it.
+/// Adds the refusal of those over a limit, and to each answer the `RateLimit` fields.
 pub fn limited(operation: &mut Operation) {
     add(operation, LIMITED);
     for answer in operation.responses.responses.values_mut() {

@@ -27,7 +27,7 @@ pub struct FailureLog(Mutex<Second>);
 struct Second {
     began: Instant,
     lines: u32,
-    untold: u64,
+    suppressed: u64,
 }
 
 impl Default for FailureLog {
@@ -35,7 +35,7 @@ impl Default for FailureLog {
         Self(Mutex::new(Second {
             began: Instant::now(),
             lines: 0,
-            untold: 0,
+            suppressed: 0,
         }))
     }
 }
@@ -60,7 +60,7 @@ impl FailureLog {
         if matches!(problem.code(), Code::NotReady | Code::NotStarted) {
             return;
         }
-        let Some(untold) = self.0.lock().line(Instant::now()) else {
+        let Some(suppressed) = self.0.lock().line(Instant::now()) else {
             return;
         };
         let Failed {
@@ -73,9 +73,9 @@ impl FailureLog {
         let (code, status) = (problem.body().code, status.as_u16());
         let cause = problem.cause().unwrap_or(&problem.body().detail);
         if status == StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
-            tracing::error!(%method, path, status, code, request_id, trace_id, untold, cause, "request failed");
+            tracing::error!(%method, path, status, code, request_id, trace_id, suppressed, cause, "request failed");
         } else {
-            tracing::warn!(%method, path, status, code, request_id, trace_id, untold, cause, "request failed");
+            tracing::warn!(%method, path, status, code, request_id, trace_id, suppressed, cause, "request failed");
         }
     }
 }
@@ -87,11 +87,11 @@ impl Second {
             (self.began, self.lines) = (now, 0);
         }
         if self.lines >= LINES_MAX {
-            self.untold += 1;
+            self.suppressed += 1;
             return None;
         }
         self.lines += 1;
-        Some(std::mem::take(&mut self.untold))
+        Some(std::mem::take(&mut self.suppressed))
     }
 }
 

@@ -28,7 +28,8 @@ use crate::limits::Class;
 /// The name of the security scheme in the OpenAPI document.
 pub const SCHEME: &str = "bearer";
 
-/// Lets through to `routes`, which are the methods of one path, whoever may do what `rules` says of the method. Each
+/// Lets a caller through to `routes`, the methods of one path, if its role may do the action that `rules` has for the
+/// method. Each
 /// method counts in the class of its action.
 ///
 /// # Panics
@@ -88,9 +89,9 @@ where
         assert_eq!(times.len(), N, "a rule of {path} has no method");
     }
     let guard = GuardLayer(rules.to_vec().leak());
-    let timed = TimedLayer(times.leak());
+    let limit = LimitLayer(Classes::Guarded(classes));
     // One layer of three, because each costs a request an allocation. The first is the outermost.
-    let methods = methods.route_layer((timed, LimitLayer(Classes::Guarded(classes)), guard));
+    let methods = methods.route_layer((TimedLayer(times.leak()), limit, guard));
     (schemas, paths, methods)
 }
 
@@ -110,8 +111,8 @@ where
             }
         }
     }
-    let timed = TimedLayer(times.leak());
-    let methods = methods.route_layer((timed, LimitLayer(Classes::Open(class))));
+    let limit = LimitLayer(Classes::Open(class));
+    let methods = methods.route_layer((TimedLayer(times.leak()), limit));
     (schemas, paths, methods)
 }
 

@@ -58,8 +58,8 @@ impl Modify for Common {
         document.servers = Some(vec![server]);
         let mut scheme = Http::new(HttpAuthScheme::Bearer);
         scheme.description = Some(
-            "An API key, `tk_<id>_<secret>`. Where `auth` is `open` nobody needs one, and every caller is \
-             `anonymous` with the role `service`."
+            "An API key, `tk_<id>_<secret>`, or an access token of an OIDC issuer that `oidc_issuers` names. Where \
+             `auth` is `open` nobody needs one, and every caller is `anonymous` with the role `service`."
                 .into(),
         );
         let components = document.components.get_or_insert_default();

@@ -86,8 +86,8 @@ pub struct ProblemBody {
     /// The path of the request.
     #[schema(value_type = UriReference)]
     pub instance: String,
-    /// The request's trace (W3C Trace Context), 32 hexadecimal digits: what to tell an operator. Absent in
-    /// messages of a socket.
+    /// The request's trace (W3C Trace Context), 32 hexadecimal digits: what to tell an operator. Absent
+    /// where no request was read: in messages of sockets and streams, and in answers to a connection.
     #[serde(skip_serializing_if = "str::is_empty")]
     #[schema(value_type = Option<String>, nullable = false, pattern = "^[0-9a-f]{32}$")]
     pub trace_id: Box<str>,

@@ -253,7 +253,7 @@ impl Code {
             Self::ContentLeftOut => facts(S::CONFLICT, "content-left-out", "The dead letter has no content",
                 "It was too large to be parked whole; its origin says where the message stood, for as long as that topic keeps it."),
             Self::PreconditionFailed => facts(S::PRECONDITION_FAILED, "precondition-failed", "The order has another version",
-                "Read the order again, decide anew, and send its present ETag."),
+                "Read the order again, decide again, and send its present ETag."),
             Self::PayloadTooLarge => facts(S::PAYLOAD_TOO_LARGE, "payload-too-large", "The body is too large",
                 "Send at most 256 KiB."),
             Self::UnsupportedMediaType => facts(S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body's media type or coding isn't supported",

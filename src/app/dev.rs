@@ -23,7 +23,7 @@ use super::consumer::Consumer;
 use super::core::{self, CoreParts, MembershipFactory};
 use super::late_bound::LateBoundOrders;
 use super::lifecycle::{DEV_STOP, Ending, Lifecycle};
-use super::listeners::{HttpListener, Port};
+use super::listeners::{HttpListener, MANAGEMENT_LISTEN, Port};
 use super::{checks, dead_letter_admin, exposure, limits, order_routes, tracking_links};
 use crate::actors::settings::Settings;
 use crate::api::admin::SagaAdmin;
@@ -154,7 +154,6 @@ pub(super) async fn run(config: Config, args: DevArgs) -> anyhow::Result<()> {
 
 /// The port of the API and, if it is configured, that of the management routes.
 fn open_ports(config: &Config, args: &DevArgs) -> anyhow::Result<(Port, Option<Port>)> {
-    const MANAGEMENT: &str = "TRACKOPS_MANAGEMENT_LISTEN";
     let (http, is_protected) = (&config.http, config.access.is_required(false));
     anyhow::ensure!(
         !(args.demo && is_protected),
@@ -164,8 +163,8 @@ fn open_ports(config: &Config, args: &DevArgs) -> anyhow::Result<(Port, Option<P
     let mut addresses = vec![(public.addr(), "--listen")];
     let mut management = None;
     if !http.management_listen.is_empty() {
-        let port = Port::open(&http.management_listen, 9080, MANAGEMENT, config)?;
-        addresses.push((port.addr(), MANAGEMENT));
+        let port = Port::open_management(9080, config)?;
+        addresses.push((port.addr(), MANAGEMENT_LISTEN));
         management = Some(port);
     }
     exposure::check(&addresses, is_protected || args.expose_unprotected)?;

@@ -35,12 +35,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let kafka = Arc::new(servers::open_bus(&config)?);
     let bus: Arc<dyn Bus> = Arc::clone(&kafka) as _;
     let public = Port::open(&config.http.listen, 8081, "--listen", &config)?;
-    let management = Port::open(
-        &config.http.management_listen,
-        9081,
-        "TRACKOPS_MANAGEMENT_LISTEN",
-        &config,
-    )?;
+    let management = Port::open_management(9081, &config)?;
 
     let stock: Arc<dyn StockStore> = Arc::new(database.stock());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -14,6 +14,9 @@ use crate::api::site_policy::SitePolicy;
 use crate::auth::Auth;
 use crate::config::Config;
 
+/// What configures the address of operations.
+pub(super) const MANAGEMENT_LISTEN: &str = "TRACKOPS_MANAGEMENT_LISTEN";
+
 /// A listener that serves.
 pub(super) struct HttpListener {
     addr: SocketAddr,
@@ -56,12 +59,19 @@ impl Port {
         })
     }
 
+    /// Opens the port of a role's operations, `port` on loopback unless one is configured.
+    pub fn open_management(port: u16, config: &Config) -> anyhow::Result<Self> {
+        let configured = &config.http.management_listen;
+        Self::open(configured, port, MANAGEMENT_LISTEN, config)
+    }
+
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.server.local_addr()
     }
 
-    /// Serves `router`, with limits for its callers if there are any. Once stopped, connections that are open after `grace` are cut.
+    /// Serves `router`, with limits for its callers if there are any. Once stopped, connections that are open after
+    /// `grace` are cut.
     pub fn serve(
         self,
         router: Router,

@@ -49,12 +49,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     let limit = config.http.shutdown(ROLE_STOP);
     let life = Lifecycle::start(limit)?;
     let public = Port::open(&config.http.listen, 8080, "--listen", &config)?;
-    let management = Port::open(
-        &config.http.management_listen,
-        9080,
-        "TRACKOPS_MANAGEMENT_LISTEN",
-        &config,
-    )?;
+    let management = Port::open_management(9080, &config)?;
     let link_listener = LinkListener::open(&config.replica).await?;
     let adapters = Adapters::open(&config).await?;
     let letters = DeadLetters::new(Arc::clone(&adapters.bus));

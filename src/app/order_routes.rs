@@ -39,7 +39,7 @@ pub(super) fn routes(
     let mut state = TrackState::new(Arc::clone(orders) as _, hub, auth.clone(), stop.clone());
     let mut limits = track::Limits::default();
     limits.queue.orders = config.live.subscriptions_max;
-    limits.subscriptions_max = config.live.subscriptions_total_max;
+    limits.subscriptions_total_max = config.live.subscriptions_total_max;
     state.limits = Arc::new(limits);
     let open = state.connections.clone();
     let api = ApiState {
@@ -81,6 +81,6 @@ mod tests {
         let limits = track::Limits::default();
         assert_eq!(config.live.subscriptions_max, limits.queue.orders);
         let all = config.live.subscriptions_total_max;
-        assert_eq!(all, limits.subscriptions_max);
+        assert_eq!(all, limits.subscriptions_total_max);
     }
 }

@@ -35,12 +35,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     )?;
     let bus: Arc<dyn Bus> = Arc::new(servers::open_bus(&config)?);
     let public = Port::open(&config.http.listen, 8082, "--listen", &config)?;
-    let management = Port::open(
-        &config.http.management_listen,
-        9082,
-        "TRACKOPS_MANAGEMENT_LISTEN",
-        &config,
-    )?;
+    let management = Port::open_management(9082, &config)?;
 
     let outboxes: Vec<Arc<dyn Outbox>> =
         vec![Arc::new(orders.outbox()), Arc::new(inventory.outbox())];

@@ -84,7 +84,7 @@ impl Auth {
     /// Whether the database has to be asked about this credential.
     pub fn has_to_look_up(&self, credential: Option<&str>) -> bool {
         match (&self.who, credential) {
-            (Who::Required(keys), Some(credential)) => keys.keys.has_to_look_up(credential),
+            (Who::Required(credentials), Some(text)) => credentials.keys.has_to_look_up(text),
             _ => false,
         }
     }

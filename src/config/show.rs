@@ -2,7 +2,7 @@
 
 use super::limits::LimitsConfig;
 use super::mask::{self, masked};
-use super::values::{Config, LiveConfig};
+use super::values::{AccessConfig, Config, LiveConfig};
 
 impl Config {
     /// Every key with its value in force as TOML, secrets masked, in the order of the default file.
@@ -23,14 +23,8 @@ impl Config {
             ("http_idle_ms", http.http_idle_ms.to_string()),
             ("shutdown_ms", http.shutdown_ms.to_string()),
             ("unready_notice_ms", http.unready_notice_ms.to_string()),
-            ("auth", text(&self.access.auth)),
-            ("oidc_issuers", text(&self.access.oidc_issuers)),
-            (
-                "tracking_keys",
-                text(mask::hidden(&self.access.tracking_keys)),
-            ),
-            ("tracking_base_url", text(&self.access.tracking_base_url)),
         ];
+        rows.extend(access(&self.access));
         rows.extend(limits(&self.limits));
         rows.extend([
             ("node_id", text(&self.replica.node_id)),
@@ -109,6 +103,16 @@ impl Config {
         }
         shown
     }
+}
+
+fn access(access: &AccessConfig) -> [(&'static str, String); 4] {
+    let text = |value: &str| format!("{value:?}");
+    [
+        ("auth", text(&access.auth)),
+        ("oidc_issuers", text(&access.oidc_issuers)),
+        ("tracking_keys", text(mask::hidden(&access.tracking_keys))),
+        ("tracking_base_url", text(&access.tracking_base_url)),
+    ]
 }
 
 fn limits(limits: &LimitsConfig) -> impl Iterator<Item = (&'static str, String)> {

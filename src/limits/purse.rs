@@ -14,7 +14,7 @@ pub struct Purse {
     tokens: u32,
     /// When they are given up.
     kept_until_us: u64,
-    /// The bucket as the store last told of it. It may hold less, never more: others draw from it too.
+    /// The bucket as of the last draw. It may hold less, never more: others draw from it too.
     shared: Gcra,
     /// This replica's share, for while the store is away.
     own: Gcra,
@@ -103,7 +103,7 @@ impl Purse {
         self.tokens
     }
 
-    /// The bucket as the store last told of it.
+    /// The bucket as of the last draw.
     pub fn shared(&self) -> Gcra {
         self.shared
     }

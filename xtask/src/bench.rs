@@ -12,8 +12,9 @@ use crate::{cargo, need};
 /// What needs no server, and runs in a process of its own: a `[[bench]]` of the root package.
 const ALONE: [&str; 1] = ["limits"];
 
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 11] = [
     "place",
+    "credentials",
     "lifecycle",
     "push",
     "memory",

@@ -160,6 +160,18 @@ impl<'a> Deployment<'a> {
             .join(format!("{}-{}-{name}.log", self.settings.tag, self.name))
     }
 
+    /// Runs `trackops` with these arguments to its end; what it prints.
+    pub async fn run(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments);
+        forget_bench_settings(&mut command);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let output = command.output().await.context("start trackops")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{arguments:?}: {said}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     async fn migrate(&self) -> Result<()> {
         let log = self.log("migrate");
         let output = open_log(&log)?;

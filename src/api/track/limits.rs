@@ -11,7 +11,7 @@ pub struct Limits {
     /// counts as an HTTP connection (`http_connections_max`), of which there may be fewer.
     pub connections_max: usize,
     /// Orders that all sockets and streams follow together, of some 400 bytes each: 200 MiB for all.
-    pub subscriptions_max: usize,
+    pub subscriptions_total_max: usize,
     /// Time between pings. Proxies cut idle connections after 60 s or more.
     pub ping_interval: Duration,
     /// How long a stream may be silent before a comment is sent.
@@ -33,7 +33,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 50_000,
-            subscriptions_max: 500_000,
+            subscriptions_total_max: 500_000,
             ping_interval: Duration::from_secs(25),
             keep_alive: Duration::from_secs(15),
             write_timeout: Duration::from_secs(30),

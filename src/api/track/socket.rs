@@ -73,7 +73,10 @@ refusals!(Refusals =; UpgradeRequired, ForeignOrigin, Overloaded, Unavailable);
 /// A WebSocket on which orders are followed.
 ///
 /// The client sends `{"type":"subscribe","orderId":…,"since":12}`,
-/// `{"type":"unsubscribe","orderId":…}` and `{"type":"authenticate","token":…}`; the server `snapshot`, `update`, `location` and `error`.
+/// `{"type":"unsubscribe","orderId":…}` and `{"type":"authenticate","token":…}`; the server `snapshot`, `update`, `location`
+/// and `error`. A browser can send no `Authorization` with a socket: it asks for the subprotocols `trackops.v1` and
+/// `trackops.bearer.<the credential in base64url>`, and the server takes the first. The server closes with 4401 when the
+/// credential has ended, and with 1012 when it stops.
 #[utoipa::path(
     get, path = "/api/v1/track", tag = "live", operation_id = "openTrackSocket",
     responses(

@@ -130,7 +130,10 @@ impl TrackState {
 
     /// The subscriptions of a new connection.
     pub(super) fn subscriptions(&self) -> Subscriptions {
-        Subscriptions::new(Arc::clone(&self.followed), self.limits.subscriptions_max)
+        Subscriptions::new(
+            Arc::clone(&self.followed),
+            self.limits.subscriptions_total_max,
+        )
     }
 
     /// A permit for another connection. A connection takes its permit before any other work, so that

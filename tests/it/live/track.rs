@@ -313,7 +313,7 @@ async fn commit_to_socket_is_measured() {
 
 #[tokio::test]
 async fn all_sockets_and_streams_together_follow_so_many_orders() {
-    let server = Server::start(|limits| limits.subscriptions_max = 2);
+    let server = Server::start(|limits| limits.subscriptions_total_max = 2);
     let (one, other) = (server.orders.place(), server.orders.place());
     let mut first = server.connect().await;
     first.is_open(one).await;

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use xtask::servers::{Scratch, free_port};
+use xtask::servers::{Scratch, find_on_path, free_port};
 
 use crate::{cargo, need};
 
@@ -31,10 +31,11 @@ const FILES: [&str; 8] = [
     "tsconfig.json",
 ];
 
-/// Builds the server, installs the tools and runs each of them.
+/// Builds the server with the tests, installs the tools and runs each of them.
 pub fn run() -> Result<()> {
     need::contract_tools()?;
-    cargo::run(&["build", "--workspace", "--bin", "trackops"])?;
+    // As the tests build it: `cargo build` would choose other features of libraries, and compile all of them again.
+    cargo::run(&["test", "--workspace", "--no-run"])?;
     let tools = Tools::install()?;
     let server = Dev::start()?;
     tools.fetch(&server)?;
@@ -76,9 +77,14 @@ pub fn run() -> Result<()> {
     )?;
     drop(server);
     let program = Dev::program()?;
+    let browser = find_on_path("chromium").context("no chromium here")?;
     tools.run(
         "node",
-        &["browser.mjs", &program.to_string_lossy(), "chromium"],
+        &[
+            "browser.mjs",
+            &program.to_string_lossy(),
+            &browser.to_string_lossy(),
+        ],
     )
 }
 

@@ -140,8 +140,9 @@ fn end(state: &mut State, which: impl Fn(&Passing) -> bool) {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let here = listener.local_addr().expect("bound").port();
     while let Ok((client, from)) = listener.accept().await {
-        let look_ups = move || (0..LOOK_UPS_MAX).find_map(|_| process_of(from.port()));
+        let look_ups = move || (0..LOOK_UPS_MAX).find_map(|_| process_of(from.port(), here));
         // Closed if nobody knows whose it is: it could be neither cut nor stalled. Its owner dials again.
         let Ok(Some(owner)) = tokio::task::spawn_blocking(look_ups).await else {
             continue;
@@ -194,14 +195,15 @@ async fn forward(
     }
 }
 
-/// The process that has a connection from this port of loopback, as `/proc` tells it.
-fn process_of(port: u16) -> Option<u32> {
+/// The process that has a connection from one port of loopback to another, as `/proc` tells it. Connections from the
+/// same port to another one may be another process's.
+fn process_of(from: u16, to: u16) -> Option<u32> {
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
-    let local = format!("0100007F:{port:04X}");
+    let (local, remote) = (format!("0100007F:{from:04X}"), format!("0100007F:{to:04X}"));
     let mut rows = table.lines().map(str::split_whitespace);
     let inode = rows.find_map(|mut fields| {
-        (fields.nth(1)? == local)
-            .then(|| fields.nth(7))
+        (fields.nth(1)? == local && fields.next()? == remote)
+            .then(|| fields.nth(6))
             .flatten()
             .filter(|inode| *inode != "0")
     })?;
