@@ -79,9 +79,29 @@ impl Counted {
         self.admit(WITHOUT_CALLER, None)
     }
 
+    /// Counts a request with a credential that was refused, unless it was counted before.
+    pub async fn guessed(&self) {
+        let shared = &self.0;
+        if shared.standing.get().is_none() {
+            shared
+                .limiter
+                .count(WITHOUT_CALLER, None, shared.address)
+                .await;
+        }
+    }
+
     /// Waits for the draw.
     pub async fn settle(&self, pending: crate::limits::Pending) -> Result<(), Problem> {
         self.stands(self.0.limiter.settle(pending).await)
+    }
+
+    /// Counts a credential that was refused on a connection that is open.
+    pub async fn guessed_further(&self) {
+        let shared = &self.0;
+        shared
+            .limiter
+            .count(WITHOUT_CALLER, None, shared.address)
+            .await;
     }
 
     /// Counts something that is asked over a connection that is open.

@@ -23,8 +23,13 @@ pub const EVERY: &[Code] = &[
 ];
 
 /// What every operation that needs a credential answers to those who have none, or may not use it, or can't be
-/// identified just now.
-const GUARDED: &[Code] = &[Code::Unauthorized, Code::Forbidden, Code::Unavailable];
+/// identified just now: because their address has guessed too often, or because keys can't be read.
+const GUARDED: &[Code] = &[
+    Code::Unauthorized,
+    Code::Forbidden,
+    Code::RateLimited,
+    Code::Unavailable,
+];
 
 /// What a page of another origin gets that would change something.
 const FOREIGN: &[Code] = &[Code::ForeignOrigin];

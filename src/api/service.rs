@@ -116,10 +116,16 @@ impl ApiService {
             Ok(()) => {
                 let request = self.identified(request, counted.as_ref()).await;
                 caller = request.extensions().get::<Caller>().cloned();
+                let is_guess =
+                    caller.is_none() && !matches!(credential::of(request.headers()), Ok(None));
                 let act = Act::of(&self.auth.audit, &request);
                 let response = self.route(request, &method, path).await;
                 if let Some(act) = act {
                     act.ended(&response);
+                }
+                if is_guess && let Some(counted) = &counted {
+                    // Where the route has no limit, or isn't there, it has still been looked up.
+                    counted.guessed().await;
                 }
                 response
             }

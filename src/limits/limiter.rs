@@ -23,7 +23,7 @@ use crate::telemetry::names;
 use crate::telemetry::repeated::RepeatedLog;
 
 /// The longest that a request waits for a draw. Then it is paid from this replica's share.
-const DRAW_WAIT: Duration = Duration::from_millis(25);
+const DRAW_WAIT: Duration = Duration::from_millis(50);
 /// While the store is away, one draw in this time looks whether it is back.
 const PROBE_EVERY_US: u64 = 500_000;
 
@@ -145,11 +145,16 @@ impl RateLimiter {
     /// Counts a request of `caller`, at `address`, if that is known without a call.
     pub fn admit(&self, class: Class, caller: Option<&Caller>, address: Address) -> Decision {
         let inner = &self.0;
-        let Some(policy) = inner.policy(class, caller) else {
+        let is_service = caller.is_some_and(is_service);
+        let Some(policy) = inner.policy(class, is_service) else {
             return Decision::Unlimited;
         };
         let who = Who::of(caller, address);
-        let entry = inner.purses.entry(&Key { class, who });
+        let entry = inner.purses.entry(&Key {
+            class,
+            is_service,
+            who,
+        });
         match self.decide(&entry, policy) {
             Some(verdict) => Decision::Known(inner.counted(verdict)),
             None => Decision::Pending(Pending {
@@ -197,11 +202,15 @@ impl RateLimiter {
     /// Counts nothing.
     pub fn is_exhausted(&self, class: Class, address: Address) -> bool {
         let inner = &self.0;
-        let Some(policy) = inner.policy(class, None) else {
+        let Some(policy) = inner.policy(class, false) else {
             return false;
         };
-        let who = Who::Address(address);
-        let Some(entry) = inner.purses.find(&Key { class, who }) else {
+        let key = Key {
+            class,
+            is_service: false,
+            who: Who::Address(address),
+        };
+        let Some(entry) = inner.purses.find(&key) else {
             return false;
         };
         let (now, pace) = (inner.now_us(), policy.pace);
@@ -294,12 +303,7 @@ impl Inner {
             .saturating_add(1)
     }
 
-    fn policy(&self, class: Class, caller: Option<&Caller>) -> Option<&Arc<Policy>> {
-        let is_service = caller.is_some_and(|caller| {
-            let role = caller.role();
-            !caller.is_anonymous()
-                && role.is_none_or(|it| matches!(it, Role::Service | Role::Operator | Role::Viewer))
-        });
+    fn policy(&self, class: Class, is_service: bool) -> Option<&Arc<Policy>> {
         let policies = if is_service {
             &self.services
         } else {
@@ -371,6 +375,13 @@ impl Inner {
             );
         }
     }
+}
+
+/// Whether the limits of services hold for `caller`.
+fn is_service(caller: &Caller) -> bool {
+    let role = caller.role();
+    !caller.is_anonymous()
+        && role.is_none_or(|it| matches!(it, Role::Service | Role::Operator | Role::Viewer))
 }
 
 /// Ends a draw, also if its task ends in another way.

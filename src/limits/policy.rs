@@ -10,7 +10,7 @@ use crate::config::Rate;
 /// too many from it; with less, a caller of a thousand requests a second needs a call to the store each few ms.
 const CHUNK_MAX: u32 = 64;
 /// A chunk is this part of the burst, so that a few replicas don't hold most of it.
-const CHUNK_PART: u32 = 10;
+const CHUNK_PART: u32 = 5;
 /// The shortest time for which a replica keeps tokens that nobody spends.
 const KEEP_US_MIN: u64 = 10_000_000;
 

@@ -186,10 +186,10 @@ fn a_share_counts_what_was_drawn_before() {
 fn one_draw_is_under_way_at_most() {
     let policy = policy(60, 20);
     let mut purse = Purse::default();
-    assert_eq!(purse.begin_draw(&policy, 0), Some(2));
+    assert_eq!(purse.begin_draw(&policy, 0), Some(4));
     assert_eq!(purse.begin_draw(&policy, 0), None);
     purse.draw_failed();
-    assert_eq!(purse.begin_draw(&policy, 0), Some(2));
-    purse.drawn(&policy, policy.pace, 0, 2, 0);
+    assert_eq!(purse.begin_draw(&policy, 0), Some(4));
+    purse.drawn(&policy, policy.pace, 0, 4, 0);
     assert_eq!(purse.begin_draw(&policy, 0), None, "it is full");
 }

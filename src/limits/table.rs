@@ -43,7 +43,7 @@ impl Who {
     }
 
     /// The name of the shared bucket. It is a hash: names of people are nobody's business there, and may be long.
-    fn bucket(&self, class: Class) -> String {
+    fn bucket(&self, class: Class, is_service: bool) -> String {
         let mut hash = Sha256::new();
         match self {
             Self::Principal(Subject { issuer, name }) => {
@@ -55,7 +55,8 @@ impl Who {
             Self::Address(address) => hash.update(format!("address {address}")),
         }
         let hash = hash.finalize();
-        let mut bucket = format!("limit:{}:", class.as_str());
+        let limits = if is_service { "services" } else { "people" };
+        let mut bucket = format!("limit:{limits}:{}:", class.as_str());
         for byte in &hash[..16] {
             // Writing to a String has no way to fail.
             let _ = write!(bucket, "{byte:02x}");
@@ -69,6 +70,8 @@ impl Who {
 pub struct Key {
     /// For which requests.
     pub class: Class,
+    /// By the limits of services: a service and a customer may have one name, and two limits.
+    pub is_service: bool,
     /// Whose.
     pub who: Who,
 }
@@ -117,7 +120,7 @@ impl Table {
             Arc::new(Entry {
                 purse: Mutex::default(),
                 changed: Notify::new(),
-                bucket: key.who.bucket(key.class),
+                bucket: key.who.bucket(key.class, key.is_service),
             })
         })
     }
@@ -151,8 +154,12 @@ mod tests {
             Who::Address(Address::V4(Ipv4Addr::LOCALHOST)),
             principal("address", "127.0.0.1"),
         ];
-        let mut buckets: Vec<_> = all.iter().map(|who| who.bucket(Class::Read)).collect();
-        buckets.push(all[0].bucket(Class::Write));
+        let mut buckets: Vec<_> = all
+            .iter()
+            .map(|who| who.bucket(Class::Read, false))
+            .collect();
+        buckets.push(all[0].bucket(Class::Write, false));
+        buckets.push(all[0].bucket(Class::Read, true));
         let count = buckets.len();
         buckets.sort();
         buckets.dedup();
@@ -165,6 +172,7 @@ mod tests {
         let table = Table::of(10);
         let key = |number: u32| Key {
             class: Class::Read,
+            is_service: false,
             who: Who::Address(Address::V4(Ipv4Addr::from_bits(number))),
         };
         for number in 0..100 {

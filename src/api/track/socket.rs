@@ -321,13 +321,26 @@ impl Connection {
         let Some(ending) = &mut self.ending else {
             return Ok(());
         };
+        // Each of these may ask the database, as a request does.
+        if let Some(counted) = &self.counted {
+            let admitted = counted.admit_further(Class::Subscribe, &self.caller).await;
+            let refused = admitted.err().or_else(|| counted.refuse_lookup());
+            if let Some(problem) = refused {
+                return self.write_problem(problem, None).await;
+            }
+        }
         let problem = match ending.renew(&self.caller, credential).await {
             Ok(true) => return Ok(()),
             Ok(false) => Problem::new(
                 Code::Forbidden,
                 "the credential is another caller's: open another socket for it",
             ),
-            Err(refusal) => credential::refused(refusal),
+            Err(refusal) => {
+                if let Some(counted) = &self.counted {
+                    counted.guessed_further().await;
+                }
+                credential::refused(refusal)
+            }
         };
         self.write_problem(problem, None).await
     }

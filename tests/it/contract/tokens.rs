@@ -103,7 +103,7 @@ const RATE: Rate = Rate {
     burst: 30,
 };
 /// A tenth of the burst.
-const CHUNK: u32 = 3;
+const CHUNK: u32 = 6;
 const REPLICAS: u32 = 3;
 
 fn limiter(store: Arc<dyn TokenStore>) -> RateLimiter {

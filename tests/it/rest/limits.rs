@@ -174,6 +174,25 @@ async fn guesses_at_keys_and_links_are_counted_by_address() {
     }
 }
 
+/// Also where there is no route, or one that has no limit: each of them was looked up.
+#[tokio::test]
+async fn a_guess_counts_wherever_it_is_made() {
+    let mut api = Api::with_keys().await.limited(reads(3), 0);
+    api.peer = Some(peer("192.0.2.7"));
+    for (method, path, status) in [
+        ("GET", "/nowhere", 404),
+        ("PATCH", "/api/v1/orders", 405),
+        ("GET", "/admin/v1/keys", 401),
+        ("GET", "/admin/v1/keys", 429),
+        ("GET", "/api/v1/orders", 429),
+    ] {
+        let guess = format!("Bearer tk_{:016x}_{}", rand_id(), "A".repeat(43));
+        let guess = [("authorization", guess.as_str())];
+        let answer = api.send(method, path, &guess, Body::empty()).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+    }
+}
+
 fn rand_id() -> u64 {
     let bytes = Uuid::new_v4().into_bytes();
     u64::from_be_bytes(bytes[..8].try_into().expect("eight"))
