@@ -223,7 +223,9 @@ async fn every_public_route_has_its_class() {
             let name = format!("{method} {path}");
             let class = class(&name);
             let is_documented = operation["responses"].get("429").is_some();
-            assert_eq!(is_documented, class.is_some(), "{name}");
+            // A guess at a key is refused at every route that asks for one.
+            let needs_caller = path.starts_with("/admin/");
+            assert_eq!(is_documented, class.is_some() || needs_caller, "{name}");
             let asked = path
                 .replace("{topic}/{partition}/{offset}", "t/0/0")
                 .replace("{n}", "0")

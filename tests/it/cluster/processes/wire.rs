@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use crate::support::environment::free_port;
 
@@ -141,24 +141,38 @@ fn end(state: &mut State, which: impl Fn(&Passing) -> bool) {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let here = listener.local_addr().expect("bound").port();
-    while let Ok((client, from)) = listener.accept().await {
-        let look_ups = move || (0..LOOK_UPS_MAX).find_map(|_| process_of(from.port(), here));
-        // Closed if nobody knows whose it is: it could be neither cut nor stalled. Its owner dials again.
-        let Ok(Some(owner)) = tokio::task::spawn_blocking(look_ups).await else {
-            continue;
-        };
-        let mut state = shared.state();
-        if state.cut || state.refused.contains(&owner) {
-            continue;
+    // One beside the other: a look-up takes long on a busy machine, and those that have hung up meanwhile must not
+    // keep back those that dial again.
+    let mut admitted = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((client, from)) = accepted else { break };
+                admitted.spawn(admit(client, from.port(), here, Arc::clone(&shared)));
+            }
+            Some(_) = admitted.join_next() => {}
         }
-        let stalled = Arc::new(AtomicBool::new(state.stalled.contains(&owner)));
-        let task = tokio::spawn(pass(client, shared.to, Arc::clone(&stalled)));
-        state.passing.push(Passing {
-            owner,
-            task: task.abort_handle(),
-            stalled,
-        });
     }
+}
+
+/// Passes a connection on, unless its process is to be kept out.
+async fn admit(client: TcpStream, from: u16, here: u16, shared: Arc<Shared>) {
+    let look_ups = move || (0..LOOK_UPS_MAX).find_map(|_| process_of(from, here));
+    // Closed if nobody knows whose it is: it could be neither cut nor stalled. Its owner dials again.
+    let Ok(Some(owner)) = tokio::task::spawn_blocking(look_ups).await else {
+        return;
+    };
+    let mut state = shared.state();
+    if state.cut || state.refused.contains(&owner) {
+        return;
+    }
+    let stalled = Arc::new(AtomicBool::new(state.stalled.contains(&owner)));
+    let task = tokio::spawn(pass(client, shared.to, Arc::clone(&stalled)));
+    state.passing.push(Passing {
+        owner,
+        task: task.abort_handle(),
+        stalled,
+    });
 }
 
 async fn pass(mut client: TcpStream, to: SocketAddr, stalled: Arc<AtomicBool>) {
