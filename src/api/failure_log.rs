@@ -15,6 +15,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest name of a request that is logged, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
+/// The longest part of a path or method that is logged, in bytes.
+const SHOWN_BYTES_MAX: usize = 256;
+
 /// Lines in a second at most. While a database is away, thousands of requests fail in a second, and their lines
 /// must not cost more than the requests.
 const LINES_MAX: u32 = 100;
@@ -70,14 +73,41 @@ impl FailureLog {
             request_id,
         } = failed;
         let request_id = request_id.unwrap_or(trace_id);
+        let (path, method) = (shortened(path), shortened(method.as_str()));
         let (code, status) = (problem.body().code, status.as_u16());
         let cause = problem.cause().unwrap_or(&problem.body().detail);
         if status == StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
-            tracing::error!(%method, path, status, code, request_id, trace_id, suppressed, cause, "request failed");
+            tracing::error!(
+                method,
+                path,
+                status,
+                code,
+                request_id,
+                trace_id,
+                suppressed,
+                cause,
+                "request failed"
+            );
         } else {
-            tracing::warn!(%method, path, status, code, request_id, trace_id, suppressed, cause, "request failed");
+            tracing::warn!(
+                method,
+                path,
+                status,
+                code,
+                request_id,
+                trace_id,
+                suppressed,
+                cause,
+                "request failed"
+            );
         }
     }
+}
+
+/// What stands in the log of a text that a client has chosen.
+fn shortened(text: &str) -> &str {
+    let end = text.floor_char_boundary(SHOWN_BYTES_MAX);
+    &text[..end]
 }
 
 impl Second {
@@ -173,7 +203,7 @@ mod tests {
         assert_eq!(line.lines().count(), 1, "{line}");
         for part in [
             "WARN",
-            "method=PUT path=\"/api/v1/orders/7/status\" status=503 code=\"unavailable\"",
+            "method=\"PUT\" path=\"/api/v1/orders/7/status\" status=503 code=\"unavailable\"",
             "request_id=\"7f-1\" trace_id=\"0af7651916cd43dd8448eb211c80319c\"",
             "cause=\"the journal is away: refused\"",
         ] {
@@ -185,6 +215,8 @@ mod tests {
             "{line}"
         );
         assert_eq!(logged(&Problem::new(Code::NotReady, "x"), None), "");
+        assert_eq!(shortened(&"x".repeat(60_000)).len(), SHOWN_BYTES_MAX);
+        assert_eq!(shortened("/a"), "/a");
     }
 
     #[test]
